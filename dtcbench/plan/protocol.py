@@ -1,0 +1,129 @@
+"""The training recipes a suite may name, as values: what may be set, and the schedule it implies."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from dtcbench.plan.cell import Choice
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Protocol(BaseModel):
+    """What all recipes share: no unknown keys, no silent conversions, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    name: str
+    version: int
+    threads: int
+    """Threads torch and BLAS use in a CPU cell: sums are rounded differently with another number."""
+
+    @property
+    def choice(self) -> Choice:
+        """The protocol as it stands in a cell."""
+        options = self.model_dump(mode="json")
+        return Choice(name=options.pop("name"), options=options)
+
+
+class Standard(Protocol):
+    """The fair recipe: equal steps, batches, order and initial weights for every method (DESIGN §3)."""
+
+    name: Literal["standard"]
+    version: Literal[1] = 1
+    steps: Count
+    """Optimiser steps of every cell, dense or compressed."""
+    batch_size: Count = 64
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's learning rate."""
+    keep: Fraction = 0.9
+    """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
+    cycle_steps: Count = 50
+    """Steps between two compressions."""
+    validation: Fraction = 0.1
+    """Fraction of the training split held out, by the cell's seed."""
+    threads: Count = 1
+
+    @field_validator("cycle_steps")
+    @classmethod
+    def _one_cycle_and_retraining_fit(cls, cycle_steps: int, info: ValidationInfo) -> int:
+        steps = info.data.get("steps")
+        if steps is not None and steps < 2 * cycle_steps:
+            raise ValueError(
+                f"{steps} steps do not hold one cycle of {cycle_steps} and as many of retraining; "
+                f"raise steps to {2 * cycle_steps} or lower cycle_steps to {max(1, steps // 2)}"
+            )
+        return cycle_steps
+
+    def fractions(self, sparsity: float) -> list[float]:
+        """Fraction of each group's neurons left after each compression, the last exactly 1 − sparsity.
+
+        Geometric with ratio `keep`, the last step smaller. Where the steps hold fewer cycles than
+        that takes (one cycle's steps always remain for retraining), the ratio is made steeper
+        instead, so that no single compression takes what several should.
+        """
+        if sparsity == 0:
+            return []
+        needed = self._cycles_needed(sparsity)
+        cycles = min(needed, self._cycles_held)
+        ratio = self.keep if cycles == needed else (1 - sparsity) ** (1 / cycles)
+        return [ratio**cycle for cycle in range(1, cycles)] + [1 - sparsity]
+
+    def note(self, sparsity: float) -> str | None:
+        """Says so where the steps do not hold the cycles that `keep` would take."""
+        needed, held = self._cycles_needed(sparsity), self._cycles_held
+        if needed <= held:
+            return None
+        return (
+            f"sparsity {sparsity:g} takes {needed} cycles at keep {self.keep:g}, {self.steps} steps hold {held}: "
+            f"each keeps {(1 - sparsity) ** (1 / held):.3f} instead"
+        )
+
+    @property
+    def _cycles_held(self) -> int:
+        return self.steps // self.cycle_steps - 1
+
+    def _cycles_needed(self, sparsity: float) -> int:
+        # The tolerance keeps 1 − 0.9**k from asking for a (k+1)-th cycle by rounding.
+        return max(1, math.ceil(math.log(1 - sparsity) / math.log(self.keep) - 1e-9)) if sparsity else 0
+
+
+class Published(Protocol):
+    """The notebook's recipe (arXiv 2505.23869), bit for bit; its defaults are the paper's values."""
+
+    name: Literal["published"]
+    version: Literal[1] = 1
+    batch_size: Count = 512
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's learning rate; the optimiser is a new one every cycle."""
+    keep: Fraction = 0.9
+    """Quantile of the scores below which a neuron is kept."""
+    cycle_steps: Count = 200
+    """Batches per cycle, starting again at the first."""
+    stop_width: Count = 10
+    """Cycles run while the hidden layer is wider than this."""
+    threads: Count = 2
+
+    def cycles(self, width: int) -> int:
+        """Number of train-compress cycles that take `width` to `stop_width` or less: 34 for 512."""
+        cycles = 0
+        while width > self.stop_width:
+            width, cycles = int(width * self.keep), cycles + 1
+        return cycles
+
+
+PROTOCOLS: dict[str, type[Standard] | type[Published]] = {"standard": Standard, "published": Published}
+
+
+def from_choice(choice: Choice) -> Standard | Published:
+    """The protocol a cell names."""
+    return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.options})
+
+
+def named(value: Any) -> Any:
+    """A bare protocol name stands for the protocol with its defaults."""
+    return {"name": value} if isinstance(value, str) else value

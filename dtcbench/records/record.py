@@ -1,0 +1,223 @@
+"""The record of one attempt at a cell. The schema is the documentation.
+
+A figure that was not obtained is `None`, and its field's name stands in `reasons` with the
+reason: a model with an unexplained `None` does not validate.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from dtcbench.plan.cell import Cell
+
+SCHEMA_VERSION = 1
+
+
+class Status(StrEnum):
+    """How an attempt ended. Only `infra` is tried again by itself."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    """Loss or weights became NaN or infinite."""
+    OOM = "oom"
+    """The host's or the device's memory ran out."""
+    TIMEOUT = "timeout"
+    """The suite's time limit for one cell passed."""
+    ERROR = "error"
+    """The cell itself cannot be computed; the reason says why."""
+    INFRA = "infra"
+    """The node, the worker process or the raylet was lost."""
+    CANCELLED = "cancelled"
+    """The user stopped the run while the cell was under way."""
+    SKIPPED = "skipped"
+    """The run ended by its own rule before the cell could start."""
+
+
+class Explained(BaseModel):
+    """A model whose every `None` is explained in `reasons`, by field name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    reasons: dict[str, str] = {}
+    """Why a field is None."""
+
+    @model_validator(mode="after")
+    def _every_null_has_its_reason(self) -> Self:
+        fields = type(self).model_fields
+        unexplained = [f for f in fields if getattr(self, f) is None and f not in self.reasons]
+        if unexplained:
+            raise ValueError(f"{', '.join(unexplained)}: null without a reason")
+        return self
+
+
+class Energy(Explained):
+    """Joules of the training window, or why there are none."""
+
+    energy_j: float | None
+    """Joules used by `scope` while training and compressing; evaluation and loading are outside."""
+    method: Literal["counter", "integral", "none"]
+    """Total-energy counter, integral over power samples, or not measured."""
+    scope: Literal["gpu", "none"]
+    """What the figure covers: one whole GPU board, or nothing."""
+    window_s: float
+    """Seconds inside the energy boundary, whether or not anything was measured."""
+    cross_check_pct: float | None
+    """Disagreement of the two methods in per cent of the figure."""
+    quantisation_j: float | None
+    """Uncertainty from the counter's refresh interval at the edges of the window."""
+    flags: list[str]
+    """What a reader must know before using the figure, such as `short`."""
+
+
+class Layer(Explained):
+    """One prunable group in one compression."""
+
+    group: str
+    """Name of the producing layer."""
+    width_before: int
+    width_after: int
+    kept_sha256: str
+    """SHA-256 of the kept neurons' original indices (int64, little-endian, in their order)."""
+    measurements: int | None
+    """n, the rows of the sensing matrix."""
+    nonzeros: int | None
+    """Neurons or coefficients of the weight ray that are not exactly zero."""
+    solver_s: float | None
+    """Seconds in the recovery solver, incoming and outgoing together."""
+    entropy_in_published: float | None
+    """Published estimator on the incoming measurement: bins of 0.2 within ±50, bits."""
+    entropy_out_published: float | None
+    """Published estimator on the outgoing measurement: as above, but in nats, as published."""
+    entropy_in_bits: float | None
+    """Our estimator on the incoming measurement: bins of 0.2 over all values, bits."""
+    entropy_out_bits: float | None
+    """Our estimator on the outgoing measurement, bits."""
+    entropy_in_normalised: float | None
+    """`entropy_in_bits / log2(n)`: n measurements bound the entropy by log2 n."""
+    entropy_out_normalised: float | None
+    """`entropy_out_bits / log2(n)`."""
+
+
+class Cycle(Explained):
+    """One train-compress cycle, or, for `dense`, its training part."""
+
+    cycle: int
+    """Counted from 0."""
+    step: int
+    """Optimiser steps taken before this compression."""
+    sparsity: float
+    """Fraction of the prunable neurons gone after this cycle."""
+    loss: float
+    """Training loss of the last batch before the compression."""
+    validation_before: float | None
+    """Validation accuracy before the compression."""
+    validation_after: float | None
+    """Validation accuracy just after the compression."""
+    test_before: float | None
+    """Test accuracy before the compression."""
+    test_after: float | None
+    """Test accuracy just after the compression, the figure of the published curves."""
+    layers: list[Layer]
+
+
+class Result(Explained):
+    """What an `ok` cell measured."""
+
+    accuracy: float
+    """Test accuracy at the end, retraining included; a fraction of 1."""
+    accuracy_before: float | None
+    """Test accuracy just before the last compression."""
+    accuracy_after: float | None
+    """Test accuracy just after the last compression."""
+    validation_accuracy: float | None
+    """Validation accuracy at the end."""
+    sparsity: float
+    """Fraction of the prunable neurons removed in the end."""
+    widths: dict[str, int]
+    """Final width of each prunable group."""
+    steps: int
+    """Optimiser steps taken."""
+    parameters_dense: int
+    parameters: int
+    """Parameters of the final network."""
+    training_flops: int
+    """FLOPs of all forward and backward passes (torch's counter; solver and optimiser not included)."""
+    inference_flops: int
+    """FLOPs of one forward pass of one sample through the final network."""
+    train_s: float
+    """Seconds training."""
+    compress_s: float
+    """Seconds projecting, solving, selecting and shrinking."""
+    evaluate_s: float
+    """Seconds evaluating; outside the energy window."""
+    energy: Energy
+    cycles: list[Cycle]
+
+
+class Provenance(Explained):
+    """Where and with what a record was obtained."""
+
+    hardware_class: str
+    """GPU (or CPU) model, memory and power limit: energies compare only within one class."""
+    device: Literal["cpu", "cuda"]
+    cpu: str
+    """Processor model."""
+    cores: int
+    """Logical processors the machine shows."""
+    memory_gib: float
+    gpu: str | None
+    driver: str | None
+    threads: int
+    """Threads torch and BLAS may use."""
+    platform: str
+    python: str
+    packages: dict[str, str]
+    """Versions of the packages that decide numbers."""
+    dtcbench: str
+    commit: str | None
+    """Git commit of the checkout dtcbench ran from."""
+    commit_clean: bool | None
+    """Whether that checkout had no uncommitted change."""
+    lock_sha256: str | None
+    """SHA-256 of the checkout's requirements.lock."""
+    plugins: dict[str, str]
+    """SHA-256 of each plug-in file's source."""
+
+
+class CellRecord(Explained):
+    """One attempt at one cell: the content of one sealed file."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str
+    """The cell's key."""
+    cell: Cell
+    suite: str
+    attempt: int
+    """Counted from 1, over all runs on the same folder."""
+    status: Status
+    reason: str | None
+    """What ended the cell, unless it is ok."""
+    detail: str | None
+    """A failed cell's traceback, where there is one."""
+    started_at: str
+    """UTC, ISO 8601."""
+    wall_s: float
+    """Seconds from the attempt's start to its end."""
+    result: Result | None
+    provenance: Provenance | None
+
+    @model_validator(mode="after")
+    def _ok_means_a_result(self) -> Self:
+        if (self.status is Status.OK) != (self.result is not None):
+            raise ValueError(f"status {self.status} and result {'present' if self.result else 'absent'}")
+        if self.key != self.cell.key:
+            raise ValueError(f"key {self.key[:12]} is not the key of the cell it holds, {self.cell.key[:12]}")
+        return self
+
+
+def canonical(record: CellRecord) -> dict[str, Any]:
+    """The record as JSON values."""
+    return record.model_dump(mode="json")

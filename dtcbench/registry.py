@@ -1,0 +1,158 @@
+"""The grid's named axes: models, datasets, methods and solvers, the package's own and plug-ins'.
+
+An axis value is a callable registered under a name. Its keyword-only parameters with a default
+are its options: their annotations are what a suite's YAML is validated against, their defaults
+are part of every cell's identity.
+
+    @solvers.register("lars")
+    def lars(theta, y, lam, *, max_iterations: int = 500): ...
+
+A value comes from a module of the axis's own package (`dtcbench/solvers/lars.py` is found by
+being there), from an installed plug-in (entry point group `dtcbench.solvers`), or from a file
+given as `--plugin file.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import logging
+import pkgutil
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+Value = TypeVar("Value", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
+
+
+class UnknownNameError(LookupError):
+    """A name that an axis does not have; the message lists near matches and the whole choice."""
+
+
+class PluginError(ValueError):
+    """A plug-in file that cannot be read or fails while it is imported."""
+
+
+def near(name: str, choice: list[str]) -> str:
+    """"did you mean 'fista'?" where `choice` has something close to `name`, and the whole choice."""
+    close = difflib.get_close_matches(name, choice, n=3, cutoff=0.5)
+    known = f"known: {', '.join(choice)}"
+    return f"did you mean {' or '.join(map(repr, close))}? ({known})" if close else known
+
+
+class Axis:
+    """One named axis of the grid: a registry of callables and their options."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._package = f"dtcbench.{noun}s"
+        self._values: dict[str, Callable[..., Any]] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[Value], Value]:
+        """Decorator that makes a callable the axis value `name`. A taken name is an error."""
+
+        def add(value: Value) -> Value:
+            taken = self._values.get(name)
+            if taken is not None and taken.__module__ != value.__module__:
+                raise PluginError(f"{self.noun} {name!r} is already registered by {taken.__module__}")
+            self._values[name] = value
+            return value
+
+        return add
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        self._discover()
+        return sorted(self._values)
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The callable registered as `name`; UnknownNameError with near matches otherwise."""
+        self._discover()
+        if name not in self._values:
+            raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
+        return self._values[name]
+
+    def options(self, name: str) -> type[BaseModel]:
+        """The pydantic model of `name`'s options, built from its keyword-only parameters."""
+        return _options_model(self.get(name))
+
+    def bind(self, name: str, options: dict[str, Any]) -> Any:
+        """`name` with its options filled in: a function still to be called, or a class's instance."""
+        value = self.get(name)
+        return value(**options) if inspect.isclass(value) else functools.partial(value, **options)
+
+    def summary(self, name: str) -> str:
+        """The first line of `name`'s docstring."""
+        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        for entry in importlib.metadata.entry_points(group=self._package):
+            try:
+                entry.load()
+            except Exception as error:  # a broken plug-in must not take the bench down with it
+                log.warning("plug-in %s (%s) is left out: %s", entry.name, entry.value, error)
+
+
+@functools.cache
+def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
+    parameters = inspect.signature(value, eval_str=True).parameters.values()
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+    }
+    config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    return create_model("Options", __config__=config, **fields)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in file's name and source text: what a worker on another machine needs to load it."""
+
+    name: str
+    source: str
+
+    @classmethod
+    def read(cls, path: Path) -> Plugin:
+        """Read `path`; PluginError names a file that cannot be read."""
+        try:
+            return cls(path.stem, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PluginError(f"--plugin {path}: {error}") from error
+
+    def load(self) -> None:
+        """Import the source, so that its decorators register; a second time does nothing."""
+        qualified = f"dtcbench_plugin_{self.name}"
+        if qualified in sys.modules:
+            return
+        module = types.ModuleType(qualified)
+        sys.modules[qualified] = module
+        try:
+            code = compile(self.source, f"{self.name}.py", "exec")
+            exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
+        except Exception as error:
+            del sys.modules[qualified]
+            raise PluginError(f"--plugin {self.name}.py: {type(error).__name__}: {error}") from error
+
+
+models = Axis("model")
+datasets = Axis("dataset")
+methods = Axis("method")
+solvers = Axis("solver")
