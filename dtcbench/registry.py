@@ -156,3 +156,8 @@ models = Axis("model")
 datasets = Axis("dataset")
 methods = Axis("method")
 solvers = Axis("solver")
+
+
+def uses_solver(method: str) -> bool:
+    """Whether the method named so needs a recovery solver."""
+    return bool(getattr(methods.get(method), "uses_solver", False))

@@ -70,8 +70,7 @@ def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
 
 
 def _solvers(block: Block, method: Choice) -> list[Choice] | list[None]:
-    uses_solver = registry.methods.get(method.name).uses_solver  # type: ignore[attr-defined]
-    return block.solvers if uses_solver else [None]
+    return block.solvers if registry.uses_solver(method.name) else [None]
 
 
 def _reason_to_exclude(cell: Cell, exclusions: list[Exclusion]) -> str | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dtcbench import registry
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.protocol import Published, Standard, named
-from dtcbench.plan.yaml import Document, Problem, SuiteError, problems_of
+from dtcbench.plan.document import Document, Problem, SuiteError, problems_of
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -56,7 +56,7 @@ def _as_text(value: Any) -> str:
 
 
 def _misplaced_solver(method: str) -> str:
-    if registry.methods.get(method).uses_solver:  # type: ignore[attr-defined]
+    if registry.uses_solver(method):
         return f"solvers are an axis of their own: move the solver of {method!r} to the block's `solvers`"
     return f"method {method!r} solves nothing and takes no solver; remove it"
 
@@ -117,7 +117,7 @@ class Block(Strict):
         methods = info.data.get("methods")
         if methods is None:
             return solvers
-        solving = [m.name for m in methods if registry.methods.get(m.name).uses_solver]  # type: ignore[attr-defined]
+        solving = [m.name for m in methods if registry.uses_solver(m.name)]
         if solvers and not solving:
             names = ", ".join(m.name for m in methods)
             raise ValueError(f"a solver on methods that have none ({names}); remove `solvers` or add a DTC method")

@@ -7,7 +7,7 @@ reason: a model with an unexplained `None` does not validate.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -198,9 +198,9 @@ class CellRecord(Explained):
     attempt: int
     """Counted from 1, over all runs on the same folder."""
     status: Status
-    reason: str | None
-    """What ended the cell, unless it is ok."""
-    detail: str | None
+    reason: str = ""
+    """What ended the cell; empty when it is ok."""
+    detail: str = ""
     """A failed cell's traceback, where there is one."""
     started_at: str
     """UTC, ISO 8601."""
@@ -216,8 +216,3 @@ class CellRecord(Explained):
         if self.key != self.cell.key:
             raise ValueError(f"key {self.key[:12]} is not the key of the cell it holds, {self.cell.key[:12]}")
         return self
-
-
-def canonical(record: CellRecord) -> dict[str, Any]:
-    """The record as JSON values."""
-    return record.model_dump(mode="json")

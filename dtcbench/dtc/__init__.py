@@ -1,0 +1,3 @@
+"""The mathematics of Dual Tomographic Compression (DESIGN §3), on NumPy arrays: a layer's two
+`projections`, `sensing` them, the weight `rays` recovered from that, and the `selection` of the
+neurons that stay. Pure: no torch, no files, no clock, no global random state."""

@@ -1,0 +1,101 @@
+"""Which neurons stay: the contract of a method, and the two rules that turn scores into a choice."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtcbench.dtc.errors import NothingKeptError
+from dtcbench.dtc.rays import Solve, Tomography
+
+Drop = Literal["smallest", "largest"]
+Kept = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How much of a group a compression keeps."""
+
+    keep: float
+    """Fraction to keep, as the protocol has it."""
+    count: int | None
+    """Exactly this many neurons; None where the method's own rule decides from `keep`."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a method sees of one prunable group of width m."""
+
+    w_in: NDArray[np.floating]
+    """[m, fan_in, …]."""
+    w_out: NDArray[np.floating]
+    """[fan_out, m, …]."""
+    cut: Cut
+    generator: np.random.Generator
+    """This cell's, cycle's and group's own."""
+    solve: Solve | None
+    """The cell's recovery solver, where the method uses one."""
+
+    @property
+    def width(self) -> int:
+        """m, the number of neurons."""
+        return len(self.w_in)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A group's scores [m] and, where the method measured, what it measured."""
+
+    values: NDArray[np.floating]
+    tomography: Tomography | None = None
+
+
+class Method(ABC):
+    """Chooses the neurons of one prunable group. A subclass's keyword-only fields are its options."""
+
+    uses_solver: ClassVar[bool] = False
+    drop: Drop
+    """Which end of the scores is removed."""
+
+    @abstractmethod
+    def scores(self, group: Group) -> Scores:
+        """One finite score per neuron."""
+
+    def select(self, scores: Scores, group: Group) -> Kept:
+        """Indices of the neurons kept, in the order they keep. NothingKeptError if none would be."""
+        count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
+        return exact_count(scores.values, count, self.drop, group.generator)
+
+
+def exact_count(
+    scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator
+) -> Kept:
+    """The `count` neurons left after dropping the smallest or largest scores [m], in ascending order.
+
+    Equal scores are told apart by a seeded draw, so that no index is preferred.
+    """
+    if count < 1:
+        raise NothingKeptError(f"{count} of {len(scores)} neurons would be kept; lower the sparsity or widen the layer")
+    tie_break = generator.permutation(len(scores))
+    order = np.lexsort((tie_break, -scores if drop == "smallest" else scores))
+    return np.sort(order[:count]).astype(np.int64)
+
+
+def below_quantile(scores: NDArray[np.floating], keep: float) -> Kept:
+    """The published rule: neurons whose score [m] is strictly below the `keep` quantile.
+
+    Drops the largest scores. With many exact zeros the quantile itself is zero and nobody is
+    below it: NothingKeptError.
+    """
+    kept = np.flatnonzero(scores < np.quantile(scores, keep))
+    if len(kept) == 0:
+        zeros = int((scores == 0).sum())
+        raise NothingKeptError(
+            f"no score of {len(scores)} is strictly below the {keep:g} quantile ({zeros} are exactly 0); "
+            "use an inexact solver such as scs, a smaller λ, or method dtc"
+        )
+    return kept.astype(np.int64)

@@ -1,0 +1,23 @@
+"""No compression: the baseline every cell is paired with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dtcbench.dtc.selection import Group, Kept, Method, Scores
+from dtcbench.registry import methods
+
+
+@methods.register("dense")
+class Dense(Method):
+    """Keeps every neuron."""
+
+    drop = "smallest"
+
+    def scores(self, group: Group) -> Scores:
+        """All alike."""
+        return Scores(np.zeros(group.width))
+
+    def select(self, scores: Scores, group: Group) -> Kept:
+        """All of them."""
+        return np.arange(group.width, dtype=np.int64)

@@ -1,0 +1,70 @@
+"""Dual Tomographic Compression, ours and as published (M. Süzen, arXiv 2505.23869; DESIGN §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dtcbench.dtc.errors import CompressionError, SolverError
+from dtcbench.dtc.projections import project
+from dtcbench.dtc.rays import Tomography, trace
+from dtcbench.dtc.selection import Drop, Group, Kept, Method, Scores, below_quantile
+from dtcbench.dtc.sensing import Array, gaussian_phi, published_phi, sensing
+from dtcbench.registry import methods
+
+Lambda = Annotated[float, Field(gt=0)]
+
+
+@methods.register("dtc")
+@dataclass(frozen=True, kw_only=True)
+class Dtc(Method):
+    """Scores neurons by the reconstruction's weight ray and drops the smallest."""
+
+    uses_solver: ClassVar[bool] = True
+    score: Literal["reconstruction", "coefficients"] = "reconstruction"
+    """The ray in neuron space, or in the DCT basis as published."""
+    drop: Drop = "smallest"
+    lam: Lambda = 0.3
+    """λ of the recovery."""
+    f: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Measurements per neuron: n = max(1, round(f · m))."""
+
+    def scores(self, group: Group) -> Scores:
+        """|weight ray| per neuron."""
+        tomography = _trace(group, gaussian_phi(group.width, self.f, group.generator), self.lam)
+        ray = tomography.neuron_ray if self.score == "reconstruction" else tomography.coefficient_ray
+        return Scores(np.abs(ray), tomography)
+
+
+@methods.register("dtc-published")
+@dataclass(frozen=True, kw_only=True)
+class PublishedDtc(Method):
+    """The published code: coefficient-space ray, fixed Φ, the largest dropped by a strict quantile."""
+
+    uses_solver: ClassVar[bool] = True
+    drop: ClassVar[Drop] = "largest"
+    lam: Lambda = 0.3
+    """λ of the recovery."""
+
+    def scores(self, group: Group) -> Scores:
+        """|s*_in + s*_out|, a frequency's index taken for a neuron's."""
+        tomography = _trace(group, published_phi(group.width, group.cut.keep), self.lam)
+        return Scores(np.abs(tomography.coefficient_ray), tomography)
+
+    def select(self, scores: Scores, group: Group) -> Kept:
+        """Strictly below the quantile, unless an exact count is asked for."""
+        if group.cut.count is not None:
+            return super().select(scores, group)
+        return below_quantile(scores.values, group.cut.keep)
+
+
+def _trace(group: Group, phi: Array, lam: float) -> Tomography:
+    if group.solve is None:
+        raise CompressionError("the method needs a solver and the cell names none")
+    try:
+        return trace(project(group.w_in, group.w_out), sensing(phi), group.solve, lam)
+    except SolverError as error:
+        raise SolverError(f"width {group.width}, λ {lam:g}: {error}") from error

@@ -1,0 +1,44 @@
+"""Random removal: the baseline a method must beat to have chosen anything."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dtcbench.dtc.errors import NothingKeptError
+from dtcbench.dtc.selection import Group, Kept, Method, Scores
+from dtcbench.dtc.sensing import PUBLISHED_SEED
+from dtcbench.registry import methods
+
+
+@methods.register("random")
+class Random(Method):
+    """Drops neurons drawn from the cell's own generator."""
+
+    drop = "smallest"
+
+    def scores(self, group: Group) -> Scores:
+        """Uniform draws."""
+        return Scores(group.generator.random(group.width))
+
+
+@methods.register("random-published")
+class PublishedRandom(Method):
+    """The published code's random baseline: the same seed, so the same draw for a width, every cycle."""
+
+    drop = "largest"
+
+    def scores(self, group: Group) -> Scores:
+        """Each neuron's place in the published permutation of the group."""
+        drawn = np.random.RandomState(PUBLISHED_SEED).permutation(group.width)
+        return Scores(np.argsort(drawn).astype(np.float64))
+
+    def select(self, scores: Scores, group: Group) -> Kept:
+        """The first neurons of the permutation, in drawn order.
+
+        Equals `numpy.random.choice(m, count, replace=False)` after the published seed; the order
+        matters, because sums over neurons are rounded in it.
+        """
+        count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
+        if count < 1:
+            raise NothingKeptError(f"{count} of {group.width} neurons would be kept; raise keep or the width")
+        return np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
