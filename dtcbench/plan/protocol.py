@@ -69,13 +69,13 @@ class Standard(Protocol):
         if sparsity == 0:
             return []
         needed = self._cycles_needed(sparsity)
-        cycles = min(needed, self._cycles_held)
+        cycles = min(needed, self.cycles_held)
         ratio = self.keep if cycles == needed else (1 - sparsity) ** (1 / cycles)
         return [ratio**cycle for cycle in range(1, cycles)] + [1 - sparsity]
 
     def note(self, sparsity: float) -> str | None:
         """Says so where the steps do not hold the cycles that `keep` would take."""
-        needed, held = self._cycles_needed(sparsity), self._cycles_held
+        needed, held = self._cycles_needed(sparsity), self.cycles_held
         if needed <= held:
             return None
         return (
@@ -84,7 +84,8 @@ class Standard(Protocol):
         )
 
     @property
-    def _cycles_held(self) -> int:
+    def cycles_held(self) -> int:
+        """Cycles the steps hold when as many steps remain for retraining."""
         return self.steps // self.cycle_steps - 1
 
     def _cycles_needed(self, sparsity: float) -> int:

@@ -1,0 +1,1 @@
+"""From tables to statements: statistics over seeds and the leaderboard. Pure functions on DataFrames."""

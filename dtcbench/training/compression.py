@@ -1,0 +1,152 @@
+"""One compression: every prunable group scored, cut and shrunk, and what is recorded of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dtcbench.dtc.errors import CompressionError
+from dtcbench.dtc.rays import Solve, Tomography
+from dtcbench.dtc.selection import Cut, Group, Kept, Method
+from dtcbench.dtc.sensing import Array
+from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
+from dtcbench.records.record import Layer
+from dtcbench.training.randomness import generator
+from dtcbench.training.surgery import PrunableGroup, shrink
+
+NOTHING_MEASURED = "the method makes no measurement"
+NOTHING_REMOVED = "no neuron of this group was due in this cycle"
+
+
+@dataclass
+class TimedSolver:
+    """A cell's recovery solver, and the seconds it has taken."""
+
+    name: str
+    solve: Solve
+    seconds: float = 0.0
+
+    def __call__(self, theta: Array, y: Array, lam: float) -> Array:
+        """Solve; the contract of `dtcbench.dtc.rays.Solve`."""
+        begin = time.perf_counter()
+        try:
+            return self.solve(theta, y, lam)
+        finally:
+            self.seconds += time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What happened to one group: the plain facts, from which a Layer is recorded later."""
+
+    group: str
+    width_before: int
+    origins: Kept
+    """Original indices of the neurons kept."""
+    tomography: Tomography | None
+    solver_s: float
+    reason: str
+    """Why there is no tomography, where there is none."""
+
+
+@dataclass
+class Compressor:
+    """Compresses one cell's network, cycle after cycle, and remembers where its neurons came from."""
+
+    method: Method
+    solver: TimedSolver | None
+    seed: int
+    origins: dict[str, Kept] = field(default_factory=dict)
+
+    def compress(
+        self,
+        groups: list[PrunableGroup],
+        cut: Callable[[PrunableGroup], Cut | None],
+        cycle: int,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> list[Removal]:
+        """Cut every group for which `cut` gives one; scores of all are taken before any is shrunk.
+
+        CompressionError names the group, its width, what was to be kept, and the solver.
+        """
+        chosen = [self._choose(group, cut(group), cycle, place) for place, group in enumerate(groups)]
+        for group, (_, kept) in zip(groups, chosen, strict=True):
+            if kept is not None:
+                shrink(group, kept, optimizer)
+        return [removal for removal, _ in chosen]
+
+    def _choose(
+        self, group: PrunableGroup, cut: Cut | None, cycle: int, place: int
+    ) -> tuple[Removal, Kept | None]:
+        origins = self.origins.setdefault(group.name, np.arange(group.width, dtype=np.int64))
+        if cut is None:
+            return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED), None
+        before = self.solver.seconds if self.solver else 0.0
+        seen = Group(group.w_in, group.w_out, cut, generator(self.seed, "compress", cycle, place), self.solver)
+        try:
+            scores = self.method.scores(seen)
+            kept = self.method.select(scores, seen)
+        except CompressionError as error:
+            raise type(error)(f"{self._where(group, cut, cycle)}: {error}") from error
+        self.origins[group.name] = origins[kept]
+        solver_s = (self.solver.seconds if self.solver else 0.0) - before
+        removal = Removal(
+            group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED
+        )
+        return removal, kept
+
+    def _where(self, group: PrunableGroup, cut: Cut, cycle: int) -> str:
+        kept = f"keep {cut.keep:g}" if cut.count is None else f"{cut.count} to keep"
+        solver = f", solver {self.solver.name}" if self.solver else ""
+        return f"cycle {cycle}, group {group.name}, width {group.width}, {kept}{solver}"
+
+
+def layer(removal: Removal) -> Layer:
+    """The record of one group's removal, entropies of its measurements included."""
+    facts: dict[str, Any] = {
+        "group": removal.group,
+        "width_before": removal.width_before,
+        "width_after": len(removal.origins),
+        "kept_sha256": hashlib.sha256(removal.origins.astype("<i8").tobytes()).hexdigest(),
+    }
+    figures = (
+        _measured(removal.tomography, removal.solver_s) if removal.tomography else dict.fromkeys(_FIGURES)
+    )
+    reasons = {name: removal.reason for name, value in figures.items() if value is None}
+    for name, value in figures.items():
+        if isinstance(value, float) and math.isnan(value):
+            figures[name], reasons[name] = None, _WHY_NAN[name.rpartition("_")[2]]
+    return Layer(**facts, **figures, reasons=reasons)
+
+
+_FIGURES = tuple(name for name in Layer.model_fields if name.startswith("entropy")) + (
+    "measurements",
+    "nonzeros",
+    "solver_s",
+)
+_WHY_NAN = {
+    "published": "NaN: no measurement lies within ±50, the published histogram's range",
+    "normalised": "one measurement bounds the entropy by log2 1 = 0",
+}
+
+
+def _measured(tomography: Tomography, solver_s: float) -> dict[str, Any]:
+    incoming, outgoing = tomography.y.T
+    return {
+        "measurements": len(tomography.y),
+        "nonzeros": int(np.count_nonzero(tomography.coefficient_ray)),
+        "solver_s": solver_s,
+        "entropy_in_published": published_entropy(incoming, "incoming"),
+        "entropy_out_published": published_entropy(outgoing, "outgoing"),
+        "entropy_in_bits": entropy_bits(incoming),
+        "entropy_out_bits": entropy_bits(outgoing),
+        "entropy_in_normalised": normalised_entropy(incoming),
+        "entropy_out_normalised": normalised_entropy(outgoing),
+    }

@@ -1,0 +1,28 @@
+"""Floating-point operations of a network, counted by torch's own counter, never converted to energy."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def inference_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """FLOPs of one forward pass of one sample."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _on_meta(model)(torch.empty(1, *input_shape, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def training_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """FLOPs of one forward and backward pass of one sample; the optimiser's are not counted."""
+    with FlopCounterMode(display=False) as counter:
+        _on_meta(model)(torch.empty(1, *input_shape, device="meta")).sum().backward()
+    return int(counter.get_total_flops())
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    # Shapes alone decide the count, and the real model keeps its gradients and statistics.
+    return copy.deepcopy(model).to("meta")
