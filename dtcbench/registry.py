@@ -31,20 +31,22 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from dtcbench.errors import UserError
+
 Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
 
-class UnknownNameError(LookupError):
+class UnknownNameError(UserError):
     """A name that an axis does not have; the message lists near matches and the whole choice."""
 
 
-class PluginError(ValueError):
+class PluginError(UserError):
     """A plug-in file that cannot be read or fails while it is imported."""
 
 
 def near(name: str, choice: list[str]) -> str:
-    """"did you mean 'fista'?" where `choice` has something close to `name`, and the whole choice."""
+    """ "did you mean 'fista'?" where `choice` has something close to `name`, and the whole choice."""
     close = difflib.get_close_matches(name, choice, n=3, cutoff=0.5)
     known = f"known: {', '.join(choice)}"
     return f"did you mean {' or '.join(map(repr, close))}? ({known})" if close else known
@@ -114,9 +116,7 @@ class Axis:
 def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
     parameters = inspect.signature(value, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
-        p.name: (p.annotation, p.default)
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+        p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
     }
     config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     return create_model("Options", __config__=config, **fields)

@@ -105,9 +105,7 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
     """
     planned = _with_dense(tidy(cells)).join(_last_entropies(cycles), on="key")
     groups = planned.groupby(IDENTITY, sort=False, dropna=False)
-    rows = sorted(
-        (_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups), key=_rank
-    )
+    rows = sorted((_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups), key=_rank)
     ok = cells[cells["status"] == "ok"]
     return Leaderboard(
         suite=suite,
@@ -132,10 +130,10 @@ def series_label(method: str, solver: str) -> str:
 
 
 def _with_dense(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` with the figures of each one's ok dense cell in columns `…_dense`; NaN where there is none."""
+    """`cells` with the figures of its ok dense cell in columns `…_baseline`; NaN where there is none."""
     is_baseline = (cells["method"] == DENSE) & (cells["status"] == "ok")
     dense = cells.loc[is_baseline, [*POOL, "seed", *_FROM_DENSE]]
-    return cells.merge(dense, on=[*POOL, "seed"], how="left", suffixes=("", "_dense"), validate="many_to_one")
+    return cells.merge(dense, on=[*POOL, "seed"], how="left", suffixes=("", "_baseline"), validate="many_to_one")
 
 
 def _last_entropies(cycles: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +150,7 @@ def _last(cycles: pd.DataFrame, column: str) -> pd.Series:
 def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     """The leaderboard row of the planned `cells` that share `identity`."""
     ok = cells[cells["status"] == "ok"].set_index("seed")
-    paired = ok[ok["accuracy_dense"].notna()]
+    paired = ok[ok["accuracy_baseline"].notna()]
     return {
         **identity,
         "ok": len(ok),
@@ -172,9 +170,9 @@ def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
 def _accuracy(ok: pd.DataFrame) -> dict[str, Any]:
     """Accuracy and its paired difference to dense."""
     accuracy = stats.mean_estimate(ok["accuracy"])
-    differences = stats.paired_differences(ok["accuracy"], ok["accuracy_dense"])
+    differences = stats.paired_differences(ok["accuracy"], ok["accuracy_baseline"])
     difference = stats.mean_estimate(differences, of="paired seed")
-    reasons = [accuracy.reason]
+    reasons = [accuracy.reason] if len(ok) else []
     if len(differences) < len(ok):
         reasons.append(difference.reason and f"{difference.reason} of the difference")
     return {
@@ -189,27 +187,30 @@ def _accuracy(ok: pd.DataFrame) -> dict[str, Any]:
 
 
 def _pairing_note(ok: pd.DataFrame) -> str:
-    alone = [str(seed) for seed in ok.index[ok["accuracy_dense"].isna()]]
+    alone = [str(seed) for seed in ok.index[ok["accuracy_baseline"].isna()]]
     return f"no ok dense cell for seed{'s' if len(alone) > 1 else ''} {', '.join(alone)}" if alone else ""
 
 
 def _mean_ratio(paired: pd.DataFrame, cost: str) -> float:
-    return stats.mean(stats.paired_ratios(paired[cost], paired[f"{cost}_dense"]))
+    return stats.mean(stats.paired_ratios(paired[cost], paired[f"{cost}_baseline"]))
 
 
 def _energy(ok: pd.DataFrame, paired: pd.DataFrame) -> dict[str, Any]:
     """The paired energy ratio, if one hardware class and a meter on both sides allow one, and its caveats."""
+    metered = paired[paired["energy_j"].notna()]
     # A reading of 0 J is a window too short for the meter, not a ratio.
-    pairs = paired[(paired["energy_j"] > 0) & (paired["energy_j_dense"] > 0)]
-    classes = pd.concat([pairs["hardware_class"], pairs["hardware_class_dense"]])
+    pairs = metered[(metered["energy_j"] > 0) & (metered["energy_j_baseline"] > 0)]
+    classes = pd.concat([pairs["hardware_class"], pairs["hardware_class_baseline"]])
     comparable = classes.notna().all() and classes.nunique() == 1
-    ratios = stats.paired_ratios(pairs["energy_j"], pairs["energy_j_dense"])
+    ratios = stats.paired_ratios(pairs["energy_j"], pairs["energy_j_baseline"])
     estimate = stats.geometric_mean_estimate(ratios if comparable else [], of="energy pair")
-    obstacle = estimate.reason if comparable else "pairs span hardware classes"
+    # Where every ok cell has a pair, `interval_note` has said it.
+    too_few = estimate.reason if len(pairs) < len(ok) else None
+    obstacle = too_few if comparable else "pairs span hardware classes"
     caveats = [
         _unmeasured("not measured", ok["energy_j"], ok["energy_reason"]),
-        _unmeasured("dense not measured", paired["energy_j_dense"], paired["energy_reason_dense"]),
-        "0 J read" if (paired[["energy_j", "energy_j_dense"]] == 0).any(axis=None) else None,
+        _unmeasured("dense not measured", metered["energy_j_baseline"], metered["energy_reason_baseline"]),
+        "0 J read" if (metered[["energy_j", "energy_j_baseline"]] == 0).any(axis=None) else None,
         obstacle if len(pairs) else None,
         _mixed_methods(pairs),
         _flags(pairs),
@@ -233,12 +234,12 @@ def _unmeasured(what: str, energy_j: pd.Series, reason: pd.Series) -> str | None
 
 
 def _mixed_methods(pairs: pd.DataFrame) -> str | None:
-    methods = _distinct(pd.concat([pairs["energy_method"], pairs["energy_method_dense"]]))
+    methods = _distinct(pd.concat([pairs["energy_method"], pairs["energy_method_baseline"]]))
     return f"measured by {' and '.join(methods)}" if len(methods) > 1 else None
 
 
 def _flags(pairs: pd.DataFrame) -> str | None:
-    cells = _distinct(pd.concat([pairs["energy_flags"], pairs["energy_flags_dense"]]))
+    cells = _distinct(pd.concat([pairs["energy_flags"], pairs["energy_flags_baseline"]]))
     flags = sorted({flag.strip() for flags in cells for flag in flags.split(",")} - {""})
     return f"flags: {', '.join(flags)}" if flags else None
 
@@ -248,9 +249,7 @@ def _failures(cells: pd.DataFrame) -> str:
     failed = cells[cells["status"] != "ok"]
     reasons = [one_line(str(reason)) for reason in failed["reason"].astype(object).fillna("")]
     outcomes = sorted(Counter(zip(failed["status"], reasons, strict=True)).items())
-    return "; ".join(
-        f"{status} ×{count}" + (f": {reason}" if reason else "") for (status, reason), count in outcomes
-    )
+    return "; ".join(f"{status} ×{count}" + (f": {reason}" if reason else "") for (status, reason), count in outcomes)
 
 
 def one_line(text: str) -> str:

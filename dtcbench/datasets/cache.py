@@ -32,7 +32,7 @@ class Pin:
         """What sets `array` apart from the pinned one; None where nothing does."""
         if array.dtype != np.uint8 or array.shape != self.shape:
             return f"holds {array.dtype} {array.shape}, not uint8 {self.shape}"
-        found = hashlib.sha256(array.reshape(-1)).hexdigest()
+        found = hashlib.sha256(array.reshape(-1).data).hexdigest()
         if found != self.sha256:
             return f"its content was altered (SHA-256 {found[:12]}…, not {self.sha256[:12]}…)"
         return None

@@ -14,17 +14,13 @@ PINS = {
     "train_x": Pin(
         "digits/train_x", (1437, 1, 8, 8), "dc598409eb8220008314e561484c49897ac0a96ad0d9564676fe937948957001"
     ),
-    "train_y": Pin(
-        "digits/train_y", (1437,), "dbf5cc39ac439b0c57f189a6d856efb8b46a01f824e2c09bbbe6344fbd8eac50"
-    ),
+    "train_y": Pin("digits/train_y", (1437,), "dbf5cc39ac439b0c57f189a6d856efb8b46a01f824e2c09bbbe6344fbd8eac50"),
     "test_x": Pin(
         "digits/test_x",
         (TEST_SIZE, 1, 8, 8),
         "3cc007c32322827b0950ecdeb26d3fbf8cc518abb64db7e732a6abdcd45a9a97",
     ),
-    "test_y": Pin(
-        "digits/test_y", (TEST_SIZE,), "522cebff6290f4c35ee94413c81b9f9df07f5b08934c9623076431b818365bf0"
-    ),
+    "test_y": Pin("digits/test_y", (TEST_SIZE,), "522cebff6290f4c35ee94413c81b9f9df07f5b08934c9623076431b818365bf0"),
 }
 
 
@@ -62,8 +58,6 @@ def digits() -> Splits:
 def _pinned(name: str, array: Array) -> Array:
     problem = PINS[name].problem(array)
     if problem:
-        raise DatasetError(
-            f"{PINS[name].name}: {problem}; install the scikit-learn version of requirements.lock"
-        )
+        raise DatasetError(f"{PINS[name].name}: {problem}; install the scikit-learn version of requirements.lock")
     array.setflags(write=False)
     return array

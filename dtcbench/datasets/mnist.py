@@ -138,9 +138,7 @@ def decode(path: Path, file: IdxFile) -> Array:
     if content[: len(header)] != header:
         raise DatasetError(f"its header does not give the dimensions {file.dimensions}")
     if len(content) != expected:
-        raise DatasetError(
-            f"{'longer' if len(content) > expected else 'shorter'} than {expected} bytes unpacked"
-        )
+        raise DatasetError(f"{'longer' if len(content) > expected else 'shorter'} than {expected} bytes unpacked")
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(file.pin.shape)
     problem = file.pin.problem(array)
     if problem:
@@ -175,7 +173,7 @@ def _decode_given(path: Path, file: IdxFile) -> Array:
         return decode(path, file)
     except DatasetError as error:
         raise DatasetError(
-            f"{path}: {error}; put an intact copy of MNIST's file there, or take it away to have it downloaded"
+            f"{path}: {error}; put an intact copy there, or take it away to have it downloaded"
         ) from error
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dtcbench.errors import UserError
+
 Array = NDArray[np.uint8]
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset that cannot be had; the message names the file, what is wrong, and the remedy."""
 
 

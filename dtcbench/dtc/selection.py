@@ -71,9 +71,7 @@ class Method(ABC):
         return exact_count(scores.values, count, self.drop, group.generator)
 
 
-def exact_count(
-    scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator
-) -> Kept:
+def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator) -> Kept:
     """The `count` neurons left after dropping the smallest or largest scores [m], in ascending order.
 
     Equal scores are told apart by a seeded draw, so that no index is preferred.

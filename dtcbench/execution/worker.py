@@ -25,8 +25,9 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import from_choice
 from dtcbench.records.provenance import collect
 from dtcbench.records.record import CellRecord, Provenance, Result, Status
+from dtcbench.training.course import Workplace
 from dtcbench.training.loop import to_device
-from dtcbench.training.protocols import Workplace, run
+from dtcbench.training.protocols import run
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def mlp(
     """
     sizes = [math.prod(input_shape), *widths, num_classes]
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    for depth, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for depth, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         last = depth == len(widths)
         layers["output" if last else f"hidden{depth}"] = _linear(fan_in, fan_out, bias, generator)
         if not last:

@@ -53,13 +53,20 @@ class Cell(BaseModel):
     def canonical_json(self) -> str:
         """Sorted keys, no spaces, ASCII: the text the key is the hash of."""
         return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+            self.model_dump(mode="json"),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=True,
+            allow_nan=False,
         )
 
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
         return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key)  # options are mappings, which have no hash of their own
 
     @property
     def is_dense(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from dtcbench.errors import UserError
 from dtcbench.registry import near
 
 Place = tuple[str | int, ...]
@@ -35,7 +36,7 @@ class Problem:
         return ": ".join(part for part in (head, self.place, self.message) if part)
 
 
-class SuiteError(ValueError):
+class SuiteError(UserError):
     """A suite cannot be used; `problems` holds everything that is wrong with it."""
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -67,8 +68,10 @@ class Document:
         if not isinstance(value, dict):
             raise SuiteError([Problem(file, 1, "", f"a suite is a mapping; got {value!r}")])
         lines: dict[Place, int] = {}
-        twice = [Problem(file, line, place_text(place), "the key stands twice; remove one") for place, line in
-                 _walk(root, (), lines)]
+        twice = [
+            Problem(file, line, place_text(place), "the key stands twice; remove one")
+            for place, line in _walk(root, (), lines)
+        ]
         if twice:
             raise SuiteError(twice)
         return cls(file, value, lines)
@@ -80,8 +83,10 @@ class Document:
         return self.lines.get(place, 1)
 
 
-def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
+def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
     """Fill `lines`; yield the keys that stand twice, which safe_load would silently merge."""
+    if node is None:  # an empty document
+        return
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
@@ -111,9 +116,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], document: Docume
     return sorted(found, key=lambda p: (p.line, p.place))
 
 
-def _messages(
-    error: ValidationError, model: type[BaseModel], value: Any, outer: Place
-) -> Iterator[tuple[Place, str]]:
+def _messages(error: ValidationError, model: type[BaseModel], value: Any, outer: Place) -> Iterator[tuple[Place, str]]:
     for detail in error.errors(include_url=False):
         place = _without_tags(detail["loc"], value)
         cause = detail.get("ctx", {}).get("error")

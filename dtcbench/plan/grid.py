@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dtcbench import registry
@@ -52,9 +52,15 @@ def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
     dense = Choice(name="dense", options={})
     for model, dataset, seed in itertools.product(block.models, block.datasets, block.seeds):
         yield Cell(
-            protocol=protocol, model=model, dataset=dataset, method=dense, solver=None, sparsity=0.0, seed=seed
+            protocol=protocol,
+            model=model,
+            dataset=dataset,
+            method=dense,
+            solver=None,
+            sparsity=0.0,
+            seed=seed,
         )
-        for method, sparsity in itertools.product(block.methods, block.sparsities or [None]):
+        for method, sparsity in itertools.product(block.methods, _sparsities(block)):
             if method.name == "dense":
                 continue
             for solver in _solvers(block, method):
@@ -69,7 +75,11 @@ def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
                 )
 
 
-def _solvers(block: Block, method: Choice) -> list[Choice] | list[None]:
+def _sparsities(block: Block) -> Sequence[float | None]:
+    return [None] if block.sparsities is None else block.sparsities
+
+
+def _solvers(block: Block, method: Choice) -> Sequence[Choice | None]:
     return block.solvers if registry.uses_solver(method.name) else [None]
 
 

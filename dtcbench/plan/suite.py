@@ -7,12 +7,20 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from dtcbench import registry
 from dtcbench.plan.cell import Choice
-from dtcbench.plan.protocol import Published, Standard, named
 from dtcbench.plan.document import Document, Problem, SuiteError, problems_of
+from dtcbench.plan.protocol import Published, Standard, named
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

@@ -33,9 +33,7 @@ def _path_end(theta: Array, y: Array, lam: float, max_iterations: int) -> Array:
     alpha = lam / (2 * len(y))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a path given up early is found out below
-        _, _, s = lars_path(
-            theta, y, method="lasso", alpha_min=alpha, max_iter=max_iterations, return_path=False
-        )
+        _, _, s = lars_path(theta, y, method="lasso", alpha_min=alpha, max_iter=max_iterations, return_path=False)
     slope = np.abs(2 * theta.T @ (theta @ s - y)).max()
     if slope > lam * (1 + OPTIMALITY):
         raise SolverError(f"LARS did not converge: |2 Θᵀ(Θ s − y)| reaches {slope:.6g}, more than λ = {lam:g}")

@@ -1,3 +1,3 @@
-"""One cell: the recipes (`protocols`), their steps (`loop`), smaller networks (`surgery`), one
-compression of all groups (`compression`), what it costs (`flops`), and where its random numbers
-come from (`randomness`)."""
+"""One cell: the recipes (`protocols`: `standard`, `published`), what they share (`course`), the steps
+they are made of (`loop`), one compression of all groups (`compression`), smaller networks (`surgery`),
+what it costs (`flops`), and where its random numbers come from (`randomness`)."""

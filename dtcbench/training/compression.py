@@ -82,9 +82,7 @@ class Compressor:
                 shrink(group, kept, optimizer)
         return [removal for removal, _ in chosen]
 
-    def _choose(
-        self, group: PrunableGroup, cut: Cut | None, cycle: int, place: int
-    ) -> tuple[Removal, Kept | None]:
+    def _choose(self, group: PrunableGroup, cut: Cut | None, cycle: int, place: int) -> tuple[Removal, Kept | None]:
         origins = self.origins.setdefault(group.name, np.arange(group.width, dtype=np.int64))
         if cut is None:
             return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED), None
@@ -97,9 +95,7 @@ class Compressor:
             raise type(error)(f"{self._where(group, cut, cycle)}: {error}") from error
         self.origins[group.name] = origins[kept]
         solver_s = (self.solver.seconds if self.solver else 0.0) - before
-        removal = Removal(
-            group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED
-        )
+        removal = Removal(group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED)
         return removal, kept
 
     def _where(self, group: PrunableGroup, cut: Cut, cycle: int) -> str:
@@ -116,9 +112,7 @@ def layer(removal: Removal) -> Layer:
         "width_after": len(removal.origins),
         "kept_sha256": hashlib.sha256(removal.origins.astype("<i8").tobytes()).hexdigest(),
     }
-    figures = (
-        _measured(removal.tomography, removal.solver_s) if removal.tomography else dict.fromkeys(_FIGURES)
-    )
+    figures = _measured(removal.tomography, removal.solver_s) if removal.tomography else dict.fromkeys(_FIGURES)
     reasons = {name: removal.reason for name, value in figures.items() if value is None}
     for name, value in figures.items():
         if isinstance(value, float) and math.isnan(value):
@@ -126,11 +120,7 @@ def layer(removal: Removal) -> Layer:
     return Layer(**facts, **figures, reasons=reasons)
 
 
-_FIGURES = tuple(name for name in Layer.model_fields if name.startswith("entropy")) + (
-    "measurements",
-    "nonzeros",
-    "solver_s",
-)
+_FIGURES = ("measurements", "nonzeros", "solver_s", *(f for f in Layer.model_fields if f.startswith("entropy")))
 _WHY_NAN = {
     "published": "NaN: no measurement lies within ±50, the published histogram's range",
     "normalised": "one measurement bounds the entropy by log2 1 = 0",

@@ -81,10 +81,10 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, batche
     for batch in batches:
         optimizer.zero_grad()
         last = loss(model(batch.x), batch.y)
-        last.backward()  # type: ignore[no-untyped-call]
+        last.backward()
         optimizer.step()
         seen += len(batch)
-    return Trained(float(last), seen)
+    return Trained(last.item(), seen)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,7 @@ def prunable_groups(model: nn.Module) -> list[PrunableGroup]:
             linear.append((name, layer))
         elif not isinstance(layer, _PASSED_THROUGH):
             raise ValueError(f"layer {name} ({type(layer).__name__}) cannot be compressed through")
-    return [PrunableGroup(name, layer, after) for (name, layer), (_, after) in zip(linear, linear[1:], strict=False)]
+    return [PrunableGroup(name, layer, after) for (name, layer), (_, after) in itertools.pairwise(linear)]
 
 
 def shrink(group: PrunableGroup, kept: Kept, optimizer: torch.optim.Optimizer | None) -> None:

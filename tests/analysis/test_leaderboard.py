@@ -72,9 +72,12 @@ def test_pairing_cancels_what_a_seed_does_to_both_sides():
 
 def test_a_seed_without_an_ok_dense_cell_does_not_pair_and_is_named():
     board = build(
-        [cell("dense", seed, accuracy=0.8) for seed in (0, 1)]
-        + [cell("dense", 2, status="oom", reason="no memory")]
-        + [cell("dtc", seed, accuracy=accuracy) for seed, accuracy in enumerate([0.7, 0.7, 0.1, 0.1])]
+        [
+            cell("dense", 0, accuracy=0.8),
+            cell("dense", 1, accuracy=0.8),
+            cell("dense", 2, status="oom", reason="no memory"),
+            *(cell("dtc", seed, accuracy=accuracy) for seed, accuracy in enumerate([0.7, 0.7, 0.1, 0.1])),
+        ]
     )
     dtc = row(board, "dtc")
     assert (dtc["ok"], dtc["paired"]) == (4, 2)
@@ -119,16 +122,21 @@ def test_a_table_without_a_single_ok_cell_has_its_rows():
 
 def test_an_empty_plan_has_no_rows():
     board = build([cell("dense", 0)])
-    empty = leaderboard.build(pd.DataFrame([cell("dense", 0)]).iloc[:0], pd.DataFrame(
-        columns=["key", "cycle", "group", *ENTROPIES]), suite="s", question="q")  # fmt: skip
+    no_cells = pd.DataFrame([cell("dense", 0)]).iloc[:0]
+    no_cycles = pd.DataFrame(columns=["key", "cycle", "group", *ENTROPIES])
+    empty = leaderboard.build(no_cells, no_cycles, suite="quick", question="Which?")
     assert list(empty.rows.columns) == list(board.rows.columns) == list(COLUMNS)
     assert empty.rows.empty
 
 
 def test_ratios_are_taken_seed_by_seed():
     board = build(
-        [cell("dense", 0, parameters=100, training_flops=100), cell("dense", 1, parameters=100, training_flops=400)]
-        + [cell("dtc", 0, parameters=10, training_flops=50), cell("dtc", 1, parameters=20, training_flops=100)]
+        [
+            cell("dense", 0, parameters=100, training_flops=100),
+            cell("dense", 1, parameters=100, training_flops=400),
+            cell("dtc", 0, parameters=10, training_flops=50),
+            cell("dtc", 1, parameters=20, training_flops=100),
+        ]
     )
     dtc = row(board, "dtc")
     assert dtc["parameters_ratio"] == pytest.approx(0.15)
@@ -138,8 +146,12 @@ def test_ratios_are_taken_seed_by_seed():
 
 def test_pairs_never_cross_datasets():
     board = build(
-        [cell("dense", 0, accuracy=0.9, dataset="a"), cell("dense", 0, accuracy=0.5, dataset="b")]
-        + [cell("dtc", 0, accuracy=0.8, dataset="a"), cell("dtc", 0, accuracy=0.4, dataset="b")]
+        [
+            cell("dense", 0, accuracy=0.9, dataset="a"),
+            cell("dense", 0, accuracy=0.5, dataset="b"),
+            cell("dtc", 0, accuracy=0.8, dataset="a"),
+            cell("dtc", 0, accuracy=0.4, dataset="b"),
+        ]
     )
     differences = board.rows.set_index(["dataset", "method"])["difference_mean"]
     assert differences["a", "dtc"] == pytest.approx(-0.1)
@@ -159,6 +171,11 @@ def test_the_energy_ratio_is_the_geometric_mean_of_paired_ratios():
     assert dtc["energy_note"] == "flags: short"
 
 
+def test_a_dense_cell_without_a_meter_is_said_to_lack_it():
+    board = build([cell("dense", 0), *joules("dtc", [50])])
+    assert row(board, "dtc")["energy_note"] == "dense not measured: no meter"
+
+
 def test_energies_of_different_hardware_classes_have_no_ratio():
     board = build(joules("dense", [100, 100, 100]) + joules("dtc", [50, 50, 50], hardware_class="gpu"))
     dtc = row(board, "dtc")
@@ -172,12 +189,12 @@ def test_energy_that_was_not_measured_is_absent_with_its_reason_and_never_zero()
     dtc = row(board, "dtc")
     assert math.isnan(dtc["energy_ratio"])
     assert dtc["energy_measured"] == 0
-    assert dtc["energy_note"] == "not measured: no meter; dense not measured: no meter"
+    assert dtc["energy_note"] == "not measured: no meter"
     assert "Energy was not measured: no meter." in board.notes
 
 
 def test_partly_measured_energy_says_how_many_pairs_it_rests_on():
-    board = build(joules("dense", [100, 100, 100]) + [*joules("dtc", [50, 50]), cell("dtc", 2)])
+    board = build([*joules("dense", [100, 100, 100]), *joules("dtc", [50, 50]), cell("dtc", 2)])
     dtc = row(board, "dtc")
     assert dtc["energy_ratio"] == pytest.approx(0.5)
     assert dtc["energy_note"] == "not measured in 1 of 3 cells: no meter; 2 energy pairs: no interval"
@@ -219,11 +236,7 @@ def test_rows_read_dense_first_then_by_sparsity_and_falling_accuracy_failures_la
 
 
 def test_the_order_of_the_tables_does_not_change_a_bit():
-    cells = [
-        cell(method, seed, accuracy=0.9 - seed / 7)
-        for method in ("dense", "dtc", "random")
-        for seed in range(4)
-    ]
+    cells = [cell(method, seed, accuracy=0.9 - seed / 7) for method in ("dense", "dtc", "random") for seed in range(4)]
     cycles = [entropy(c["key"], 0, g, s / 3) for c in cells for s, g in enumerate("abc")]
     forward, backward = build(cells, cycles), build(cells[::-1], cycles[::-1])
     pd.testing.assert_frame_equal(forward.rows, backward.rows, check_exact=True)

@@ -37,7 +37,7 @@ def test_the_order_of_the_seeds_does_not_change_a_bit(values, random):
 
 def test_three_seeds_give_their_range():
     estimate = stats.mean_estimate([0.90, 0.91, 0.95])
-    assert estimate.interval == (0.90, 0.95)
+    assert estimate.interval == pytest.approx((0.90, 0.95))
 
 
 def test_more_seeds_give_less_than_their_range():

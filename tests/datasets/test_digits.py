@@ -21,9 +21,7 @@ def test_shapes_and_types():
     assert splits.train_y.shape == (1437,)
     assert splits.test_y.shape == (360,)
     assert splits.input_shape == (1, 8, 8)
-    assert {a.dtype for a in (splits.train_x, splits.train_y, splits.test_x, splits.test_y)} == {
-        np.dtype("uint8")
-    }
+    assert {a.dtype for a in (splits.train_x, splits.train_y, splits.test_x, splits.test_y)} == {np.dtype("uint8")}
 
 
 def test_arrays_are_read_only():

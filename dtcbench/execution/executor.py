@@ -1,0 +1,42 @@
+"""The one interface for executing cells; `inline` and `cluster` implement it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dtcbench.execution.worker import Task
+from dtcbench.records.record import Status
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task came back."""
+
+    task: Task
+    record: dict[str, Any] | None
+    """The worker's record as JSON values; None where the worker was lost."""
+    status: Status = Status.OK
+    """Where there is no record: why, as a status."""
+    reason: str = ""
+    """Where there is no record: why, in words."""
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks that can run at the same time."""
+
+    def submit(self, task: Task) -> None:
+        """Start a task, or queue it."""
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Tasks that came back, waiting at most so long for the first."""
+
+    def kill(self, task: Task) -> None:
+        """End a task by force; nothing of it comes back any more."""
+
+    def close(self) -> None:
+        """End everything that was started."""

@@ -1,0 +1,33 @@
+"""Cells in this very process, one after another: for debugging and for most tests."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from dtcbench.execution.executor import Outcome
+from dtcbench.execution.worker import Task, attempt
+
+
+class InlineExecutor:
+    """Runs each task when it is waited for. A time limit cannot be kept: nobody is there to see to it."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._queue: deque[Task] = deque()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._queue.append(task)
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Run the oldest task to its end, however long that takes."""
+        task = self._queue.popleft()
+        return [Outcome(task, attempt(task))]
+
+    def kill(self, task: Task) -> None:
+        """Take a task out of the queue."""
+        self._queue.remove(task)
+
+    def close(self) -> None:
+        """Nothing was started."""

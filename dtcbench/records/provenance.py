@@ -1,0 +1,194 @@
+"""Where and with what a record was obtained. No host name, no user name, no path."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import dtcbench
+from dtcbench.energy import nvml
+from dtcbench.records.record import Provenance
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
+"""Whose versions decide numbers."""
+GIT_TIMEOUT_S = 10
+HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+NO_LOCK = "there is no requirements.lock beside the package"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """State of the git checkout that the package's source lies in."""
+
+    commit: str | None
+    clean: bool | None
+    reasons: dict[str, str]
+    """Why commit and clean are None, where they are."""
+
+    @classmethod
+    def unknown(cls, reason: str) -> Checkout:
+        """Nothing known, for this reason."""
+        return cls(None, None, dict.fromkeys(("commit", "commit_clean"), reason))
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the cell's energy and time depend on."""
+
+    hardware_class: str
+    gpu: str | None
+    driver: str | None
+    reasons: dict[str, str]
+    """Why gpu and driver are None, where they are."""
+
+
+def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
+    """Provenance of a cell that this process runs on `device`. Never raises: unknown is None, with a reason.
+
+    Parameters
+    ----------
+    device : torch device, `cpu` or a CUDA device such as `cuda`
+    threads : threads that torch and BLAS may use
+    plugins : SHA-256 of each plug-in file's source, by name
+    """
+    root = Path(dtcbench.__file__).resolve().parent.parent
+    source, locked = checkout(root), lock_sha256(root)
+    on_cpu = device == "cpu"
+    hardware = cpu_hardware() if on_cpu else gpu_hardware(device)
+    return Provenance(
+        hardware_class=hardware.hardware_class,
+        device="cpu" if on_cpu else "cuda",
+        cpu=cpu_model(),
+        cores=_cores(),
+        memory_gib=_memory_gib(),
+        gpu=hardware.gpu,
+        driver=hardware.driver,
+        threads=threads,
+        platform=platform.platform(),
+        python=platform.python_version(),
+        packages=package_versions(),
+        dtcbench=dtcbench.__version__,
+        commit=source.commit,
+        commit_clean=source.clean,
+        lock_sha256=locked,
+        plugins=plugins,
+        reasons=hardware.reasons | source.reasons | ({} if locked else {"lock_sha256": NO_LOCK}),
+    )
+
+
+def cpu_hardware() -> Hardware:
+    """Of a cell on the CPU, such as `CPU AMD EPYC 7763, 8 cores, 32 GiB`: logical processors, memory."""
+    reason = "the cell ran on the CPU"
+    return Hardware(
+        hardware_class=f"CPU {cpu_model()}, {_cores()} cores, {_memory_gib():.0f} GiB",
+        gpu=None,
+        driver=None,
+        reasons={"gpu": reason, "driver": reason},
+    )
+
+
+def gpu_hardware(device: str) -> Hardware:
+    """Of a cell on a GPU, such as `NVIDIA H200, 139 GiB, 700 W`: memory torch can use, power limit in force.
+
+    Name and memory are torch's, because they tell a MIG instance from its board.
+    """
+    try:
+        seen = nvml.torch_gpu(device)
+    except nvml.NvmlError as error:
+        return Hardware("GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), str(error)))
+    try:
+        board = nvml.gpu(seen.uuid)
+    except nvml.NvmlError as error:
+        limit, driver, reasons = None, None, {"driver": str(error)}
+    else:
+        limit, driver, reasons = board.power_limit_w, board.driver, {}
+    power = "power limit unknown" if limit is None else f"{limit:.0f} W"
+    return Hardware(f"{seen.name}, {int(seen.memory_gib)} GiB, {power}", seen.name, driver, reasons)
+
+
+@functools.cache
+def cpu_model() -> str:
+    """The processor's marketing name, or its architecture where the system tells no name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Installed version of each of `PACKAGES`, or `not installed`."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+@functools.cache
+def checkout(root: Path) -> Checkout:
+    """State of the git checkout at `root`, as it was when this process first asked.
+
+    A git checkout that merely contains `root`, such as one with a virtual environment in it,
+    says nothing about this source and is not taken.
+    """
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve():
+        return Checkout.unknown("the source is not in a git checkout of its own that git can read")
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    if commit is None:
+        return Checkout.unknown("the git checkout has no commit")
+    changes = _git(root, "status", "--porcelain")
+    if changes is None:
+        return Checkout(commit, None, {"commit_clean": "git cannot tell the state of the checkout"})
+    return Checkout(commit, not changes, {})
+
+
+@functools.cache
+def lock_sha256(root: Path) -> str | None:
+    """SHA-256 of the checkout's requirements.lock; None where there is none."""
+    try:
+        return hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it is missing, fails or hangs.
+
+    Why it failed is not passed on: git's messages hold paths.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return None
+    # Inside a git hook these variables point git to the hook's repository, whatever -C says.
+    environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
+    # Without optional locks: many workers ask at once, beside a user who may be committing.
+    command = [git, "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        answer = subprocess.run(  # noqa: S603 - fixed arguments
+            command, env=environment, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

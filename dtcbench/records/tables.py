@@ -1,0 +1,153 @@
+"""Records as DataFrames: `cells`, one row per planned cell; `cycles`, one per cell, cycle and layer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from dtcbench import registry
+from dtcbench.plan.cell import Cell, Choice
+from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance, Result
+from dtcbench.records.store import Contents
+
+MISSING = "missing"
+"""The `status` of a planned cell that has no record yet."""
+
+_RESULT = (
+    "accuracy",
+    "accuracy_before",
+    "accuracy_after",
+    "validation_accuracy",
+    "parameters",
+    "parameters_dense",
+    "training_flops",
+    "inference_flops",
+    "train_s",
+    "compress_s",
+    "evaluate_s",
+)
+_CYCLE = tuple(f for f in Cycle.model_fields if f not in ("layers", "reasons"))
+_LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha256"))
+
+
+def cells(planned: Iterable[Cell], contents: Contents, suite: str) -> pd.DataFrame:
+    """One row per planned cell in plan order; figures of a cell that is not ok are missing values."""
+    rows = [_cell_row(cell, contents.record(cell.key), suite) for cell in planned]
+    return pd.DataFrame(rows, columns=list(_cell_columns()))
+
+
+def cycles(planned: Iterable[Cell], contents: Contents) -> pd.DataFrame:
+    """One row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
+    columns = [*_identity_columns("sparsity_planned"), *_CYCLE, *_LAYER]
+    rows = [
+        row
+        for cell in planned
+        if (record := contents.record(cell.key)) is not None and record.result is not None
+        for row in _cycle_rows(cell, record.result)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """The table as Parquet; the same frame gives the same bytes."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def label(axis: registry.Axis, choice: Choice) -> str:
+    """`name`, or `name(option=value, …)` with the options that are not the default ones."""
+    try:
+        defaults = axis.options(choice.name)().model_dump(mode="json")
+    except (registry.UnknownNameError, ValueError):
+        defaults = {}  # a plug-in's value, looked at without the plug-in: show all it has
+    set_by_hand = {key: value for key, value in choice.options.items() if defaults.get(key) != value}
+    return Choice(name=choice.name, options=set_by_hand).label
+
+
+def _identity_columns(sparsity: str) -> tuple[str, ...]:
+    return ("key", "protocol", "model", "dataset", "method", "solver", sparsity, "seed")
+
+
+def _identity(cell: Cell, sparsity: str) -> dict[str, Any]:
+    values = (
+        cell.key,
+        cell.protocol.name,
+        label(registry.models, cell.model),
+        label(registry.datasets, cell.dataset),
+        label(registry.methods, cell.method),
+        label(registry.solvers, cell.solver) if cell.solver else None,
+        cell.sparsity,
+        cell.seed,
+    )
+    return dict(zip(_identity_columns(sparsity), values, strict=True))
+
+
+def _cell_columns() -> tuple[str, ...]:
+    return (
+        *_identity_columns("sparsity"),
+        "suite",
+        "status",
+        "reason",
+        "attempt",
+        "wall_s",
+        "sparsity_reached",
+        *_RESULT,
+        *_energy(None),
+        *_provenance(None),
+    )
+
+
+def _cell_row(cell: Cell, record: CellRecord | None, suite: str) -> dict[str, Any]:
+    row = {**_identity(cell, "sparsity"), "suite": suite}
+    if record is None:
+        return {**row, "status": MISSING, "reason": "not run yet"}
+    row |= {
+        "status": record.status.value,
+        "reason": record.reason or None,
+        "attempt": record.attempt,
+        "wall_s": record.wall_s,
+        **_provenance(record.provenance),
+    }
+    if record.result is None:
+        return row
+    return {
+        **row,
+        "sparsity_reached": record.result.sparsity,
+        **{name: getattr(record.result, name) for name in _RESULT},
+        **_energy(record.result.energy),
+    }
+
+
+def _energy(energy: Energy | None) -> dict[str, Any]:
+    return {
+        "energy_j": energy and energy.energy_j,
+        "energy_method": energy and energy.method,
+        "energy_reason": energy and energy.reasons.get("energy_j"),
+        "energy_flags": energy and ",".join(energy.flags),
+        "window_s": energy and energy.window_s,
+    }
+
+
+def _provenance(provenance: Provenance | None) -> dict[str, Any]:
+    return {
+        "hardware_class": provenance and provenance.hardware_class,
+        "stack": provenance and _stack(provenance),
+    }
+
+
+def _stack(provenance: Provenance) -> str:
+    versions = {"python": provenance.python, "dtcbench": provenance.dtcbench, **provenance.packages}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+
+
+def _cycle_rows(cell: Cell, result: Result) -> Iterable[dict[str, Any]]:
+    for cycle in result.cycles:
+        row = _identity(cell, "sparsity_planned") | {name: getattr(cycle, name) for name in _CYCLE}
+        if not cycle.layers:
+            yield row
+        for layer in cycle.layers:
+            yield row | {name: getattr(layer, name) for name in _LAYER}

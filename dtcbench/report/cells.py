@@ -1,0 +1,126 @@
+"""One cell on the terminal: configuration, attempts, accuracy, cost, energy, cycle by cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dtcbench.records.record import CellRecord, Cycle, Layer, Result
+
+
+def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
+    """Everything recorded of one cell; `attempts` are its records, the oldest first."""
+    record = next((r for r in reversed(attempts) if r.result), attempts[-1])
+    parts: list[RenderableType] = [Text(record.cell.label, style="bold"), _configuration(record)]
+    parts += [
+        Text(f"attempt {r.attempt}: {r.status}, {r.started_at}, {r.wall_s:.1f} s{f': {r.reason}' if r.reason else ''}")
+        for r in attempts
+    ]
+    if record.detail:
+        parts.append(Text(record.detail, style="dim"))
+    if record.result:
+        parts += [_figures(record.result), _cycles(record.result)]
+    return Group(*parts)
+
+
+def _grid(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _configuration(record: CellRecord) -> Table:
+    cell = record.cell
+    rows = [("key", record.key), ("suite", record.suite)]
+    choices = {"protocol": cell.protocol, "model": cell.model, "dataset": cell.dataset, "method": cell.method}
+    rows += [(name, choice.label) for name, choice in choices.items()]
+    rows += [("solver", cell.solver.label if cell.solver else "–")]
+    rows += [("sparsity", "by the protocol's schedule" if cell.sparsity is None else f"{cell.sparsity:g}")]
+    rows += [("seed", str(cell.seed))]
+    if record.provenance:
+        p = record.provenance
+        commit = (p.commit or "")[:12] + ("" if p.commit_clean else " with uncommitted changes") if p.commit else "–"
+        rows += [
+            ("hardware", p.hardware_class),
+            ("threads", str(p.threads)),
+            ("stack", ", ".join(f"{name} {version}" for name, version in sorted(p.packages.items()))),
+            ("commit", commit),
+        ]
+    return _grid(rows)
+
+
+def _figures(result: Result) -> Table:
+    def percent(name: str) -> str:
+        value = getattr(result, name)
+        return f"{100 * value:.2f} %" if value is not None else f"– ({result.reasons[name]})"
+
+    energy = result.energy
+    joules = f"{energy.energy_j:.1f} J by {energy.method}" if energy.energy_j is not None else "not measured"
+    return _grid(
+        [
+            ("test accuracy", percent("accuracy")),
+            ("before the last compression", percent("accuracy_before")),
+            ("just after it", percent("accuracy_after")),
+            ("validation accuracy", percent("validation_accuracy")),
+            ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
+            ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
+            ("training FLOPs", f"{result.training_flops:,}"),
+            ("inference FLOPs", f"{result.inference_flops:,} a sample"),
+            (
+                "time",
+                f"train {result.train_s:.2f} s, compress {result.compress_s:.2f} s, evaluate {result.evaluate_s:.2f} s",
+            ),
+            ("energy", f"{joules}{f' ({reason})' if (reason := energy.reasons.get('energy_j')) else ''}"),
+        ]
+    )
+
+
+def _cycles(result: Result) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    titles = (
+        "cycle",
+        "step",
+        "loss",
+        "before, %",
+        "after, %",
+        "group",
+        "width",
+        "n",
+        "non-zero",
+        "H in, bits",
+        "H out, bits",
+    )
+    for title in titles:
+        table.add_column(title, justify="left" if title == "group" else "right")
+    for cycle in result.cycles:
+        rows = [_cycle_row(cycle, layer) for layer in cycle.layers] or [_cycle_row(cycle, None)]
+        for row in rows:
+            table.add_row(*row)
+    return table
+
+
+def _cycle_row(cycle: Cycle, layer: Layer | None) -> list[str]:
+    before = cycle.validation_before if cycle.validation_before is not None else cycle.test_before
+    after = cycle.validation_after if cycle.validation_after is not None else cycle.test_after
+    row = [str(cycle.cycle), str(cycle.step), f"{cycle.loss:.4f}", _percent(before), _percent(after)]
+    if layer is None:
+        return [*row, *["–"] * 6]
+    widths = f"{layer.width_before}→{layer.width_after}"
+    figures = (layer.measurements, layer.nonzeros, layer.entropy_in_bits, layer.entropy_out_bits)
+    return [*row, layer.group, widths, *map(_plain, figures)]
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _plain(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

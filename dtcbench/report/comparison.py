@@ -1,0 +1,80 @@
+"""Our curves beside published ones, cycle by cycle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dtcbench.errors import UserError
+
+SUFFIX = "accuracy"
+
+
+def read_reference(path: Path, method: str | None) -> pd.DataFrame:
+    """A CSV of published accuracies: `cycle`, `width`, and per method a column `NAME_accuracy`, which
+    stands for method `NAME-published`, or one column `accuracy`, which stands for `method`.
+
+    Rows are cycles; the columns returned are `cycle`, `width` and methods. UserError names what is wrong.
+    """
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--reference {path}: cannot be read as CSV: {error}") from None
+    columns = [str(column) for column in frame.columns]
+    names = {c: f"{c.removesuffix('_accuracy')}-published" for c in columns if c.endswith("_accuracy")}
+    if SUFFIX in columns:
+        if method is None:
+            raise UserError(
+                f"--reference {path}: has one column `accuracy`; say whose with --method, such as "
+                "--method magnitude-published"
+            )
+        names[SUFFIX] = method
+    absent = {"cycle", "width"} - set(columns)
+    if absent or not names:
+        needed = ", ".join(sorted(absent)) or "accuracy or NAME_accuracy"
+        raise UserError(f"--reference {path}: has no column {needed}; it has {', '.join(columns)}")
+    return frame.rename(columns=names)[["cycle", "width", *names.values()]]
+
+
+def comparison(cycles: pd.DataFrame, reference: pd.DataFrame) -> RenderableType:
+    """Test accuracy after each compression, ours and the published, per method; `=` where they are equal
+    to the last bit. Several seeds or solvers of a method each get their own columns."""
+    parts: list[RenderableType] = []
+    for method in reference.columns.drop(["cycle", "width"]):
+        ours = cycles[cycles["method"] == method].drop_duplicates(["key", "cycle"])
+        for (solver, seed), curve in ours.groupby(["solver", "seed"], dropna=False):
+            title = f"{method}/{solver}" if isinstance(solver, str) else method
+            parts.append(_beside(f"{title}, seed {seed}", curve, reference[["cycle", "width", method]], method))
+        if ours.empty:
+            parts.append(Text(f"{method}: this run has no finished cell of it"))
+    return Group(*parts)
+
+
+def _beside(title: str, curve: pd.DataFrame, reference: pd.DataFrame, method: str) -> RenderableType:
+    rows = reference.merge(curve[["cycle", "width_after", "test_after"]], on="cycle", how="outer").sort_values("cycle")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("cycle", "published width", "our width", "published", "ours", "difference"):
+        table.add_column(column, justify="right")
+    equal = 0
+    for row in rows.to_dict("records"):
+        published, ours = row[method], row["test_after"]
+        difference = ours - published
+        equal += difference == 0
+        table.add_row(
+            f"{row['cycle']:g}",
+            _number(row["width"], "g"),
+            _number(row["width_after"], "g"),
+            _number(published, ".16f"),
+            _number(ours, ".16f"),
+            "=" if difference == 0 else _number(difference, "+.4f"),
+        )
+    return Group(table, Text(f"{equal} of {len(rows)} cycles equal to the last bit\n"))
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if pd.isna(value) else format(value, form)

@@ -1,0 +1,63 @@
+"""What this machine offers, and what will and will not be measured on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from dtcbench import __version__
+from dtcbench.datasets import cache, mnist
+from dtcbench.energy import nvml
+from dtcbench.records import provenance
+
+
+def machine_table() -> Table:
+    """Software, processors, GPUs, energy and data, one line each."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in [*_software(), *_processors(), *_energy(), *_data()]:
+        table.add_row(name, Text(value))
+    return table
+
+
+def _software() -> list[tuple[str, str]]:
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance.package_versions().items()))
+    return [("dtcbench", f"{__version__} on Python {platform.python_version()}"), ("packages", versions)]
+
+
+def _processors() -> list[tuple[str, str]]:
+    hardware = provenance.cpu_hardware()
+    usable = len(os.sched_getaffinity(0))
+    parallel = "MKL" if torch.backends.mkl.is_available() else "no MKL"
+    cpu = f"{hardware.hardware_class}; {usable} cores usable, {parallel}, {torch.backends.cpu.get_cpu_capability()}"
+    state = nvml.gpus()
+    boards = [f"{gpu.name}, {gpu.memory_gib:.0f} GiB, driver {gpu.driver}" for gpu in state.gpus]
+    sees = (
+        f"torch sees {torch.cuda.device_count()}"
+        if torch.cuda.is_available()
+        else "torch sees none: cells run on the CPU"
+    )
+    return [("processor", cpu), ("GPUs", "; ".join([*boards, sees]))]
+
+
+def _energy() -> list[tuple[str, str]]:
+    state = nvml.gpus()
+    gpu = [
+        f"{board.name}: "
+        + ("measured by its energy counter" if board.counter_problem is None else board.counter_problem)
+        for board in state.gpus
+    ]
+    reason = [f"not measured: {state.reason}"] if state.reason else []
+    return [
+        ("energy of GPU cells", "; ".join([*gpu, *reason])),
+        ("energy of CPU cells", "not measured: no CPU meter is read; tables will say so"),
+    ]
+
+
+def _data() -> list[tuple[str, str]]:
+    return [("data cache", str(cache.folder())), ("mnist", mnist.origin()), ("digits", "inside scikit-learn")]

@@ -1,0 +1,33 @@
+"""The leaderboard as GitHub Markdown: one table per (protocol, dataset, model), then the notes."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from dtcbench.analysis.leaderboard import Leaderboard, one_line
+from dtcbench.report.columns import COLUMNS
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    """A heading, the question, the tables and the notes; ends in a newline."""
+    blocks = [f"## {_escaped(board.suite)}", _escaped(board.question)]
+    for pool, rows in board.pools:
+        blocks += [f"### {_escaped(' · '.join(pool))}", _table(rows)]
+    blocks.append("\n".join(f"- {_escaped(note)}" for note in board.notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(rows: pd.DataFrame) -> str:
+    lines = [
+        [column.title for column in COLUMNS],
+        ["---:" if column.is_number else "---" for column in COLUMNS],
+        *([_escaped(column.text(row)) for column in COLUMNS] for row in rows.to_dict("records")),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """`text` on one line, with what Markdown or HTML would interpret made literal."""
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", one_line(text))

@@ -1,0 +1,83 @@
+"""A run as it happens: a live display on a terminal, one line per finished cell elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from dtcbench.plan.cell import Cell
+from dtcbench.records.record import CellRecord, Status
+
+
+class RunProgress:
+    """Cells done, failed and running, the current cells, and the time left."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._running: dict[str, Cell] = {}
+        self._done = self._failed = 0
+        self._note = ""
+        self._bar = Progress(
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("time left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task("", total=total)
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def started(self, cell: Cell) -> None:
+        """Show the cell among the current ones."""
+        self._running[cell.key] = cell
+        self._describe()
+
+    def ended(self, record: CellRecord) -> None:
+        """Count the record; name it where it failed, and, away from a terminal, always."""
+        self._running.pop(record.key, None)
+        if record.status is Status.INFRA:
+            self._say(record, "worker lost")
+            return
+        failed = record.status is not Status.OK
+        self._failed += failed
+        self._done += not failed
+        self._bar.advance(self._task)
+        self._describe()
+        if failed or not self._console.is_terminal:
+            self._say(record, record.status.value)
+
+    def stopping(self, running: int) -> None:
+        """Say that nothing more is started."""
+        self._note = f"stopping: {running} running cells are finished first; Ctrl-C again stops at once"
+        if not self._console.is_terminal:
+            self._console.print(self._note)
+
+    def _say(self, record: CellRecord, verdict: str) -> None:
+        count = f"[{self._done + self._failed}/{self._bar.tasks[0].total:g}]"
+        text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
+        line = f"{count} {record.cell.label}: {verdict}, {text}, {record.wall_s:.1f} s, cell {record.key[:12]}"
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _describe(self) -> None:
+        counts = f"{self._done} done · {self._failed} failed · {len(self._running)} running"
+        self._bar.update(self._task, description=counts)
+
+    def _render(self) -> Group:
+        current = [Text(f"  {cell.label}", style="dim", overflow="ellipsis") for cell in self._running.values()]
+        return Group(self._bar, *current, *([Text(self._note, style="yellow")] if self._note else []))

@@ -1,0 +1,10 @@
+"""The leaderboard for other programs: CSV with every column at full precision."""
+
+from __future__ import annotations
+
+from dtcbench.analysis.leaderboard import Leaderboard
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """One line per row under `leaderboard.COLUMNS`; an empty field is not available."""
+    return board.rows.to_csv(index=False, lineterminator="\n")

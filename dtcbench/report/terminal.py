@@ -1,0 +1,75 @@
+"""The leaderboard for a terminal of 100 columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dtcbench.analysis.leaderboard import Leaderboard, one_line, series_label
+from dtcbench.report import columns
+from dtcbench.report.columns import Row
+
+_BLANK_LINE_ABOVE = (1, 0, 0, 0)
+
+
+def leaderboard(board: Leaderboard) -> RenderableType:
+    """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
+
+    A pool's table has an energy column when any of its cells was measured; the notes say why otherwise.
+    """
+    parts: list[RenderableType] = [_line(board.suite, style="bold"), _line(board.question)]
+    for pool, frame in board.pools:
+        rows = frame.to_dict("records")
+        remarks = list(dict.fromkeys(filter(None, map(columns.remarks, rows))))
+        parts += [
+            Padding(_line(" · ".join(pool), style="bold"), _BLANK_LINE_ABOVE),
+            _table(rows, remarks),
+            *(_line(f"[{number}] {remark}") for number, remark in enumerate(remarks, 1)),
+        ]
+    notes = Group(*(_line(f"· {note}", style="dim") for note in board.notes))
+    return Group(*parts, Padding(notes, _BLANK_LINE_ABOVE))
+
+
+def _table(rows: Sequence[Row], remarks: list[str]) -> Table:
+    shown = _columns(rows, remarks)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("removed")
+    table.add_column("method", overflow="fold")
+    for title, _ in shown[1:]:  # the method has its column
+        table.add_column(title, justify="right", no_wrap=title != "training FLOPs")
+    for removed, section in itertools.groupby(rows, lambda row: columns.share(columns.sparsity_shown(row))):
+        for position, row in enumerate(section):
+            table.add_row("" if position else removed, *(_line(text(row)) for _, text in shown))
+        table.add_section()
+    return table
+
+
+def _columns(rows: Sequence[Row], remarks: list[str]) -> list[tuple[str, Callable[[Row], str]]]:
+    """Title and text of the columns after the sparsity; the last is the number of the row's remark."""
+
+    def number(row: Row) -> str:
+        remark = columns.remarks(row)
+        return f"[{remarks.index(remark) + 1}]" if remark else ""
+
+    is_measured = any(row["energy_measured"] for row in rows)
+    return [
+        ("method", lambda row: series_label(row["method"], row["solver"])),
+        ("accuracy, %", lambda row: columns.accuracy(row, digits=1)),
+        ("points to dense", lambda row: columns.difference(row, digits=1)),
+        ("params", lambda row: columns.share(row["parameters_ratio"])),
+        ("training FLOPs", lambda row: columns.share(row["training_flops_ratio"])),
+        *([("energy", columns.energy_mean)] if is_measured else []),
+        ("ok", columns.coverage),
+        ("", number),
+    ]
+
+
+def _line(text: str, style: str = "") -> Text:
+    """`text` as it is: never read as markup, never with control characters."""
+    return Text(one_line(text), style=style)

@@ -1,0 +1,153 @@
+"""A network on its way through train-compress cycles: what both recipes share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dtcbench import registry
+from dtcbench.dtc.errors import NonFiniteError
+from dtcbench.dtc.selection import Cut
+from dtcbench.energy.meter import Phases
+from dtcbench.plan.cell import Cell
+from dtcbench.records.record import Cycle, Layer, Result
+from dtcbench.training.compression import Compressor, TimedSolver, layer
+from dtcbench.training.flops import inference_flops, training_flops
+from dtcbench.training.loop import Samples, train
+from dtcbench.training.randomness import torch_generator
+from dtcbench.training.surgery import PrunableGroup, prunable_groups
+
+NOT_COMPRESSED = "dense compresses nothing"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a recipe works with: the cell's data and clock."""
+
+    cell: Cell
+    train: Samples
+    test: Samples
+    input_shape: tuple[int, ...]
+    num_classes: int
+    phases: Phases
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """A cell's accuracies, fractions of 1, and why some are absent, by the fields of a Result."""
+
+    accuracy: float
+    accuracy_before: float | None
+    accuracy_after: float | None
+    validation_accuracy: float | None
+    reasons: dict[str, str]
+
+
+@dataclass
+class Course:
+    """The network, its prunable groups, and the tally of what has been done to it."""
+
+    work: Workplace
+    model: nn.Module
+    groups: list[PrunableGroup]
+    compressor: Compressor
+    steps: int = 0
+    training_flops: int = 0
+    cycles: list[Cycle] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._neurons = sum(group.width for group in self.groups)
+        self._parameters_dense = self._parameters
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable neurons gone so far."""
+        return 1 - sum(group.width for group in self.groups) / self._neurons
+
+    def train(self, optimizer: torch.optim.Optimizer, batches: Iterable[Samples], steps: int) -> float:
+        """Take `steps` steps on cross-entropy; the last batch's loss.
+
+        NonFiniteError where that is NaN or infinite.
+        """
+        flops = training_flops(self.model, self.work.input_shape)
+        with self.work.phases.train():
+            trained = train(self.model, optimizer, functional.cross_entropy, batches)
+        self.steps += steps
+        self.training_flops += flops * trained.samples
+        if not math.isfinite(trained.loss):
+            raise NonFiniteError(f"the loss is {trained.loss} after step {self.steps}; lower the learning rate")
+        return trained.loss
+
+    def compress(
+        self, cut: Callable[[PrunableGroup], Cut | None], optimizer: torch.optim.Optimizer | None = None
+    ) -> list[Layer]:
+        """Compress every group for which `cut` says how; what to record of each."""
+        with self.work.phases.compress():
+            removals = self.compressor.compress(self.groups, cut, len(self.cycles), optimizer)
+        return [layer(removal) for removal in removals]
+
+    def record_cycle(
+        self, loss: float, layers: list[Layer], accuracies: dict[str, float | None], reasons: dict[str, str]
+    ) -> None:
+        """Add a cycle; `reasons` may explain more fields of `accuracies` than are None."""
+        self.cycles.append(
+            Cycle.model_validate(
+                {
+                    "cycle": len(self.cycles),
+                    "step": self.steps,
+                    "sparsity": self.sparsity,
+                    "loss": loss,
+                    "layers": layers,
+                    "reasons": {name: reasons[name] for name, value in accuracies.items() if value is None},
+                    **accuracies,
+                }
+            )
+        )
+
+    def result(self, accuracies: Accuracies) -> Result:
+        """The cell's result."""
+        phases = self.work.phases
+        return Result(
+            accuracy=accuracies.accuracy,
+            accuracy_before=accuracies.accuracy_before,
+            accuracy_after=accuracies.accuracy_after,
+            validation_accuracy=accuracies.validation_accuracy,
+            sparsity=self.sparsity,
+            widths={group.name: group.width for group in self.groups},
+            steps=self.steps,
+            parameters_dense=self._parameters_dense,
+            parameters=self._parameters,
+            training_flops=self.training_flops,
+            inference_flops=inference_flops(self.model, self.work.input_shape),
+            train_s=phases.train_s,
+            compress_s=phases.compress_s,
+            evaluate_s=phases.evaluate_s,
+            energy=phases.reading(),
+            cycles=self.cycles,
+            reasons=accuracies.reasons,
+        )
+
+    @property
+    def _parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def start(work: Workplace) -> Course:
+    """The cell's network, freshly initialised from the cell's seed, on the device of its data."""
+    cell = work.cell
+    build = registry.models.bind(cell.model.name, cell.model.options)
+    model: nn.Module = build(work.input_shape, work.num_classes, generator=torch_generator(cell.seed, "init"))
+    model = model.to(work.train.x.device)
+    method = registry.methods.bind(cell.method.name, cell.method.options)
+    return Course(work, model, prunable_groups(model), Compressor(method, _solver(cell), cell.seed))
+
+
+def _solver(cell: Cell) -> TimedSolver | None:
+    if cell.solver is None:
+        return None
+    return TimedSolver(cell.solver.name, registry.solvers.bind(cell.solver.name, cell.solver.options))

@@ -1,0 +1,194 @@
+"""Provenance: where a record was obtained, null with a reason where that is unknown."""
+
+import getpass
+import hashlib
+import os
+import platform
+import re
+import socket
+import subprocess
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dtcbench
+from dtcbench.energy import nvml
+from dtcbench.records import provenance
+from dtcbench.records.provenance import checkout, collect, gpu_hardware, lock_sha256
+
+H200 = nvml.TorchGpu("NVIDIA H200", "GPU-aaaa", 139.7)
+
+
+@pytest.fixture
+def git(tmp_path, monkeypatch):
+    """Runs git in a folder that is no checkout yet, away from any repository and configuration outside."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+
+    def run(*arguments):
+        identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
+        command = ["git", *identity, "-C", str(tmp_path), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def commit(git, tmp_path):
+    """A checkout with one commit, whose name this is."""
+    git("init", "--quiet")
+    (tmp_path / "code.py").write_text("x = 1\n")
+    git("add", "code.py")
+    git("commit", "--quiet", "-m", "first")
+    return git("rev-parse", "HEAD")
+
+
+def test_a_cpu_cell():
+    found = collect("cpu", 3, {"mine": "ab12"})
+    assert re.fullmatch(r"CPU .+, \d+ cores, \d+ GiB", found.hardware_class)
+    assert found.cpu in found.hardware_class
+    assert (found.device, found.threads, found.plugins) == ("cpu", 3, {"mine": "ab12"})
+    assert (found.gpu, found.driver) == (None, None)
+    assert found.reasons["gpu"] == found.reasons["driver"] == "the cell ran on the CPU"
+    assert found.memory_gib > 0
+
+
+def test_versions_are_those_in_use():
+    found = collect("cpu", 1, {})
+    assert found.packages["numpy"] == np.__version__
+    assert found.packages["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert set(found.packages) == set(provenance.PACKAGES)
+    assert found.python == platform.python_version()
+    assert found.dtcbench == dtcbench.__version__
+
+
+def test_nothing_tells_the_host_the_user_or_a_path(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "secret-host")
+    monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
+    monkeypatch.setattr(getpass, "getuser", lambda: "secret-user")
+    text = collect("cpu", 1, {}).model_dump_json()
+    assert "secret" not in text
+    assert str(Path(dtcbench.__file__).parent.parent) not in text
+
+
+def test_processor_name_without_cpuinfo(monkeypatch):
+    def unreadable(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert provenance.cpu_model.__wrapped__() == platform.machine()
+
+
+def test_a_gpu_cell(monkeypatch):
+    board = nvml.Gpu("NVIDIA H200", "GPU-aaaa", 140.4, 700.0, "570.1", None)
+    monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
+    monkeypatch.setattr(nvml, "gpu", {"GPU-aaaa": board}.__getitem__)
+    found = collect("cuda", 1, {})
+    assert found.hardware_class == "NVIDIA H200, 139 GiB, 700 W"
+    assert (found.device, found.gpu, found.driver) == ("cuda", "NVIDIA H200", "570.1")
+    assert not {"gpu", "driver"} & set(found.reasons)
+
+
+def test_a_gpu_without_nvml_keeps_its_name(monkeypatch):
+    def no_nvml(uuid):
+        raise nvml.NvmlError("NVML does not start")
+
+    monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
+    monkeypatch.setattr(nvml, "gpu", no_nvml)
+    found = gpu_hardware("cuda")
+    assert found.hardware_class == "NVIDIA H200, 139 GiB, power limit unknown"
+    assert (found.gpu, found.driver, found.reasons) == (
+        "NVIDIA H200",
+        None,
+        {"driver": "NVML does not start"},
+    )
+
+
+def test_a_gpu_that_torch_lacks_is_unknown():
+    found = collect("cuda:99", 1, {})
+    assert found.hardware_class == "GPU unknown"
+    assert "torch has no GPU cuda:99" in found.reasons["gpu"]
+
+
+def test_a_clean_checkout(commit, tmp_path):
+    state = checkout(tmp_path)
+    assert (state.commit, state.clean, state.reasons) == (commit, True, {})
+
+
+@pytest.mark.parametrize("name", ["code.py", "new.py"], ids=["changed", "untracked"])
+def test_a_checkout_with_an_uncommitted_change(commit, tmp_path, name):
+    (tmp_path / name).write_text("x = 2\n")
+    state = checkout(tmp_path)
+    assert (state.commit, state.clean) == (commit, False)
+
+
+def test_a_hook_of_another_repository_does_not_mislead(commit, tmp_path, monkeypatch):
+    other = tmp_path / "ignored" / ".git"
+    other.mkdir(parents=True)
+    monkeypatch.setenv("GIT_DIR", str(other))
+    assert checkout(tmp_path).commit == commit
+
+
+def assert_unknown(state, words):
+    assert (state.commit, state.clean) == (None, None)
+    assert words in state.reasons["commit"]
+    assert words in state.reasons["commit_clean"]
+
+
+def test_a_folder_inside_a_checkout_of_something_else(commit, tmp_path):
+    inside = tmp_path / "site-packages"
+    inside.mkdir()
+    assert_unknown(checkout(inside), "not in a git checkout of its own")
+
+
+def test_a_folder_without_git_around_it(git, tmp_path):
+    assert_unknown(checkout(tmp_path), "not in a git checkout of its own")
+
+
+def test_a_checkout_without_a_commit(git, tmp_path):
+    git("init", "--quiet")
+    assert_unknown(checkout(tmp_path), "no commit")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"which": lambda name: None},
+        {"which": lambda name: f"/nowhere/{name}"},
+    ],
+    ids=["missing", "not executable"],
+)
+def test_without_git(commit, tmp_path, monkeypatch, broken):
+    monkeypatch.setattr(provenance, "shutil", types.SimpleNamespace(**broken))
+    assert_unknown(checkout(tmp_path), "not in a git checkout")
+
+
+def test_git_that_hangs(commit, tmp_path, monkeypatch):
+    def hangs(command, *, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    assert_unknown(checkout(tmp_path), "not in a git checkout")
+
+
+def test_a_state_that_git_does_not_tell_leaves_the_commit(commit, tmp_path):
+    (tmp_path / ".git" / "index").write_bytes(b"damaged")
+    state = checkout(tmp_path)
+    assert (state.commit, state.clean) == (commit, None)
+    assert set(state.reasons) == {"commit_clean"}
+
+
+def test_the_lock_is_hashed(tmp_path):
+    (tmp_path / "requirements.lock").write_bytes(b"numpy==2.4.0\n")
+    assert lock_sha256(tmp_path) == hashlib.sha256(b"numpy==2.4.0\n").hexdigest()
+
+
+def test_a_missing_lock_is_none(tmp_path):
+    assert lock_sha256(tmp_path) is None

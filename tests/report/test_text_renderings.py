@@ -1,0 +1,117 @@
+"""Markdown, CSV and terminal: the same rows, the same figures, nothing absent left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from dtcbench.analysis.leaderboard import COLUMNS
+from dtcbench.report import columns, terminal
+from dtcbench.report.markdown import leaderboard_markdown
+from dtcbench.report.tabular import leaderboard_csv
+
+
+def printed(board) -> str:
+    console = Console(width=100, file=io.StringIO(), force_terminal=False)
+    console.print(terminal.leaderboard(board))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("render", [leaderboard_markdown, leaderboard_csv, printed])
+def test_a_rendering_does_not_depend_on_the_order_of_the_tables(run, render):
+    assert render(run.shuffled().board) == render(run.board)
+
+
+@pytest.fixture
+def row(run):
+    """The row of dtc with lars at 95 %."""
+    return dict(run.board.rows.query("method == 'dtc' and solver == 'lars' and sparsity == 0.95").iloc[0])
+
+
+def test_figures_read_in_per_cent_and_points_with_their_interval(row):
+    row |= {"accuracy_mean": 0.9, "accuracy_low": 0.89, "accuracy_high": 0.912}
+    row |= {"difference_mean": -0.00001, "difference_low": -0.02, "difference_high": 0.01}
+    row |= {"energy_ratio": 0.8, "energy_low": 0.7, "energy_high": 0.9}
+    assert columns.accuracy(row) == "90.00 [89.00, 91.20]"
+    assert columns.difference(row) == "+0.00 [−2.00, +1.00]"
+    assert columns.energy(row) == "80.0 % [70.0, 90.0]"
+    assert columns.share(0.00123) == "0.12 %"
+
+
+def test_without_an_interval_there_are_no_brackets(row):
+    row |= {"accuracy_mean": 0.9, "accuracy_low": math.nan, "accuracy_high": math.nan}
+    assert columns.accuracy(row) == "90.00"
+
+
+def test_a_sparsity_the_schedule_decided_is_marked(row):
+    assert columns.sparsity(row) == "95 %"
+    assert columns.sparsity(row | {"sparsity": math.nan, "sparsity_reached": 0.982}) == "98.2 % (schedule)"
+
+
+def test_energy_without_a_meter_is_not_measured_and_without_a_ratio_absent(row):
+    row |= {"energy_ratio": math.nan, "energy_low": math.nan, "energy_high": math.nan}
+    assert columns.energy(row | {"energy_measured": 0}) == "not measured"
+    assert columns.energy(row | {"energy_measured": 3}) == "–"
+    assert columns.energy(row | {"energy_measured": 0, "ok": 0}) == "–"
+
+
+def test_csv_keeps_every_row_column_and_digit_and_leaves_absent_fields_empty(run):
+    def written(value):
+        return "" if pd.isna(value) else str(value)
+
+    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(run.board))))
+    rows = run.board.rows.to_dict("records")
+    assert lines == [{name: written(row[name]) for name in COLUMNS} for row in rows]
+
+
+def test_markdown_has_a_line_per_row_and_a_table_per_pool(two_pools):
+    text = leaderboard_markdown(two_pools.board)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(lines) == 2 * (2 + 16)
+    assert text.count("### standard · ") == 2
+    assert text.endswith("\n") and not text.endswith("\n\n")
+
+
+def test_markdown_shows_a_row_of_failures_with_its_coverage_and_reason(run):
+    (line,) = (line for line in leaderboard_markdown(run.board).splitlines() if "| 0/3 |" in line)
+    assert "| – |" in line
+    assert "error ×3: keep=0.9 at width 12 with solver scs keeps nobody" in line
+
+
+def test_markdown_of_a_hostile_name_keeps_its_columns_and_runs_nothing(run):
+    text = leaderboard_markdown(run.relabelled("random", "a|b\n<script>[x](y)`").board)
+    table = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(table) == 2 + 16
+    assert "| a\\|b \\<script\\>\\[x\\](y)\\` |" in text
+
+
+def test_the_terminal_table_fits_100_columns_and_breaks_no_figure(run):
+    text = printed(run.board)
+    assert max(map(len, text.splitlines())) <= 100
+    for row in run.board.rows.to_dict("records"):
+        assert columns.accuracy(row, 1) in text
+        assert columns.difference(row, 1) in text
+
+
+def test_the_terminal_numbers_each_remark_once(run):
+    text = printed(run.board)
+    assert text.count("flags: short") == 1
+    assert text.count("[3]") == 1 + 4  # the remark and the rows at 95 % that have an ok cell
+
+
+def test_the_terminal_has_an_energy_column_only_where_energy_was_measured(run):
+    unmeasured = run.cells.assign(energy_j=math.nan, energy_reason="no meter")
+    text = printed(replace(run, cells=unmeasured).board)
+    assert " energy " in printed(run.board)
+    assert " energy " not in text.replace("not energy", "")
+    assert "Energy was not measured: no meter." in text
+
+
+def test_the_terminal_reads_no_markup_from_names(run):
+    assert "[red]x[/]" in printed(run.relabelled("random", "[red]x[/]").board)
