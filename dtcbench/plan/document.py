@@ -1,22 +1,22 @@
-"""YAML read safely, and pydantic's errors told as file, line, place, value and remedy."""
+"""YAML read safely: plain values, the line each of them stands on, and what is wrong with the text."""
 
 from __future__ import annotations
 
-import re
-import types
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
+from yaml.reader import ReaderError
 
 from dtcbench.errors import UserError
-from dtcbench.registry import near
 
 Place = tuple[str | int, ...]
-_NUMBER_AS_TEXT = re.compile(r"[-+]?[\d._]+(?:e[-+]?\d+)?", re.IGNORECASE)
+_DEEPEST, _MOST = 20, 100_000
+"""Levels and values of a document: no suite comes near, aliases of aliases or of themselves do."""
+_SHOWN = 80
+"""Characters of a value that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -46,35 +46,35 @@ class SuiteError(UserError):
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML document's value, and the line on which each of its places stands."""
+    """A YAML document's value, the line on which each of its places stands, and the keys that stand twice."""
 
     file: str
-    value: Any
+    value: dict[Any, Any]
     lines: dict[Place, int]
+    twice: tuple[Problem, ...]
 
     @classmethod
     def read(cls, text: str, file: str) -> Document:
-        """Safe load; SuiteError for a syntax error, a key that stands twice, or no mapping."""
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 0
-            message = getattr(error, "problem", None) or str(error)
-            raise SuiteError([Problem(file, line, "", f"not YAML: {message}; check indentation and quotes")]) from None
-        except ValueError as error:  # such as the time stamp 2024-13-45
-            raise SuiteError([Problem(file, 0, "", f"not YAML: {error}; quote the value")]) from None
-        if not isinstance(value, dict):
-            raise SuiteError([Problem(file, 1, "", f"a suite is a mapping; got {value!r}")])
+        """Plain values only; SuiteError where the text is not YAML or no mapping."""
         lines: dict[Place, int] = {}
-        twice = [
-            Problem(file, line, place_text(place), "the key stands twice; remove one")
-            for place, line in _walk(root, (), lines)
-        ]
-        if twice:
-            raise SuiteError(twice)
-        return cls(file, value, lines)
+        try:
+            loader = _Loader(text)
+            root = loader.get_single_node()
+            doubles = list(_walk(root, (), lines))
+            value = loader.construct_document(root) if root else None
+        except yaml.YAMLError as error:
+            raise SuiteError([_not_yaml(error, text, file)]) from None
+        except RecursionError:
+            raise SuiteError([Problem(file, 0, "", f"nested deeper than {_DEEPEST} levels; close the brackets")]) from None
+        if not isinstance(value, dict):
+            got = "it is empty" if value is None else f"got {shown(value)}"
+            message = f"a suite is a mapping (`name: …` and so on), and {got}; copy suites/quick.yaml and change it"
+            raise SuiteError([Problem(file, 1, "", message)])
+        return cls(file, value, lines, tuple(Problem(file, line, place_text(p), _TWICE) for p, line in doubles))
+
+    def problem(self, place: Place, message: str) -> Problem:
+        """`message`, said of a place of this document."""
+        return Problem(self.file, self.line(place), place_text(place), message)
 
     def line(self, place: Place) -> int:
         """The line of `place`, or of the nearest thing around it."""
@@ -83,22 +83,7 @@ class Document:
         return self.lines.get(place, 1)
 
 
-def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
-    """Fill `lines`; yield the keys that stand twice, which safe_load would silently merge."""
-    if node is None:  # an empty document
-        return
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _walk(item, (*place, index), lines)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, item in node.value:
-            if key.value in seen:
-                yield (*place, key.value), key.start_mark.line + 1
-            seen.add(key.value)
-            lines[(*place, key.value)] = key.start_mark.line + 1
-            yield from _walk(item, (*place, key.value), lines)
+_TWICE = "the key stands twice; remove one"
 
 
 def place_text(place: Place) -> str:
@@ -107,97 +92,63 @@ def place_text(place: Place) -> str:
     return text.removeprefix(".")
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
-    """Every problem in a pydantic error, options of axis values included, in the file's order."""
-    found = [
-        Problem(document.file, document.line(place), place_text(place), message)
-        for place, message in _messages(error, model, document.value, ())
-    ]
-    return sorted(found, key=lambda p: (p.line, p.place))
+def shown(value: Any) -> str:
+    """A value as a message quotes it: short, and in YAML's words."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _messages(error: ValidationError, model: type[BaseModel], value: Any, outer: Place) -> Iterator[tuple[Place, str]]:
-    for detail in error.errors(include_url=False):
-        place = _without_tags(detail["loc"], value)
-        cause = detail.get("ctx", {}).get("error")
-        inner, options = getattr(cause, "error", None), getattr(cause, "options", None)
-        if isinstance(inner, ValidationError) and options is not None:
-            yield from _messages(inner, options, _at(value, place), outer + place)
-        else:
-            yield outer + place, _message(dict(detail), place, model)
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, for which a date is text and a misused tag is an error with a line."""
 
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
-def _without_tags(loc: Place, value: Any) -> Place:
-    """Drop what pydantic adds to a place that is not in the document (a union's chosen member)."""
-    place: list[str | int] = []
-    for number, part in enumerate(loc):
-        last = number == len(loc) - 1
-        inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
-        missing_key = last and isinstance(value, dict) and part not in ("standard", "published")
-        if inside or missing_key:
-            place.append(part)
-            value = _at(value, (part,))
-    return tuple(place)
-
-
-def _at(value: Any, place: Place) -> Any:
-    for part in place:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
+            return super().construct_object(node, deep=deep)
+        except (ValueError, AttributeError, KeyError):
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"{shown(node.value)} is no {kind}", node.start_mark) from None
 
 
-def _message(detail: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
-    kind, given = detail["type"], detail["input"]
-    if kind == "missing":
-        return f"missing; add `{place[-1]}: …`"
-    if kind == "extra_forbidden":
-        return f"unknown key {place[-1]!r}; {near(str(place[-1]), _keys(model, place[:-1]))}"
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        name = given.get("name") if isinstance(given, dict) else given
-        return f"unknown protocol {name!r}; {near(str(name), ['published', 'standard'])}"
-    if kind == "too_short":
-        return "an empty axis plans no cell; give at least one value"
-    return f"{given!r}: {_lower(detail['msg'])}{_trap(kind, given)}"
+def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
+    """Fill `lines`; yield the keys that stand twice, which the constructor would silently merge."""
+    if node is None:  # an empty document
+        return
+    if len(place) > _DEEPEST:
+        raise ConstructorError(None, None, f"nested deeper than {_DEEPEST} levels, or within itself", node.start_mark)
+    if len(lines) > _MOST:
+        raise ConstructorError(None, None, f"aliases expand to more than {_MOST} values", node.start_mark)
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk(item, (*place, index), lines)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # which the constructor refuses
+            if key.value in seen:
+                yield (*place, key.value), key.start_mark.line + 1
+            seen.add(key.value)
+            lines[(*place, key.value)] = key.start_mark.line + 1
+            yield from _walk(item, (*place, key.value), lines)
 
 
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
-
-
-def _trap(kind: str, given: Any) -> str:
-    """The remedy where YAML read something else than was written."""
-    if isinstance(given, bool):
-        return "; YAML reads yes, no, on and off as true and false: quote it, or write the value that is meant"
-    if isinstance(given, str) and _NUMBER_AS_TEXT.fullmatch(given) and kind in ("float_type", "int_type"):
-        return f"; YAML reads {given} as text: write it with a point and a signed exponent (1.0e-3) or plainly (0.001)"
-    if isinstance(given, int | float) and kind == "string_type":
-        return "; quote it if text is meant (YAML reads 10:30 as 630)"
-    return ""
-
-
-def _keys(model: type[BaseModel], place: Place) -> list[str]:
-    """The keys that the mapping at `place` of `model` may hold."""
-    keys: list[str] = []
-    for found in _models_at(model, place):
-        keys += [key for key in found.model_fields if key not in keys]
-    return keys
-
-
-def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
-    if not place:
-        return [model]
-    field = model.model_fields.get(str(place[0]))
-    inner = _models_in(field.annotation) if field else []
-    rest = place[2:] if len(place) > 1 and isinstance(place[1], int) else place[1:]
-    return [found for child in inner for found in _models_at(child, rest)]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    return [found for argument in typing.get_args(annotation) for found in _models_in(argument)]
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return Problem(file, line, "", f"not text: {error.reason} (#x{error.character:04x}); remove the character")
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return Problem(file, 0, "", f"not YAML: {error}")
+    remedy = "check indentation, brackets and quotes"
+    if isinstance(error, ConstructorError):
+        remedy = "write plain values, without tags"
+    context = f"{error.context}, " if error.context else ""
+    line = error.problem_mark.line + 1 if error.problem_mark else 0
+    return Problem(file, line, "", f"not YAML: {context}{error.problem}; {remedy}")

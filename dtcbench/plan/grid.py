@@ -44,7 +44,9 @@ def expand(suite: Suite) -> Plan:
             planned.setdefault(cell.key, cell)
         else:
             excluded.setdefault(cell.key, Excluded(cell, reason))
-    return Plan(suite, tuple(planned.values()), tuple(excluded.values()), _notes(suite))
+    points = [*planned.values(), *(e.cell for e in excluded.values())]
+    notes = (*_notes_on_the_schedule(suite), *_notes_on_exclusions(suite, points))
+    return Plan(suite, tuple(planned.values()), tuple(excluded.values()), notes)
 
 
 def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
@@ -86,23 +88,28 @@ def _solvers(block: Block, method: Choice) -> Sequence[Choice | None]:
 def _reason_to_exclude(cell: Cell, exclusions: list[Exclusion]) -> str | None:
     if cell.sparsity == 0 and not cell.is_dense:
         return "sparsity 0 removes nothing: the dense cell covers it"
-    for rule in exclusions:
-        facts = {
-            "model": cell.model.name,
-            "dataset": cell.dataset.name,
-            "method": cell.method.name,
-            "solver": cell.solver.name if cell.solver else None,
-            "sparsity": cell.sparsity,
-            "seed": cell.seed,
-        }
-        asked = rule.model_dump(exclude={"reason"}, exclude_none=True)
-        if asked and all(facts[name] == value for name, value in asked.items()):
-            return rule.reason
-    return None
+    return next((rule.reason for rule in exclusions if _concerns(rule, cell)), None)
 
 
-def _notes(suite: Suite) -> tuple[str, ...]:
-    if not isinstance(suite.protocol, Standard):
-        return ()
-    sparsities = sorted({s for block in suite.grid for s in block.sparsities or [] if s})
-    return tuple(note for s in sparsities if (note := suite.protocol.note(s)))
+def _concerns(rule: Exclusion, cell: Cell) -> bool:
+    facts = {
+        "model": cell.model.name,
+        "dataset": cell.dataset.name,
+        "method": cell.method.name,
+        "solver": cell.solver.name if cell.solver else None,
+        "sparsity": cell.sparsity,
+        "seed": cell.seed,
+    }
+    return all(facts[name] == value for name, value in rule.shared.items())
+
+
+def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:
+    if isinstance(suite.protocol, Standard):
+        sparsities = sorted({s for block in suite.grid for s in block.sparsities or [] if s})
+        yield from filter(None, map(suite.protocol.note, sparsities))
+
+
+def _notes_on_exclusions(suite: Suite, points: Sequence[Cell]) -> Iterator[str]:
+    for number, rule in enumerate(suite.exclude):
+        if not any(_concerns(rule, cell) for cell in points):
+            yield f"exclude[{number}] ({rule.reason}) concerns no cell of this suite"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -68,10 +68,14 @@ class Standard(Protocol):
         """
         if sparsity == 0:
             return []
-        needed = self._cycles_needed(sparsity)
-        cycles = min(needed, self.cycles_held)
-        ratio = self.keep if cycles == needed else (1 - sparsity) ** (1 / cycles)
+        ratio = self.ratio(sparsity)
+        cycles = min(self._cycles_needed(sparsity), self.cycles_held)
         return [ratio**cycle for cycle in range(1, cycles)] + [1 - sparsity]
+
+    def ratio(self, sparsity: float) -> float:
+        """Fraction of the neurons each compression but the last keeps: `keep`, or what the steps force."""
+        needed, held = self._cycles_needed(sparsity), self.cycles_held
+        return self.keep if needed <= held else float((1 - sparsity) ** (1 / held))
 
     def note(self, sparsity: float) -> str | None:
         """Says so where the steps do not hold the cycles that `keep` would take."""
@@ -80,7 +84,7 @@ class Standard(Protocol):
             return None
         return (
             f"sparsity {sparsity:g} takes {needed} cycles at keep {self.keep:g}, {self.steps} steps hold {held}: "
-            f"each keeps {(1 - sparsity) ** (1 / held):.3f} instead"
+            f"each keeps {self.ratio(sparsity):.3f} instead"
         )
 
     @property
@@ -123,8 +127,3 @@ PROTOCOLS: dict[str, type[Standard] | type[Published]] = {"standard": Standard, 
 def from_choice(choice: Choice) -> Standard | Published:
     """The protocol a cell names."""
     return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.options})
-
-
-def named(value: Any) -> Any:
-    """A bare protocol name stands for the protocol with its defaults."""
-    return {"name": value} if isinstance(value, str) else value

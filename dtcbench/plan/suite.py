@@ -3,64 +3,74 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from dtcbench import registry
 from dtcbench.plan.cell import Choice
-from dtcbench.plan.document import Document, Problem, SuiteError, problems_of
-from dtcbench.plan.protocol import Published, Standard, named
+from dtcbench.plan.consistency import misfits
+from dtcbench.plan.document import Document, Problem, SuiteError, shown
+from dtcbench.plan.problems import OptionsError, problems_of
+from dtcbench.plan.protocol import PROTOCOLS, Published, Standard
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-class OptionsError(ValueError):
-    """An axis value's options do not fit; carries pydantic's own error, whose places are kept."""
-
-    def __init__(self, error: ValidationError, options: type[BaseModel]) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.options = options
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_MOST_SEEDS = 10_000
 
 
 def _choice(axis: registry.Axis) -> BeforeValidator:
     """Turns `name` or `{name: …, option: …}` into a Choice with every option filled in."""
 
     def validate(value: Any) -> Choice:
-        given = {"name": value} if isinstance(value, str) else value
-        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-            raise ValueError(f"a {axis.noun} is a name or a mapping with a name; {_as_text(value)}")
-        try:
-            model = axis.options(given["name"])
-        except registry.UnknownNameError as error:
-            raise ValueError(str(error)) from None
-        options = {key: option for key, option in given.items() if key != "name"}
+        name, options = _named(value, axis.noun)
         if axis is registry.methods and "solver" in options:
-            raise ValueError(_misplaced_solver(given["name"]))
-        try:
-            return Choice(name=given["name"], options=model.model_validate(options).model_dump(mode="json"))
-        except ValidationError as error:
-            raise OptionsError(error, model) from None
+            raise ValueError(_misplaced_solver(name))
+        model = axis.options(name)
+        return Choice(name=name, options=_checked(model, options).model_dump(mode="json"))
 
     return BeforeValidator(validate)
 
 
-def _as_text(value: Any) -> str:
+def _protocol(value: Any) -> BaseModel:
+    """Turns `name` or `{name: …, steps: …}` into the protocol named so."""
+    name, options = _named(value, "protocol")
+    if name not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {name!r}; {registry.near(name, sorted(PROTOCOLS))}")
+    return _checked(PROTOCOLS[name], {"name": name, **options})
+
+
+def _named(value: Any, noun: str) -> tuple[str, dict[str, Any]]:
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+        raise ValueError(f"a {noun} is a name or a mapping with a name; {_instead_of_a_name(value)}")
+    return given["name"], {key: option for key, option in given.items() if key != "name"}
+
+
+def _instead_of_a_name(value: Any) -> str:
+    value = value.get("name", value) if isinstance(value, dict) else value
     if isinstance(value, bool):
-        return f"YAML reads yes, no, on and off as true and false: if {str(value).lower()} is meant as a name, quote it"
-    return f"quote {value!r} if it is a name" if isinstance(value, int | float) else f"got {value!r}"
+        return f"YAML reads yes, no, on and off as true and false: if {shown(value)} is meant as a name, quote it"
+    return f"quote {value} if it is a name" if isinstance(value, int | float) else f"got {shown(value)}"
+
+
+def _checked(model: type[BaseModel], options: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        raise OptionsError(error, model) from None
 
 
 def _misplaced_solver(method: str) -> str:
@@ -69,14 +79,12 @@ def _misplaced_solver(method: str) -> str:
     return f"method {method!r} solves nothing and takes no solver; remove it"
 
 
-def _all_different(values: Sequence[Hashable]) -> Sequence[Hashable]:
-    seen: set[Hashable] = set()
-    for value in values:
-        if value in seen:
-            shown = value.label if isinstance(value, Choice) else value
-            raise ValueError(f"{shown} stands twice; every value once is enough")
-        seen.add(value)
-    return values
+def _registered(axis: registry.Axis) -> AfterValidator:
+    def validate(name: str) -> str:
+        axis.get(name)
+        return name
+
+    return AfterValidator(validate)
 
 
 class Strict(BaseModel):
@@ -95,7 +103,7 @@ class Block(Strict):
     models: Annotated[list[Annotated[Choice, _choice(registry.models)]], Field(min_length=1)]
     datasets: Annotated[list[Annotated[Choice, _choice(registry.datasets)]], Field(min_length=1)]
     methods: Annotated[list[Annotated[Choice, _choice(registry.methods)]], Field(min_length=1)]
-    solvers: list[Annotated[Choice, _choice(registry.solvers)]] = Field(default=[], validate_default=True)
+    solvers: list[Annotated[Choice, _choice(registry.solvers)]] = []
     """Applied to the methods that use one."""
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] | None = None
     """Left out where the protocol's own schedule decides."""
@@ -105,46 +113,44 @@ class Block(Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"{seeds} seeds are none; give at least 1")
+        if isinstance(seeds, list) and seeds:
+            return seeds
+        if type(seeds) is int and 1 <= seeds <= _MOST_SEEDS:
             return list(range(seeds))
-        if seeds == []:
-            raise ValueError("an empty axis plans no cell; give a number of seeds or a list")
-        return seeds
+        given = "empty" if seeds == [] else shown(seeds)
+        raise ValueError(f"{given}; give a number of seeds from 1 to {_MOST_SEEDS}, or a list of seeds such as [0, 1]")
 
     @field_validator("models", "datasets", "methods", "solvers", "sparsities", "seeds")
     @classmethod
     def _no_value_twice(cls, values: list[Any] | None) -> list[Any] | None:
-        _all_different([v.model_dump_json() if isinstance(v, Choice) else v for v in values or []])
+        counts = Counter(str(v.label if isinstance(v, Choice) else v) for v in values or [])
+        twice = [value for value, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"{' and '.join(twice)} more than once; once is enough, remove the others")
         return values
-
-    @field_validator("solvers")
-    @classmethod
-    def _solvers_fit_the_methods(cls, solvers: list[Choice], info: ValidationInfo) -> list[Choice]:
-        methods = info.data.get("methods")
-        if methods is None:
-            return solvers
-        solving = [m.name for m in methods if registry.uses_solver(m.name)]
-        if solvers and not solving:
-            names = ", ".join(m.name for m in methods)
-            raise ValueError(f"a solver on methods that have none ({names}); remove `solvers` or add a DTC method")
-        if solving and not solvers:
-            known = ", ".join(registry.solvers.names())
-            raise ValueError(f"{solving[0]!r} needs a solver; add `solvers: [lars]` (known: {known})")
-        return solvers
 
 
 class Exclusion(Strict):
     """Cells to leave out, by the names and values they share, and why."""
 
     reason: Annotated[str, Field(min_length=1)]
-    model: str | None = None
-    dataset: str | None = None
-    method: str | None = None
-    solver: str | None = None
+    model: Annotated[str, _registered(registry.models)] | None = None
+    dataset: Annotated[str, _registered(registry.datasets)] | None = None
+    method: Annotated[str, _registered(registry.methods)] | None = None
+    solver: Annotated[str, _registered(registry.solvers)] | None = None
     sparsity: Sparsity | None = None
     seed: Seed | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.shared:
+            raise ValueError("excludes nothing; name what the cells share, such as `method: random`")
+        return self
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What the cells left out have in common."""
+        return self.model_dump(exclude={"reason"}, exclude_none=True)
 
 
 class Resources(Strict):
@@ -159,45 +165,35 @@ class Resources(Strict):
 class Suite(Strict):
     """A grid, a protocol and resources; see suites/quick.yaml for one to copy."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: str
+    """The run's folder is called so."""
     question: str
     cost: str
-    protocol: Annotated[Standard | Published, Field(discriminator="name"), BeforeValidator(named)]
+    protocol: Annotated[Standard | Published, BeforeValidator(_protocol)]
     grid: Annotated[list[Block], Field(min_length=1)]
     resources: Resources = Resources()
     timeout: float | None = None
     """Seconds one cell may take; in YAML a number with its unit, such as 90s, 10m or 2h."""
     exclude: list[Exclusion] = []
 
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_folder(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{shown(name)}; write small letters and digits, joined by '-', '.' or '_', such as my-suite")
+        return name
+
     @field_validator("timeout", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
+        if value is None:
+            return None
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if value is not None and match is None:
-            read = " (YAML reads 10:30 as 630)" if isinstance(value, int) else ""
-            raise ValueError(f"{value!r} is no time with a unit{read}; write 90s, 10m or 2h")
-        return float(match[1]) * _SECONDS[match[2]] if match else None
-
-    @field_validator("grid")
-    @classmethod
-    def _sparsities_fit_the_protocol(cls, grid: list[Block], info: ValidationInfo) -> list[Block]:
-        protocol = info.data.get("protocol")
-        for place, block in enumerate(grid):
-            if isinstance(protocol, Published) and block.sparsities is not None:
-                raise ValueError(f"block {place}: protocol published runs its own schedule; remove `sparsities`")
-            if isinstance(protocol, Standard) and block.sparsities is None:
-                raise ValueError(f"block {place}: no `sparsities`; add for example `sparsities: [0.5, 0.9]`")
-        return grid
-
-    @field_validator("resources")
-    @classmethod
-    def _cores_for_the_threads(cls, resources: Resources, info: ValidationInfo) -> Resources:
-        protocol = info.data.get("protocol")
-        if protocol is not None and resources.cpus is not None and resources.cpus < protocol.threads:
-            raise ValueError(
-                f"{resources.cpus} cpus for {protocol.threads} threads; raise resources.cpus or lower protocol.threads"
-            )
-        return resources
+        seconds = float(match[1]) * _SECONDS[match[2]] if match else 0
+        if not seconds:
+            trap = " (10:30 too is a number to YAML: 630)" if type(value) is int else ""
+            raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
+        return seconds
 
     @property
     def cpus(self) -> int:
@@ -218,7 +214,11 @@ def load(path: Path) -> Suite:
 def parse(text: str, file: str) -> Suite:
     """Check a suite's YAML text; `file` is the name errors carry."""
     document = Document.read(text, file)
+    problems = [*document.twice, *(document.problem(*misfit) for misfit in misfits(document.value))]
     try:
-        return Suite.model_validate(document.value)
+        suite = Suite.model_validate(document.value)
     except ValidationError as error:
-        raise SuiteError(problems_of(error, Suite, document)) from None
+        problems += problems_of(error, Suite, document)
+    if problems:
+        raise SuiteError(sorted(problems, key=lambda p: (p.line, p.place)))
+    return suite

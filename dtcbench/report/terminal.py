@@ -21,7 +21,8 @@ _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 def leaderboard(board: Leaderboard) -> RenderableType:
     """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
 
-    A pool's table has an energy column when any of its cells was measured; the notes say why otherwise.
+    `params`, `FLOPs` (of training) and `energy` are shares of dense; where no energy was measured the
+    notes say why.
     """
     parts: list[RenderableType] = [_line(board.suite, style="bold"), _line(board.question)]
     for pool, frame in board.pools:
@@ -42,7 +43,7 @@ def _table(rows: Sequence[Row], remarks: list[str]) -> Table:
     table.add_column("removed")
     table.add_column("method", overflow="fold")
     for title, _ in shown[1:]:  # the method has its column
-        table.add_column(title, justify="right", no_wrap=title != "training FLOPs")
+        table.add_column(title, justify="right", no_wrap=True)
     for removed, section in itertools.groupby(rows, lambda row: columns.share(columns.sparsity_shown(row))):
         for position, row in enumerate(section):
             table.add_row("" if position else removed, *(_line(text(row)) for _, text in shown))
@@ -57,14 +58,13 @@ def _columns(rows: Sequence[Row], remarks: list[str]) -> list[tuple[str, Callabl
         remark = columns.remarks(row)
         return f"[{remarks.index(remark) + 1}]" if remark else ""
 
-    is_measured = any(row["energy_measured"] for row in rows)
     return [
         ("method", lambda row: series_label(row["method"], row["solver"])),
         ("accuracy, %", lambda row: columns.accuracy(row, digits=1)),
         ("points to dense", lambda row: columns.difference(row, digits=1)),
         ("params", lambda row: columns.share(row["parameters_ratio"])),
-        ("training FLOPs", lambda row: columns.share(row["training_flops_ratio"])),
-        *([("energy", columns.energy_mean)] if is_measured else []),
+        ("FLOPs", lambda row: columns.share(row["training_flops_ratio"])),
+        ("energy", columns.energy_mean),
         ("ok", columns.coverage),
         ("", number),
     ]

@@ -27,7 +27,7 @@ def conic(theta: Array, y: Array, lam: float, solver: str) -> Array:
     problem = cvxpy.Problem(cvxpy.Minimize(loss))
     try:
         problem.solve(solver=solver)
-    except cvxpy.SolverError as error:
+    except (cvxpy.SolverError, ValueError) as error:  # ValueError: data that CVXPY will not pass on
         raise SolverError(f"{solver} failed: {error}") from error
     if problem.status != cvxpy.OPTIMAL or s.value is None:
         raise SolverError(f"{solver} did not converge: status {problem.status}")

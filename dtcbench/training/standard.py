@@ -31,6 +31,7 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     optimizer = torch.optim.Adam(course.model.parameters(), lr=protocol.lr)
     batches = shuffled_batches(training, protocol.batch_size, cell.seed)
     fractions = protocol.fractions(cell.sparsity or 0.0)
+    keep = protocol.ratio(cell.sparsity or 0.0)
     before = after = None
     for number in range(len(fractions) or protocol.cycles_held):
         loss = course.train(optimizer, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
@@ -41,7 +42,7 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
             before = accuracy(course.model, work.test) if last else None
         layers = []
         if fractions:
-            layers = course.compress(_exactly(widths, fractions[number]), optimizer)
+            layers = course.compress(_exactly(widths, fractions[number], keep), optimizer)
             with work.phases.evaluate():
                 seen["validation_after"] = accuracy(course.model, validation)
                 after = accuracy(course.model, work.test) if last else None
@@ -53,11 +54,11 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     return course.result(Accuracies(final, before, after, on_validation, {} if fractions else _RESULT_REASONS))
 
 
-def _exactly(widths: dict[str, int], fraction: float) -> Callable[[PrunableGroup], Cut | None]:
+def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[PrunableGroup], Cut | None]:
     """Cuts each group to `round(m · fraction)` of its original width m; None where it has that already."""
 
     def cut(group: PrunableGroup) -> Cut | None:
         count = round(widths[group.name] * fraction)
-        return None if count == group.width else Cut(count / group.width, count)
+        return None if count == group.width else Cut(keep, count)
 
     return cut

@@ -1,0 +1,136 @@
+"""Pydantic's errors told as file, line, place, value and remedy."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from dtcbench.plan.document import Document, Place, Problem, shown
+from dtcbench.registry import near
+
+_NUMBER = re.compile(r"[-+]?[\d._]+(?:e[-+]?\d{1,2})?", re.IGNORECASE)
+_LISTS = frozenset({"list_type", "tuple_type", "is_instance_of", "sequence_str"})
+_MAPPINGS = frozenset({"model_type", "model_attributes_type", "dict_type"})
+
+
+class OptionsError(ValueError):
+    """A named value's options do not fit; carries pydantic's own error, whose places are kept."""
+
+    def __init__(self, error: ValidationError, options: type[BaseModel]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.options = options
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
+    """Every problem in a pydantic error, options of named values included."""
+    return [document.problem(place, message) for place, message in _messages(error, model, document.value, ())]
+
+
+def _messages(error: ValidationError, model: type[BaseModel], value: Any, outer: Place) -> Iterator[tuple[Place, str]]:
+    for detail in error.errors(include_url=False):
+        place = _in_document(detail["loc"], value, detail["type"])
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, OptionsError):
+            yield from _messages(cause.error, cause.options, _at(value, place), outer + place)
+        else:
+            yield outer + place, _message(dict(detail), place, model)
+
+
+def _in_document(loc: Place, value: Any, kind: str) -> Place:
+    """Pydantic's place without what is not in the document, such as a union's member; a missing key stays."""
+    place: list[str | int] = []
+    for number, part in enumerate(loc):
+        inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
+        if inside or (kind == "missing" and number == len(loc) - 1):
+            place.append(part)
+            value = _at(value, (part,))
+    return tuple(place)
+
+
+def _at(value: Any, place: Place) -> Any:
+    for part in place:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _message(detail: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
+    kind, given = detail["type"], detail["input"]
+    if kind == "missing":
+        return f"missing; add `{place[-1]}: …`"
+    if kind in ("extra_forbidden", "invalid_key"):
+        keys = _keys(model, place[:-1])
+        return f"unknown key {shown(place[-1])}; {near(str(place[-1]), keys) if keys else 'remove it: none is known'}"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "too_short":
+        return "empty; give at least one value"
+    return f"{shown(given)}: {_expected(detail)}{_remedy(kind, given, _keys(model, place))}"
+
+
+def _expected(detail: dict[str, Any]) -> str:
+    if detail["type"] in _LISTS:
+        return "a list is meant"
+    if detail["type"] in _MAPPINGS:
+        return "a mapping is meant"
+    message: str = detail["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def _remedy(kind: str, given: Any, keys: list[str]) -> str:
+    """How to write what is meant, also where YAML read something else than was written."""
+    if isinstance(given, bool):
+        return "; YAML reads yes, no, on and off as true and false: quote it, or write the value that is meant"
+    if kind in _LISTS:
+        return f"; write [{given}]" if isinstance(given, str | int | float) else "; begin every value with `- `"
+    if kind in _MAPPINGS:
+        return f"; write {{key: value, …}} (known: {', '.join(keys)}) or leave it out"
+    if kind in ("float_type", "int_type"):
+        return _number_remedy(given)
+    if kind == "bool_type":
+        return "; write true or false"
+    if kind == "string_type" and isinstance(given, int | float):
+        return "; quote it if text is meant"
+    return ""
+
+
+def _number_remedy(given: Any) -> str:
+    if isinstance(given, float) and given.is_integer():
+        return f"; write {given:.0f}"
+    try:
+        plain = format(Decimal(given), "f") if isinstance(given, str) and _NUMBER.fullmatch(given) else ""
+    except InvalidOperation:
+        plain = ""
+    return f"; YAML reads it as text: write {plain}" if plain else "; write a number"
+
+
+def _keys(model: type[BaseModel], place: Place) -> list[str]:
+    """The keys that the mapping at `place` of `model` may hold."""
+    keys: list[str] = []
+    for found in _models_at(model, place):
+        keys += [key for key in found.model_fields if key not in keys]
+    return keys
+
+
+def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
+    if not place:
+        return [model]
+    field = model.model_fields.get(str(place[0]))
+    inner = _models_in(field.annotation) if field else []
+    rest = place[2:] if len(place) > 1 and isinstance(place[1], int) else place[1:]
+    return [found for child in inner for found in _models_at(child, rest)]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for argument in typing.get_args(annotation) for found in _models_in(argument)]

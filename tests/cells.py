@@ -1,0 +1,53 @@
+"""Small cells and what they run on, for the tests of training and execution."""
+
+from __future__ import annotations
+
+import torch
+
+from dtcbench import registry
+from dtcbench.datasets.splits import Splits
+from dtcbench.energy.meter import NoMeter, Phases
+from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.protocol import Published, Standard
+from dtcbench.training.course import Workplace
+from dtcbench.training.loop import to_device
+
+
+def choice(axis, name, **options) -> Choice:
+    """An axis value with its defaults filled in, as a suite would plan it."""
+    return Choice(name=name, options=axis.options(name).model_validate(options).model_dump(mode="json"))
+
+
+def cell(method="dtc", sparsity=0.5, seed=0, widths=(32,), lr=0.01, solver="lars", keep=0.8) -> Cell:
+    """A cell on digits of well under a second: 60 steps, compressions every 5."""
+    protocol = Standard(name="standard", steps=60, batch_size=32, lr=lr, cycle_steps=5, keep=keep)
+    return _cell(protocol, choice(registry.models, "mlp", widths=list(widths)), "digits", method, sparsity, seed, solver)
+
+
+def published_cell(method, dataset="mnist", widths=(512,), bias=False, seed=42424242, solver="scs", **options) -> Cell:
+    """A cell of protocol published, with the paper's values unless `options` say otherwise."""
+    model = choice(registry.models, "mlp", widths=list(widths), bias=bias)
+    sparsity = 0.0 if method == "dense" else None
+    return _cell(Published(name="published", **options), model, dataset, method, sparsity, seed, solver)
+
+
+def _cell(protocol, model, dataset, method, sparsity, seed, solver) -> Cell:
+    uses_solver = registry.uses_solver(method)
+    return Cell(
+        protocol=protocol.choice,
+        model=model,
+        dataset=choice(registry.datasets, dataset),
+        method=choice(registry.methods, method),
+        solver=choice(registry.solvers, solver) if uses_solver else None,
+        sparsity=sparsity,
+        seed=seed,
+    )
+
+
+def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
+    """What a recipe needs to run the cell on this machine's CPU, without a meter."""
+    torch.set_num_threads(the_cell.protocol.options["threads"])
+    splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
+    train, test = to_device(splits, torch.device("cpu"))
+    phases = Phases(NoMeter("tests measure nothing"), lambda: None)
+    return Workplace(the_cell, train, test, splits.input_shape, splits.num_classes, phases)

@@ -1,0 +1,96 @@
+from cells import cell
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtcbench.execution.scheduler import Attempt, Policy, Scheduler
+from dtcbench.records.record import Status
+
+CELLS = [cell("random", seed=seed) for seed in range(6)]
+
+
+def scheduler(count=3, **policy):
+    return Scheduler([Attempt(c, 1) for c in CELLS[:count]], Policy(**{"slots": 2, **policy}))
+
+
+def test_as_many_cells_run_as_there_are_slots_in_plan_order():
+    state = scheduler()
+    assert [a.cell for a in state.start(0)] == CELLS[:2]
+    assert state.start(1) == []
+    state.ended(state.running[0], Status.OK)
+    assert [a.cell for a in state.start(2)] == CELLS[2:3]
+
+
+def test_only_infra_is_tried_again_and_only_so_often():
+    state = scheduler(1, infra_retries=2)
+    numbers = []
+    while not state.done:
+        (attempt,) = state.start(0)
+        numbers.append(attempt.number)
+        state.ended(attempt, Status.INFRA)
+    assert numbers == [1, 2, 3]
+    assert state.finished == {CELLS[0].key: Status.INFRA}
+
+
+def test_every_other_failure_is_final():
+    for status in set(Status) - {Status.INFRA}:
+        state = scheduler(1)
+        state.ended(*state.start(0), status)
+        assert state.done
+        assert state.finished == {CELLS[0].key: status}
+
+
+def test_a_late_echo_of_an_ended_attempt_does_not_count():
+    state = scheduler(1)
+    (attempt,) = state.start(0)
+    assert state.ended(attempt, Status.TIMEOUT)
+    assert not state.ended(attempt, Status.OK)
+    assert state.finished == {CELLS[0].key: Status.TIMEOUT}
+
+
+def test_a_deadline_is_counted_from_each_attempts_own_start():
+    state = scheduler(2, slots=1, timeout_s=10)
+    (first,) = state.start(100)
+    assert state.seconds_to_deadline(104) == 6
+    assert state.overdue(110) == []
+    assert state.overdue(110.5) == [first]
+    state.ended(first, Status.TIMEOUT)
+    assert state.seconds_to_deadline(110.5) is None
+    state.start(111)
+    assert state.overdue(120) == []
+
+
+def test_without_a_timeout_nothing_is_ever_overdue():
+    state = scheduler()
+    state.start(0)
+    assert state.overdue(1e12) == []
+    assert state.seconds_to_deadline(1e12) is None
+
+
+def test_stopping_starts_nothing_more_and_retries_nothing():
+    state = scheduler(3)
+    first, second = state.start(0)
+    state.stop()
+    state.ended(first, Status.OK)
+    state.ended(second, Status.INFRA)
+    assert state.start(1) == []
+    assert state.done
+    assert set(state.finished) == {CELLS[0].key, CELLS[1].key}
+
+
+@given(st.data(), st.integers(1, 6), st.integers(1, 4), st.integers(0, 2))
+def test_whatever_happens_every_cell_ends_once_and_never_runs_twice_at_once(data, count, slots, retries):
+    state = scheduler(count, slots=slots, infra_retries=retries)
+    ended: list[str] = []
+    for now in range(200):
+        state.start(now)
+        running = [a.cell.key for a in state.running]
+        assert len(running) == len(set(running)) <= slots
+        assert not set(running) & set(ended)
+        if state.done:
+            break
+        attempt = data.draw(st.sampled_from(state.running))
+        before = set(state.finished)
+        state.ended(attempt, data.draw(st.sampled_from(list(Status))))
+        ended += set(state.finished) - before
+    assert state.done
+    assert sorted(ended) == sorted(c.key for c in CELLS[:count])

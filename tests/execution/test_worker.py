@@ -1,0 +1,83 @@
+import pytest
+import torch
+from cells import cell
+
+from dtcbench import registry
+from dtcbench.datasets.splits import DatasetError
+from dtcbench.execution import worker
+from dtcbench.execution.worker import Task, attempt
+from dtcbench.records.record import CellRecord
+
+
+def record_of(the_cell, device="cpu", plugins=()):
+    return CellRecord.model_validate(attempt(Task(the_cell, "tiny", 1, device, plugins)))
+
+
+def test_an_ok_cell_leaves_a_whole_record_with_provenance_and_no_joules():
+    record = record_of(cell("dtc"))
+    assert record.status == "ok"
+    assert record.result.energy.energy_j is None
+    assert record.result.energy.method == "none"
+    assert record.result.energy.window_s == pytest.approx(record.result.train_s + record.result.compress_s)
+    assert record.provenance.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (MemoryError("host"), "oom", "MemoryError: host"),
+        (torch.cuda.OutOfMemoryError("tried to allocate\nmore"), "oom", "OutOfMemoryError: tried to allocate"),
+        (DatasetError("mnist: file x is truncated"), "error", "mnist: file x is truncated"),
+        (ZeroDivisionError("by zero"), "error", "ZeroDivisionError: by zero"),
+    ],
+)
+def test_an_exception_comes_back_as_a_status_and_a_reason(monkeypatch, error, status, reason):
+    def fail(work):
+        raise error
+
+    monkeypatch.setattr(worker, "run", fail)
+    record = record_of(cell("random"))
+    assert (record.status, record.reason) == (status, reason)
+    assert record.result is None
+
+
+def test_a_programming_error_keeps_its_traceback_and_a_users_mistake_needs_none(monkeypatch):
+    def fail(work):
+        raise KeyError("oops")
+
+    assert record_of(cell("magnitude", 0.99, widths=[8])).detail == ""
+    monkeypatch.setattr(worker, "run", fail)
+    assert "KeyError: 'oops'" in record_of(cell("random")).detail
+
+
+def test_divergence_is_its_own_status():
+    record = record_of(cell("dense", 0.0, lr=1e30))
+    assert record.status == "diverged"
+    assert "lower the learning rate" in record.reason
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_cell_without_a_gpu_says_so():
+    record = record_of(cell("random"), device="cuda")
+    assert record.status == "error"
+    assert "resources.gpus: 0" in record.reason
+
+
+def test_a_plugins_method_works_and_its_source_is_in_the_provenance(monkeypatch):
+    source = (
+        "import numpy as np\nfrom dtcbench.dtc.selection import Method, Scores\n"
+        "from dtcbench.registry import methods\n\n\n"
+        "@methods.register('first')\nclass First(Method):\n    drop = 'largest'\n\n"
+        "    def scores(self, group):\n        return Scores(np.arange(group.width, dtype=float))\n"
+    )
+    plugin = registry.Plugin("first_neurons", source)
+    plugin.load()
+    record = record_of(cell("first"), plugins=(plugin,))
+    assert record.status == "ok"
+    assert list(record.provenance.plugins) == ["first_neurons"]
+
+
+def test_a_broken_plugin_ends_the_cell_with_its_name():
+    record = record_of(cell("random"), plugins=(registry.Plugin("broken", "1/0"),))
+    assert record.status == "error"
+    assert "broken.py: ZeroDivisionError" in record.reason

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from dtcbench import registry
+from dtcbench.dtc.errors import CompressionError, NonFiniteError, NoMeasurementError, NothingKeptError, SolverError
+from dtcbench.dtc.selection import Cut, Group
+
+LARS = registry.solvers.bind("lars", {})
+
+
+def group(width=40, cut=None, seed=0, solve=LARS, scale=None):
+    rng = np.random.default_rng(9)
+    scale = np.ones(width) if scale is None else np.asarray(scale, float)
+    w_in, w_out = rng.normal(size=(width, 8)) * scale[:, None], rng.normal(size=(5, width)) * scale
+    return Group(w_in, w_out, cut or Cut(0.9, 30), np.random.default_rng(seed), solve)
+
+
+def kept(name, group, **options):
+    method = registry.methods.bind(name, options)
+    return method.select(method.scores(group), group)
+
+
+@pytest.mark.parametrize("name", registry.methods.names())
+def test_every_method_but_dense_keeps_exactly_the_count_it_is_asked_for(name):
+    chosen = kept(name, group())
+    assert len(set(chosen)) == (40 if name == "dense" else 30)
+    assert set(chosen) <= set(range(40))
+
+
+@pytest.mark.parametrize("name", registry.methods.names())
+def test_the_same_generator_gives_the_same_neurons(name):
+    np.testing.assert_array_equal(kept(name, group(seed=5)), kept(name, group(seed=5)))
+
+
+@pytest.mark.parametrize("name", registry.methods.names())
+def test_every_name_has_a_summary_for_the_list(name):
+    assert registry.methods.summary(name)
+
+
+def test_our_magnitude_drops_the_weakest_neurons():
+    strength = np.linspace(1, 2, 40) ** 60
+    np.testing.assert_array_equal(kept("magnitude", group(scale=strength, cut=Cut(0.9, 10))), range(30, 40))
+
+
+def test_the_published_magnitude_drops_the_largest_sums():
+    a = np.array([0.1, -5.0, 0.3, 4.0, 0.2])
+    sums = Group(a[:, None], np.zeros((1, 5)), Cut(0.6, None), np.random.default_rng(0), None)
+    np.testing.assert_array_equal(kept("magnitude-published", sums), [0, 2, 4])
+
+
+def test_random_depends_on_the_generator_and_published_random_does_not():
+    assert list(kept("random", group(seed=1))) != list(kept("random", group(seed=2)))
+    np.testing.assert_array_equal(kept("random-published", group(seed=1)), kept("random-published", group(seed=2)))
+
+
+@pytest.mark.parametrize("width", [512, 57, 11])
+def test_published_random_is_numpys_choice_after_the_published_seed(width):
+    count = int(width * 0.9)
+    expected = np.random.RandomState(42424242).choice(width, count, replace=False)
+    np.testing.assert_array_equal(kept("random-published", group(width, Cut(0.9, None))), expected)
+
+
+def test_dtc_options_choose_the_ray_and_the_end_that_is_dropped():
+    choices = [
+        tuple(kept("dtc", group(seed=3), score=score, drop=drop))
+        for score in ("reconstruction", "coefficients")
+        for drop in ("smallest", "largest")
+    ]
+    assert len(set(choices)) == 4
+
+
+def test_dtc_measures_a_tenth_of_the_width_and_published_dtc_what_it_drops():
+    ours, published = registry.methods.bind("dtc", {}), registry.methods.bind("dtc-published", {})
+    assert ours.scores(group(cut=Cut(0.5, 20))).tomography.y.shape == (4, 2)
+    assert published.scores(group(cut=Cut(0.5, 20))).tomography.y.shape == (20, 2)
+
+
+def test_a_larger_lambda_leaves_fewer_coefficients():
+    counts = [
+        np.count_nonzero(registry.methods.bind("dtc", {"lam": lam}).scores(group()).tomography.coefficients)
+        for lam in (0.01, 30.0, 1e6)
+    ]
+    assert counts[0] > counts[1] > counts[2] == 0
+
+
+def test_published_dtc_without_a_measurement_says_width_and_keep():
+    with pytest.raises(NoMeasurementError, match=r"width 10 at keep 0\.9"):
+        kept("dtc-published", group(10, Cut(0.9, None)))
+
+
+def test_published_dtc_with_an_exact_solver_can_keep_nobody_and_says_so():
+    with pytest.raises(NothingKeptError, match="strictly below the 0.9 quantile"):
+        kept("dtc-published", group(28, Cut(0.9, None)), lam=1e6)
+
+
+def test_a_solver_that_fails_is_named_with_width_and_lambda():
+    def solve(theta, y, lam):
+        raise SolverError("ran out of iterations")
+
+    with pytest.raises(SolverError, match=r"width 40, λ 0\.3: ran out of iterations"):
+        kept("dtc", group(solve=solve))
+
+
+def test_dtc_without_a_solver_is_refused():
+    with pytest.raises(CompressionError, match="needs a solver"):
+        kept("dtc", group(solve=None))
+
+
+@pytest.mark.parametrize("name", ["dtc", "dtc-published", "magnitude", "magnitude-published"])
+def test_methods_that_look_at_weights_refuse_nan(name):
+    with pytest.raises(NonFiniteError):
+        kept(name, group(scale=np.full(40, np.nan)))

@@ -1,0 +1,161 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dtcbench.records.record import Status
+from dtcbench.records.store import Store, StoreError, seal, unseal
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "run")
+    with store.locked():
+        yield store
+
+
+def test_a_record_read_back_is_the_record_written(store, ok_record):
+    store.append(ok_record)
+    assert store.read().record(ok_record.key) == ok_record
+    assert store.read().damaged == ()
+
+
+def test_the_same_record_seals_to_the_same_bytes(ok_record):
+    assert seal(ok_record.model_dump(mode="json")) == seal(unseal(seal(ok_record.model_dump(mode="json"))).model_dump(mode="json"))
+
+
+def test_a_truncated_file_is_named_and_does_not_count(store, ok_record, failed_record):
+    path, other = store.append(ok_record), store.append(failed_record)
+    path.write_bytes(path.read_bytes()[:-40])
+    contents = store.read()
+    assert contents.record(ok_record.key) is None
+    assert contents.record(failed_record.key) == failed_record, f"{other} must not be lost with it"
+    (damaged,) = contents.damaged
+    assert str(path) in str(damaged)
+    assert "truncated" in str(damaged)
+
+
+def test_an_altered_figure_breaks_the_seal(store, ok_record):
+    path = store.append(ok_record)
+    text = path.read_text()
+    better = text.replace(f'"accuracy":{ok_record.result.accuracy}', '"accuracy":1.0', 1)
+    assert better != text
+    path.write_text(better)
+    (damaged,) = store.read().damaged
+    assert "altered" in damaged.reason
+
+
+def test_a_resealed_record_under_another_cells_name_does_not_count(store, ok_record, failed_record):
+    path = store.append(ok_record)
+    path.rename(path.with_name(f"{failed_record.key}.1.json"))
+    (damaged,) = store.read().damaged
+    assert "another cell or attempt" in damaged.reason
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_single_changed_byte_is_noticed_or_means_the_same(ok_record, data):
+    content = bytearray(seal(ok_record.model_dump(mode="json")))
+    place = data.draw(st.integers(0, len(content) - 2))  # the last byte is a line's end
+    content[place] ^= data.draw(st.integers(1, 255))
+    try:
+        record = unseal(bytes(content))
+    except ValueError:
+        return
+    assert record == ok_record
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b'{"record":{},"sha256":1}', b"\xff\xfe", b"[" * 100_000, b'{"record":1}']
+)
+def test_content_that_is_no_record_is_a_reason_never_a_crash(content):
+    with pytest.raises(ValueError, match=r"truncated|sealed|altered"):
+        unseal(content)
+
+
+def test_a_half_written_file_counts_for_nothing_and_is_cleared_away(tmp_path, ok_record):
+    store = Store(tmp_path)
+    with store.locked():
+        path = store.append(ok_record)
+    half = path.with_name(f"{path.name}.tmp")
+    half.write_text('{"record":{"acc')
+    assert len(store.read().attempts) == 1
+    with store.locked():
+        assert not half.exists()
+
+
+def test_a_standing_record_is_never_overwritten(store, ok_record):
+    store.append(ok_record)
+    with pytest.raises(StoreError, match="stands already"):
+        store.append(ok_record)
+
+
+def test_the_ok_attempt_counts_whatever_came_after_and_else_the_latest(store, ok_record, failed_record):
+    again = {"key": ok_record.key, "cell": ok_record.cell}
+    store.append(failed_record.model_copy(update={**again, "attempt": 1}))
+    store.append(failed_record.model_copy(update={**again, "attempt": 2, "reason": "later"}))
+    assert store.read().record(ok_record.key).reason == "later"
+    store.append(ok_record.model_copy(update={"attempt": 3}))
+    store.append(failed_record.model_copy(update={**again, "attempt": 4}))
+    assert store.read().record(ok_record.key).status is Status.OK
+    assert store.read().next_attempt(ok_record.key) == 5
+
+
+def test_a_damaged_file_still_uses_up_its_attempt_number(store, ok_record):
+    path = store.append(ok_record)
+    path.write_text("{")
+    assert store.read().next_attempt(ok_record.key) == 2
+
+
+def test_a_damaged_file_set_aside_is_kept_but_read_no_more(store, ok_record):
+    path = store.append(ok_record)
+    path.write_text("{")
+    store.set_aside(store.read().damaged[0])
+    assert store.read().damaged == ()
+    assert path.with_name(f"{path.name}.damaged").read_text() == "{"
+
+
+def test_a_second_run_on_the_same_folder_is_refused_by_name(store):
+    with pytest.raises(StoreError, match=rf"run is in use by process {os.getpid()}; .*--out"), Store(store.root).locked():
+        pass
+
+
+def test_the_lock_dies_with_its_process(tmp_path):
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib\nfrom dtcbench.records.store import Store\n"
+            "with Store(pathlib.Path(sys.argv[1])).locked():\n    print('held', flush=True)\n    sys.stdin.read()",
+            str(tmp_path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StoreError, match=f"process {holder.pid}"), Store(tmp_path).locked():
+        pass
+    holder.kill()
+    holder.communicate()
+    with Store(tmp_path).locked():
+        assert Store(tmp_path).read().attempts == {}
+
+
+def test_a_folder_without_a_run_says_how_to_start_one(tmp_path):
+    with pytest.raises(StoreError, match="dtcbench run SUITE"):
+        Store(tmp_path).existing()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--out"), Store(tmp_path / "file" / "run").locked():
+        pass
+
+
+def test_sealed_files_are_plain_json(store, ok_record):
+    assert json.loads(store.append(ok_record).read_text())["record"]["key"] == ok_record.key

@@ -1,0 +1,82 @@
+"""Protocol `published`: the notebook's curve, bit for bit."""
+
+import csv
+
+import pytest
+import torch
+from cells import published_cell, workplace
+from reference import data_dir, reference_file
+
+from dtcbench.dtc.errors import CompressionError
+from dtcbench.training.protocols import run
+
+
+def curve(result):
+    return [(c.cycle, c.layers[0].width_after, c.test_after) for c in result.cycles]
+
+
+@pytest.fixture
+def real_mnist(monkeypatch):
+    monkeypatch.setenv("DTCBENCH_DATA_DIR", str(data_dir()))
+
+
+@pytest.mark.mnist
+@pytest.mark.timeout(240)
+def test_the_magnitude_curve_is_the_notebooks_to_the_last_bit(real_mnist):
+    if not torch.__version__.startswith("2.13.0") or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("the reference was computed by torch 2.13.0 with AVX-512; other builds round differently")
+    with reference_file("rerun_magnitude.csv").open() as file:
+        expected = [(int(r["cycle"]), int(r["width"]), float(r["accuracy"])) for r in csv.DictReader(file)]
+    assert curve(run(workplace(published_cell("magnitude-published")))) == expected
+
+
+@pytest.mark.mnist
+def test_a_single_batch_leaves_the_dense_network_where_the_paper_says(real_mnist):
+    one_batch = published_cell("dense", widths=[11], cycle_steps=1)
+    assert len(run(workplace(one_batch)).cycles) == 1
+    # The published width takes 34 cycles; only the first is looked at here.
+    result = run(workplace(published_cell("dense", cycle_steps=1, stop_width=511)))
+    assert [c.test_after for c in result.cycles] == [0.5114487591911765]
+
+
+def small(method, **changes):
+    options = {"dataset": "digits", "widths": [30], "cycle_steps": 5, "batch_size": 64, **changes}
+    return run(workplace(published_cell(method, **options)))
+
+
+@pytest.mark.parametrize("method", ["magnitude-published", "random-published", "dtc-published"])
+def test_cycles_run_while_the_width_is_above_the_stop(method):
+    widths = [c.layers[0].width_after for c in small(method).cycles]
+    assert widths == [27, 24, 21, 18, 16, 14, 12, 10]
+
+
+def test_dense_trains_as_many_cycles_with_no_neuron_lost():
+    dense, compressed = small("dense"), small("magnitude-published")
+    assert len(dense.cycles) == len(compressed.cycles) == 8
+    assert dense.steps == compressed.steps == 40
+    assert dense.widths == {"hidden0": 30}
+
+
+def test_the_cells_seed_decides_the_weights_and_the_published_draw_stays():
+    first, second = small("random-published"), small("random-published", seed=7)
+    assert [c.layers[0].kept_sha256 for c in first.cycles] == [c.layers[0].kept_sha256 for c in second.cycles]
+    assert [c.loss for c in first.cycles] != [c.loss for c in second.cycles]
+
+
+def test_our_methods_can_be_run_by_the_published_recipe():
+    assert small("dtc", solver="lars").widths == {"hidden0": 10}
+
+
+def test_an_exact_solver_that_keeps_nobody_ends_the_cell_with_width_keep_and_solver():
+    with pytest.raises(CompressionError, match=r"width \d+, keep 0\.9, solver lars: .*strictly below"):
+        small("dtc-published", solver="lars", widths=[64], keep=0.9)
+
+
+def test_biases_are_refused_with_the_remedy():
+    with pytest.raises(CompressionError, match="set bias: false"):
+        small("magnitude-published", bias=True)
+
+
+def test_a_network_too_narrow_for_any_cycle_is_refused():
+    with pytest.raises(CompressionError, match="no group is wider than 10"):
+        small("magnitude-published", widths=[10])

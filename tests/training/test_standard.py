@@ -1,0 +1,142 @@
+"""Protocol `standard`: the same steps, batches, order and initial weights for every method."""
+
+import numpy as np
+import pytest
+import torch
+from cells import cell, workplace
+
+from dtcbench.dtc.errors import CompressionError, NonFiniteError
+from dtcbench.training import course, standard
+from dtcbench.training.loop import Samples, hold_out, shuffled_batches
+from dtcbench.training.protocols import run
+
+METHODS = ["dtc", "dtc-published", "magnitude", "magnitude-published", "random", "random-published"]
+
+
+def test_the_same_cell_gives_the_same_result_to_the_last_bit():
+    first, second = (run(workplace(cell("dtc"))) for _ in range(2))
+    timeless = {"train_s", "compress_s", "evaluate_s", "energy", "cycles"}
+    assert first.model_dump(exclude=timeless) == second.model_dump(exclude=timeless)
+    assert [c.layers[0].kept_sha256 for c in first.cycles] == [c.layers[0].kept_sha256 for c in second.cycles]
+
+
+def test_the_global_generators_neither_matter_nor_move():
+    expected = run(workplace(cell("dtc"))).accuracy
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    before = torch.get_rng_state()
+    assert run(workplace(cell("dtc"))).accuracy == expected
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sparsity", [0.5, 0.85])
+def test_every_method_ends_on_exactly_the_rounded_width(method, sparsity):
+    result = run(workplace(cell(method, sparsity)))
+    assert result.widths == {"hidden0": round(32 * (1 - sparsity))}
+    assert result.steps == 60
+
+
+def test_groups_of_different_widths_lose_the_same_share():
+    result = run(workplace(cell("magnitude", 0.75, widths=[40, 16, 3])))
+    assert result.widths == {"hidden0": 10, "hidden1": 4, "hidden2": round(3 * 0.25)}
+
+
+def seen_by(monkeypatch, the_cell):
+    """Initial weights, and the labels of every batch trained on."""
+    batches, initial = [], {}
+    real_train, real_start = course.train, standard.start
+
+    def train(model, optimizer, loss, given):
+        kept = list(given)
+        batches.extend(batch.y.tolist() for batch in kept)
+        return real_train(model, optimizer, loss, kept)
+
+    def start(work):
+        begun = real_start(work)
+        initial.update({name: p.detach().clone() for name, p in begun.model.named_parameters()})
+        return begun
+
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "train", train)
+        patch.setattr(standard, "start", start)
+        run(workplace(the_cell))
+    return initial, batches
+
+
+def test_dense_and_compressed_cells_share_initial_weights_batches_and_order(monkeypatch):
+    dense_weights, dense_batches = seen_by(monkeypatch, cell("dense", 0.0))
+    weights, batches = seen_by(monkeypatch, cell("dtc", 0.85))
+    assert len(batches) == 60
+    assert batches == dense_batches
+    assert all(torch.equal(weights[name], dense_weights[name]) for name in dense_weights)
+
+
+def test_another_seed_changes_weights_and_order(monkeypatch):
+    weights, batches = seen_by(monkeypatch, cell("dense", 0.0))
+    other_weights, other_batches = seen_by(monkeypatch, cell("dense", 0.0, seed=1))
+    assert batches != other_batches
+    assert not torch.equal(weights["hidden0.weight"], other_weights["hidden0.weight"])
+
+
+def samples(count):
+    return Samples(torch.arange(count, dtype=torch.float32)[:, None], torch.arange(count))
+
+
+def test_validation_is_held_out_of_training_and_nothing_is_lost():
+    train, validation = hold_out(samples(50), 0.2, seed=3)
+    assert len(validation) == 10
+    assert sorted([*train.y.tolist(), *validation.y.tolist()]) == list(range(50))
+
+
+def test_each_epoch_sees_every_sample_once_in_a_new_order():
+    batches = shuffled_batches(samples(10), 4, seed=0)
+    epochs = [[label for _ in range(3) for label in next(batches).y.tolist()] for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert epochs[0] != epochs[1]
+
+
+def test_accuracy_is_recorded_before_just_after_and_at_the_end():
+    result = run(workplace(cell("random", 0.55)))
+    assert None not in (result.accuracy_before, result.accuracy_after, result.validation_accuracy)
+    assert result.accuracy_after < result.accuracy_before  # two of sixteen neurons just went
+    assert result.accuracy > result.accuracy_after
+    assert all(c.validation_before is not None and c.validation_after is not None for c in result.cycles)
+
+
+def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
+    result = run(workplace(cell("dense", 0.0)))
+    assert [c.step for c in result.cycles] == [5 * k for k in range(1, 12)]
+    assert result.reasons == {"accuracy_before": "dense compresses nothing", "accuracy_after": "dense compresses nothing"}
+    assert result.sparsity == 0
+    assert result.parameters == result.parameters_dense
+
+
+def test_compressed_training_costs_fewer_flops_than_dense():
+    dense, compressed = run(workplace(cell("dense", 0.0))), run(workplace(cell("random", 0.85)))
+    assert compressed.training_flops < dense.training_flops
+    assert compressed.inference_flops < dense.inference_flops / 4
+
+
+def test_entropies_are_recorded_where_something_was_measured_and_explained_elsewhere():
+    measured = run(workplace(cell("dtc", 0.85))).cycles[0].layers[0]
+    assert measured.measurements == 3
+    assert measured.entropy_in_bits is not None
+    unmeasured = run(workplace(cell("random", 0.85))).cycles[0].layers[0]
+    assert unmeasured.measurements is None
+    assert unmeasured.reasons["entropy_in_bits"] == "the method makes no measurement"
+
+
+def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
+    with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) after step"):
+        run(workplace(cell("dense", 0.0, lr=1e30)))
+
+
+def test_a_sparsity_that_leaves_nobody_names_the_group_and_its_width():
+    with pytest.raises(CompressionError, match=r"group hidden0, width \d+, 0 to keep"):
+        run(workplace(cell("magnitude", 0.99, widths=[8])))
+
+
+def test_a_width_too_small_for_the_published_measurement_names_cycle_group_keep_and_solver():
+    with pytest.raises(CompressionError, match=r"group hidden0, width \d+, .* solver lars: .*0 measurements"):
+        run(workplace(cell("dtc-published", 0.85, widths=[12])))
