@@ -6,8 +6,9 @@ Exit codes: 0 all ok, 1 some cells failed or are missing, 2 bad input, 130 stopp
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +17,14 @@ from dtcbench.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from dtcbench.execution.driver import Job
+    from dtcbench.execution.executor import Executor
+    from dtcbench.execution.scheduler import Attempt
+    from dtcbench.plan.cell import Cell
     from dtcbench.plan.grid import Plan
     from dtcbench.records.store import Store
+    from dtcbench.registry import Plugin
+    from dtcbench.report.build import Derived
 
 app = typer.Typer(
     help="Test bench for Dual Tomographic Compression and every method that compresses while training.\n\n"
@@ -32,27 +39,31 @@ SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite's YAML
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/quick, or its name under runs/.")
 ]
-Out = Annotated[Path | None, typer.Option(help="The run's folder [default: runs/NAME-OF-THE-SUITE].")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="The run's folder [default: runs/NAME-OF-THE-SUITE].")
+]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="A Python file that registers models, methods, solvers, datasets."),
+    typer.Option("--plugin", metavar="FILE", help="Python that registers models, methods, solvers, datasets."),
 ]
 
 
 @app.command()
 def doctor() -> None:
-    """What this machine offers, and what will and will not be measured on it.
+    """What this machine offers, and what it will measure.
 
     Example: dtcbench doctor
     """
     from dtcbench.report.machine import machine_table
 
-    _console().print(machine_table())
+    _say(machine_table())
 
 
 @app.command("list")
 def list_(
-    axis: Annotated[str, typer.Argument(metavar="[AXIS]", help="models, datasets, methods or solvers.")] = "",
+    axis: Annotated[
+        str, typer.Argument(metavar="AXIS", help="models, datasets, methods or solvers [default: all].")
+    ] = "",
     plugin: Plugins = None,
 ) -> None:
     """The names a suite may use, with their options.
@@ -63,38 +74,36 @@ def list_(
     from dtcbench.report.axes import axis_table
 
     _load_plugins(plugin)
-    axes = {f"{a.noun}s": a for a in (registry.models, registry.datasets, registry.methods, registry.solvers)}
+    axes = {f"{a.noun}s": a for a in registry.AXES}
     if axis and axis not in axes:
         raise UserError(f"unknown axis {axis!r}; {registry.near(axis, list(axes))}")
-    for name, values in axes.items():
-        if axis in ("", name):
-            _console().print(axis_table(values))
+    _say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
 
 
 @app.command()
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="[default: all]")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="[default: all]")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Download, check and decode datasets into the cache, before a run needs them.
+    """Download, check and decode datasets before a run needs them.
 
     Example: dtcbench fetch mnist
     """
     from dtcbench import registry
 
     _load_plugins(plugin)
-    for name in names or registry.datasets.names():
-        _console().print(f"{name}: …", end="\r")
-        splits = registry.datasets.bind(name, {})()
+    for load in [registry.datasets.bind(name, {}) for name in names or registry.datasets.names()]:
+        splits = load()
         shape = "×".join(map(str, splits.input_shape))
-        _console().print(
-            f"{name}: {len(splits.train_x)} training and {len(splits.test_x)} test samples of {shape}, checked"
+        _say(
+            f"{load.func.__name__}: {len(splits.train_x)} training and {len(splits.test_x)} test samples "
+            f"of {shape}, checked"
         )
 
 
 @app.command()
 def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
-    """List a suite's cells, done, missing or failed, without running any.
+    """List a suite's cells, done, missing or failed; run none.
 
     Example: dtcbench plan suites/quick.yaml
     """
@@ -102,8 +111,7 @@ def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
 
     _load_plugins(plugin)
     planned, _ = _expanded(suite)
-    store = _store_of(planned, out)
-    _console().print(plan_view(planned, store.read()))
+    _say(plan_view(planned, _store_of(planned, out).read()))
 
 
 @app.command()

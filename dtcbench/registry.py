@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -23,13 +24,14 @@ import inspect
 import logging
 import pkgutil
 import sys
+import traceback
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
 from dtcbench.errors import UserError
 
@@ -67,7 +69,9 @@ class Axis:
         def add(value: Value) -> Value:
             taken = self._values.get(name)
             if taken is not None and taken.__module__ != value.__module__:
-                raise PluginError(f"{self.noun} {name!r} is already registered by {taken.__module__}")
+                raise PluginError(
+                    f"{self.noun} {name!r} is already registered by {taken.__module__}; choose another name"
+                )
             self._values[name] = value
             return value
 
@@ -75,19 +79,22 @@ class Axis:
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
-        self._discover()
+        self.discover()
         return sorted(self._values)
 
     def get(self, name: str) -> Callable[..., Any]:
         """The callable registered as `name`; UnknownNameError with near matches otherwise."""
-        self._discover()
+        self.discover()
         if name not in self._values:
             raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
         return self._values[name]
 
     def options(self, name: str) -> type[BaseModel]:
         """The pydantic model of `name`'s options, built from its keyword-only parameters."""
-        return _options_model(self.get(name))
+        try:
+            return _options_model(self.get(name))
+        except (NameError, PydanticUserError) as error:
+            raise PluginError(f"{self.noun} {name!r}: an option's annotation cannot be used: {error}") from error
 
     def bind(self, name: str, options: dict[str, Any]) -> Any:
         """`name` with its options filled in: a function still to be called, or a class's instance."""
@@ -98,7 +105,8 @@ class Axis:
         """The first line of `name`'s docstring."""
         return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
 
-    def _discover(self) -> None:
+    def discover(self) -> None:
+        """Import the package's own values and the installed plug-ins', once."""
         if self._discovered:
             return
         self._discovered = True
@@ -116,7 +124,9 @@ class Axis:
 def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
     parameters = inspect.signature(value, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
-        p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+        p.name: (Any if p.annotation is p.empty else p.annotation, p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
     }
     config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     return create_model("Options", __config__=config, **fields)
@@ -135,13 +145,17 @@ class Plugin:
         try:
             return cls(path.stem, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise PluginError(f"--plugin {path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise PluginError(f"--plugin {path}: {reason}; give the path of a Python file") from error
 
     def load(self) -> None:
         """Import the source, so that its decorators register; a second time does nothing."""
-        qualified = f"dtcbench_plugin_{self.name}"
+        digest = hashlib.sha256(self.source.encode()).hexdigest()
+        qualified = f"dtcbench_plugin_{self.name}_{digest[:8]}"
         if qualified in sys.modules:
             return
+        for axis in AXES:
+            axis.discover()  # so that a name is taken by the bench's own value, not by the plug-in's
         module = types.ModuleType(qualified)
         sys.modules[qualified] = module
         try:
@@ -149,13 +163,20 @@ class Plugin:
             exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
         except Exception as error:
             del sys.modules[qualified]
-            raise PluginError(f"--plugin {self.name}.py: {type(error).__name__}: {error}") from error
+            raise PluginError(f"--plugin {self._line_of(error)}: {type(error).__name__}: {error}") from error
+
+    def _line_of(self, error: Exception) -> str:
+        """`file.py:7`, the line of this file that the error came through."""
+        file = f"{self.name}.py"
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f"{file}:{lines[-1]}" if lines else file
 
 
 models = Axis("model")
 datasets = Axis("dataset")
 methods = Axis("method")
 solvers = Axis("solver")
+AXES = (models, datasets, methods, solvers)
 
 
 def uses_solver(method: str) -> bool:

@@ -65,12 +65,13 @@ class Document:
         except yaml.YAMLError as error:
             raise SuiteError([_not_yaml(error, text, file)]) from None
         except RecursionError:
-            raise SuiteError([Problem(file, 0, "", f"nested deeper than {_DEEPEST} levels; close the brackets")]) from None
+            raise SuiteError([Problem(file, 0, "", "nested far too deeply; close the brackets")]) from None
         if not isinstance(value, dict):
-            got = "it is empty" if value is None else f"got {shown(value)}"
+            got = "this is empty" if value is None else f"this is {shown(value)}"
             message = f"a suite is a mapping (`name: …` and so on), and {got}; copy suites/quick.yaml and change it"
             raise SuiteError([Problem(file, 1, "", message)])
-        return cls(file, value, lines, tuple(Problem(file, line, place_text(p), _TWICE) for p, line in doubles))
+        message = "the key stands twice; remove one"
+        return cls(file, value, lines, tuple(Problem(file, line, place_text(p), message) for p, line in doubles))
 
     def problem(self, place: Place, message: str) -> Problem:
         """`message`, said of a place of this document."""
@@ -81,9 +82,6 @@ class Document:
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
-
-
-_TWICE = "the key stands twice; remove one"
 
 
 def place_text(place: Place) -> str:
@@ -148,7 +146,7 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem(file, 0, "", f"not YAML: {error}")
     remedy = "check indentation, brackets and quotes"
     if isinstance(error, ConstructorError):
-        remedy = "write plain values, without tags"
+        remedy = "write plain values, without tags or aliases of aliases"
     context = f"{error.context}, " if error.context else ""
     line = error.problem_mark.line + 1 if error.problem_mark else 0
     return Problem(file, line, "", f"not YAML: {context}{error.problem}; {remedy}")

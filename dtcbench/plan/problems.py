@@ -35,7 +35,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], document: Docume
 
 def _messages(error: ValidationError, model: type[BaseModel], value: Any, outer: Place) -> Iterator[tuple[Place, str]]:
     for detail in error.errors(include_url=False):
-        place = _in_document(detail["loc"], value, detail["type"])
+        loc = detail["loc"][:-1] if detail["type"] == "invalid_key" else detail["loc"]
+        place = _in_document(loc, value, detail["type"])
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, OptionsError):
             yield from _messages(cause.error, cause.options, _at(value, place), outer + place)
@@ -67,9 +68,10 @@ def _message(detail: dict[str, Any], place: Place, model: type[BaseModel]) -> st
     kind, given = detail["type"], detail["input"]
     if kind == "missing":
         return f"missing; add `{place[-1]}: …`"
-    if kind in ("extra_forbidden", "invalid_key"):
-        keys = _keys(model, place[:-1])
-        return f"unknown key {shown(place[-1])}; {near(str(place[-1]), keys) if keys else 'remove it: none is known'}"
+    if kind == "extra_forbidden":
+        return _unknown_key(place[-1], _keys(model, place[:-1]))
+    if kind == "invalid_key":
+        return _unknown_key(given, _keys(model, place))
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     if kind == "too_short":
@@ -77,12 +79,16 @@ def _message(detail: dict[str, Any], place: Place, model: type[BaseModel]) -> st
     return f"{shown(given)}: {_expected(detail)}{_remedy(kind, given, _keys(model, place))}"
 
 
+def _unknown_key(key: Any, known: list[str]) -> str:
+    return f"unknown key {shown(key)}; {near(str(key), known) if known else 'remove it: none is known'}"
+
+
 def _expected(detail: dict[str, Any]) -> str:
     if detail["type"] in _LISTS:
         return "a list is meant"
     if detail["type"] in _MAPPINGS:
         return "a mapping is meant"
-    message: str = detail["msg"]
+    message = str(detail["msg"]).removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
@@ -94,8 +100,8 @@ def _remedy(kind: str, given: Any, keys: list[str]) -> str:
         return f"; write [{given}]" if isinstance(given, str | int | float) else "; begin every value with `- `"
     if kind in _MAPPINGS:
         return f"; write {{key: value, …}} (known: {', '.join(keys)}) or leave it out"
-    if kind in ("float_type", "int_type"):
-        return _number_remedy(given)
+    if kind in ("float_type", "int_type", "int_from_float"):
+        return _number_remedy(given, "a whole number" if kind.startswith("int") else "a number")
     if kind == "bool_type":
         return "; write true or false"
     if kind == "string_type" and isinstance(given, int | float):
@@ -103,14 +109,14 @@ def _remedy(kind: str, given: Any, keys: list[str]) -> str:
     return ""
 
 
-def _number_remedy(given: Any) -> str:
+def _number_remedy(given: Any, otherwise: str) -> str:
     if isinstance(given, float) and given.is_integer():
         return f"; write {given:.0f}"
     try:
         plain = format(Decimal(given), "f") if isinstance(given, str) and _NUMBER.fullmatch(given) else ""
     except InvalidOperation:
         plain = ""
-    return f"; YAML reads it as text: write {plain}" if plain else "; write a number"
+    return f"; YAML reads it as text: write {plain}" if plain else f"; write {otherwise}"
 
 
 def _keys(model: type[BaseModel], place: Place) -> list[str]:

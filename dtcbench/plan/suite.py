@@ -126,7 +126,7 @@ class Block(Strict):
         counts = Counter(str(v.label if isinstance(v, Choice) else v) for v in values or [])
         twice = [value for value, count in counts.items() if count > 1]
         if twice:
-            raise ValueError(f"{' and '.join(twice)} more than once; once is enough, remove the others")
+            raise ValueError(f"{' and '.join(twice)} more than once; remove all but one")
         return values
 
 
@@ -180,7 +180,7 @@ class Suite(Strict):
     @classmethod
     def _fit_for_a_folder(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{shown(name)}; write small letters and digits, joined by '-', '.' or '_', such as my-suite")
+            raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
 
     @field_validator("timeout", mode="before")
@@ -191,7 +191,7 @@ class Suite(Strict):
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         seconds = float(match[1]) * _SECONDS[match[2]] if match else 0
         if not seconds:
-            trap = " (10:30 too is a number to YAML: 630)" if type(value) is int else ""
+            trap = " (YAML reads 10:30 as 630)" if type(value) is int else ""
             raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
         return seconds
 

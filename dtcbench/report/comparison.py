@@ -24,7 +24,8 @@ def read_reference(path: Path, method: str | None) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"--reference {path}: cannot be read as CSV: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else str(error).strip()
+        raise UserError(f"--reference {path}: cannot be read as CSV: {reason}; give a table with commas") from None
     columns = [str(column) for column in frame.columns]
     names = {c: f"{c.removesuffix('_accuracy')}-published" for c in columns if c.endswith("_accuracy")}
     if SUFFIX in columns:
@@ -38,21 +39,29 @@ def read_reference(path: Path, method: str | None) -> pd.DataFrame:
     if absent or not names:
         needed = ", ".join(sorted(absent)) or "accuracy or NAME_accuracy"
         raise UserError(f"--reference {path}: has no column {needed}; it has {', '.join(columns)}")
-    return frame.rename(columns=names)[["cycle", "width", *names.values()]]
+    figures = frame.rename(columns=names)[["cycle", "width", *names.values()]]
+    words = figures.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in figures.dtypes]]
+    if len(words):
+        raise UserError(f"--reference {path}: not all numbers in {', '.join(words)}; write one figure a cycle")
+    return figures
 
 
 def comparison(cycles: pd.DataFrame, reference: pd.DataFrame) -> RenderableType:
     """Test accuracy after each compression, ours and the published, per method; `=` where they are equal
-    to the last bit. Several seeds or solvers of a method each get their own columns."""
+    to the last bit. Every cell of a method gets a table of its own."""
     parts: list[RenderableType] = []
     for method in reference.columns.drop(["cycle", "width"]):
         ours = cycles[cycles["method"] == method].drop_duplicates(["key", "cycle"])
-        for (solver, seed), curve in ours.groupby(["solver", "seed"], dropna=False):
-            title = f"{method}/{solver}" if isinstance(solver, str) else method
-            parts.append(_beside(f"{title}, seed {seed}", curve, reference[["cycle", "width", method]], method))
+        for _, curve in ours.groupby("key", sort=False):
+            parts.append(_beside(_title(curve.iloc[0]), curve, reference[["cycle", "width", method]], method))
         if ours.empty:
             parts.append(Text(f"{method}: this run has no finished cell of it"))
     return Group(*parts)
+
+
+def _title(row: pd.Series) -> str:
+    solver = f"/{row['solver']}" if isinstance(row["solver"], str) else ""
+    return f"{row['method']}{solver}, seed {row['seed']}, cell {row['key'][:12]}"
 
 
 def _beside(title: str, curve: pd.DataFrame, reference: pd.DataFrame, method: str) -> RenderableType:

@@ -1,0 +1,144 @@
+import os
+import signal
+
+import pytest
+from cells import cell
+
+from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.executor import Outcome
+from dtcbench.execution.inline import InlineExecutor
+from dtcbench.records.record import Status
+from dtcbench.records.store import Store
+
+CELLS = tuple(cell(method, 0.0 if method == "dense" else 0.5) for method in ("dense", "dtc", "magnitude", "random"))
+JOB = Job("tiny", "cpu", timeout_s=None)
+
+
+class Watcher:
+    """Writes down what it is told, and may do something about it."""
+
+    def __init__(self, on_end=lambda record: None):
+        self.records, self.started_cells, self.stops = [], [], []
+        self._on_end = on_end
+
+    def started(self, cell):
+        self.started_cells.append(cell)
+
+    def ended(self, record):
+        self.records.append(record)
+        self._on_end(record)
+
+    def stopping(self, running):
+        self.stops.append(running)
+
+
+class Script:
+    """An executor whose tasks come back as written down beforehand."""
+
+    slots = 1
+
+    def __init__(self, *outcomes):
+        self.outcomes, self.killed, self._tasks = list(outcomes), [], []
+
+    def submit(self, task):
+        self._tasks.append(task)
+
+    def wait(self, timeout_s):
+        outcome = self.outcomes.pop(0)
+        return [] if outcome is None else [Outcome(self._tasks.pop(0), *outcome)]
+
+    def kill(self, task):
+        self.killed.append(task)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path)
+    with store.locked():
+        yield store
+
+
+def run(store, cells=CELLS, executor=None, watcher=None, retry_failed=False, job=JOB):
+    attempts = to_run(cells, store.read(), retry_failed)
+    return drive(attempts, job, store, executor or InlineExecutor(), watcher or Watcher())
+
+
+def accuracies(store):
+    contents = store.read()
+    return {c.key: contents.record(c.key).result.accuracy for c in CELLS}
+
+
+def test_every_cell_leaves_a_sealed_record_and_a_second_run_has_nothing_to_do(store):
+    assert set(run(store).values()) == {Status.OK}
+    assert len(accuracies(store)) == len(CELLS)
+    assert to_run(CELLS, store.read(), retry_failed=True) == []
+
+
+def test_the_order_of_the_cells_does_not_change_their_accuracies(store, tmp_path):
+    run(store)
+    other = Store(tmp_path / "reversed")
+    with other.locked():
+        run(other, cells=CELLS[::-1])
+    assert accuracies(other) == accuracies(store)
+
+
+def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):
+    real = InlineExecutor()
+
+    class LosesTheFirst(Script):
+        def wait(self, timeout_s):
+            if self.outcomes:
+                return super().wait(timeout_s)
+            real.submit(self._tasks.pop(0))
+            return real.wait(timeout_s)
+
+    run(store, CELLS[:1], LosesTheFirst((None, Status.INFRA, "the node was switched off")))
+    attempts = store.read().attempts[CELLS[0].key]
+    assert [(a.attempt, a.status) for a in attempts] == [(1, "infra"), (2, "ok")]
+    assert attempts[0].reason == "the node was switched off"
+
+
+def test_a_failed_cell_is_a_record_and_is_tried_again_only_when_asked(store):
+    run(store, CELLS[:1], Script((None, Status.ERROR, "it broke")))
+    assert store.read().record(CELLS[0].key).reason == "it broke"
+    assert to_run(CELLS[:1], store.read(), retry_failed=False) == []
+    (again,) = to_run(CELLS[:1], store.read(), retry_failed=True)
+    assert again.number == 2
+
+
+@pytest.mark.parametrize("status", [Status.INFRA, Status.CANCELLED, Status.SKIPPED])
+def test_an_end_that_says_nothing_about_the_cell_is_tried_again_by_the_next_run(store, status):
+    run(store, CELLS[:1], Script(*[(None, status, "not its fault")] * 3))
+    assert len(to_run(CELLS[:1], store.read(), retry_failed=False)) == 1
+
+
+def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
+    script = Script(None)  # comes back with nothing, once
+    run(store, CELLS[:1], script, job=Job("tiny", "cpu", timeout_s=0.0))
+    record = store.read().record(CELLS[0].key)
+    assert record.status is Status.TIMEOUT
+    assert "timeout of 0 s" in record.reason
+    assert [task.cell for task in script.killed] == [CELLS[0]]
+
+
+def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):
+    watcher = Watcher(on_end=lambda record: os.kill(os.getpid(), signal.SIGINT))
+    run(store, watcher=watcher)
+    assert len(watcher.records) == 1
+    assert watcher.stops == [0]
+    assert len(to_run(CELLS, store.read(), retry_failed=False)) == 3
+
+
+def test_ctrl_c_twice_stops_at_once(store):
+    def interrupt_twice(record):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, watcher=Watcher(on_end=interrupt_twice))
+    assert len(store.read().attempts) == 1
+    assert signal.getsignal(signal.SIGINT) is before
