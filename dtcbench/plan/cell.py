@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from typing import Any
@@ -60,7 +59,7 @@ class Cell(BaseModel):
             allow_nan=False,
         )
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
         return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()

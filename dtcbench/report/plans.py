@@ -9,11 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dtcbench import registry
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
 from dtcbench.records.record import Status
 from dtcbench.records.store import Contents
+from dtcbench.records.tables import label
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 
@@ -22,11 +24,11 @@ def plan_view(plan: Plan, contents: Contents) -> RenderableType:
     """Every cell with its state, what is excluded and why, notes, and an estimate of the time left."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("cell", "state", "method", "solver", "model", "dataset"):
-        table.add_column(column, no_wrap=column == "cell", overflow="fold")
+        table.add_column(column, no_wrap=column in ("cell", "state"), overflow="fold")
     for column in ("sparsity", "seed"):
         table.add_column(column, justify="right")
     for cell in plan.cells:
-        table.add_row(cell.key[:12], state(cell, contents), *_axes(cell))
+        table.add_row(*map(Text, (cell.key[:12], state(cell, contents), *_axes(cell))))
     excluded = [Text(f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded]
     notes = [Text(f"note: {note}") for note in plan.notes]
     return Group(table, *excluded, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
@@ -85,6 +87,11 @@ def duration(seconds: float) -> str:
 
 
 def _axes(cell: Cell) -> tuple[str, ...]:
-    sparsity = "schedule" if cell.sparsity is None else f"{cell.sparsity:g}"
-    solver = cell.solver.name if cell.solver else "–"
-    return cell.method.name, solver, cell.model.name, cell.dataset.name, sparsity, str(cell.seed)
+    return (
+        label(registry.methods, cell.method),
+        label(registry.solvers, cell.solver) if cell.solver else "–",
+        label(registry.models, cell.model),
+        label(registry.datasets, cell.dataset),
+        "schedule" if cell.sparsity is None else f"{cell.sparsity:g}",
+        str(cell.seed),
+    )

@@ -25,7 +25,9 @@ def test_a_record_read_back_is_the_record_written(store, ok_record):
 
 
 def test_the_same_record_seals_to_the_same_bytes(ok_record):
-    assert seal(ok_record.model_dump(mode="json")) == seal(unseal(seal(ok_record.model_dump(mode="json"))).model_dump(mode="json"))
+    assert seal(ok_record.model_dump(mode="json")) == seal(
+        unseal(seal(ok_record.model_dump(mode="json"))).model_dump(mode="json")
+    )
 
 
 def test_a_truncated_file_is_named_and_does_not_count(store, ok_record, failed_record):
@@ -120,7 +122,10 @@ def test_a_damaged_file_set_aside_is_kept_but_read_no_more(store, ok_record):
 
 
 def test_a_second_run_on_the_same_folder_is_refused_by_name(store):
-    with pytest.raises(StoreError, match=rf"run is in use by process {os.getpid()}; .*--out"), Store(store.root).locked():
+    with (
+        pytest.raises(StoreError, match=rf"run is in use by process {os.getpid()}; .*--out"),
+        Store(store.root).locked(),
+    ):
         pass
 
 

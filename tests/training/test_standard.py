@@ -107,7 +107,10 @@ def test_accuracy_is_recorded_before_just_after_and_at_the_end():
 def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
     result = run(workplace(cell("dense", 0.0)))
     assert [c.step for c in result.cycles] == [5 * k for k in range(1, 12)]
-    assert result.reasons == {"accuracy_before": "dense compresses nothing", "accuracy_after": "dense compresses nothing"}
+    assert result.reasons == {
+        "accuracy_before": "dense compresses nothing",
+        "accuracy_after": "dense compresses nothing",
+    }
     assert result.sparsity == 0
     assert result.parameters == result.parameters_dense
 

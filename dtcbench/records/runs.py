@@ -1,0 +1,54 @@
+"""Runs and cells by what a person types: a folder or a name under runs/, the first digits of a key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dtcbench.errors import UserError
+from dtcbench.plan.cell import Cell
+from dtcbench.records.record import CellRecord
+from dtcbench.records.store import Store
+
+RUNS = Path("runs")
+
+
+def run_of(suite: str, folder: Path | None) -> Store:
+    """The run of the suite named so: in `folder` if given, else under runs/."""
+    return Store(folder or RUNS / suite)
+
+
+def run_named(folder: Path) -> Store:
+    """The run in `folder`, or under runs/ by that name; StoreError where neither holds one."""
+    named = RUNS / folder
+    return Store(named if not folder.exists() and named.exists() else folder).existing()
+
+
+def all_runs() -> list[Store]:
+    """Every run under runs/, by name."""
+    return [store for store in map(Store, sorted(RUNS.glob("*"))) if store.suite.is_file()]
+
+
+def attempts_at(key: str, runs: Sequence[Store]) -> tuple[CellRecord, ...]:
+    """The records of the one cell in `runs` whose key begins so; UserError where it is not one."""
+    found = {
+        (str(store.root), full): attempts
+        for store in runs
+        for full, attempts in store.read().attempts.items()
+        if full.startswith(key.lower())
+    }
+    if not found:
+        where = ", ".join(str(store.root) for store in runs) or f"{RUNS}/, where no run is"
+        raise UserError(f"no record of a cell {key!r} in {where}; `dtcbench plan SUITE` lists the keys")
+    if len(found) > 1:
+        which = "\n".join(f"  {full[:12]} in {root}" for root, full in sorted(found))
+        raise UserError(f"{len(found)} cells begin with {key!r}; give more digits, or the run with --run:\n{which}")
+    return next(iter(found.values()))
+
+
+def one_cell(key: str, cells: Sequence[Cell]) -> Cell:
+    """The one of `cells` whose key begins so; UserError where it is not one."""
+    found = [cell for cell in cells if cell.key.startswith(key.lower())]
+    if len(found) != 1:
+        raise UserError(f"--cell {key}: {len(found)} cells of the suite begin so; `dtcbench plan SUITE` lists the keys")
+    return found[0]

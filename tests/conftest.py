@@ -1,0 +1,58 @@
+"""A cache folder of the session's own, the command line, and one tiny run that several tests look at."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+
+import hypothesis
+import pytest
+from suites_for_tests import TINY
+from typer.testing import CliRunner
+
+from dtcbench import cli
+
+hypothesis.settings.register_profile("dtcbench", deadline=None)  # a slow machine is no failure
+hypothesis.settings.load_profile("dtcbench")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_this_session(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DTCBENCH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dtcbench(monkeypatch, capsys):
+    """`dtcbench("plan", "s.yaml")`: the entry point itself, in this process."""
+
+    def call(*arguments) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["dtcbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ended(ended.value.code or 0, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_workplace(tmp_path_factory):
+    """A folder with tiny.yaml and its finished run, runs/tiny; only to be read."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(TINY)
+    with contextlib.chdir(folder):
+        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
+    assert ended.exit_code == 0, ended.output
+    return folder

@@ -1,0 +1,133 @@
+"""Keys are pinned by literal values: no refactoring may silently rename old records."""
+
+import hashlib
+
+import pytest
+from suites_for_tests import DESIGN, edited
+
+from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import parse
+
+PUBLISHED = """\
+name: published
+question: The same again?
+cost: three minutes
+protocol: published
+grid:
+  - models: [{name: mlp, widths: [512], bias: false}]
+    datasets: [mnist]
+    methods: [dtc-published]
+    solvers: [scs]
+    seeds: [42424242]
+"""
+STANDARD = (
+    '"protocol":{"name":"standard","options":{"batch_size":64,"cycle_steps":50,"keep":0.9,"lr":0.001,"steps":600,'
+    '"threads":1,"validation":0.1,"version":1}}'
+)
+PINNED = [
+    (
+        DESIGN,
+        0,
+        '{"dataset":{"name":"digits","options":{}},"method":{"name":"dense","options":{}},'
+        '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
+        '"seed":0,"solver":null,"sparsity":0.0,"version":1}',
+        "7306191a715e63ef5bd236acfef14ecce41a77f6ba36b7d37fb690c91fc01f78",
+    ),
+    (
+        DESIGN,
+        3,
+        '{"dataset":{"name":"digits","options":{}},'
+        '"method":{"name":"dtc","options":{"drop":"smallest","f":0.1,"lam":0.3,"score":"reconstruction"}},'
+        '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
+        '"seed":0,"solver":{"name":"lars","options":{"max_iterations":10000}},"sparsity":0.9,"version":1}',
+        "4e2d22117dbf6a1e644c01ef819dc20e48f237b06b8a3fdd78539544a06901b7",
+    ),
+    (
+        PUBLISHED,
+        1,
+        '{"dataset":{"name":"mnist","options":{}},"method":{"name":"dtc-published","options":{"lam":0.3}},'
+        '"model":{"name":"mlp","options":{"bias":false,"widths":[512]}},"protocol":{"name":"published","options":'
+        '{"batch_size":512,"cycle_steps":200,"keep":0.9,"lr":0.001,"stop_width":10,"threads":2,"version":1}},'
+        '"seed":42424242,"solver":{"name":"scs","options":{}},"sparsity":null,"version":1}',
+        "19aa41e3e388455ecb8ed1b8eb970bd62b6d7a4baf18340f28d264136cf00647",
+    ),
+]
+
+
+def cells(text: str) -> tuple[Cell, ...]:
+    return expand(parse(text, "suite.yaml")).cells
+
+
+@pytest.mark.parametrize(("suite", "place", "canonical", "key"), PINNED, ids=["dense", "dtc", "published"])
+def test_canonical_json_and_key_are_the_pinned_ones(suite, place, canonical, key):
+    cell = cells(suite)[place]
+    assert cell.canonical_json == canonical
+    assert cell.key == key == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_the_key_does_not_depend_on_the_order_in_which_options_are_written():
+    reordered = edited(
+        DESIGN,
+        ("{name: mlp, widths: [256]}", "{bias: true, widths: [256], name: mlp}"),
+        (
+            "{name: standard, steps: 600, batch_size: 64, lr: 0.001, cycle_steps: 50, keep: 0.9}",
+            "{keep: 0.9, cycle_steps: 50, lr: 0.001, batch_size: 64, steps: 600, name: standard}",
+        ),
+    )
+    assert [c.key for c in cells(reordered)] == [c.key for c in cells(DESIGN)]
+
+
+def test_a_default_written_out_is_the_same_cell():
+    written_out = edited(
+        DESIGN, ("[lars]", "[{name: lars, max_iterations: 10000}]"), ("lr: 0.001", "lr: 0.001, validation: 0.1")
+    )
+    assert [c.key for c in cells(written_out)] == [c.key for c in cells(DESIGN)]
+
+
+def test_name_question_cost_resources_and_timeout_are_not_in_the_key():
+    renamed = edited(
+        DESIGN,
+        ("name: quick", "name: other"),
+        ("question: Does", "question: Will"),
+        ("two minutes", "an hour"),
+        ("cpus: 1, gpus: 0", "cpus: 4, gpus: 1"),
+        ("10m", "2h"),
+    )
+    assert [c.key for c in cells(renamed)] == [c.key for c in cells(DESIGN)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"protocol": Choice(name="standard", options={"version": 2})},
+        {"model": Choice(name="mlp", options={"widths": [128]})},
+        {"dataset": Choice(name="mnist")},
+        {"method": Choice(name="random")},
+        {"solver": None},
+        {"solver": Choice(name="lars", options={"max_iterations": 9})},
+        {"sparsity": 0.91},
+        {"sparsity": None},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_any_other_field_value_is_another_key(change):
+    cell = cells(DESIGN)[3]
+    assert cell.model_copy(update=change).key != cell.key
+
+
+def test_a_cell_read_back_from_json_keeps_its_key():
+    for cell in (*cells(DESIGN), *cells(PUBLISHED)):
+        assert Cell.model_validate_json(cell.model_dump_json()).key == cell.key
+
+
+def test_cells_are_equal_and_hash_alike_by_content():
+    assert len({*cells(DESIGN), *cells(DESIGN)}) == len(cells(DESIGN))
+
+
+def test_a_label_names_the_cell_for_a_person():
+    assert cells(DESIGN)[3].label == "dtc/lars mlp digits 0.9 seed 0"
+    assert cells(PUBLISHED)[1].label == "dtc-published/scs mlp mnist seed 42424242"
+    assert Choice(name="dtc", options={"lam": 0.5, "drop": "largest"}).label == "dtc(drop=largest, lam=0.5)"

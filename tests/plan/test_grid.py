@@ -1,0 +1,127 @@
+"""Which cells a suite expands to, in which order, and what is left out with which reason."""
+
+from itertools import groupby
+
+import pytest
+from suites_for_tests import DESIGN, TINY, edited
+
+from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.suite import parse
+
+BLOCK = DESIGN[DESIGN.index("  - models") : DESIGN.index("resources")]
+
+
+def plan(text: str) -> Plan:
+    return expand(parse(text, "suite.yaml"))
+
+
+def test_the_design_s_example_has_one_dense_and_sixteen_compressed_cells_a_seed():
+    cells = plan(DESIGN).cells
+    assert len(cells) == 3 * (1 + 4 * 4)
+    assert len({cell.key for cell in cells}) == len(cells)
+
+
+def test_every_seed_begins_with_its_dense_cell_and_follows_the_order_of_the_file():
+    cells = plan(edited(DESIGN, ("0.5, 0.8, 0.9, 0.95", "0.9, 0.5"), ("seeds: 3", "seeds: [5, 2]"))).cells
+    seeds = [(seed, list(group)) for seed, group in groupby(cells, lambda cell: cell.seed)]
+    assert [seed for seed, _ in seeds] == [5, 2]
+    for _, group in seeds:
+        assert [(cell.method.name, cell.sparsity) for cell in group] == [
+            ("dense", 0.0),
+            *((method, s) for method in ("dtc", "dtc-published", "magnitude", "random") for s in (0.9, 0.5)),
+        ]
+
+
+def test_dense_stands_once_per_seed_also_where_blocks_share_it():
+    again = edited(BLOCK, ("[dtc, dtc-published, magnitude, random]", "[dense, dtc]"), ("seeds: 3", "seeds: [2, 3]"))
+    cells = plan(edited(DESIGN, (BLOCK, BLOCK + again))).cells
+    assert [cell.seed for cell in cells if cell.is_dense] == [0, 1, 2, 3]
+    assert len({cell.key for cell in cells}) == len(cells) == 51 + 5  # of the second block only seed 3 is new
+
+
+def test_dense_stands_once_for_each_model_and_dataset():
+    text = edited(
+        TINY, ("{name: mlp, widths: [16]}", "{name: mlp, widths: [16]}, mlp"), ("[digits]", "[digits, mnist]")
+    )
+    dense = [cell for cell in plan(text).cells if cell.is_dense]
+    assert [(cell.model.options["widths"], cell.dataset.name) for cell in dense] == [
+        ([16], "digits"),
+        ([16], "mnist"),
+        ([512], "digits"),
+        ([512], "mnist"),
+    ]
+    assert {(cell.solver, cell.sparsity) for cell in dense} == {(None, 0.0)}
+
+
+def test_solvers_multiply_only_the_methods_that_use_one():
+    cells = plan(edited(TINY, ("[lars]", "[lars, scs]"), ("[dtc, magnitude]", "[dtc, magnitude, random]"))).cells
+    assert [(cell.method.name, cell.solver and cell.solver.name) for cell in cells] == [
+        ("dense", None),
+        ("dtc", "lars"),
+        ("dtc", "scs"),
+        ("magnitude", None),
+        ("random", None),
+    ]
+
+
+def test_sparsity_0_of_a_method_is_left_to_the_dense_cell_and_said_so():
+    planned = plan(edited(TINY, ("[0.5]", "[0, 0.5]")))
+    assert [cell.label for cell in planned.cells] == [cell.label for cell in plan(TINY).cells]
+    assert [(e.cell.method.name, e.cell.sparsity) for e in planned.excluded] == [("dtc", 0), ("magnitude", 0)]
+    assert {e.reason for e in planned.excluded} == {"sparsity 0 removes nothing: the dense cell covers it"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_out"),
+    [
+        ("method: random", 12),
+        ("solver: lars", 24),
+        ("seed: 2", 17),
+        ("sparsity: 0.95", 12),
+        ("method: dtc, sparsity: 0.95", 3),
+        ("method: dtc, sparsity: 0.95, seed: 0", 1),
+        ("model: mlp", 51),
+        ("dataset: digits, method: dense", 3),
+    ],
+)
+def test_an_exclusion_leaves_out_the_cells_that_share_all_it_names(rule, left_out):
+    planned = plan(edited(DESIGN, ("timeout: 10m", f"exclude: [{{{rule}, reason: too slow}}]")))
+    assert len(planned.excluded) == left_out
+    assert len(planned.cells) == 51 - left_out
+    assert {e.reason for e in planned.excluded} == {"too slow"}
+    assert not {e.cell.key for e in planned.excluded} & {cell.key for cell in planned.cells}
+
+
+def test_the_first_exclusion_that_concerns_a_cell_gives_the_reason():
+    rules = "exclude: [{method: dtc, seed: 0, reason: first}, {method: dtc, reason: second}]"
+    reasons = [e.reason for e in plan(edited(DESIGN, ("timeout: 10m", rules))).excluded]
+    assert (reasons.count("first"), reasons.count("second")) == (4, 8)
+
+
+def test_an_exclusion_that_concerns_nothing_is_noted():
+    rules = "exclude: [{sparsity: 0.55, reason: typed wrongly}, {method: random, reason: known}]"
+    notes = plan(edited(DESIGN, ("timeout: 10m", rules))).notes
+    assert [note for note in notes if "exclude" in note] == [
+        "exclude[0] (typed wrongly) concerns no cell of this suite"
+    ]
+
+
+def test_sparsities_that_the_steps_cannot_reach_gently_are_noted_once_each():
+    notes = plan(DESIGN).notes
+    assert [note.split(" takes ")[0] for note in notes] == ["sparsity 0.8", "sparsity 0.9", "sparsity 0.95"]
+
+
+def test_the_published_protocol_plans_one_cell_a_method_and_seed_without_a_sparsity():
+    text = edited(
+        TINY,
+        ("{name: standard, steps: 30, cycle_steps: 5}", "published"),
+        ("    sparsities: [0.5]\n", ""),
+        ("[dtc, magnitude]", "[dtc-published, random-published]"),
+    )
+    planned = plan(text)
+    assert [(c.method.name, c.sparsity) for c in planned.cells] == [
+        ("dense", 0.0),
+        ("dtc-published", None),
+        ("random-published", None),
+    ]
+    assert planned.notes == ()

@@ -1,0 +1,374 @@
+"""The command line: verbs, exit codes, and no traceback for a user's mistake."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from suites_for_tests import DESIGN, TINY, edited
+from typer.testing import CliRunner
+
+from dtcbench import cli
+
+VERBS = ["doctor", "list", "fetch", "plan", "run", "status", "show", "board", "report"]
+STUBBORN = """\
+from dtcbench.dtc.errors import SolverError
+from dtcbench.registry import solvers
+
+
+@solvers.register("stubborn")
+def stubborn(theta, y, lam):
+    \"\"\"Never converges.\"\"\"
+    raise SolverError("not today")
+"""
+
+
+def in_a_process(*arguments, cwd=None):
+    """The command as a user types it, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with tiny.yaml."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture
+def in_tiny(tiny_workplace, monkeypatch):
+    """The folder with the finished tiny run; only to be read."""
+    monkeypatch.chdir(tiny_workplace)
+    return tiny_workplace
+
+
+@pytest.fixture
+def copy_of_tiny(tiny_workplace, tmp_path, monkeypatch):
+    """A copy of the finished tiny run, to be changed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_workplace, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def keys(folder):
+    """Cell keys by the order of their records' names."""
+    return [path.name.split(".")[0] for path in sorted((folder / "runs/tiny/records").glob("*.json"))]
+
+
+# help
+
+
+def test_help_lists_the_verbs_in_the_order_of_work_and_whole():
+    out = CliRunner().invoke(cli.app, ["--help"]).output
+    assert [line.split()[0] for line in out[out.index("Commands:") :].splitlines()[1:] if line] == VERBS
+    assert "..." not in out[out.index("Commands:") :]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_has_an_example_of_it(verb):
+    ended = CliRunner().invoke(cli.app, [verb, "--help"])
+    assert ended.exit_code == 0
+    assert f"Example: dtcbench {verb}" in ended.output
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'torch', 'ray', 'pandas', 'numpy', 'cvxpy', 'sklearn', 'scipy', 'pydantic', 'plotly'}"
+    code = (
+        "import sys; sys.argv = ['dtcbench', '--help']\n"
+        "from dtcbench.cli import main\n"
+        "try: main()\n"
+        f"finally: print('heavy:', {heavy} & set(sys.modules))"
+    )
+    ended = in_a_process("-c", code)
+    assert "Commands:" in ended.stdout
+    assert ended.stdout.endswith("heavy: set()\n")
+
+
+# a user's mistakes
+
+
+MISTAKES = {
+    "suite that is not there": (["plan", "no.yaml"], "no.yaml: No such file or directory; give the path"),
+    "suite that is a folder": (["run", "."], ".: Is a directory; give the path of a suite's YAML file"),
+    "suite that is not YAML": (["run", "brackets.yaml"], "brackets.yaml:2: not YAML: "),
+    "wrong suite": (["plan", "wrong.yaml"], "wrong.yaml:9: grid[0].solvers[0]: unknown solver 'larss'"),
+    "run that is not there": (
+        ["status", "nowhere"],
+        "nowhere holds no run (no suite.yaml); start one with `dtcbench run",
+    ),
+    "report of no run": (["report", "nowhere"], "nowhere holds no run"),
+    "board of no run": (["board", "nowhere"], "nowhere holds no run"),
+    "run of no run's cell": (["show", "abc", "--run", "nowhere"], "nowhere holds no run"),
+    "ambiguous cell": (["show", ""], "3 cells begin with ''; give more digits, or the run with --run:\n  "),
+    "no such cell": (["show", "zz"], "no record of a cell 'zz' in runs/tiny; `dtcbench plan SUITE` lists the keys"),
+    "no such cell to run": (
+        ["run", "tiny.yaml", "--cell", "zz"],
+        "--cell zz: 0 cells of the suite begin so; `dtcbench",
+    ),
+    "ambiguous cell to run": (["run", "tiny.yaml", "--cell", ""], "--cell : 3 cells of the suite begin so"),
+    "unknown axis": (["list", "solver"], "unknown axis 'solver'; did you mean 'solvers'?"),
+    "unknown dataset": (["fetch", "mnits"], "unknown dataset 'mnits'; did you mean 'mnist'"),
+    "plug-in that is not there": (["list", "--plugin", "no.py"], "--plugin no.py: No such file or directory; give"),
+    "broken plug-in": (["plan", "tiny.yaml", "--plugin", "broken.py"], "--plugin broken.py:1: ZeroDivisionError"),
+    "reference that is not there": (["board", "tiny", "--reference", "no.csv"], "--reference no.csv: cannot be read"),
+    "reference that is no table": (["board", "tiny", "--reference", "tiny.yaml"], "--reference tiny.yaml: cannot be"),
+    "reference without cycles": (["board", "tiny", "--reference", "widths.csv"], "has no column cycle; it has width"),
+    "reference without a method": (["board", "tiny", "--reference", "one.csv"], "say whose with --method"),
+    "reference with words": (
+        ["board", "tiny", "--reference", "words.csv"],
+        "could not convert string to float: 'good'",
+    ),
+    "folder that is a file": (
+        ["run", "tiny.yaml", "--inline", "--out", "tiny.yaml"],
+        "tiny.yaml: Not a directory; choose",
+    ),
+}
+
+
+@pytest.fixture
+def in_tiny_with_wrong_files(copy_of_tiny):
+    files = {
+        "brackets.yaml": "a: [1\nb: 2\n",
+        "wrong.yaml": edited(DESIGN, ("[lars]", "[larss]")),
+        "broken.py": "1 / 0\n",
+        "widths.csv": "width,dtc_accuracy\n512,0.9\n",
+        "one.csv": "cycle,width,accuracy\n0,512,0.9\n",
+        "words.csv": "cycle,width,dtc_accuracy\n0,512,good\n",
+    }
+    for name, content in files.items():
+        (copy_of_tiny / name).write_text(content)
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_message_and_exit_code_2(in_tiny_with_wrong_files, dtcbench, arguments, message):
+    ended = dtcbench(*arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("dtcbench: ")
+    assert message in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["frobnicate"], ["plan"], ["run", "tiny.yaml", "--workers", "0"], ["show", "--x"]]
+)
+def test_a_wrong_command_line_is_exit_code_2_and_shows_the_usage(in_tiny, dtcbench, arguments):
+    ended = dtcbench(*arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("Usage: dtcbench ")
+
+
+def test_a_mistake_shows_no_traceback_in_a_process_of_its_own(here):
+    ended = in_a_process("-m", "dtcbench.cli", "plan", "no.yaml", cwd=here)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "dtcbench: no.yaml: No such file or directory; give the path of a suite's YAML file\n"
+
+
+def test_a_plug_in_that_takes_a_name_of_the_bench_is_to_blame_and_not_the_bench(here):
+    (here / "taken.py").write_text(STUBBORN.replace('"stubborn"', '"lars"'))
+    ended = in_a_process("-m", "dtcbench.cli", "list", "--plugin", "taken.py", cwd=here)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(
+        "dtcbench: --plugin taken.py:5: PluginError: solver 'lars' is already registered by "
+    )
+
+
+def test_all_problems_of_a_suite_are_printed_each_on_its_line(here, dtcbench):
+    (here / "s.yaml").write_text(edited(DESIGN, ("[lars]", "[larss]"), ("lr: 0.001", "lr: 1e-3"), ("10m", "10")))
+    lines = dtcbench("plan", "s.yaml").err.splitlines()
+    assert [line.removeprefix("dtcbench: ").partition(": ")[0] for line in lines] == [
+        "s.yaml:4",
+        "s.yaml:9",
+        "s.yaml:13",
+    ]
+
+
+# looking around
+
+
+def test_doctor_says_what_will_be_measured(dtcbench):
+    ended = dtcbench("doctor")
+    assert ended.code == 0
+    for line in ("dtcbench", "processor", "GPUs", "energy of GPU cells", "energy of CPU cells", "mnist"):
+        assert f"\n{line} " in f"\n{ended.out}"
+
+
+def test_list_shows_every_axis_or_the_one_asked_for(dtcbench):
+    everything, solvers = dtcbench("list").out, dtcbench("list", "solvers").out
+    assert all(name in everything for name in ("mlp", "digits", "dtc-published", "clarabel", "widths: [512]"))
+    assert "lars" in solvers
+    assert "max_iterations: 10000" in solvers
+    assert "digits" not in solvers
+
+
+def test_fetch_tells_what_a_dataset_holds(dtcbench):
+    assert dtcbench("fetch", "digits").out == "digits: 1437 training and 360 test samples of 1×8×8, checked\n"
+
+
+def test_plan_runs_nothing_and_leaves_no_folder(here, dtcbench):
+    ended = dtcbench("plan", "tiny.yaml")
+    assert ended.code == 0
+    assert "3 cells: 0 done, 0 failed, 3 missing" in ended.out
+    assert "unknown until a first cell has run" in ended.out
+    assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
+
+
+def test_plan_shows_what_is_done(in_tiny, dtcbench):
+    ended = dtcbench("plan", "tiny.yaml")
+    assert "3 cells: 3 done, 0 failed, 0 missing" in ended.out
+    assert all(key[:12] in ended.out for key in keys(in_tiny))
+
+
+def test_plan_tells_cells_apart_by_their_options(here, dtcbench):
+    (here / "tiny.yaml").write_text(edited(TINY, ("[dtc, magnitude]", "[dtc, {name: dtc, f: 0.2}]")))
+    assert "dtc(f=0.2)" in dtcbench("plan", "tiny.yaml").out
+
+
+@pytest.mark.parametrize("run", ["tiny", "runs/tiny"])
+def test_a_run_is_found_by_its_name_or_its_folder(in_tiny, dtcbench, run):
+    ended = dtcbench("status", run)
+    assert ended.code == 0
+    assert ended.out.startswith("tiny: 3 cells: 3 done, 0 failed, 0 missing\n")
+
+
+def test_show_finds_a_cell_by_the_first_digits_of_its_key(in_tiny, dtcbench):
+    key = keys(in_tiny)[0]
+    ended = dtcbench("show", key[:8].upper())
+    assert ended.code == 0
+    assert key in ended.out
+
+
+def test_show_asks_for_the_run_where_two_hold_the_cell(copy_of_tiny, dtcbench):
+    shutil.copytree("runs/tiny", "runs/again")
+    key = keys(copy_of_tiny)[0]
+    ended = dtcbench("show", key)
+    assert ended.code == 2
+    assert ended.err.endswith(f"--run:\n  {key[:12]} in runs/again\n  {key[:12]} in runs/tiny\n")
+    assert dtcbench("show", key, "--run", "again").code == 0
+
+
+def test_board_prints_the_leaderboard(in_tiny, dtcbench):
+    ended = dtcbench("board", "tiny")
+    assert ended.code == 0
+    assert "Does it run?" in ended.out
+    assert "3 of 3 planned cells are ok" in ended.out
+
+
+def test_board_puts_published_figures_beside_ours(copy_of_tiny, dtcbench):
+    (copy_of_tiny / "ref.csv").write_text("cycle,width,accuracy\n0,14,0.5\n1,12,0.5\n")
+    ended = dtcbench("board", "tiny", "--reference", "ref.csv", "--method", "magnitude")
+    assert ended.code == 0
+    assert "magnitude, seed 0" in ended.out
+    assert "0 of 5 cycles equal to the last bit" in ended.out
+
+
+# running
+
+
+DERIVED = ["tables/cells.parquet", "tables/cycles.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.html"]
+
+
+def test_a_second_run_runs_nothing_and_writes_the_same_files(copy_of_tiny, dtcbench):
+    run = copy_of_tiny / "runs/tiny"
+    before = {name: (run / name).read_bytes() for name in DERIVED}
+    records = keys(copy_of_tiny)
+    ended = dtcbench("run", "tiny.yaml", "--inline")
+    assert ended.code == 0
+    assert ended.out.startswith("tiny: 3 cells, 0 to run\n")
+    assert keys(copy_of_tiny) == records
+    assert {name: (run / name).read_bytes() for name in DERIVED} == before
+
+
+def test_report_rebuilds_every_derived_file_to_the_byte(copy_of_tiny, dtcbench):
+    run = copy_of_tiny / "runs/tiny"
+    before = {name: (run / name).read_bytes() for name in DERIVED}
+    for name in DERIVED:
+        (run / name).unlink()
+    ended = dtcbench("report", "tiny")
+    assert ended.code == 0
+    assert {name: (run / name).read_bytes() for name in DERIVED} == before
+    assert all(f"  runs/tiny/{name}\n" in ended.out for name in DERIVED)
+
+
+def test_a_suite_that_grew_runs_only_what_is_new(copy_of_tiny, dtcbench):
+    (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("magnitude]", "magnitude, random]")))
+    ended = dtcbench("run", "tiny.yaml", "--inline")
+    assert ended.code == 0
+    assert "tiny: 4 cells, 1 to run\n" in ended.out
+    assert "[1/1] random mlp digits 0.5 seed 0: ok" in ended.out
+
+
+def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny, dtcbench):
+    missing, other, _ = sorted((copy_of_tiny / "runs/tiny/records").glob("*.json"))
+    missing.unlink()
+    other.unlink()
+    key = missing.name.split(".")[0]
+    ended = dtcbench("run", "tiny.yaml", "--inline", "--cell", key[:10])
+    assert ended.code == 0
+    assert "tiny: 1 cells, 1 to run\n" in ended.out
+    assert missing.exists()
+    assert not other.exists()
+    assert dtcbench("status", "tiny").code == 1  # the other one still is missing
+
+
+def test_a_damaged_record_is_named_and_its_cell_redone(copy_of_tiny, dtcbench):
+    record = next((copy_of_tiny / "runs/tiny/records").glob("*.json"))
+    record.write_bytes(record.read_bytes()[:-40])
+    status = dtcbench("status", "tiny")
+    assert status.code == 1
+    assert f"damaged record: runs/tiny/records/{record.name}: truncated" in status.out
+    ended = dtcbench("run", "tiny.yaml", "--inline")
+    assert ended.code == 0
+    assert f"damaged record: runs/tiny/records/{record.name}: truncated" in ended.out
+    assert "tiny: 3 cells, 1 to run\n" in ended.out
+    assert dtcbench("status", "tiny").code == 0
+
+
+def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only_if_asked(copy_of_tiny, dtcbench):
+    (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("[lars]", "[stubborn]")))
+    (copy_of_tiny / "stubborn.py").write_text(STUBBORN)
+    run = ["run", "tiny.yaml", "--inline", "--plugin", "stubborn.py"]
+    ended = dtcbench(*run)
+    assert ended.code == 1
+    assert "dtc/stubborn mlp digits 0.5 seed 0: error" in ended.out
+    status = dtcbench("status", "tiny", "--plugin", "stubborn.py")
+    assert status.code == 1
+    assert "not today" in " ".join(status.out.split())
+    assert "3 cells: 2 done, 1 failed, 0 missing" in status.out
+    assert "failed: error" in dtcbench("plan", "tiny.yaml", "--plugin", "stubborn.py").out
+    again, retried = dtcbench(*run), dtcbench(*run, "--retry-failed")
+    assert (again.code, retried.code) == (1, 1)
+    assert "3 cells, 0 to run" in again.out
+    assert "3 cells, 1 to run" in retried.out
+    assert dtcbench("report", "tiny", "--plugin", "stubborn.py").code == 0
+    assert dtcbench("board", "tiny", "--plugin", "stubborn.py").code == 0
+
+
+def test_the_folder_of_a_run_can_be_chosen(copy_of_tiny, dtcbench):
+    shutil.move("runs/tiny", "elsewhere")
+    ended = dtcbench("run", "tiny.yaml", "--inline", "--out", "elsewhere")
+    assert ended.code == 0
+    assert "0 to run" in ended.out
+    assert not (copy_of_tiny / "runs/tiny").exists()
+    assert dtcbench("status", "elsewhere").code == 0
+
+
+def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dtcbench.report.build.derive", interrupted)
+    ended = dtcbench("board", "tiny")
+    assert ended.code == 130
+    assert ended.err == "dtcbench: stopped; the same command resumes\n"

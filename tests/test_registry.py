@@ -1,0 +1,245 @@
+"""Names, near matches, options read from signatures, and plug-ins."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+from suites_for_tests import TINY, edited
+
+from dtcbench import registry
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import SuiteError, parse
+from dtcbench.registry import Axis, Plugin, PluginError, UnknownNameError
+
+RIDGE = """\
+import numpy as np
+from dtcbench.registry import solvers
+
+
+@solvers.register("ridge")
+def ridge(theta, y, lam, *, power: int = 1):
+    \"\"\"Tikhonov, in closed form.\"\"\"
+    return theta.T @ np.linalg.solve(theta @ theta.T + lam**power * np.eye(len(theta)), y)
+"""
+
+
+@pytest.fixture(autouse=True)
+def axes_as_they_were(monkeypatch):
+    """What a test registers is gone after it."""
+    for axis in registry.AXES:
+        axis.discover()
+        monkeypatch.setattr(axis, "_values", dict(axis._values))
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Writes a plug-in file and reads it, as --plugin does."""
+
+    def read(name: str, source: str) -> Plugin:
+        path = tmp_path / name
+        path.write_text(source)
+        return Plugin.read(path)
+
+    return read
+
+
+def fista(
+    theta,
+    y,
+    lam,
+    *,
+    steps: Annotated[int, Field(gt=0)] = 500,
+    restart: bool = False,
+    rule: Literal["a", "b"] = "a",
+    tag,
+):
+    """Accelerated proximal gradient.
+
+    Not shown in a list.
+    """
+    return theta, y, lam, steps, restart, rule, tag
+
+
+@pytest.fixture
+def axis():
+    axis = Axis("solver")
+    axis.register("fista")(fista)
+    return axis
+
+
+def test_every_axis_finds_the_package_s_own_values():
+    assert {"lars", "scs", "clarabel"} <= set(registry.solvers.names())
+    assert {"dense", "dtc", "dtc-published", "magnitude", "random"} <= set(registry.methods.names())
+    assert {"digits", "mnist"} <= set(registry.datasets.names())
+    assert "mlp" in registry.models.names()
+
+
+def test_names_are_sorted():
+    for axis in registry.AXES:
+        assert axis.names() == sorted(axis.names())
+
+
+def test_register_gives_the_callable_back_unchanged(axis):
+    assert axis.get("fista") is fista
+
+
+def test_an_unknown_name_lists_near_matches_and_the_choice(axis):
+    with pytest.raises(UnknownNameError, match=r"unknown solver 'fitsa'; did you mean 'fista'\? \(known: fista\)"):
+        axis.get("fitsa")
+
+
+def test_an_unknown_name_like_none_lists_the_choice_alone(axis):
+    with pytest.raises(UnknownNameError, match=r"unknown solver 'xxxxxx'; known: fista$"):
+        axis.get("xxxxxx")
+
+
+def test_options_are_the_keyword_only_parameters_that_have_a_default(axis):
+    assert axis.options("fista")().model_dump() == {"steps": 500, "restart": False, "rule": "a"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": 0}, {"steps": "9"}, {"restart": 1}, {"rule": "c"}, {"unknown": 1}, {"tag": 1}, {"lam": 1}],
+    ids=str,
+)
+def test_options_are_validated_by_their_annotations(axis, wrong):
+    with pytest.raises(ValidationError):
+        axis.options("fista").model_validate(wrong)
+
+
+def test_an_option_without_an_annotation_takes_any_value(axis):
+    def loose(theta, y, lam, *, power=1):
+        return power
+
+    axis.register("loose")(loose)
+    assert axis.options("loose").model_validate({"power": "two"}).model_dump() == {"power": "two"}
+
+
+def test_an_annotation_that_cannot_be_evaluated_is_a_plug_in_s_error(axis):
+    def odd(theta, y, lam, *, power: "Nowhere" = 1):  # noqa: F821
+        return power
+
+    axis.register("odd")(odd)
+    with pytest.raises(PluginError, match=r"solver 'odd': an option's annotation cannot be used: .*Nowhere"):
+        axis.options("odd")
+
+
+def test_bind_fills_options_in_and_makes_instances_of_classes(axis):
+    class Keeper:
+        def __init__(self, *, lam: float = 0.3):
+            self.lam = lam
+
+    axis.register("keeper")(Keeper)
+    assert axis.bind("keeper", {"lam": 0.5}).lam == 0.5
+    assert axis.bind("fista", {"steps": 7, "tag": "t"})("θ", "y", "λ") == ("θ", "y", "λ", 7, False, "a", "t")
+
+
+def test_a_summary_is_the_first_line_of_the_docstring(axis):
+    assert axis.summary("fista") == "Accelerated proximal gradient."
+
+
+def test_every_value_of_the_package_has_a_summary_and_valid_defaults():
+    for axis in registry.AXES:
+        for name in axis.names():
+            assert axis.summary(name).endswith("."), name
+            model = axis.options(name)
+            defaults = model().model_dump(mode="json")
+            assert model.model_validate(defaults).model_dump(mode="json") == defaults, name
+
+
+def test_which_methods_use_a_solver():
+    using = [name for name in registry.methods.names() if registry.uses_solver(name)]
+    assert using == ["dtc", "dtc-published"]
+
+
+def test_a_name_taken_by_another_module_is_refused_with_the_remedy(axis):
+    def other(theta, y, lam):
+        return theta
+
+    other.__module__ = "elsewhere"
+    with pytest.raises(PluginError, match=f"solver 'fista' is already registered by {__name__}; choose another name"):
+        axis.register("fista")(other)
+
+
+def test_a_plug_in_s_solver_can_be_used_by_a_suite(plugin):
+    suite = edited(TINY, ("[lars]", "[{name: ridge, power: 2}]"))
+    with pytest.raises(SuiteError, match="unknown solver 'ridge'"):
+        parse(suite, "suite.yaml")
+    plugin("ridge.py", RIDGE).load()
+    dtc = expand(parse(suite, "suite.yaml")).cells[1]
+    assert (dtc.solver.name, dtc.solver.options) == ("ridge", {"power": 2})
+
+
+def test_loading_a_plug_in_twice_runs_it_once(plugin):
+    counting = plugin("counting.py", "import dtcbench\ndtcbench.loads = getattr(dtcbench, 'loads', 0) + 1\n")
+    counting.load()
+    counting.load()
+    import dtcbench
+
+    assert dtcbench.loads == 1
+    del dtcbench.loads
+
+
+def test_two_plug_ins_of_one_file_name_are_both_loaded(plugin):
+    plugin("same.py", RIDGE).load()
+    plugin("same.py", RIDGE.replace("ridge", "ridge2")).load()
+    assert {"ridge", "ridge2"} <= set(registry.solvers.names())
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\ny = 1 / 0\n", "--plugin broken.py:2: ZeroDivisionError: division by zero"),
+        ("import nowhere_at_all\n", "--plugin broken.py:1: ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("def f(:\n", "--plugin broken.py: SyntaxError: "),
+        (
+            RIDGE.replace('"ridge"', '"lars"'),
+            "solver 'lars' is already registered by dtcbench.solvers.lars; choose another",
+        ),
+    ],
+    ids=["error", "import", "syntax", "taken name"],
+)
+def test_a_broken_plug_in_names_itself_the_line_and_the_error(plugin, source, message):
+    with pytest.raises(PluginError) as caught:
+        plugin("broken.py", source).load()
+    assert str(caught.value).startswith("--plugin broken.py")
+    assert message in str(caught.value)
+
+
+def test_a_broken_plug_in_is_tried_again_once_it_is_mended(plugin):
+    broken = plugin("mended.py", RIDGE.replace("import numpy as np", "import numpi as np"))
+    for _ in range(2):
+        with pytest.raises(PluginError, match="numpi"):
+            broken.load()
+    plugin("mended.py", RIDGE).load()
+    assert "ridge" in registry.solvers.names()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "No such file or directory"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.write_bytes(b"\xff"), "is not UTF-8 text"),
+    ],
+    ids=["missing", "folder", "not UTF-8"],
+)
+def test_a_plug_in_that_cannot_be_read_is_named_with_the_remedy(tmp_path, make, reason):
+    path = tmp_path / "plug.py"
+    make(path)
+    with pytest.raises(PluginError) as caught:
+        Plugin.read(path)
+    assert str(caught.value) == f"--plugin {path}: {reason}; give the path of a Python file"
+
+
+def test_a_broken_installed_plug_in_is_left_out_and_logged(monkeypatch, caplog):
+    class Broken:
+        name, value = "bad", "bad_package:solver"
+
+        def load(self):
+            raise ImportError("no bad_package")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Broken()])
+    axis = Axis("solver")
+    assert axis.names() == []  # the package's own modules register with the package's own axis
+    assert "plug-in bad (bad_package:solver) is left out: no bad_package" in caplog.text
