@@ -19,6 +19,7 @@ from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published
 from dtcbench.records.record import Result
 from dtcbench.training.course import Workplace
+from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
 
@@ -57,7 +58,7 @@ def products(widths: list[int]) -> float:
 
 
 def main() -> None:
-    torch.set_num_threads(PROTOCOL.threads)
+    make_deterministic(PROTOCOL.threads)
     result, seconds = curve()
     bare = products([cycle.layers[0].width_before for cycle in result.cycles])
     print(f"{len(result.cycles)} cycles, final accuracy {result.accuracy:.16f}")

@@ -10,6 +10,7 @@ from dtcbench.energy.meter import NoMeter, Phases
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published, Standard
 from dtcbench.training.course import Workplace
+from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import to_device
 
 
@@ -48,7 +49,7 @@ def _cell(protocol, model, dataset, method, sparsity, seed, solver) -> Cell:
 
 def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     """What a recipe needs to run the cell on this machine's CPU, without a meter."""
-    torch.set_num_threads(the_cell.protocol.options["threads"])
+    make_deterministic(the_cell.protocol.options["threads"])
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
     phases = Phases(NoMeter("tests measure nothing"), lambda: None)

@@ -7,7 +7,6 @@ JSON values: an exception becomes a status and a reason.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 import traceback
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from dtcbench.plan.protocol import from_choice
 from dtcbench.records.provenance import collect
 from dtcbench.records.record import CellRecord, Provenance, Result, Status
 from dtcbench.training.course import Workplace
+from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
 
@@ -93,8 +93,8 @@ def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float
 def _compute(task: Task) -> Result:
     cell = task.cell
     threads = from_choice(cell.protocol).threads
-    device = _prepared_device(task.device)
-    torch.set_num_threads(threads)
+    device = _device(task.device)
+    make_deterministic(threads)
     with threadpool_limits(limits=threads, user_api="blas"):
         splits = registry.datasets.bind(cell.dataset.name, cell.dataset.options)()
         train, test = to_device(splits, device)
@@ -103,11 +103,7 @@ def _compute(task: Task) -> Result:
         return run(Workplace(cell, train, test, splits.input_shape, splits.num_classes, phases))
 
 
-def _prepared_device(name: str) -> torch.device:
-    # Another cell may have left this process in any state: everything that matters is set again.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.set_default_dtype(torch.float32)
+def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise CompressionError("the suite asks for a GPU and torch sees none; set resources.gpus: 0 or install CUDA")
     return torch.device(name)

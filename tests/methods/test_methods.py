@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dtcbench import registry
-from dtcbench.dtc.errors import CompressionError, NonFiniteError, NoMeasurementError, NothingKeptError, SolverError
+from dtcbench.dtc.errors import CompressionError, NoMeasurementError, NonFiniteError, NothingKeptError, SolverError
 from dtcbench.dtc.selection import Cut, Group
 
 LARS = registry.solvers.bind("lars", {})

@@ -1,0 +1,23 @@
+"""A process set up by `make_deterministic` computes the same bits whatever it was like before."""
+
+import torch
+
+from dtcbench.training import determinism
+from dtcbench.training.determinism import make_deterministic
+
+
+def test_settings_left_behind_by_another_cell_are_undone():
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
+    make_deterministic(2)
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 2
+
+
+def test_every_vector_function_is_first_called_on_one_element_which_one_thread_computes(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(determinism, "_VECTOR_MATH", [lambda tensor: sizes.append(tensor.numel())] * 2)
+    make_deterministic(2)
+    assert sizes == [1, 1]
