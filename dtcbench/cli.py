@@ -121,6 +121,7 @@ def run(
     """
     from dtcbench.execution.driver import Job, to_run
     from dtcbench.records.runs import one_cell, run_of
+    from dtcbench.report.plans import next_steps
 
     planned, plugins = _planned(suite, plugin), _load_plugins(plugin)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
@@ -138,6 +139,7 @@ def run(
             job = Job(planned.suite.name, device, planned.suite.timeout, plugins)
             _drive(attempts, job, store, _executor(planned, workers, inline))
         _conclude(planned, store)
+        _say(*next_steps(planned, store.read()))
     _exit_by(cells, store)
 
 

@@ -60,9 +60,20 @@ def state(cell: Cell, contents: Contents) -> str:
 
 def counts(plan: Plan, contents: Contents) -> str:
     """`17 cells: 12 done, 1 failed, 4 missing; 2 excluded`."""
-    states = Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
+    states = _states(plan, contents)
     parts = ", ".join(f"{states[name]} {name}" for name in (DONE, FAILED, MISSING))
     return f"{len(plan.cells)} cells: {parts}" + (f"; {len(plan.excluded)} excluded" if plan.excluded else "")
+
+
+def next_steps(plan: Plan, contents: Contents) -> list[str]:
+    """What to type for the cells that are not done; nothing where all are."""
+    states = _states(plan, contents)
+    steps = {MISSING: "the same command runs them", FAILED: "--retry-failed tries them again"}
+    return [f"\n{states[name]} cells {name}: {step}" for name, step in steps.items() if states[name]]
+
+
+def _states(plan: Plan, contents: Contents) -> Counter[str]:
+    return Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
 
 
 def time_left(plan: Plan, contents: Contents) -> str:

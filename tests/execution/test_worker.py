@@ -80,4 +80,4 @@ def test_a_plugins_method_works_and_its_source_is_in_the_provenance(monkeypatch)
 def test_a_broken_plugin_ends_the_cell_with_its_name():
     record = record_of(cell("random"), plugins=(registry.Plugin("broken", "1/0"),))
     assert record.status == "error"
-    assert "broken.py: ZeroDivisionError" in record.reason
+    assert "broken.py:1: ZeroDivisionError" in record.reason

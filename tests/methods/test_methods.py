@@ -89,7 +89,7 @@ def test_published_dtc_without_a_measurement_says_width_and_keep():
 
 
 def test_published_dtc_with_an_exact_solver_can_keep_nobody_and_says_so():
-    with pytest.raises(NothingKeptError, match="strictly below the 0.9 quantile"):
+    with pytest.raises(NothingKeptError, match=r"strictly below the 0\.9 quantile"):
         kept("dtc-published", group(28, Cut(0.9, None)), lam=1e6)
 
 

@@ -19,7 +19,7 @@ from dtcbench.records.store import Contents, Damaged, Store
 from dtcbench.report.axes import options_text
 from dtcbench.report.cells import cell_view
 from dtcbench.report.comparison import comparison, read_reference
-from dtcbench.report.plans import counts, duration, plan_view, state, status_view, time_left
+from dtcbench.report.plans import counts, duration, next_steps, plan_view, state, status_view, time_left
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 DENSE, DTC, MAGNITUDE = PLAN.cells
@@ -74,6 +74,12 @@ def test_counts_add_up_to_the_cells(done):
 )
 def test_durations_are_in_the_unit_a_person_would_use(seconds, words):
     assert duration(seconds) == words
+
+
+def test_what_to_type_next_depends_on_what_is_not_done():
+    assert [step.strip() for step in next_steps(PLAN, NOTHING)] == ["3 cells missing: the same command runs them"]
+    broken = Contents({cell.key: (failed(cell),) for cell in PLAN.cells}, ())
+    assert [step.strip() for step in next_steps(PLAN, broken)] == ["3 cells failed: --retry-failed tries them again"]
 
 
 def test_time_left_is_unknown_known_or_nothing(done):
