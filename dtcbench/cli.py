@@ -128,7 +128,7 @@ def run(
     store = run_of(planned.suite.name, out)
     device = "cuda" if planned.suite.resources.gpus else "cpu"
     with store.locked():
-        store.save_suite(suite.read_text(encoding="utf-8"))
+        store.save_suite(planned.suite.name, suite.read_text(encoding="utf-8"))
         contents = store.read()
         for damaged in contents.damaged:
             _say(f"damaged record: {damaged}")
@@ -204,7 +204,9 @@ def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
 
     Example: dtcbench report runs/quick
     """
-    _conclude(*_run(run_folder, plugin))
+    planned, store = _run(run_folder, plugin)
+    with store.locked():
+        _conclude(planned, store)
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ class Leaderboard:
     hardware_classes: tuple[str, ...]
     """Distinct hardware classes of the ok cells, sorted."""
     stacks: tuple[str, ...]
-    """Distinct digests of package versions of the ok cells, sorted."""
+    """Distinct sets of versions of the ok cells, sorted."""
 
     @property
     def pools(self) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
@@ -137,14 +137,14 @@ def _with_dense(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_entropies(cycles: pd.DataFrame) -> pd.DataFrame:
-    """Per cell key, each entropy in the last cycle that has it, mean over layers."""
-    return pd.DataFrame({column: _last(cycles, column) for column in ENTROPIES})
+    """Per cell key, the entropies of the last cycle that measured something, mean over layers."""
+    measured = cycles[cycles["entropy_in_bits"].notna()]
+    last = measured[measured["cycle"] == measured.groupby("key")["cycle"].transform("max")]
+    return pd.DataFrame({column: last.groupby("key")[column].agg(_mean_of_known) for column in ENTROPIES}, dtype=float)
 
 
-def _last(cycles: pd.DataFrame, column: str) -> pd.Series:
-    known = cycles[cycles[column].notna()]
-    last = known[known["cycle"] == known.groupby("key")["cycle"].transform("max")]
-    return last.groupby("key")[column].agg(stats.mean).astype(float)
+def _mean_of_known(values: pd.Series) -> float:
+    return stats.mean(values.dropna()) if values.notna().any() else math.nan
 
 
 def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:

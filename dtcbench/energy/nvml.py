@@ -17,6 +17,8 @@ REFRESH_S = 0.1
 """Longest time between two refreshes of the counter: a reading may be this old."""
 SHORT_WINDOW_S = 60.0
 """A shorter window is flagged: the counter's refresh weighs too much in it."""
+COARSE_SHARE = 0.05
+"""A figure whose quantisation is a larger share of it is flagged."""
 MIG_REASON = "the GPU is divided by MIG: the energy counter covers the whole board, not the instance the cell ran on"
 
 
@@ -93,14 +95,16 @@ class NvmlCounterMeter:
         if failure:
             return NoMeter(failure).reading(window_s)
         energy_j = self._energy_mj / 1000
+        quantisation_j = REFRESH_S * energy_j / window_s * self._windows
+        flags = {"short": window_s < SHORT_WINDOW_S, "coarse": quantisation_j > COARSE_SHARE * energy_j}
         return Energy(
             energy_j=energy_j,
             method="counter",
             scope="gpu",
             window_s=window_s,
             cross_check_pct=None,
-            quantisation_j=REFRESH_S * energy_j / window_s * self._windows,
-            flags=["short"] if window_s < SHORT_WINDOW_S else [],
+            quantisation_j=quantisation_j,
+            flags=[flag for flag, applies in flags.items() if applies],
             reasons={"cross_check_pct": "the counter is the only method that was read"},
         )
 

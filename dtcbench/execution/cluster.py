@@ -1,4 +1,4 @@
-"""Cells as Ray tasks, on this machine or on a cluster. Only this module knows Ray."""
+"""Cells as Ray tasks, on this machine. Only this module knows Ray."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class RayExecutor:
         available = cores or len(os.sched_getaffinity(0))
         # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
         ray.init(
+            address="local",  # never a cluster that happens to be near
             num_cpus=max(available, cpus),
             include_dashboard=False,
             log_to_driver=False,

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Protocol
@@ -15,14 +15,12 @@ from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler
 from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.records.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
 
 POLL_S = 0.5
 """How often, at least, time limits and Ctrl-C are looked at."""
-AGAIN = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
-"""Ends that say nothing about the cell: the next run tries it again by itself."""
 
 
 class Watcher(Protocol):
@@ -31,8 +29,8 @@ class Watcher(Protocol):
     def started(self, cell: Cell) -> None:
         """An attempt at the cell began."""
 
-    def ended(self, record: CellRecord) -> None:
-        """An attempt ended, and its record is sealed."""
+    def ended(self, record: CellRecord, final: bool) -> None:
+        """An attempt ended, and its record is sealed; not `final` if the cell is tried again."""
 
     def stopping(self, running: int) -> None:
         """The user asked to stop; so many cells are still under way."""
@@ -80,7 +78,7 @@ def to_run(cells: tuple[Cell, ...], contents: Contents, retry_failed: bool) -> l
     for cell in cells:
         record = contents.record(cell.key)
         failed = record is not None and record.status is not Status.OK
-        if record is None or record.status in AGAIN or (failed and retry_failed):
+        if record is None or record.status in INCONCLUSIVE or (failed and retry_failed):
             attempts.append(Attempt(cell, contents.next_attempt(cell.key)))
     return attempts
 
@@ -88,45 +86,65 @@ def to_run(cells: tuple[Cell, ...], contents: Contents, retry_failed: bool) -> l
 def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, watcher: Watcher) -> dict[str, Status]:
     """Make the attempts and seal a record of each; the cells' final statuses by key.
 
-    KeyboardInterrupt at the second Ctrl-C; what ran then has no record and is redone next time.
+    KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
     """
-    scheduler = Scheduler(attempts, Policy(executor.slots, job.timeout_s))
-    began: dict[Attempt, tuple[str, float]] = {}
+    run = _Run(Scheduler(attempts, Policy(executor.slots, job.timeout_s)), job, store, executor, watcher)
     interrupts, told = Interrupts(), False
     with interrupts.caught():
-        while not scheduler.done:
-            if interrupts.asked_to_stop and not told:
-                scheduler.stop()
-                watcher.stopping(len(scheduler.running))
-                told = True
-                continue
-            for attempt in scheduler.start(time.monotonic()):
-                began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-                executor.submit(job.task(attempt))
-                watcher.started(attempt.cell)
-            deadline = scheduler.seconds_to_deadline(time.monotonic())
-            for outcome in _outcomes(scheduler, job, executor, POLL_S if deadline is None else min(POLL_S, deadline)):
-                attempt = Attempt(outcome.task.cell, outcome.task.attempt)
-                record = _record(outcome, *began[attempt])
-                if scheduler.ended(attempt, record.status):
-                    store.append(record)
-                    watcher.ended(record)
-    return scheduler.finished
+        try:
+            while not run.scheduler.done:
+                if interrupts.asked_to_stop and not told:
+                    run.stop()
+                    told = True
+                else:
+                    run.step()
+        except KeyboardInterrupt:
+            run.cancel()
+            raise
+    return run.scheduler.finished
 
 
-def _outcomes(scheduler: Scheduler, job: Job, executor: Executor, timeout_s: float) -> Iterator[Outcome]:
-    yield from executor.wait(timeout_s)
-    yield from _overdue(scheduler, job, executor)  # after what came back in time has been told
+@dataclass
+class _Run:
+    """One run under way."""
 
+    scheduler: Scheduler
+    job: Job
+    store: Store
+    executor: Executor
+    watcher: Watcher
+    began: dict[Attempt, tuple[str, float]] = field(default_factory=dict)
 
-def _overdue(scheduler: Scheduler, job: Job, executor: Executor) -> list[Outcome]:
-    outcomes = []
-    for attempt in scheduler.overdue(time.monotonic()):
-        task = job.task(attempt)
-        executor.kill(task)
-        reason = f"took longer than the suite's timeout of {job.timeout_s:g} s; raise `timeout` or lower the steps"
-        outcomes.append(Outcome(task, None, Status.TIMEOUT, reason))
-    return outcomes
+    def step(self) -> None:
+        """Start what can start, wait a little, and record what ended."""
+        for attempt in self.scheduler.start(time.monotonic()):
+            self.began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+            self.executor.submit(self.job.task(attempt))
+            self.watcher.started(attempt.cell)
+        deadline = self.scheduler.seconds_to_deadline(time.monotonic())
+        for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
+            self._end(outcome)
+        for attempt in self.scheduler.overdue(time.monotonic()):  # after what came back in time
+            self.executor.kill(self.job.task(attempt))
+            reason = f"took longer than the suite's timeout of {self.job.timeout_s:g} s; raise it or lower the steps"
+            self._end(Outcome(self.job.task(attempt), None, Status.TIMEOUT, reason))
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self.scheduler.stop()
+        self.watcher.stopping(len(self.scheduler.running))
+
+    def cancel(self) -> None:
+        """Record what still runs as cancelled; whoever closes the executor ends it."""
+        for attempt in self.scheduler.running:
+            self._end(Outcome(self.job.task(attempt), None, Status.CANCELLED, "stopped by Ctrl-C while under way"))
+
+    def _end(self, outcome: Outcome) -> None:
+        attempt = Attempt(outcome.task.cell, outcome.task.attempt)
+        record = _record(outcome, *self.began[attempt])
+        if self.scheduler.ended(attempt, record.status):
+            self.store.append(record)
+            self.watcher.ended(record, final=record.key in self.scheduler.finished)
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:

@@ -7,6 +7,7 @@ JSON values: an exception becomes a status and a reason.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
-from dtcbench.datasets.splits import DatasetError
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import Phases, open_meter
+from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import from_choice
 from dtcbench.records.provenance import collect
@@ -55,7 +56,7 @@ def attempt(task: Task) -> dict[str, Any]:
         result = _compute(task)
     except Exception as error:
         status, reason = _verdict(error)
-        detail = traceback.format_exc() if status is Status.ERROR and not _expected(error) else ""
+        detail = _without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
     missing = {"result": result, "provenance": provenance}
     return CellRecord(
         key=task.cell.key,
@@ -118,14 +119,19 @@ def _provenance(task: Task) -> Provenance:
     return collect(task.device, from_choice(task.cell.protocol).threads, plugins)
 
 
+def _without_folders(trace: str) -> str:
+    """A traceback without what its paths tell of the machine and its users."""
+    return re.sub(r'File ".*?((?:site-packages|dtcbench)/[^"]*|[^/"]*)"', r'File "\1"', trace)
+
+
 def _expected(error: Exception) -> bool:
-    return isinstance(error, CompressionError | DatasetError | registry.UnknownNameError | registry.PluginError)
+    return isinstance(error, CompressionError | UserError)
 
 
 def _verdict(error: Exception) -> tuple[Status, str]:
     if isinstance(error, NonFiniteError):
         return Status.DIVERGED, str(error)
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
         return Status.OOM, f"{type(error).__name__}: {error}".partition("\n")[0]
     if _expected(error):
         return Status.ERROR, str(error)

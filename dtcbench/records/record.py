@@ -36,6 +36,10 @@ class Status(StrEnum):
     """The run ended by its own rule before the cell could start."""
 
 
+INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
+"""Ends that say nothing about the cell: it still has to be run."""
+
+
 class Explained(BaseModel):
     """A model whose every `None` is explained in `reasons`, by field name."""
 

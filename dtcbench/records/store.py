@@ -27,11 +27,15 @@ from pydantic import ValidationError
 from dtcbench.errors import UserError
 from dtcbench.records.record import CellRecord, Status
 
-_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json")
+_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json(\.damaged)?")
 
 
 class StoreError(UserError):
     """A run folder cannot be used as asked; the message names it and the remedy."""
+
+
+class UnknownSchemaError(ValueError):
+    """A record whose seal holds, but whose content this version of dtcbench does not know."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Contents:
     attempts: dict[str, tuple[CellRecord, ...]]
     """By cell key, the oldest attempt first; only sealed, undamaged ones."""
     damaged: tuple[Damaged, ...]
+    set_aside: tuple[tuple[str, int], ...] = ()
+    """Key and attempt of the damaged records that earlier runs set aside."""
 
     def record(self, key: str) -> CellRecord | None:
         """The record that counts for a cell: its ok one, else its latest; None where it has none."""
@@ -63,8 +69,10 @@ class Contents:
 
     def next_attempt(self, key: str) -> int:
         """The number of the next attempt, which no file, damaged or not, bears yet."""
-        numbers = [record.attempt for record in self.attempts.get(key, ())]
-        return 1 + max([*numbers, *(d.attempt for d in self.damaged if d.key == key)], default=0)
+        used = [record.attempt for record in self.attempts.get(key, ())]
+        used += [damaged.attempt for damaged in self.damaged if damaged.key == key]
+        used += [attempt for aside, attempt in self.set_aside if aside == key]
+        return 1 + max(used, default=0)
 
 
 class Store:
@@ -99,20 +107,27 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            holder = owner.read_text() if owner.is_file() else "another process"
             raise StoreError(
-                f"{self.root} is in use by {holder}; wait for it to end, or choose another folder with --out"
+                f"{self.root} is in use by {_holder(owner)}; wait for it to end, or choose another folder with --out"
             ) from None
+        except OSError as error:
+            raise StoreError(f"{self.root}: {error.strerror}; choose another folder with --out") from error
         try:
-            owner.write_text(f"process {os.getpid()}")
+            _write(owner, f"process {os.getpid()}".encode())
             self._discard_half_written()
             yield
         finally:
             owner.unlink(missing_ok=True)
             lock.release()
 
-    def save_suite(self, text: str) -> None:
-        """Keep the suite's text beside its records."""
+    def save_suite(self, name: str, text: str) -> None:
+        """Keep the suite's text beside its records. StoreError where the records are another suite's."""
+        others = {r.suite for records in self.read().attempts.values() for r in records} - {name}
+        if others:
+            raise StoreError(
+                f"{self.root} holds records of suite {', '.join(sorted(others))}, not {name}; "
+                "choose another folder with --out"
+            )
         _write(self.suite, text.encode())
 
     def append(self, record: CellRecord) -> Path:
@@ -124,22 +139,33 @@ class Store:
         return path
 
     def read(self) -> Contents:
-        """Every record; damaged files are listed, never raised."""
+        """Every record; damaged files are listed, never raised.
+
+        StoreError for a file that may be sound but cannot be read, or not by this version of dtcbench:
+        redoing its cell would throw away what is there.
+        """
         attempts: dict[str, list[CellRecord]] = {}
-        damaged = []
-        names = sorted(path.name for path in self._records.glob("*.json"))
+        damaged, aside = [], []
+        names = sorted(path.name for path in self._records.glob("*.json*"))
         for match in filter(None, map(_RECORD_NAME.fullmatch, names)):
             path, key, number = self._records / match[0], match[1], int(match[2])
+            if match[3]:
+                aside.append((key, number))
+                continue
             try:
                 record = unseal(path.read_bytes())
                 if (record.key, record.attempt) != (key, number):
                     raise ValueError("holds another cell or attempt than its name says")
-            except (ValueError, OSError) as error:
+            except OSError as error:
+                raise StoreError(f"{path}: {error.strerror}; mend that first, the record may be sound") from error
+            except UnknownSchemaError as error:
+                raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
+            except ValueError as error:
                 damaged.append(Damaged(path, key, number, str(error).partition("\n")[0]))
             else:
                 attempts.setdefault(key, []).append(record)
         ordered = {key: tuple(sorted(records, key=lambda r: r.attempt)) for key, records in attempts.items()}
-        return Contents(ordered, tuple(damaged))
+        return Contents(ordered, tuple(damaged), tuple(aside))
 
     def set_aside(self, damaged: Damaged) -> None:
         """Rename a damaged record, so that it is kept for a look but read no more."""
@@ -178,7 +204,14 @@ def unseal(content: bytes) -> CellRecord:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
+        raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
+
+
+def _holder(owner: Path) -> str:
+    try:
+        return owner.read_text(encoding="utf-8")
+    except OSError:  # it has just ended, or has not yet said who it is
+        return "another process"
 
 
 def _canonical(record: Any) -> str:

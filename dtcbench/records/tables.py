@@ -128,6 +128,9 @@ def _energy(energy: Energy | None) -> dict[str, Any]:
         "energy_method": energy and energy.method,
         "energy_reason": energy and energy.reasons.get("energy_j"),
         "energy_flags": energy and ",".join(energy.flags),
+        "energy_scope": energy and energy.scope,
+        "quantisation_j": energy and energy.quantisation_j,
+        "cross_check_pct": energy and energy.cross_check_pct,
         "window_s": energy and energy.window_s,
     }
 
@@ -140,7 +143,9 @@ def _provenance(provenance: Provenance | None) -> dict[str, Any]:
 
 
 def _stack(provenance: Provenance) -> str:
-    versions = {"python": provenance.python, "dtcbench": provenance.dtcbench, **provenance.packages}
+    commit = f" ({provenance.commit[:12]}{'' if provenance.commit_clean else ' changed'})" if provenance.commit else ""
+    versions = {"python": provenance.python, "dtcbench": f"{provenance.dtcbench}{commit}", **provenance.packages}
+    versions |= {f"plug-in {name}": digest[:12] for name, digest in provenance.plugins.items()}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 

@@ -13,7 +13,7 @@ from dtcbench import registry
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
-from dtcbench.records.record import Status
+from dtcbench.records.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
 from dtcbench.records.tables import label
 
@@ -55,6 +55,8 @@ def state(cell: Cell, contents: Contents) -> str:
     record = contents.record(cell.key)
     if record is None:
         return MISSING
+    if record.status in INCONCLUSIVE:
+        return f"{MISSING}: {record.status}"
     return DONE if record.status is Status.OK else f"{FAILED}: {record.status}"
 
 
@@ -79,7 +81,7 @@ def _states(plan: Plan, contents: Contents) -> Counter[str]:
 def time_left(plan: Plan, contents: Contents) -> str:
     """What the missing cells will take, in words."""
     records = {cell: contents.record(cell.key) for cell in plan.cells}
-    missing = [cell for cell, record in records.items() if record is None]
+    missing = [cell for cell in plan.cells if state(cell, contents).startswith(MISSING)]
     timings = {c: r.wall_s for c, r in records.items() if r is not None and r.status is Status.OK}
     if not missing:
         return "nothing left to run"

@@ -48,11 +48,11 @@ class RunProgress:
         self._running[cell.key] = cell
         self._describe()
 
-    def ended(self, record: CellRecord) -> None:
+    def ended(self, record: CellRecord, final: bool) -> None:
         """Count the record; name it where it failed, and, away from a terminal, always."""
         self._running.pop(record.key, None)
-        if record.status is Status.INFRA:
-            self._say(record, "worker lost")
+        if not final:
+            self._say(record, f"{record.status}, tried again")
             return
         failed = record.status is not Status.OK
         self._failed += failed

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.rays import Solve, Tomography
@@ -56,6 +57,14 @@ class Removal:
     """Why there is no tomography, where there is none."""
 
 
+def _check(scores: NDArray[np.floating], kept: Kept, seen: Group) -> None:
+    """CompressionError where a method did not keep to its contract; nothing of that may be recorded."""
+    if scores.shape != (seen.width,) or not np.isfinite(scores).all():
+        raise CompressionError(f"the method gave no finite score for each neuron: shape {scores.shape}")
+    if len(np.unique(kept)) != len(kept) or (seen.cut.count is not None and len(kept) != seen.cut.count):
+        raise CompressionError(f"the method kept {len(kept)} neurons, {len(np.unique(kept))} of them different")
+
+
 @dataclass
 class Compressor:
     """Compresses one cell's network, cycle after cycle, and remembers where its neurons came from."""
@@ -91,6 +100,7 @@ class Compressor:
         try:
             scores = self.method.scores(seen)
             kept = self.method.select(scores, seen)
+            _check(scores.values, kept, seen)
         except CompressionError as error:
             raise type(error)(f"{self._where(group, cut, cycle)}: {error}") from error
         self.origins[group.name] = origins[kept]

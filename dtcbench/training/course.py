@@ -72,7 +72,7 @@ class Course:
     def train(self, optimizer: torch.optim.Optimizer, batches: Iterable[Samples], steps: int) -> float:
         """Take `steps` steps on cross-entropy; the last batch's loss.
 
-        NonFiniteError where that is NaN or infinite.
+        NonFiniteError where that, or a weight after it, is NaN or infinite.
         """
         flops = training_flops(self.model, self.work.input_shape)
         with self.work.phases.train():
@@ -81,6 +81,9 @@ class Course:
         self.training_flops += flops * trained.samples
         if not math.isfinite(trained.loss):
             raise NonFiniteError(f"the loss is {trained.loss} after step {self.steps}; lower the learning rate")
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise NonFiniteError(f"{name} is not finite after step {self.steps}; lower the learning rate")
         return trained.loss
 
     def compress(

@@ -19,6 +19,10 @@ def make_deterministic(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
     # MKL chooses each function's kernel at its first call. When two threads make that call at once, one
     # of them can get another kernel, and now and then a process trains to other bits from Adam's first
     # square root on. One element is computed by one thread.

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dtcbench.datasets.splits import Splits
+from dtcbench.errors import UserError
 from dtcbench.training.randomness import generator, torch_generator
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -51,6 +52,8 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
     """(train, validation): a random `fraction` of the samples, by the cell's seed, goes to validation."""
     order = torch.from_numpy(generator(seed, "validation").permutation(len(samples))).to(samples.x.device)
     held_out = round(len(samples) * fraction)
+    if not 0 < held_out < len(samples):
+        raise UserError(f"protocol.validation {fraction:g} of {len(samples)} samples leaves a split empty; change it")
     return samples.take(order[held_out:]), samples.take(order[:held_out])
 
 

@@ -6,6 +6,7 @@ from dtcbench.plan.protocol import Standard, from_choice
 from dtcbench.records.record import Result
 from dtcbench.training.course import Workplace
 from dtcbench.training.published import run_published
+from dtcbench.training.randomness import seeded_globals
 from dtcbench.training.standard import run_standard
 
 
@@ -15,4 +16,5 @@ def run(work: Workplace) -> Result:
     CompressionError where it cannot be computed; NonFiniteError, one of these, where it diverged.
     """
     protocol = from_choice(work.cell.protocol)
-    return run_standard(work, protocol) if isinstance(protocol, Standard) else run_published(work, protocol)
+    with seeded_globals(work.cell.seed):
+        return run_standard(work, protocol) if isinstance(protocol, Standard) else run_published(work, protocol)

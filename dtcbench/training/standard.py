@@ -15,14 +15,19 @@ from dtcbench.training.loop import accuracy, hold_out, shuffled_batches
 from dtcbench.training.surgery import PrunableGroup
 
 _TEST_LATER = "protocol standard looks at the test split at the last compression and at the end only"
-_CYCLE_REASONS = {"test_before": _TEST_LATER, "test_after": _TEST_LATER, "validation_after": NOT_COMPRESSED}
+_CYCLE_REASONS = {
+    "test_before": _TEST_LATER,
+    "test_after": _TEST_LATER,
+    "validation_after": "nothing was due to be removed",
+}
 _RESULT_REASONS = {"accuracy_before": NOT_COMPRESSED, "accuracy_after": NOT_COMPRESSED}
 
 
 def run_standard(work: Workplace, protocol: Standard) -> Result:
     """Train and compress by the geometric schedule, then train the remaining steps.
 
-    Optimiser state is carried through surgery. Dense trains the same steps in the same pieces.
+    Optimiser state is carried through surgery. Every cell trains and validates in the same pieces, also
+    those in which nothing is removed, so that measuring and evaluating weigh alike on all.
     """
     cell = work.cell
     training, validation = hold_out(work.train, protocol.validation, cell.seed)
@@ -33,19 +38,19 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     fractions = protocol.fractions(cell.sparsity or 0.0)
     keep = protocol.ratio(cell.sparsity or 0.0)
     before = after = None
-    for number in range(len(fractions) or protocol.cycles_held):
+    for number in range(protocol.cycles_held):
         loss = course.train(optimizer, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == len(fractions) - 1
         with work.phases.evaluate():
             seen: dict[str, float | None] = dict.fromkeys(_CYCLE_REASONS)
             seen["validation_before"] = accuracy(course.model, validation)
-            before = accuracy(course.model, work.test) if last else None
+            before = accuracy(course.model, work.test) if last else before
         layers = []
-        if fractions:
+        if number < len(fractions):
             layers = course.compress(_exactly(widths, fractions[number], keep), optimizer)
             with work.phases.evaluate():
                 seen["validation_after"] = accuracy(course.model, validation)
-                after = accuracy(course.model, work.test) if last else None
+                after = accuracy(course.model, work.test) if last else after
         course.record_cycle(loss, layers, seen, _CYCLE_REASONS)
     rest = protocol.steps - course.steps
     course.train(optimizer, islice(batches, rest), rest)

@@ -23,7 +23,7 @@ CELLS = tuple(cell(method, seed=seed) for seed in (0, 1) for method in ("dtc", "
 
 class Silent:
     def started(self, cell): ...
-    def ended(self, record): ...
+    def ended(self, record, final): ...
     def stopping(self, running): ...
 
 
@@ -46,11 +46,13 @@ def two_workers():
     executor.close()
 
 
-def test_one_worker_two_workers_and_another_order_give_identical_accuracies(tmp_path, two_workers):
+def test_one_worker_two_workers_another_order_and_no_ray_give_identical_accuracies(tmp_path, two_workers, monkeypatch):
     assert two_workers.slots == 2
     parallel = accuracies(run(tmp_path / "two", two_workers))
     assert accuracies(run(tmp_path / "reversed", two_workers, CELLS[::-1])) == parallel
-    assert accuracies(run(tmp_path / "one", InlineExecutor())) == parallel
+    assert accuracies(run(tmp_path / "inline", InlineExecutor())) == parallel
+    monkeypatch.setattr(two_workers, "slots", 1)
+    assert accuracies(run(tmp_path / "one", two_workers)) == parallel
 
 
 def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, two_workers):

@@ -18,14 +18,15 @@ class Watcher:
     """Writes down what it is told, and may do something about it."""
 
     def __init__(self, on_end=lambda record: None):
-        self.records, self.started_cells, self.stops = [], [], []
+        self.records, self.finals, self.started_cells, self.stops = [], [], [], []
         self._on_end = on_end
 
     def started(self, cell):
         self.started_cells.append(cell)
 
-    def ended(self, record):
+    def ended(self, record, final):
         self.records.append(record)
+        self.finals.append(final)
         self._on_end(record)
 
     def stopping(self, running):
@@ -95,7 +96,9 @@ def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):
             real.submit(self._tasks.pop(0))
             return real.wait(timeout_s)
 
-    run(store, CELLS[:1], LosesTheFirst((None, Status.INFRA, "the node was switched off")))
+    watcher = Watcher()
+    run(store, CELLS[:1], LosesTheFirst((None, Status.INFRA, "the node was switched off")), watcher)
+    assert watcher.finals == [False, True]
     attempts = store.read().attempts[CELLS[0].key]
     assert [(a.attempt, a.status) for a in attempts] == [(1, "infra"), (2, "ok")]
     assert attempts[0].reason == "the node was switched off"
@@ -130,6 +133,20 @@ def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):
     assert len(watcher.records) == 1
     assert watcher.stops == [0]
     assert len(to_run(CELLS, store.read(), retry_failed=False)) == 3
+
+
+def test_ctrl_c_twice_records_what_ran_as_cancelled_and_the_next_run_does_it(store):
+    class Interrupted(Script):
+        def wait(self, timeout_s):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            return []
+
+    with pytest.raises(KeyboardInterrupt):
+        run(store, CELLS[:2], Interrupted())
+    assert store.read().record(CELLS[0].key).status is Status.CANCELLED
+    (again, other) = to_run(CELLS[:2], store.read(), retry_failed=False)
+    assert [(again.number, again.cell), (other.number, other.cell)] == [(2, CELLS[0]), (1, CELLS[1])]
 
 
 def test_ctrl_c_twice_stops_at_once(store):

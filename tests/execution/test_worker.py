@@ -1,6 +1,6 @@
 import pytest
 import torch
-from cells import cell
+from cells import cell, choice
 
 from dtcbench import registry
 from dtcbench.datasets.splits import DatasetError
@@ -22,10 +22,18 @@ def test_an_ok_cell_leaves_a_whole_record_with_provenance_and_no_joules():
     assert record.provenance.device == "cpu"
 
 
+def out_of_memory():
+    """What torch raises when the host has no more."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(10**15)
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
         (MemoryError("host"), "oom", "MemoryError: host"),
+        (out_of_memory(), "oom", "RuntimeError: [enforce fail"),
         (torch.cuda.OutOfMemoryError("tried to allocate\nmore"), "oom", "OutOfMemoryError: tried to allocate"),
         (DatasetError("mnist: file x is truncated"), "error", "mnist: file x is truncated"),
         (ZeroDivisionError("by zero"), "error", "ZeroDivisionError: by zero"),
@@ -37,7 +45,8 @@ def test_an_exception_comes_back_as_a_status_and_a_reason(monkeypatch, error, st
 
     monkeypatch.setattr(worker, "run", fail)
     record = record_of(cell("random"))
-    assert (record.status, record.reason) == (status, reason)
+    assert record.status == status
+    assert record.reason.startswith(reason)
     assert record.result is None
 
 
@@ -47,7 +56,10 @@ def test_a_programming_error_keeps_its_traceback_and_a_users_mistake_needs_none(
 
     assert record_of(cell("magnitude", 0.99, widths=[8])).detail == ""
     monkeypatch.setattr(worker, "run", fail)
-    assert "KeyError: 'oops'" in record_of(cell("random")).detail
+    detail = record_of(cell("random")).detail
+    assert "KeyError: 'oops'" in detail
+    assert 'File "dtcbench/execution/worker.py"' in detail
+    assert 'File "/' not in detail
 
 
 def test_divergence_is_its_own_status():
@@ -75,6 +87,45 @@ def test_a_plugins_method_works_and_its_source_is_in_the_provenance(monkeypatch)
     record = record_of(cell("first"), plugins=(plugin,))
     assert record.status == "ok"
     assert list(record.provenance.plugins) == ["first_neurons"]
+
+
+def test_a_plugins_network_that_uses_the_global_generator_is_reproducible_and_paired():
+    source = (
+        "from torch import nn\nfrom dtcbench.registry import models\n\n\n"
+        "@models.register('careless')\ndef careless(input_shape, num_classes, *, generator):\n"
+        '    """Initialises itself."""\n'
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, num_classes))\n"
+    )
+    plugin = registry.Plugin("careless_networks", source)
+    plugin.load()
+    careless = cell("random").model_copy(update={"model": choice(registry.models, "careless")})
+    before = torch.get_rng_state()
+    accuracies = {record_of(careless, plugins=(plugin,)).result.accuracy for _ in range(3)}
+    assert len(accuracies) == 1
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("scores", "select"),
+    [
+        ("np.ones(group.width - 1)", ""),
+        ("np.full(group.width, np.nan)", ""),
+        ("np.ones(group.width)", "    def select(self, scores, group):\n        return np.zeros(16, dtype=np.int64)\n"),
+    ],
+)
+def test_a_method_that_breaks_its_contract_ends_the_cell_and_is_never_recorded(scores, select):
+    name = f"broken-{abs(hash((scores, select)))}"
+    source = (
+        "import numpy as np\nfrom dtcbench.dtc.selection import Method, Scores\n"
+        f"from dtcbench.registry import methods\n\n\n@methods.register('{name}')\nclass Broken(Method):\n"
+        f"    drop = 'largest'\n\n    def scores(self, group):\n        return Scores({scores})\n\n{select}"
+    )
+    plugin = registry.Plugin(name.replace("-", "_"), source)
+    plugin.load()
+    record = record_of(cell(name), plugins=(plugin,))
+    assert record.status == "error"
+    assert "cycle 0, group hidden0, width 32" in record.reason
+    assert "the method" in record.reason
 
 
 def test_a_broken_plugin_ends_the_cell_with_its_name():

@@ -151,6 +151,33 @@ def test_the_lock_dies_with_its_process(tmp_path):
         assert Store(tmp_path).read().attempts == {}
 
 
+def test_a_sealed_record_of_another_schema_stops_the_run_and_is_not_redone(store, ok_record):
+    path = store.append(ok_record)
+    path.write_bytes(seal({**ok_record.model_dump(mode="json"), "schema_version": 2}))
+    with pytest.raises(StoreError, match=r"schema_version.*use the dtcbench that wrote it"):
+        store.read()
+
+
+def test_a_number_set_aside_is_not_given_again(store, ok_record):
+    store.append(ok_record).write_text("{")
+    store.set_aside(store.read().damaged[0])
+    assert store.read().next_attempt(ok_record.key) == 2
+
+
+def test_a_folder_with_another_suites_records_is_refused(store, ok_record):
+    store.append(ok_record)
+    store.save_suite("tiny", "name: tiny")
+    with pytest.raises(StoreError, match=r"records of suite tiny, not other; .*--out"):
+        store.save_suite("other", "name: other")
+    assert store.suite.read_text() == "name: tiny"
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(StoreError, match="--out"), Store(tmp_path).locked():
+        pass
+
+
 def test_a_folder_without_a_run_says_how_to_start_one(tmp_path):
     with pytest.raises(StoreError, match="dtcbench run SUITE"):
         Store(tmp_path).existing()

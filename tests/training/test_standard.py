@@ -6,6 +6,7 @@ import torch
 from cells import cell, workplace
 
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
+from dtcbench.errors import UserError
 from dtcbench.training import course, standard
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
@@ -17,7 +18,8 @@ def test_the_same_cell_gives_the_same_result_to_the_last_bit():
     first, second = (run(workplace(cell("dtc"))) for _ in range(2))
     timeless = {"train_s", "compress_s", "evaluate_s", "energy", "cycles"}
     assert first.model_dump(exclude=timeless) == second.model_dump(exclude=timeless)
-    assert [c.layers[0].kept_sha256 for c in first.cycles] == [c.layers[0].kept_sha256 for c in second.cycles]
+    kept = [[layer.kept_sha256 for c in result.cycles for layer in c.layers] for result in (first, second)]
+    assert kept[0] == kept[1] != []
 
 
 def test_the_global_generators_neither_matter_nor_move():
@@ -101,7 +103,17 @@ def test_accuracy_is_recorded_before_just_after_and_at_the_end():
     assert None not in (result.accuracy_before, result.accuracy_after, result.validation_accuracy)
     assert result.accuracy_after < result.accuracy_before  # two of sixteen neurons just went
     assert result.accuracy > result.accuracy_after
-    assert all(c.validation_before is not None and c.validation_after is not None for c in result.cycles)
+    assert all(c.validation_before is not None for c in result.cycles)
+    assert all(c.validation_after is not None for c in result.cycles if c.layers)
+
+
+def test_every_cell_is_trained_and_validated_in_the_same_pieces():
+    dense, compressed = run(workplace(cell("dense", 0.0))), run(workplace(cell("dtc", 0.5)))
+    assert [c.step for c in dense.cycles] == [c.step for c in compressed.cycles] == [5 * k for k in range(1, 12)]
+    last = compressed.cycles[-1]
+    assert last.layers == []
+    assert last.validation_after is None
+    assert last.reasons["validation_after"] == "nothing was due to be removed"
 
 
 def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
@@ -133,6 +145,26 @@ def test_entropies_are_recorded_where_something_was_measured_and_explained_elsew
 def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
     with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) after step"):
         run(workplace(cell("dense", 0.0, lr=1e30)))
+
+
+@pytest.mark.parametrize("method", ["dense", "random"])
+def test_weights_that_end_as_nan_end_the_cell_though_the_last_loss_was_finite(monkeypatch, method):
+    real_train = course.train
+
+    def train(model, *arguments):
+        trained = real_train(model, *arguments)
+        with torch.no_grad():
+            model.output.weight[0, 0] = torch.nan
+        return trained
+
+    monkeypatch.setattr(course, "train", train)
+    with pytest.raises(NonFiniteError, match=r"output\.weight is not finite after step 5"):
+        run(workplace(cell(method, 0.0 if method == "dense" else 0.5)))
+
+
+def test_a_validation_share_that_leaves_a_split_empty_is_refused():
+    with pytest.raises(UserError, match=r"protocol\.validation 0\.01 of 50 samples"):
+        hold_out(samples(50), 0.01, seed=0)  # round(0.5) is 0
 
 
 def test_a_sparsity_that_leaves_nobody_names_the_group_and_its_width():
