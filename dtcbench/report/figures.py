@@ -138,9 +138,8 @@ def without_entropy(cycles: pd.DataFrame) -> list[str]:
 def _cycle_means(cycles: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and entropies by (label, cycle), each method at its highest planned sparsity."""
     after, before = (cycles[f"{accuracy_shown(cycles)}_{when}"].astype(float) for when in ("after", "before"))
-    is_dense = cycles["method"] == DENSE
-    # Nothing is compressed in a dense cycle: its accuracy before is its accuracy after.
-    known = cycles.assign(label=_labels(cycles), accuracy=after.where(~is_dense | after.notna(), before))
+    # Where nothing was removed, the accuracy before is the accuracy after.
+    known = cycles.assign(label=_labels(cycles), accuracy=after.where(cycles["group"].notna() | after.notna(), before))
     highest = known.groupby("label")["sparsity_planned"].transform("max")
     shown = known[highest.isna() | (known["sparsity_planned"] == highest)]
     # Sums of floats depend on their order, and the order of the table has no meaning.

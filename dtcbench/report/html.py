@@ -122,7 +122,8 @@ def _figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str,
 
 def _cycles_caption(cycles: pd.DataFrame) -> str:
     caption = (
-        f"{figures.accuracy_shown(cycles).capitalize()} accuracy just after each compression, each method at "
+        f"{figures.accuracy_shown(cycles).capitalize()} accuracy after each cycle, just after its compression "
+        "where it has one, each method at "
         "its highest planned sparsity, mean over seeds. Entropies are means over layers of the incoming "
         "(solid) and outgoing (dashed) measurements. n measurements bound the entropy by log2 n, so bits "
         "fall as layers shrink; the lowest panel divides by that bound."
