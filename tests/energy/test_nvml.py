@@ -50,6 +50,14 @@ def test_short_windows_are_flagged(fake_nvml, window_s, flags):
     assert metered(fake_nvml, [0, 50_000], window_s).flags == flags
 
 
+@pytest.mark.parametrize(("windows", "flags"), [(30, []), (31, ["coarse"])])
+def test_a_figure_that_many_refreshes_make_uncertain_by_more_than_a_twentieth_is_flagged(fake_nvml, windows, flags):
+    readings = [edge for n in range(windows) for edge in (1_000 * n, 1_000 * (n + 1))]
+    energy = metered(fake_nvml, readings, window_s=60.0)  # n windows are uncertain by n · 0.1 s of 60 s
+    assert energy.quantisation_j == pytest.approx(energy.energy_j * windows * 0.1 / 60)
+    assert energy.flags == flags
+
+
 def test_a_counter_that_runs_backwards_gives_no_number(fake_nvml):
     energy = metered(fake_nvml, [1_000, 9_000, 5_000, 4_000, 5_000, 9_000])
     assert_null(energy, "ran backwards, from 5000 to 4000 mJ")
