@@ -57,6 +57,25 @@ def attempt(task: Task) -> dict[str, Any]:
     except Exception as error:
         status, reason = _verdict(error)
         detail = _without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
+    wall_s = time.perf_counter() - begin
+    return _record(task, status, reason, started_at, wall_s, detail, result, provenance)
+
+
+def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float) -> dict[str, Any]:
+    """The record of an attempt whose worker cannot give one."""
+    return _record(task, status, reason, started_at, wall_s)
+
+
+def _record(
+    task: Task,
+    status: Status,
+    reason: str,
+    started_at: str,
+    wall_s: float,
+    detail: str = "",
+    result: Result | None = None,
+    provenance: Provenance | None = None,
+) -> dict[str, Any]:
     missing = {"result": result, "provenance": provenance}
     return CellRecord(
         key=task.cell.key,
@@ -67,27 +86,10 @@ def attempt(task: Task) -> dict[str, Any]:
         reason=reason,
         detail=detail,
         started_at=started_at,
-        wall_s=time.perf_counter() - begin,
+        wall_s=wall_s,
         result=result,
         provenance=provenance,
         reasons={name: f"the cell ended before: {reason}" for name, value in missing.items() if value is None},
-    ).model_dump(mode="json")
-
-
-def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float) -> dict[str, Any]:
-    """The record of an attempt whose worker cannot give one."""
-    return CellRecord(
-        key=task.cell.key,
-        cell=task.cell,
-        suite=task.suite,
-        attempt=task.attempt,
-        status=status,
-        reason=reason,
-        started_at=started_at,
-        wall_s=wall_s,
-        result=None,
-        provenance=None,
-        reasons={"result": reason, "provenance": reason},
     ).model_dump(mode="json")
 
 

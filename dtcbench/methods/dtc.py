@@ -45,13 +45,9 @@ class PublishedDtc(Method):
     """The published code: coefficient-space ray, fixed Φ, the largest dropped by a strict quantile."""
 
     uses_solver: ClassVar[bool] = True
+    drop = "largest"  # without an annotation, and so no option
     lam: Lambda = 0.3
     """λ of the recovery."""
-
-    @property
-    def drop(self) -> Drop:  # type: ignore[override]
-        """Fixed, and so no option."""
-        return "largest"
 
     def scores(self, group: Group) -> Scores:
         """|s*_in + s*_out|, a frequency's index taken for a neuron's."""
