@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from dtcbench import registry
 from dtcbench.dtc.errors import NonFiniteError
@@ -18,7 +17,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Cycle, Layer, Result
 from dtcbench.training.compression import Compressor, TimedSolver, layer
 from dtcbench.training.flops import inference_flops, training_flops
-from dtcbench.training.loop import Samples, train
+from dtcbench.training.loop import Samples, Step, train
 from dtcbench.training.randomness import torch_generator
 from dtcbench.training.surgery import PrunableGroup, prunable_groups
 
@@ -69,14 +68,14 @@ class Course:
         """Fraction of the prunable neurons gone so far."""
         return 1 - sum(group.width for group in self.groups) / self._neurons
 
-    def train(self, optimizer: torch.optim.Optimizer, batches: Iterable[Samples], steps: int) -> float:
-        """Take `steps` steps on cross-entropy; the last batch's loss.
+    def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
+        """Take `steps` steps; the last batch's loss.
 
         NonFiniteError where that, or a weight after it, is NaN or infinite.
         """
         flops = training_flops(self.model, self.work.input_shape)
         with self.work.phases.train():
-            trained = train(self.model, optimizer, functional.cross_entropy, batches)
+            trained = train(self.model, step, batches)
         self.steps += steps
         self.training_flops += flops * trained.samples
         if not math.isfinite(trained.loss):

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from dtcbench.datasets.splits import Splits
 from dtcbench.errors import UserError
 from dtcbench.training.randomness import generator, torch_generator
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(logits [b, classes], labels [b]) → scalar."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,29 @@ class Trained:
     """Samples seen."""
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, batches: Iterable[Samples]) -> Trained:
-    """One optimiser step per batch."""
+Step = Callable[[Samples], torch.Tensor]
+"""Learn from one batch; its loss, a scalar."""
+
+
+def gradient_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Step:
+    """Cross-entropy's gradient by autograd, and one step of the optimiser along it."""
+
+    def step(batch: Samples) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(batch.x), batch.y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> Trained:
+    """One step per batch, the model in training mode."""
     model.train()
     seen, last = 0, torch.tensor(float("nan"))
     for batch in batches:
-        optimizer.zero_grad()
-        last = loss(model(batch.x), batch.y)
-        last.backward()
-        optimizer.step()
+        last = step(batch)
         seen += len(batch)
     return Trained(last.item(), seen)
 

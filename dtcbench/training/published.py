@@ -14,6 +14,7 @@ from dtcbench.records.record import Result
 from dtcbench.training.course import NOT_COMPRESSED, Accuracies, Course, Workplace, start
 from dtcbench.training.loop import mean_batch_accuracy
 from dtcbench.training.surgery import PrunableGroup
+from dtcbench.training.written_out import WrittenOutStep, linear_layers
 
 _NO_VALIDATION = "protocol published holds out no validation split"
 _AFTER_ONLY = "protocol published evaluates after each compression only"
@@ -31,7 +32,8 @@ def run_published(work: Workplace, protocol: Published) -> Result:
     The same operations in the same order as the notebook's: reordering any of them changes the bits.
     """
     course = start(work)
-    _draw_weights(course.model, work.cell.seed)
+    layers_to_train = linear_layers(course.model)
+    _draw_weights(layers_to_train, work.cell.seed)
     # The published network ends so, in training and in testing: its answer for one image depends on
     # the others of the batch.
     course.model = nn.Sequential(course.model, nn.LogSoftmax(dim=0))
@@ -43,8 +45,9 @@ def run_published(work: Workplace, protocol: Published) -> Result:
         )
     tested = 0.0
     while len(course.cycles) < cycles_of_dense if work.cell.is_dense else _widest(course) > protocol.stop_width:
-        optimizer = torch.optim.Adam(course.model.parameters(), lr=protocol.lr)
-        loss = course.train(optimizer, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
+        # A new Adam every cycle, as published; the layers are the same objects throughout.
+        step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
+        loss = course.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
         layers = [] if work.cell.is_dense else course.compress(lambda group: _cut(group, protocol))
         with work.phases.evaluate():
             tested = mean_batch_accuracy(course.model, work.test, protocol.batch_size)
@@ -64,14 +67,12 @@ def _accuracies(tested: float, is_dense: bool) -> Accuracies:
     return Accuracies(tested, None, tested, None, reasons)
 
 
-def _draw_weights(model: nn.Module, seed: int) -> None:
+def _draw_weights(layers: list[nn.Linear], seed: int) -> None:
     """Xavier-normal weights, first layer first, all from one generator seeded with the cell's seed."""
     generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2:
-            raise CompressionError(f"protocol published has no biases, the model has {name}; set bias: false")
-        drawn = nn.init.xavier_normal_(torch.empty(parameter.shape), generator=generator)
-        parameter.data.copy_(drawn)
+    for layer in layers:
+        drawn = nn.init.xavier_normal_(torch.empty(layer.weight.shape), generator=generator)
+        layer.weight.data.copy_(drawn)
 
 
 def _widest(course: Course) -> int:

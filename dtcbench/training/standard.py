@@ -11,7 +11,7 @@ from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Standard
 from dtcbench.records.record import Result
 from dtcbench.training.course import NOT_COMPRESSED, Accuracies, Workplace, start
-from dtcbench.training.loop import accuracy, hold_out, shuffled_batches
+from dtcbench.training.loop import accuracy, gradient_step, hold_out, shuffled_batches
 from dtcbench.training.surgery import PrunableGroup
 
 _TEST_LATER = "protocol standard looks at the test split at the last compression and at the end only"
@@ -34,12 +34,13 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     course = start(work)
     widths = {group.name: group.width for group in course.groups}
     optimizer = torch.optim.Adam(course.model.parameters(), lr=protocol.lr)
+    step = gradient_step(course.model, optimizer)
     batches = shuffled_batches(training, protocol.batch_size, cell.seed)
     fractions = protocol.fractions(cell.sparsity or 0.0)
     keep = protocol.ratio(cell.sparsity or 0.0)
     before = after = None
     for number in range(protocol.cycles_held):
-        loss = course.train(optimizer, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
+        loss = course.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == len(fractions) - 1
         with work.phases.evaluate():
             seen: dict[str, float | None] = dict.fromkeys(_CYCLE_REASONS)
@@ -53,7 +54,7 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
                 after = accuracy(course.model, work.test) if last else after
         course.record_cycle(loss, layers, seen, _CYCLE_REASONS)
     rest = protocol.steps - course.steps
-    course.train(optimizer, islice(batches, rest), rest)
+    course.train(step, islice(batches, rest), rest)
     with work.phases.evaluate():
         final, on_validation = accuracy(course.model, work.test), accuracy(course.model, validation)
     return course.result(Accuracies(final, before, after, on_validation, {} if fractions else _RESULT_REASONS))
