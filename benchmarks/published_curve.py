@@ -41,7 +41,7 @@ def curve() -> tuple[Result, float]:
     splits = registry.datasets.get("mnist")()
     train, test = to_device(splits, torch.device("cpu"))
     phases = Phases(NoMeter("a benchmark of time"), lambda: None)
-    result = run(Workplace(CELL, train, test, splits.input_shape, splits.num_classes, phases))
+    result = run(Workplace(CELL, splits, train, test, phases))
     return result, time.perf_counter() - begin
 
 

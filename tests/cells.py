@@ -53,4 +53,4 @@ def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
     phases = Phases(NoMeter("tests measure nothing"), lambda: None)
-    return Workplace(the_cell, train, test, splits.input_shape, splits.num_classes, phases)
+    return Workplace(the_cell, splits, train, test, phases)

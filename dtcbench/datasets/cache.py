@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from filelock import FileLock
@@ -20,21 +21,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pin:
-    """An array whose content is known before it is read."""
+    """An array whose content is decided before it is read, by its own digest or by its file's."""
 
     name: str
-    """Its path in the cache without suffix, such as `mnist/train_x`."""
+    """Its path in the cache without suffix, such as `mnist/train_x`: the dataset, then the array."""
     shape: tuple[int, ...]
     sha256: str
-    """Of its bytes: uint8, C order."""
+    of: Literal["array", "file"] = "array"
+    """What has the digest `sha256`: the array's bytes (uint8, C order), or the published file that
+    decodes to it. Then a decoder that gives another array needs another `name`."""
 
-    def problem(self, array: Array) -> str | None:
-        """What sets `array` apart from the pinned one; None where nothing does."""
+    def problem(self, array: Array, noted: str | None = None) -> str | None:
+        """What sets `array` apart from the pinned one; None where nothing does.
+
+        noted : digest of the array decoded from the pinned file; nothing else is known of its content
+        """
         if array.dtype != np.uint8 or array.shape != self.shape:
             return f"holds {array.dtype} {array.shape}, not uint8 {self.shape}"
-        found = hashlib.sha256(array.reshape(-1).data).hexdigest()
-        if found != self.sha256:
-            return f"its content was altered (SHA-256 {found[:12]}…, not {self.sha256[:12]}…)"
+        expected = self.sha256 if self.of == "array" else noted
+        found = _digest(array)
+        if expected is not None and found != expected:
+            return f"its content was altered (SHA-256 {found[:12]}…, not {expected[:12]}…)"
         return None
 
 
@@ -61,14 +68,16 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
     Parameters
     ----------
     decode : gives the array, already compared with `pin`; DatasetError where it cannot
-    source : digest of the file `decode` reads. A cached array is taken only if it was once
-        decoded from a file with this digest, so that an altered file is noticed although the
-        cache is intact. None: where it came from does not matter.
+    source : digest of the file `decode` reads, the pinned one where that is of a file. A cached
+        array is taken only if it was once decoded from a file with this digest, so that an altered
+        file is noticed although the cache is intact. None: where it came from does not matter.
 
     Raises
     ------
     DatasetError : from `decode`, or where the cache folder cannot be written.
     """
+    if pin.of == "file":
+        source = pin.sha256
     path = _path(pin)
     with suppress(FileNotFoundError, DatasetError):
         return _mapped(path, pin, source)
@@ -79,9 +88,10 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
             pass
         except DatasetError as error:
             log.warning("%s; it is thrown away and decoded again", error)
-        _write(path, decode())
+        array = decode()
+        _write(path, array)
         if source is not None:
-            _marker(path, source).touch()
+            _note(path, source).write_text(_digest(array))
         return _mapped(path, pin, source)
 
 
@@ -90,22 +100,25 @@ def _path(pin: Pin) -> Path:
     return folder() / f"{pin.name}-{pin.sha256[:16]}.npy"
 
 
-def _marker(path: Path, source: str) -> Path:
-    """The empty file that says: a file with the digest `source` decodes to this array."""
+def _digest(array: Array) -> str:
+    return hashlib.sha256(array.reshape(-1).data).hexdigest()
+
+
+def _note(path: Path, source: str) -> Path:
+    """The file that notes the digest of the array which a file with the digest `source` decodes to."""
     return path.with_suffix(f".from-{source}")
 
 
 def _mapped(path: Path, pin: Pin, source: str | None) -> Array:
     """The cached array; FileNotFoundError where there is none, DatasetError where it is damaged."""
-    if source is not None:
-        _marker(path, source).stat()
+    noted = None if source is None else _note(path, source).read_text(errors="replace")
     try:
         array: Array = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy raises nearly anything on a damaged header
         raise DatasetError(f"{path}: not a readable array ({error})") from error
-    problem = pin.problem(array)
+    problem = pin.problem(array, noted)
     if problem:
         raise DatasetError(f"{path}: {problem}")
     return array

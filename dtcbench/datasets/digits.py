@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dtcbench.datasets.cache import Pin
-from dtcbench.datasets.splits import Array, DatasetError, Splits
+from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
 from dtcbench.registry import datasets
 
 TEST_SIZE = 360
@@ -49,10 +49,13 @@ def digits() -> Splits:
         test_x=_pinned("test_x", images[test]),
         test_y=_pinned("test_y", labels[test]),
         num_classes=10,
-        scale=16.0,
-        mean=0.3048,
-        std=0.3757,
+        pixels=Pixels(scale=16.0, mean=0.3048, std=0.3757),
     )
+
+
+def origin() -> str:
+    """Where `digits()` takes its images from."""
+    return "inside scikit-learn"
 
 
 def _pinned(name: str, array: Array) -> Array:

@@ -13,6 +13,8 @@ from dtcbench.dtc.errors import NothingKeptError
 from dtcbench.dtc.rays import Solve, Tomography
 
 Drop = Literal["smallest", "largest"]
+When = Literal["cycles", "start", "never"]
+Budget = Literal["steps", "flops"]
 Kept = NDArray[np.int64]
 
 
@@ -39,6 +41,8 @@ class Group:
     """This cell's, cycle's and group's own."""
     solve: Solve | None
     """The cell's recovery solver, where the method uses one."""
+    gradients: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
+    """Of the loss by `w_in` and by `w_out`, where the method asks for `gradient_samples`."""
 
     @property
     def width(self) -> int:
@@ -58,6 +62,12 @@ class Method(ABC):
     """Chooses the neurons of one prunable group. A subclass's keyword-only fields are its options."""
 
     uses_solver: ClassVar[bool] = False
+    when: ClassVar[When] = "cycles"
+    """Neurons go cycle by cycle, all before the first step (the rest drawn anew), or never."""
+    budget: Budget = "steps"
+    """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
+    gradient_samples: int = 0
+    """Over how many training samples the scores need the loss's gradient."""
     drop: Drop
     """Which end of the scores is removed."""
 
@@ -66,7 +76,10 @@ class Method(ABC):
         """One finite score per neuron."""
 
     def select(self, scores: Scores, group: Group) -> Kept:
-        """Indices of the neurons kept, in the order they keep. NothingKeptError if none would be."""
+        """Indices of the neurons kept, in the order they keep: ascending where a count is asked for.
+
+        NothingKeptError if none would be.
+        """
         count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
         return exact_count(scores.values, count, self.drop, group.generator)
 

@@ -103,7 +103,7 @@ def _compute(task: Task) -> Result:
         train, test = to_device(splits, device)
         synchronize = torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for
         phases = Phases(open_meter(task.device), synchronize)
-        return run(Workplace(cell, train, test, splits.input_shape, splits.num_classes, phases))
+        return run(Workplace(cell, splits, train, test, phases))
 
 
 def _device(name: str) -> torch.device:

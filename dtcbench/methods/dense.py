@@ -12,6 +12,7 @@ from dtcbench.registry import methods
 class Dense(Method):
     """Keeps every neuron."""
 
+    when = "never"
     drop = "smallest"
 
     def scores(self, group: Group) -> Scores:
@@ -21,3 +22,10 @@ class Dense(Method):
     def select(self, scores: Scores, group: Group) -> Kept:
         """All of them."""
         return np.arange(group.width, dtype=np.int64)
+
+
+@methods.register("dense-matched")
+class DenseMatched(Dense):
+    """Keeps every neuron and stops when the compressed cells of its sparsity have used up their training FLOPs."""
+
+    budget = "flops"

@@ -31,12 +31,26 @@ class Dtc(Method):
     """λ of the recovery."""
     f: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Measurements per neuron: n = max(1, round(f · m))."""
+    sides: Literal["both", "incoming", "outgoing"] = "both"
+    """The whole weight ray, or one of its two parts alone."""
 
     def scores(self, group: Group) -> Scores:
         """|weight ray| per neuron."""
         tomography = _trace(group, gaussian_phi(group.width, self.f, group.generator), self.lam)
-        ray = tomography.neuron_ray if self.score == "reconstruction" else tomography.coefficient_ray
-        return Scores(np.abs(ray), tomography)
+        parts = tomography.reconstruction if self.score == "reconstruction" else tomography.coefficients
+        columns = {"both": [0, 1], "incoming": [0], "outgoing": [1]}[self.sides]
+        return Scores(np.abs(parts[:, columns].sum(axis=1)), tomography)
+
+
+@methods.register("shuffled")
+@dataclass(frozen=True, kw_only=True)
+class Shuffled(Dtc):
+    """DTC's scores dealt out to the neurons at random: does it matter which neuron has which?"""
+
+    def scores(self, group: Group) -> Scores:
+        """A permutation of DTC's scores, drawn after them."""
+        traced = super().scores(group)
+        return Scores(group.generator.permutation(traced.values), traced.tomography)
 
 
 @methods.register("dtc-published")

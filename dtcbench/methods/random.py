@@ -33,7 +33,7 @@ class PublishedRandom(Method):
         return Scores(np.argsort(drawn).astype(np.float64))
 
     def select(self, scores: Scores, group: Group) -> Kept:
-        """The first neurons of the permutation, in drawn order.
+        """The first neurons of the permutation, in drawn order unless an exact count is asked for.
 
         Equals `numpy.random.choice(m, count, replace=False)` after the published seed; the order
         matters, because sums over neurons are rounded in it.
@@ -41,4 +41,5 @@ class PublishedRandom(Method):
         count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
         if count < 1:
             raise NothingKeptError(f"{count} of {group.width} neurons would be kept; raise keep or the width")
-        return np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
+        kept = np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
+        return kept if group.cut.count is None else np.sort(kept)

@@ -34,18 +34,24 @@ class Standard(Protocol):
     """The fair recipe: equal steps, batches, order and initial weights for every method (DESIGN §3)."""
 
     name: Literal["standard"]
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     steps: Count
     """Optimiser steps of every cell, dense or compressed."""
     batch_size: Count = 64
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Torch's, with its defaults; sgd with momentum 0.9."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    """Adam's learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate: cosine goes to 0 over the cell's steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     keep: Fraction = 0.9
     """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
     cycle_steps: Count = 50
     """Steps between two compressions."""
     validation: Fraction = 0.1
     """Fraction of the training split held out, by the cell's seed."""
+    samples: Count | None = None
+    """Use the first so many samples of either split only: for rehearsals."""
     threads: Count = 1
 
     @field_validator("cycle_steps")

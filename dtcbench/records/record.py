@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Status(StrEnum):
@@ -138,6 +138,8 @@ class Result(Explained):
     """Test accuracy just after the last compression."""
     validation_accuracy: float | None
     """Validation accuracy at the end."""
+    bits_per_character: float | None
+    """Cross-entropy on the test text at the end, in bits: language models only."""
     sparsity: float
     """Fraction of the prunable neurons removed in the end."""
     widths: dict[str, int]
@@ -194,7 +196,7 @@ class Provenance(Explained):
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     key: str
     """The cell's key."""
     cell: Cell

@@ -20,7 +20,7 @@ from dtcbench.dtc.sensing import Array
 from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
 from dtcbench.records.record import Layer
 from dtcbench.training.randomness import generator
-from dtcbench.training.surgery import PrunableGroup, shrink
+from dtcbench.training.surgery import PrunableGroup
 
 NOTHING_MEASURED = "the method makes no measurement"
 NOTHING_REMOVED = "no neuron of this group was due in this cycle"
@@ -32,13 +32,16 @@ class TimedSolver:
 
     name: str
     solve: Solve
+    device: torch.device
+    """Where solvers written in torch run: it is their default device."""
     seconds: float = 0.0
 
     def __call__(self, theta: Array, y: Array, lam: float) -> Array:
         """Solve; the contract of `dtcbench.dtc.rays.Solve`."""
         begin = time.perf_counter()
         try:
-            return self.solve(theta, y, lam)
+            with self.device:
+                return self.solve(theta, y, lam)
         finally:
             self.seconds += time.perf_counter() - begin
 
@@ -79,7 +82,7 @@ class Compressor:
         groups: list[PrunableGroup],
         cut: Callable[[PrunableGroup], Cut | None],
         cycle: int,
-        optimizer: torch.optim.Optimizer | None,
+        shrink: Callable[[PrunableGroup, Kept], None],
     ) -> list[Removal]:
         """Cut every group for which `cut` gives one; scores of all are taken before any is shrunk.
 
@@ -88,7 +91,7 @@ class Compressor:
         chosen = [self._choose(group, cut(group), cycle, place) for place, group in enumerate(groups)]
         for group, (_, kept) in zip(groups, chosen, strict=True):
             if kept is not None:
-                shrink(group, kept, optimizer)
+                shrink(group, kept)
         return [removal for removal, _ in chosen]
 
     def _choose(self, group: PrunableGroup, cut: Cut | None, cycle: int, place: int) -> tuple[Removal, Kept | None]:
@@ -96,7 +99,9 @@ class Compressor:
         if cut is None:
             return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED), None
         before = self.solver.seconds if self.solver else 0.0
-        seen = Group(group.w_in, group.w_out, cut, generator(self.seed, "compress", cycle, place), self.solver)
+        draws = generator(self.seed, "compress", cycle, place)
+        gradients = group.gradients if self.method.gradient_samples else None
+        seen = Group(group.w_in, group.w_out, cut, draws, self.solver, gradients)
         try:
             scores = self.method.scores(seen)
             kept = self.method.select(scores, seen)

@@ -6,22 +6,28 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
 
 from dtcbench import registry
-from dtcbench.dtc.errors import NonFiniteError
-from dtcbench.dtc.selection import Cut
+from dtcbench.datasets.splits import Splits
+from dtcbench.dtc.errors import CompressionError, NonFiniteError, NothingKeptError
+from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.meter import Phases
 from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Cycle, Layer, Result
 from dtcbench.training.compression import Compressor, TimedSolver, layer
 from dtcbench.training.flops import inference_flops, training_flops
-from dtcbench.training.loop import Samples, Step, train
+from dtcbench.training.loop import Samples, Step, cross_entropy, train
 from dtcbench.training.randomness import torch_generator
-from dtcbench.training.surgery import PrunableGroup, prunable_groups
+from dtcbench.training.surgery import PrunableGroup, Surgery
 
-NOT_COMPRESSED = "dense compresses nothing"
+_GRADIENT_BATCH = 256
+NOT_COMPRESSED = "nothing is removed while training"
+NO_TEXT = "the dataset holds no text"
+Shrink = Callable[[PrunableGroup, Kept], None]
+"""Takes all neurons but these out of a group, in place."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,16 @@ class Workplace:
     """What a recipe works with: the cell's data and clock."""
 
     cell: Cell
+    splits: Splits
     train: Samples
     test: Samples
-    input_shape: tuple[int, ...]
-    num_classes: int
+    """The splits on the cell's device."""
     phases: Phases
+
+    @property
+    def example(self) -> torch.Tensor:
+        """One blank sample [1, …], for tracing and counting."""
+        return torch.zeros_like(self.train.x[:1])
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Accuracies:
     accuracy_before: float | None
     accuracy_after: float | None
     validation_accuracy: float | None
+    bits_per_character: float | None
     reasons: dict[str, str]
 
 
@@ -53,7 +65,7 @@ class Course:
 
     work: Workplace
     model: nn.Module
-    groups: list[PrunableGroup]
+    surgery: Surgery
     compressor: Compressor
     steps: int = 0
     training_flops: int = 0
@@ -62,6 +74,16 @@ class Course:
     def __post_init__(self) -> None:
         self._neurons = sum(group.width for group in self.groups)
         self._parameters_dense = self._parameters
+
+    @property
+    def method(self) -> Method:
+        """What chooses the neurons."""
+        return self.compressor.method
+
+    @property
+    def groups(self) -> list[PrunableGroup]:
+        """The network's prunable groups."""
+        return self.surgery.groups
 
     @property
     def sparsity(self) -> float:
@@ -73,7 +95,7 @@ class Course:
 
         NonFiniteError where that, or a weight after it, is NaN or infinite.
         """
-        flops = training_flops(self.model, self.work.input_shape)
+        flops = training_flops(self.model, self.work.example)
         with self.work.phases.train():
             trained = train(self.model, step, batches)
         self.steps += steps
@@ -86,12 +108,34 @@ class Course:
         return trained.loss
 
     def compress(
-        self, cut: Callable[[PrunableGroup], Cut | None], optimizer: torch.optim.Optimizer | None = None
+        self, cut: Callable[[PrunableGroup], Cut | None], shrink: Shrink, samples: Samples | None = None
     ) -> list[Layer]:
-        """Compress every group for which `cut` says how; what to record of each."""
+        """Compress every group for which `cut` says how; what to record of each.
+
+        The gradients a method asks for are those over the first of `samples` (the whole training split).
+        """
         with self.work.phases.compress():
-            removals = self.compressor.compress(self.groups, cut, len(self.cycles), optimizer)
+            if self.method.gradient_samples:
+                self._gradients((samples or self.work.train).first(self.method.gradient_samples))
+            removals = self.compressor.compress(self.groups, cut, len(self.cycles), shrink)
         return [layer(removal) for removal in removals]
+
+    def begin_with(self, width: Callable[[PrunableGroup], int]) -> None:
+        """Cut every group to this width before any training; CompressionError where one would be empty."""
+        for group in self.groups:
+            count = width(group)
+            if count < 1:
+                raise NothingKeptError(f"group {group.name}, width {group.width}: {count} neurons would be kept")
+            self.surgery.shrink(group, np.arange(count), None)
+
+    def _gradients(self, samples: Samples) -> None:
+        """Leave the mean loss's gradient at the parameters; counted in the training FLOPs."""
+        self.training_flops += training_flops(self.model, self.work.example) * len(samples)
+        self.model.zero_grad()
+        self.model.eval()  # looking must not move the statistics of normalisation
+        for batch in samples.batches(_GRADIENT_BATCH):
+            (cross_entropy(self.model(batch.x), batch.y) * (len(batch) / len(samples))).backward()
+        self.model.train()
 
     def record_cycle(
         self, loss: float, layers: list[Layer], accuracies: dict[str, float | None], reasons: dict[str, str]
@@ -119,13 +163,14 @@ class Course:
             accuracy_before=accuracies.accuracy_before,
             accuracy_after=accuracies.accuracy_after,
             validation_accuracy=accuracies.validation_accuracy,
+            bits_per_character=accuracies.bits_per_character,
             sparsity=self.sparsity,
             widths={group.name: group.width for group in self.groups},
             steps=self.steps,
             parameters_dense=self._parameters_dense,
             parameters=self._parameters,
             training_flops=self.training_flops,
-            inference_flops=inference_flops(self.model, self.work.input_shape),
+            inference_flops=inference_flops(self.model, self.work.example),
             train_s=phases.train_s,
             compress_s=phases.compress_s,
             evaluate_s=phases.evaluate_s,
@@ -143,13 +188,20 @@ def start(work: Workplace) -> Course:
     """The cell's network, freshly initialised from the cell's seed, on the device of its data."""
     cell = work.cell
     build = registry.models.bind(cell.model.name, cell.model.options)
-    model: nn.Module = build(work.input_shape, work.num_classes, generator=torch_generator(cell.seed, "init"))
+    shape, classes = work.splits.input_shape, work.splits.num_classes
+    model: nn.Module = build(shape, classes, generator=torch_generator(cell.seed, "init"))
     model = model.to(work.train.x.device)
+    surgery = Surgery(model, work.example)
+    if not surgery.groups:
+        raise CompressionError(
+            f"model {cell.model.name} has no prunable group: no hidden width with exactly one producing and one "
+            "consuming layer; see `dtcbench list --groups`"
+        )
     method = registry.methods.bind(cell.method.name, cell.method.options)
-    return Course(work, model, prunable_groups(model), Compressor(method, _solver(cell), cell.seed))
+    return Course(work, model, surgery, Compressor(method, _solver(cell, work.train.x.device), cell.seed))
 
 
-def _solver(cell: Cell) -> TimedSolver | None:
+def _solver(cell: Cell, device: torch.device) -> TimedSolver | None:
     if cell.solver is None:
         return None
-    return TimedSolver(cell.solver.name, registry.solvers.bind(cell.solver.name, cell.solver.options))
+    return TimedSolver(cell.solver.name, registry.solvers.bind(cell.solver.name, cell.solver.options), device)

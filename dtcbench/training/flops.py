@@ -9,17 +9,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def inference_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """FLOPs of one forward pass of one sample."""
+def inference_flops(model: nn.Module, example: torch.Tensor) -> int:
+    """FLOPs of the forward pass of one sample, `example` [1, …]."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _on_meta(model)(torch.empty(1, *input_shape, device="meta"))
+        _on_meta(model)(example.to("meta"))
     return int(counter.get_total_flops())
 
 
-def training_flops(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """FLOPs of one forward and backward pass of one sample; the optimiser's are not counted."""
+def training_flops(model: nn.Module, example: torch.Tensor) -> int:
+    """FLOPs of the forward and backward pass of one sample, `example` [1, …]; the optimiser's are not counted."""
     with FlopCounterMode(display=False) as counter:
-        _on_meta(model)(torch.empty(1, *input_shape, device="meta")).sum().backward()
+        _on_meta(model)(example.to("meta")).sum().backward()
     return int(counter.get_total_flops())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.datasets.splits import Splits
+from dtcbench.datasets.splits import Augment, Pixels, Splits
 from dtcbench.errors import UserError
 from dtcbench.training.randomness import generator, torch_generator
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Normalised inputs [N, …] and labels [N], on the cell's device."""
+    """Normalised images [N, …] and labels [N], or tokens and the next ones [N, T], on the cell's device."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -30,20 +32,32 @@ class Samples:
         for x, y in zip(self.x.split(size), self.y.split(size), strict=True):
             yield Samples(x, y)
 
+    def first(self, count: int | None) -> Samples:
+        """The first `count` samples, or all where there are fewer or `count` is None."""
+        return Samples(self.x[:count], self.y[:count])
+
     def take(self, index: torch.Tensor) -> Samples:
         """The samples at `index`."""
         return Samples(self.x[index], self.y[index])
 
 
 def to_device(splits: Splits, device: torch.device) -> tuple[Samples, Samples]:
-    """Train and test samples as `(x / scale − mean) / std` in float32, in this order of operations."""
+    """Train and test samples: images as `(x / scale − mean) / std` in float32, tokens and labels as int64."""
 
     def samples(x: np.ndarray, y: np.ndarray) -> Samples:
-        scaled = torch.from_numpy(np.array(x)).to(device).float().div_(splits.scale)
-        labels = torch.from_numpy(np.array(y)).to(device).long()
-        return Samples(scaled.sub_(splits.mean).div_(splits.std), labels)
+        inputs = torch.from_numpy(np.array(x)).to(device)
+        inputs = inputs.long() if splits.pixels is None else _floats(inputs, splits.pixels)
+        return Samples(inputs, torch.from_numpy(np.array(y)).to(device).long())
 
     return samples(splits.train_x, splits.train_y), samples(splits.test_x, splits.test_y)
+
+
+def _floats(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
+    # In place and in this order of operations, which the published protocol's bits hang on.
+    def per_channel(value: float | tuple[float, ...]) -> float | torch.Tensor:
+        return value if isinstance(value, float) else torch.tensor(value, device=images.device)[:, None, None]
+
+    return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
 
 
 def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
@@ -55,14 +69,22 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
     return samples.take(order[held_out:]), samples.take(order[:held_out])
 
 
-def shuffled_batches(samples: Samples, size: int, seed: int) -> Iterator[Samples]:
-    """Batches without end, every epoch in a new order that the seed and the epoch alone decide."""
+def shuffled_batches(samples: Samples, size: int, seed: int, augment: Augment | None = None) -> Iterator[Samples]:
+    """Batches without end, every epoch in a new order and newly augmented, as the seed and the epoch alone decide."""
     epoch = 0
     while True:
         order = torch.randperm(len(samples), generator=torch_generator(seed, "order", epoch))
+        draws = torch_generator(seed, "augmentation", epoch)
         for index in order.to(samples.x.device).split(size):
-            yield samples.take(index)
+            batch = samples.take(index)
+            yield batch if augment is None else Samples(augment(batch.x, draws), batch.y)
         epoch += 1
+
+
+def samples_in(steps: int, samples: int, size: int) -> int:
+    """How many samples `steps` batches of `shuffled_batches` hold: the last of an epoch may be smaller."""
+    epochs, rest = divmod(steps, math.ceil(samples / size))
+    return epochs * samples + rest * size
 
 
 @dataclass(frozen=True)
@@ -84,12 +106,17 @@ def gradient_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Step:
 
     def step(batch: Samples) -> torch.Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(batch.x), batch.y)
+        loss = cross_entropy(model(batch.x), batch.y)
         loss.backward()
         optimizer.step()
         return loss
 
     return step
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over all labels, in nats: logits [b, classes] and labels [b], or [b, T, classes] and [b, T]."""
+    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
 def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> Trained:
@@ -102,21 +129,35 @@ def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> Trained:
     return Trained(last.item(), seen)
 
 
-@torch.no_grad()
-def correct_per_batch(model: nn.Module, samples: Samples, size: int) -> list[tuple[int, int]]:
-    """(correct, batch length) for each batch in file order; the model is left in training mode."""
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, without gradients, and afterwards in training mode."""
     model.eval()
-    counted = [(model(batch.x).argmax(1).eq(batch.y).sum(), len(batch)) for batch in samples.batches(size)]
+    with torch.no_grad():
+        yield
     model.train()
-    return [(int(correct), length) for correct, length in counted]
 
 
-def accuracy(model: nn.Module, samples: Samples, size: int = 4096) -> float:
-    """Fraction of the samples classified correctly."""
-    return sum(correct for correct, _ in correct_per_batch(model, samples, size)) / len(samples)
+def correct_per_batch(model: nn.Module, samples: Samples, size: int) -> list[tuple[int, int]]:
+    """(correct, labels) for each batch in file order."""
+    with evaluating(model):
+        counted = [(model(batch.x).argmax(-1).eq(batch.y).sum(), batch.y.numel()) for batch in samples.batches(size)]
+    return [(int(correct), labels) for correct, labels in counted]
+
+
+def accuracy(model: nn.Module, samples: Samples, size: int = 1024) -> float:
+    """Fraction of the labels (or next tokens) that are predicted."""
+    return sum(correct for correct, _ in correct_per_batch(model, samples, size)) / samples.y.numel()
 
 
 def mean_batch_accuracy(model: nn.Module, samples: Samples, size: int) -> float:
     """Mean over batches of each batch's accuracy, as published: a smaller last batch weighs as much."""
-    fractions = [correct / length for correct, length in correct_per_batch(model, samples, size)]
+    fractions = [correct / labels for correct, labels in correct_per_batch(model, samples, size)]
     return float(np.mean(fractions))
+
+
+def bits_per_token(model: nn.Module, samples: Samples, size: int = 256) -> float:
+    """Cross-entropy of the next token given those before it in its sample, in bits."""
+    with evaluating(model):
+        nats = [cross_entropy(model(batch.x), batch.y).double() * batch.y.numel() for batch in samples.batches(size)]
+    return float(torch.stack(nats).sum()) / samples.y.numel() / math.log(2)

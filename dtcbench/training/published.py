@@ -11,7 +11,8 @@ from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Published
 from dtcbench.records.record import Result
-from dtcbench.training.course import NOT_COMPRESSED, Accuracies, Course, Workplace, start
+from dtcbench.training import slicing
+from dtcbench.training.course import NO_TEXT, NOT_COMPRESSED, Accuracies, Course, Workplace, start
 from dtcbench.training.loop import mean_batch_accuracy
 from dtcbench.training.surgery import PrunableGroup
 from dtcbench.training.written_out import WrittenOutStep, linear_layers
@@ -48,7 +49,7 @@ def run_published(work: Workplace, protocol: Published) -> Result:
         # A new Adam every cycle, as published; the layers are the same objects throughout.
         step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
         loss = course.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
-        layers = [] if work.cell.is_dense else course.compress(lambda group: _cut(group, protocol))
+        layers = [] if work.cell.is_dense else course.compress(lambda group: _cut(group, protocol), slicing.shrink)
         with work.phases.evaluate():
             tested = mean_batch_accuracy(course.model, work.test, protocol.batch_size)
         seen: dict[str, float | None] = {**dict.fromkeys(_CYCLE_REASONS), "test_after": tested}
@@ -61,10 +62,10 @@ def _cut(group: PrunableGroup, protocol: Published) -> Cut | None:
 
 
 def _accuracies(tested: float, is_dense: bool) -> Accuracies:
-    reasons = {"accuracy_before": _AFTER_ONLY, "validation_accuracy": _NO_VALIDATION}
+    reasons = {"accuracy_before": _AFTER_ONLY, "validation_accuracy": _NO_VALIDATION, "bits_per_character": NO_TEXT}
     if is_dense:
-        return Accuracies(tested, None, None, None, {**reasons, "accuracy_after": NOT_COMPRESSED})
-    return Accuracies(tested, None, tested, None, reasons)
+        return Accuracies(tested, None, None, None, None, {**reasons, "accuracy_after": NOT_COMPRESSED})
+    return Accuracies(tested, None, tested, None, None, reasons)
 
 
 def _draw_weights(layers: list[nn.Linear], seed: int) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import torch
+from torch import nn
 
 from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Standard
 from dtcbench.records.record import Result
-from dtcbench.training.course import NOT_COMPRESSED, Accuracies, Workplace, start
-from dtcbench.training.loop import accuracy, gradient_step, hold_out, shuffled_batches
+from dtcbench.training.budget import compressed_flops, steps_for
+from dtcbench.training.course import NO_TEXT, NOT_COMPRESSED, Accuracies, Course, Workplace, start
+from dtcbench.training.flops import training_flops
+from dtcbench.training.loop import Samples, Step, accuracy, bits_per_token, gradient_step, hold_out, shuffled_batches
+from dtcbench.training.scratch import draw_anew
 from dtcbench.training.surgery import PrunableGroup
 
 _TEST_LATER = "protocol standard looks at the test split at the last compression and at the end only"
@@ -20,7 +25,6 @@ _CYCLE_REASONS = {
     "test_after": _TEST_LATER,
     "validation_after": "nothing was due to be removed",
 }
-_RESULT_REASONS = {"accuracy_before": NOT_COMPRESSED, "accuracy_after": NOT_COMPRESSED}
 
 
 def run_standard(work: Workplace, protocol: Standard) -> Result:
@@ -29,35 +33,75 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     Optimiser state is carried through surgery. Every cell trains and validates in the same pieces, also
     those in which nothing is removed, so that measuring and evaluating weigh alike on all.
     """
-    cell = work.cell
-    training, validation = hold_out(work.train, protocol.validation, cell.seed)
+    cell, sparsity = work.cell, work.cell.sparsity or 0.0
+    training, validation = hold_out(work.train.first(protocol.samples), protocol.validation, cell.seed)
+    test = work.test.first(protocol.samples)
     course = start(work)
     widths = {group.name: group.width for group in course.groups}
-    optimizer = torch.optim.Adam(course.model.parameters(), lr=protocol.lr)
-    step = gradient_step(course.model, optimizer)
-    batches = shuffled_batches(training, protocol.batch_size, cell.seed)
-    fractions = protocol.fractions(cell.sparsity or 0.0)
-    keep = protocol.ratio(cell.sparsity or 0.0)
+    steps = _begin(course, protocol, training, sparsity)
+    optimizer = _optimizer(course.model, protocol)
+    step = _scheduled(gradient_step(course.model, optimizer), optimizer, protocol, steps)
+    batches = shuffled_batches(training, protocol.batch_size, cell.seed, work.splits.augment)
+    fractions = protocol.fractions(sparsity) if course.method.when == "cycles" else []
+    keep = protocol.ratio(sparsity)
+    shrink = partial(course.surgery.shrink, optimizer=optimizer)
     before = after = None
-    for number in range(protocol.cycles_held):
+    for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
         loss = course.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == len(fractions) - 1
         with work.phases.evaluate():
             seen: dict[str, float | None] = dict.fromkeys(_CYCLE_REASONS)
             seen["validation_before"] = accuracy(course.model, validation)
-            before = accuracy(course.model, work.test) if last else before
+            before = accuracy(course.model, test) if last else before
         layers = []
         if number < len(fractions):
-            layers = course.compress(_exactly(widths, fractions[number], keep), optimizer)
+            layers = course.compress(_exactly(widths, fractions[number], keep), shrink, training)
             with work.phases.evaluate():
                 seen["validation_after"] = accuracy(course.model, validation)
-                after = accuracy(course.model, work.test) if last else after
+                after = accuracy(course.model, test) if last else after
         course.record_cycle(loss, layers, seen, _CYCLE_REASONS)
-    rest = protocol.steps - course.steps
-    course.train(step, islice(batches, rest), rest)
-    with work.phases.evaluate():
-        final, on_validation = accuracy(course.model, work.test), accuracy(course.model, validation)
-    return course.result(Accuracies(final, before, after, on_validation, {} if fractions else _RESULT_REASONS))
+    if rest := steps - course.steps:
+        course.train(step, islice(batches, rest), rest)
+    return course.result(_final(course, test, validation, before, after))
+
+
+def _begin(course: Course, protocol: Standard, training: Samples, sparsity: float) -> int:
+    """Make the network as small as the method begins with; how many steps it is to be trained."""
+    example, steps = course.work.example, protocol.steps
+    budget = None
+    if course.method.budget == "flops":
+        budget = compressed_flops(course.model, example, protocol, sparsity, len(training))
+    if course.method.when == "start":
+        course.begin_with(lambda group: round(group.width * (1 - sparsity)))
+        draw_anew(course.model, course.work.cell.seed)
+    if budget is not None:
+        steps = steps_for(budget, training_flops(course.model, example), len(training), protocol.batch_size)
+    return steps
+
+
+def _optimizer(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
+    parameters, lr, decay = model.parameters(), protocol.lr, protocol.weight_decay
+    match protocol.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
+
+
+def _scheduled(step: Step, optimizer: torch.optim.Optimizer, protocol: Standard, steps: int) -> Step:
+    """`step`, the learning rate moving after it by the protocol's schedule."""
+    if protocol.schedule == "constant":
+        return step
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def scheduled(batch: Samples) -> torch.Tensor:
+        loss = step(batch)
+        schedule.step()
+        return loss
+
+    return scheduled
 
 
 def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[PrunableGroup], Cut | None]:
@@ -68,3 +112,15 @@ def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[
         return None if count == group.width else Cut(keep, count)
 
     return cut
+
+
+def _final(course: Course, test: Samples, validation: Samples, before: float | None, after: float | None) -> Accuracies:
+    """The trained network's figures."""
+    is_text = course.work.splits.pixels is None
+    with course.work.phases.evaluate():
+        final, on_validation = accuracy(course.model, test), accuracy(course.model, validation)
+        bits = bits_per_token(course.model, test) if is_text else None
+    figures = {"accuracy_before": (before, NOT_COMPRESSED), "accuracy_after": (after, NOT_COMPRESSED)}
+    figures["bits_per_character"] = (bits, NO_TEXT)
+    reasons = {name: reason for name, (value, reason) in figures.items() if value is None}
+    return Accuracies(final, before, after, on_validation, bits, reasons)

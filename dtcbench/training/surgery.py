@@ -1,19 +1,32 @@
-"""Smaller networks: the prunable groups of a chain of layers, and taking neurons out of them."""
+"""Smaller networks: the prunable groups of any network, and taking neurons out of them.
+
+torch-pruning traces which layers hang together and shrinks them physically. Which neurons go, the
+optimiser's state and the map to the original indices are dtcbench's own.
+"""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import nn
 
 from dtcbench.dtc.selection import Kept
 
-_PASSED_THROUGH = (nn.ReLU, nn.Flatten)
-"""Layers that leave each neuron on its own."""
+Layer = nn.Linear | nn.Conv2d
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_NEURON_WISE = (
+    *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish"),
+    *("MaxPool2DWithIndices", "AvgPool2D", "Mean"),
+    *("T", "Addmm", "Mm"),  # what a Linear layer over a sequence is made of
+)
+"""Autograd's names, without `Backward`, of operations that leave each neuron on its own."""
 
 
 @dataclass(frozen=True)
@@ -22,67 +35,106 @@ class PrunableGroup:
 
     name: str
     """The producer's name in the model."""
-    producer: nn.Linear
-    consumer: nn.Linear
+    producer: Layer
+    consumer: Layer
+    """After flattening, each channel of the producer has `spread` inputs in a row here."""
+    spread: int
+    members: tuple[nn.Module, ...]
+    """Every module with parameters that loses something when the group is cut: the layers and their norms."""
 
     @property
     def width(self) -> int:
-        """m, the number of neurons at present."""
-        return self.producer.out_features
+        """m, the number of neurons (or channels) at present."""
+        return len(self.producer.weight)
 
     @property
     def w_in(self) -> NDArray[np.floating]:
-        """Incoming weights [m, fan_in]."""
-        return self.producer.weight.detach().cpu().numpy()
+        """Incoming weights [m, fan_in, …]."""
+        return _array(self.producer.weight)
 
     @property
     def w_out(self) -> NDArray[np.floating]:
-        """Outgoing weights [fan_out, m]."""
-        return self.consumer.weight.detach().cpu().numpy()
+        """Outgoing weights [fan_out, m, …]."""
+        return self._by_neuron(_array(self.consumer.weight))
+
+    @property
+    def gradients(self) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
+        """The gradients of `w_in` and `w_out` that the last backward pass left; None where it left none."""
+        incoming, outgoing = self.producer.weight.grad, self.consumer.weight.grad
+        if incoming is None or outgoing is None:
+            return None
+        return _array(incoming), self._by_neuron(_array(outgoing))
+
+    def _by_neuron(self, outgoing: NDArray[np.floating]) -> NDArray[np.floating]:
+        return outgoing if self.spread == 1 else outgoing.reshape(len(outgoing), self.width, self.spread)
 
 
-def prunable_groups(model: nn.Module) -> list[PrunableGroup]:
-    """The groups of a chain of Linear layers, from the input on.
+class Surgery:
+    """A network's prunable groups, and the means to shrink them."""
 
-    ValueError for a model that is no such chain.
-    """
-    if not isinstance(model, nn.Sequential):
-        raise ValueError(f"{type(model).__name__} is not a chain of layers; only nn.Sequential can be compressed")
-    linear: list[tuple[str, nn.Linear]] = []
-    for name, layer in model.named_children():
-        if isinstance(layer, nn.Linear):
-            linear.append((name, layer))
-        elif not isinstance(layer, _PASSED_THROUGH):
-            raise ValueError(f"layer {name} ({type(layer).__name__}) cannot be compressed through")
-    return [PrunableGroup(name, layer, after) for (name, layer), (_, after) in itertools.pairwise(linear)]
+    def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
+        """Trace `model` on one sample [1, …]; its mode, gradients and frozen layers stay as they are."""
+        self._names = {module: name for name, module in model.named_modules()}
+        with _traceable(model):
+            self._graph = tp.DependencyGraph().build_dependency(model, example, verbose=False)
+        found = (self._group(layer) for layer in model.modules() if isinstance(layer, Layer))
+        self.groups = [group for group in found if group is not None]
+
+    def shrink(self, group: PrunableGroup, kept: Kept, optimizer: torch.optim.Optimizer | None) -> None:
+        """Take all neurons but `kept` (ascending indices) out of the group, in place.
+
+        The optimiser's state is carried over to the new, smaller parameters; frozen ones stay frozen.
+        ValueError where `kept` is not ascending: torch-pruning keeps the order of the neurons.
+        """
+        if (np.diff(kept) <= 0).any():
+            raise ValueError(f"group {group.name}: the neurons kept are not in ascending order")
+        width = group.width
+        before = [(module, dict(module.named_parameters(recurse=False))) for module in group.members]
+        removed = np.setdiff1d(np.arange(width), kept).tolist()
+        self._dependents(group.producer, removed).prune(record_history=False)
+        for module, parameters in before:
+            axis = 1 if module is group.consumer else 0
+            for name, old in parameters.items():
+                new: nn.Parameter = getattr(module, name)
+                if new is not old:
+                    carry_over(old, new, _spread(kept, old.shape[axis] // width, new.device), axis, optimizer)
+
+    def _dependents(self, layer: nn.Module, indices: list[int]) -> Any:
+        pruner = self._graph.get_pruner_of_module(layer)
+        return self._graph.get_pruning_group(layer, pruner.prune_out_channels, indices)
+
+    def _group(self, producer: Layer) -> PrunableGroup | None:
+        """The group that `producer` makes; None where its width is an output, a residual stream or shared."""
+        if producer not in self._graph.module2node or _is_grouped(producer):
+            return None
+        width = len(producer.weight)
+        consumers: list[tuple[Layer, int]] = []
+        members: list[nn.Module] = [producer]
+        for item in list(self._dependents(producer, list(range(width))))[1:]:
+            module, is_input = item.dep.target.module, not self._graph.is_out_channel_pruning_fn(item.dep.handler)
+            if isinstance(module, Layer) and is_input and not _is_grouped(module):
+                consumers.append((module, len(item.idxs)))
+            elif isinstance(module, _NORMS):
+                members.append(module)
+            elif not _is_neuron_wise(module):
+                return None
+        if len(consumers) != 1:
+            return None
+        ((consumer, inputs),) = consumers
+        # Every input of the consumer must come from a neuron: torch-pruning maps flattened channels
+        # wrongly in a network that also has Linear layers over sequences.
+        if inputs != consumer.weight.shape[1] or inputs % width:
+            return None
+        return PrunableGroup(self._names[producer], producer, consumer, inputs // width, (*members, consumer))
 
 
-def shrink(group: PrunableGroup, kept: Kept, optimizer: torch.optim.Optimizer | None) -> None:
-    """Take all neurons but `kept` (indices, in their new order) out of the group, in place.
-
-    The optimiser's state is carried over to the new, smaller parameters.
-    """
-    index = torch.from_numpy(kept).to(group.producer.weight.device)
-    _replace(group.producer, "weight", index, 0, optimizer)
-    if group.producer.bias is not None:
-        _replace(group.producer, "bias", index, 0, optimizer)
-    _replace(group.consumer, "weight", index, 1, optimizer)
-    group.producer.out_features = group.consumer.in_features = len(kept)
-
-
-def _replace(
-    layer: nn.Linear, name: str, index: torch.Tensor, axis: int, optimizer: torch.optim.Optimizer | None
+def carry_over(
+    old: nn.Parameter, new: nn.Parameter, index: torch.Tensor, axis: int, optimizer: torch.optim.Optimizer | None
 ) -> None:
-    old = getattr(layer, name)
-    new = nn.Parameter(old.detach().index_select(axis, index), requires_grad=old.requires_grad)
-    setattr(layer, name, new)
-    if optimizer is not None:
-        _carry_over(optimizer, old, new, index, axis)
-
-
-def _carry_over(
-    optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter, index: torch.Tensor, axis: int
-) -> None:
+    """Make `new`, which is `old` at `index` along `axis`, what the optimiser trains, state and all."""
+    new.requires_grad_(old.requires_grad)
+    if optimizer is None:
+        return
     # A new parameter is a new object: an optimiser that still holds the old one trains nothing.
     for param_group in optimizer.param_groups:
         param_group["params"] = [new if parameter is old else parameter for parameter in param_group["params"]]
@@ -94,3 +146,41 @@ def _carry_over(
             else value
             for key, value in state.items()
         }
+
+
+def _spread(kept: Kept, spread: int, device: torch.device) -> torch.Tensor:
+    """The indices of the kept neurons' inputs, where each neuron has `spread` of them in a row."""
+    return torch.from_numpy((kept[:, None] * spread + np.arange(spread)).ravel()).to(device)
+
+
+def _is_grouped(layer: Layer) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1
+
+
+def _is_neuron_wise(operation: nn.Module) -> bool:
+    if isinstance(operation, tp.ops._ReshapeOp):
+        return True  # whether it flattens is seen at the consumer's inputs
+    if not isinstance(operation, tp.ops._ElementWiseOp):
+        return False
+    return str(operation._grad_fn).partition("Backward")[0] in _NEURON_WISE
+
+
+@contextmanager
+def _traceable(model: nn.Module) -> Iterator[None]:
+    """Everything with a gradient, as tracing needs it; afterwards modes and frozen parameters as they were."""
+    modes = {module: module.training for module in model.modules()}
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.floating]:
+    return tensor.detach().cpu().numpy()

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import multiprocessing
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from threading import BrokenBarrierError
@@ -18,6 +19,9 @@ from dtcbench.datasets.splits import DatasetError
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 PIN = Pin("small/array", ARRAY.shape, hashlib.sha256(ARRAY.tobytes()).hexdigest())
+# The same array, known by the digest of the file it comes from alone.
+FILE_PIN = Pin("small/array", ARRAY.shape, hashlib.sha256(b"a file").hexdigest(), "file")
+PINS = pytest.mark.parametrize("pin", [PIN, FILE_PIN], ids=["array pinned", "file pinned"])
 
 
 class Decoder:
@@ -40,9 +44,10 @@ def cached_file(folder) -> Path:
     return path
 
 
-def test_what_was_decoded_once_is_mapped_ever_after():
-    first = cache.obtain(PIN, Decoder())
-    second = cache.obtain(PIN, never)
+@PINS
+def test_what_was_decoded_once_is_mapped_ever_after(pin):
+    first = cache.obtain(pin, Decoder())
+    second = cache.obtain(pin, never)
     for array in (first, second):
         np.testing.assert_array_equal(array, ARRAY)
         assert isinstance(array, np.memmap)
@@ -62,14 +67,27 @@ def test_is_cached_only_after_decoding():
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_damaged_byte_is_repaired(data, own_cache):
-    cache.obtain(PIN, Decoder())
+@PINS
+def test_any_damaged_byte_is_repaired(pin, data, own_cache):
+    shutil.rmtree(own_cache, ignore_errors=True)  # of the example before
+    cache.obtain(pin, Decoder())
     path = cached_file(own_cache)
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    np.testing.assert_array_equal(cache.obtain(PIN, Decoder()), ARRAY)
-    np.testing.assert_array_equal(cache.obtain(PIN, never), ARRAY)
+    np.testing.assert_array_equal(cache.obtain(pin, Decoder()), ARRAY)
+    np.testing.assert_array_equal(cache.obtain(pin, never), ARRAY)
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff\xfe", b"0" * 64, None], ids=["empty", "noise", "other", "gone"])
+def test_an_array_whose_note_was_damaged_is_decoded_again(own_cache, note):
+    cache.obtain(FILE_PIN, Decoder())
+    [path] = own_cache.glob(f"small/*.from-{FILE_PIN.sha256}")
+    path.unlink() if note is None else path.write_bytes(note)
+    again = Decoder()
+    np.testing.assert_array_equal(cache.obtain(FILE_PIN, again), ARRAY)
+    assert again.calls == 1
+    cache.obtain(FILE_PIN, never)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])

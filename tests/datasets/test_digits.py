@@ -48,9 +48,9 @@ def test_split_is_stratified():
 
 def test_constants_normalise_the_training_images():
     splits = digits()
-    pixels = splits.train_x / splits.scale
-    assert round(pixels.mean(), 4) == splits.mean
-    assert round(pixels.std(), 4) == splits.std
+    pixels = splits.train_x / splits.pixels.scale
+    assert round(pixels.mean(), 4) == splits.pixels.mean
+    assert round(pixels.std(), 4) == splits.pixels.std
 
 
 def test_another_source_is_refused(monkeypatch):

@@ -4,39 +4,35 @@ import gzip
 import os
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 
 from dtcbench.datasets import mnist as room
 from dtcbench.datasets.mnist import MIRRORS, mnist, origin
-from dtcbench.datasets.splits import DatasetError
+from dtcbench.datasets.splits import DatasetError, Pixels
 from dtcbench.registry import datasets
 
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 REAL = Path(os.environ.get("DTCBENCH_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
 
 
-class Mirrors:
-    """Stands for pooch.retrieve: copies from a folder per mirror, fails where there is none."""
-
-    def __init__(self, folders):
-        self.folders = folders
-        self.asked = []
-
-    def retrieve(self, url, known_hash, fname, path, downloader):
-        self.asked.append(url)
-        folder = self.folders.get(url.removesuffix(fname))
-        if folder is None:
-            raise OSError("connection refused")
-        return shutil.copy(folder / fname, Path(path) / fname)
+@pytest.fixture
+def small(small_mnist):
+    return small_mnist
 
 
-def assert_is(splits, small):
-    for field, array in small.arrays.items():
-        np.testing.assert_array_equal(getattr(splits, field).ravel(), array.ravel())
+@pytest.fixture
+def data_folder(data_root, small):
+    """The user's own folder with the small files."""
+    small.write(data_root / "mnist")
+    return data_root / "mnist"
+
+
+def never(*_):
+    raise AssertionError("decoded again")
 
 
 def test_mnist_is_a_registered_dataset_without_options():
@@ -46,28 +42,30 @@ def test_mnist_is_a_registered_dataset_without_options():
 
 def test_files_of_the_data_folder_are_decoded(small, data_folder):
     splits = mnist()
-    assert_is(splits, small)
+    small.assert_is(splits)
     assert splits.input_shape == (1, 4, 4)
     assert not splits.train_x.flags.writeable
-    assert (splits.scale, splits.mean, splits.std, splits.num_classes) == (255.0, 0.1307, 0.3081, 10)
+    assert splits.pixels == Pixels(255.0, 0.1307, 0.3081)
+    assert splits.num_classes == 10
 
 
 def test_a_second_load_decodes_nothing(small, data_folder, monkeypatch):
     mnist()
-    monkeypatch.setattr(room, "decode", lambda *_: pytest.fail("decoded again"))
-    assert_is(mnist(), small)
+    undecoded = {field: replace(source, decode=never) for field, source in small.sources.items()}
+    monkeypatch.setattr(room, "SOURCES", undecoded)
+    small.assert_is(mnist())
 
 
 def test_the_cache_serves_without_the_data_folder(small, data_folder, monkeypatch):
     mnist()
     monkeypatch.delenv("DTCBENCH_DATA_DIR")
-    assert_is(mnist(), small)
+    small.assert_is(mnist())
 
 
 def test_another_compression_of_the_same_content_is_taken(small, data_folder):
     mnist()
     small.write(data_folder, compresslevel=1)
-    assert_is(mnist(), small)
+    small.assert_is(mnist())
 
 
 def header(*dimensions, kind=8):
@@ -116,30 +114,29 @@ def test_no_more_than_the_expected_size_is_unpacked(small, data_folder, monkeypa
     assert asked == [len(small.idx("train_x")) + 1]
 
 
-def test_a_file_missing_from_the_data_folder_is_downloaded(small, data_folder, tmp_path, monkeypatch):
+def test_a_file_missing_from_the_data_folder_is_downloaded(small, data_folder, tmp_path, mirrors):
     small.write(tmp_path / "mirror")
     (data_folder / TRAIN_IMAGES).unlink()
-    mirrors = Mirrors({MIRRORS[0]: tmp_path / "mirror"})
-    monkeypatch.setattr(pooch, "retrieve", mirrors.retrieve)
-    assert_is(mnist(), small)
+    mirrors.serve(MIRRORS[0], tmp_path / "mirror")
+    small.assert_is(mnist())
     assert mirrors.asked == [MIRRORS[0] + TRAIN_IMAGES]
 
 
-def test_the_second_mirror_serves_where_the_first_fails(small, tmp_path, monkeypatch):
+def test_the_second_mirror_serves_where_the_first_fails(small, tmp_path, mirrors):
     small.write(tmp_path / "mirror")
-    mirrors = Mirrors({MIRRORS[1]: tmp_path / "mirror"})
-    monkeypatch.setattr(pooch, "retrieve", mirrors.retrieve)
-    assert_is(mnist(), small)
+    mirrors.serve(MIRRORS[1], tmp_path / "mirror")
+    small.assert_is(mnist())
     assert mirrors.asked[:2] == [MIRRORS[0] + TRAIN_IMAGES, MIRRORS[1] + TRAIN_IMAGES]
 
 
-def test_a_mirror_that_serves_something_else_is_passed_over(small, tmp_path, monkeypatch):
+def test_a_mirror_that_serves_something_else_is_passed_over(small, tmp_path, mirrors):
     small.write(tmp_path / "good")
     small.write(tmp_path / "bad")
     (tmp_path / "bad" / TRAIN_IMAGES).write_bytes(gzip.compress(altered(small.idx("train_x"))))
-    mirrors = Mirrors({MIRRORS[0]: tmp_path / "bad", MIRRORS[1]: tmp_path / "good"})
-    monkeypatch.setattr(pooch, "retrieve", mirrors.retrieve)
-    assert_is(mnist(), small)
+    mirrors.serve(MIRRORS[0], tmp_path / "bad")
+    mirrors.serve(MIRRORS[1], tmp_path / "good")
+    small.assert_is(mnist())
+    assert mirrors.asked[:2] == [MIRRORS[0] + TRAIN_IMAGES, MIRRORS[1] + TRAIN_IMAGES]
 
 
 def test_without_any_copy_the_error_lists_what_was_tried_and_the_remedies(small, own_cache):
@@ -170,6 +167,6 @@ def test_the_real_files_are_what_is_pinned(monkeypatch):
     assert splits.test_x.shape == (10_000, 1, 28, 28)
     assert splits.train_y[:5].tolist() == [5, 0, 4, 1, 9]
     assert splits.test_y[:5].tolist() == [7, 2, 1, 0, 4]
-    pixels = splits.train_x / np.float32(splits.scale)
-    assert round(float(pixels.mean(dtype=np.float64)), 4) == splits.mean
-    assert round(float(pixels.std(dtype=np.float64)), 4) == splits.std
+    pixels = splits.train_x / np.float32(splits.pixels.scale)
+    assert round(float(pixels.mean(dtype=np.float64)), 4) == splits.pixels.mean
+    assert round(float(pixels.std(dtype=np.float64)), 4) == splits.pixels.std

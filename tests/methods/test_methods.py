@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ def group(width=40, cut=None, seed=0, solve=LARS, scale=None):
     rng = np.random.default_rng(9)
     scale = np.ones(width) if scale is None else np.asarray(scale, float)
     w_in, w_out = rng.normal(size=(width, 8)) * scale[:, None], rng.normal(size=(5, width)) * scale
-    return Group(w_in, w_out, cut or Cut(0.9, 30), np.random.default_rng(seed), solve)
+    gradients = rng.normal(size=w_in.shape), rng.normal(size=w_out.shape)
+    return Group(w_in, w_out, cut or Cut(0.9, 30), np.random.default_rng(seed), solve, gradients)
 
 
 def kept(name, group, **options):
@@ -23,7 +26,8 @@ def kept(name, group, **options):
 @pytest.mark.parametrize("name", registry.methods.names())
 def test_every_method_but_dense_keeps_exactly_the_count_it_is_asked_for(name):
     chosen = kept(name, group())
-    assert len(set(chosen)) == (40 if name == "dense" else 30)
+    assert len(set(chosen)) == (40 if name in ("dense", "dense-matched") else 30)
+    assert list(chosen) == sorted(chosen)
     assert set(chosen) <= set(range(40))
 
 
@@ -106,7 +110,75 @@ def test_dtc_without_a_solver_is_refused():
         kept("dtc", group(solve=None))
 
 
-@pytest.mark.parametrize("name", ["dtc", "dtc-published", "magnitude", "magnitude-published"])
+@pytest.mark.parametrize("name", ["dtc", "dtc-published", "shuffled", "magnitude", "anti-magnitude", "fpgm", "taylor"])
 def test_methods_that_look_at_weights_refuse_nan(name):
     with pytest.raises(NonFiniteError):
         kept(name, group(scale=np.full(40, np.nan)))
+
+
+def test_equal_scores_do_not_remove_more_than_is_asked_for():
+    alike = Group(np.ones((40, 3)), np.ones((2, 40)), Cut(0.9, 30), np.random.default_rng(0), None)
+    for name in ("magnitude", "anti-magnitude", "fpgm"):
+        assert len(kept(name, alike)) == 30
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("of", ["in", "out", "both"])
+def test_magnitude_is_the_norm_it_is_asked_for(norm, of):
+    some = group()
+    weights = {"in": some.w_in, "out": some.w_out.T, "both": np.hstack([some.w_in, some.w_out.T])}[of]
+    expected = np.linalg.norm(weights, ord=int(norm[1]), axis=1)
+    np.testing.assert_allclose(
+        registry.methods.bind("magnitude", {"norm": norm, "of": of}).scores(some).values, expected
+    )
+
+
+def test_kernels_and_flattened_inputs_count_whole():
+    rng = np.random.default_rng(1)
+    w_in, w_out = rng.normal(size=(4, 3, 2, 2)), rng.normal(size=(5, 4, 6))
+    convolution = Group(w_in, w_out, Cut(0.9, 2), rng, None)
+    flat = np.hstack([w_in.reshape(4, -1), w_out.swapaxes(0, 1).reshape(4, -1)])
+    np.testing.assert_allclose(
+        registry.methods.bind("magnitude", {}).scores(convolution).values, np.linalg.norm(flat, axis=1)
+    )
+
+
+def test_anti_magnitude_drops_what_magnitude_keeps():
+    halved = group(cut=Cut(0.9, 20))
+    assert set(kept("magnitude", halved)) | set(kept("anti-magnitude", halved)) == set(range(40))
+
+
+def test_shuffled_has_dtcs_scores_on_other_neurons():
+    dtc = registry.methods.bind("dtc", {}).scores(group(seed=4)).values
+    shuffled = registry.methods.bind("shuffled", {}).scores(group(seed=4)).values
+    np.testing.assert_array_equal(np.sort(dtc), np.sort(shuffled))
+    assert (dtc != shuffled).any()
+
+
+def test_one_sided_rays_are_the_parts_of_the_whole_one():
+    scores = {
+        sides: registry.methods.bind("dtc", {"sides": sides}).scores(group(seed=4))
+        for sides in ("both", "incoming", "outgoing")
+    }
+    reconstruction = scores["both"].tomography.reconstruction
+    np.testing.assert_array_equal(scores["incoming"].values, np.abs(reconstruction[:, 0]))
+    np.testing.assert_array_equal(scores["outgoing"].values, np.abs(reconstruction[:, 1]))
+    np.testing.assert_array_equal(scores["both"].values, np.abs(reconstruction.sum(axis=1)))
+
+
+def test_taylor_is_the_square_of_each_neurons_first_order_change():
+    some = group()
+    expected = [(some.gradients[0][neuron] @ some.w_in[neuron]) ** 2 for neuron in range(40)]
+    np.testing.assert_allclose(registry.methods.bind("taylor", {}).scores(some).values, expected)
+
+
+def test_taylor_without_a_gradient_says_so():
+    without = dataclasses.replace(group(), gradients=None)
+    with pytest.raises(NonFiniteError, match="no gradient reached"):
+        kept("taylor", without)
+
+
+def test_fpgm_drops_the_neuron_in_the_middle_of_the_others():
+    w_in = np.array([[0.0, 9.0], [9.0, 0.0], [1.0, 1.0], [-9.0, 0.0], [0.0, -9.0]])
+    ring = Group(w_in, np.ones((1, 5)), Cut(0.9, 4), np.random.default_rng(0), None)
+    np.testing.assert_array_equal(kept("fpgm", ring), [0, 1, 3, 4])

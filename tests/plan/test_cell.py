@@ -22,8 +22,9 @@ grid:
     seeds: [42424242]
 """
 STANDARD = (
-    '"protocol":{"name":"standard","options":{"batch_size":64,"cycle_steps":50,"keep":0.9,"lr":0.001,"steps":600,'
-    '"threads":1,"validation":0.1,"version":1}}'
+    '"protocol":{"name":"standard","options":{"batch_size":64,"cycle_steps":50,"keep":0.9,"lr":0.001,'
+    '"optimizer":"adam","samples":null,"schedule":"constant","steps":600,"threads":1,"validation":0.1,"version":2,'
+    '"weight_decay":0.0}}'
 )
 PINNED = [
     (
@@ -32,16 +33,17 @@ PINNED = [
         '{"dataset":{"name":"digits","options":{}},"method":{"name":"dense","options":{}},'
         '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
         '"seed":0,"solver":null,"sparsity":0.0,"version":1}',
-        "7306191a715e63ef5bd236acfef14ecce41a77f6ba36b7d37fb690c91fc01f78",
+        "da56d83c9c28faa8addc6cd76545ead8a88528d1ea68e154772af17d3bccfa94",
     ),
     (
         DESIGN,
         3,
         '{"dataset":{"name":"digits","options":{}},'
-        '"method":{"name":"dtc","options":{"drop":"smallest","f":0.1,"lam":0.3,"score":"reconstruction"}},'
+        '"method":{"name":"dtc","options":{"drop":"smallest","f":0.1,"lam":0.3,'
+        '"score":"reconstruction","sides":"both"}},'
         '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
         '"seed":0,"solver":{"name":"lars","options":{"max_iterations":10000}},"sparsity":0.9,"version":1}',
-        "4e2d22117dbf6a1e644c01ef819dc20e48f237b06b8a3fdd78539544a06901b7",
+        "693cea5bc17f8560629164e75af162ed7a8c13c826b9d7b76695349bec5dfd02",
     ),
     (
         PUBLISHED,

@@ -18,7 +18,13 @@ def test_the_design_s_example_is_valid():
     suite = parse(DESIGN, "suite.yaml")
     assert (suite.name, suite.timeout, suite.cpus) == ("quick", 600, 1)
     assert suite.grid[0].seeds == [0, 1, 2]
-    assert suite.grid[0].methods[0].options == {"score": "reconstruction", "drop": "smallest", "lam": 0.3, "f": 0.1}
+    assert suite.grid[0].methods[0].options == {
+        "score": "reconstruction",
+        "drop": "smallest",
+        "lam": 0.3,
+        "f": 0.1,
+        "sides": "both",
+    }
 
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -104,7 +110,7 @@ WRONG = {
     "lr infinite": ("lr: 0.001", "lr: .inf", 4, "protocol.lr", "inf: should be a finite number"),
     "steps with a point": ("steps: 600", "steps: 600.0", 4, "protocol.steps", "valid integer; write 600"),
     "steps and a half": ("steps: 600", "steps: 600.5", 4, "protocol.steps", "write a whole number"),
-    "another version": ("keep: 0.9", "version: 2", 4, "protocol.version", "2: should be 1"),
+    "another version": ("keep: 0.9", "version: 1", 4, "protocol.version", "1: should be 2"),
     "cores for the threads": ("keep: 0.9", "threads: 2", 12, "resources.cpus", "raise it to 2 or lower"),
     "no core": ("cpus: 1", "cpus: 0", 12, "resources.cpus", "0: should be greater than 0"),
     "two GPUs": ("gpus: 0", "gpus: 2", 12, "resources.gpus", "2: should be less than or equal to 1"),

@@ -33,4 +33,4 @@ def test_a_record_whose_key_is_not_its_cells_is_refused(failed_record):
 
 def test_a_record_of_another_schema_version_is_refused(failed_record):
     with pytest.raises(ValidationError, match="schema_version"):
-        CellRecord.model_validate({**failed_record.model_dump(), "schema_version": 2})
+        CellRecord.model_validate({**failed_record.model_dump(), "schema_version": 1})

@@ -174,7 +174,7 @@ def test_a_cell_s_view_holds_configuration_figures_and_every_cycle(done):
 
 def test_a_dense_cell_s_missing_figures_carry_their_reasons(done):
     view = text(cell_view([done.record(DENSE.key)]))
-    assert "– (dense compresses nothing)" in view
+    assert "– (nothing is removed while training)" in view
 
 
 def test_all_attempts_are_listed_and_the_one_with_a_result_is_shown(done):
@@ -305,5 +305,7 @@ def test_a_method_without_a_finished_cell_is_said_to_have_none(csv):
 
 def test_options_are_shown_as_a_suite_would_spell_them():
     assert options_text(registry.models, "mlp") == "widths: [512], bias: true"
-    assert options_text(registry.methods, "dtc") == "score: reconstruction, drop: smallest, lam: 0.3, f: 0.1"
+    assert options_text(registry.methods, "dtc") == (
+        "score: reconstruction, drop: smallest, lam: 0.3, f: 0.1, sides: both"
+    )
     assert options_text(registry.methods, "dense") == ""

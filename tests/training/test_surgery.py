@@ -1,80 +1,232 @@
+"""Shrinking any network by torch-pruning's tracing, and its known traps."""
+
+import copy
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dtcbench.models.mlp import mlp
-from dtcbench.training.surgery import prunable_groups, shrink
+from dtcbench.training import slicing
+from dtcbench.training.surgery import Surgery
+
+IMAGE = torch.zeros(1, 1, 12, 12)
+KEPT = np.array([0, 2, 3])
 
 
 def network(widths=(6, 5), bias=True):
     return mlp((1, 2, 2), 3, generator=torch.Generator().manual_seed(1), widths=widths, bias=bias)
 
 
+class Convolutional(nn.Module):
+    """Two convolutions and two Linear layers, with everything DTC's groups reach through."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv1, self.norm, self.pool = nn.Conv2d(1, 5, 3, padding=1), nn.BatchNorm2d(5), nn.MaxPool2d(2)
+        self.conv2, self.flatten = nn.Conv2d(5, 4, 3, padding=1), nn.Flatten()
+        self.hidden, self.output = nn.Linear(4 * 9, 7), nn.Linear(7, 3)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.norm(self.conv1(x))))
+        x = self.flatten(self.pool(torch.relu(self.conv2(x))))
+        return self.output(torch.relu(self.hidden(x)))
+
+
+class Residual(nn.Module):
+    """A residual stream with attention and a feed-forward part: only the latter's width is a group."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.qkv, self.project = nn.Linear(4, 8), nn.Linear(8, 24), nn.Linear(8, 8)
+        self.norm, self.widen, self.narrow, self.output = (
+            nn.LayerNorm(8),
+            nn.Linear(8, 16),
+            nn.Linear(16, 8),
+            nn.Linear(8, 2),
+        )
+
+    def forward(self, x):
+        x = self.embed(x)
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        x = x + self.project((q @ k.transpose(1, 2)).softmax(-1) @ v)
+        x = x + self.narrow(nn.functional.gelu(self.widen(x)))
+        return self.output(x)
+
+
+class Shared(nn.Module):
+    """A width with two consumers."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 2), nn.Linear(6, 2)
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        return self.b(h) + self.c(h)
+
+
+def names(model, example):
+    return [group.name for group in Surgery(model, example).groups]
+
+
 def test_every_hidden_width_is_a_group_with_its_producers_name():
-    groups = prunable_groups(network())
+    groups = Surgery(network(), torch.zeros(1, 1, 2, 2)).groups
     assert [(group.name, group.width) for group in groups] == [("hidden0", 6), ("hidden1", 5)]
     assert groups[0].w_in.shape == (6, 4)
     assert groups[0].w_out.shape == (5, 6)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_smaller_network_computes_what_the_large_one_does_with_the_neurons_silenced(bias):
-    model, x = network(bias=bias), torch.rand(7, 1, 2, 2)
-    silenced = network(bias=bias)
-    kept = np.array([0, 2, 5])
+def test_groups_reach_through_normalisation_pooling_and_flattening():
+    groups = {group.name: group for group in Surgery(Convolutional(), IMAGE).groups}
+    assert list(groups) == ["conv1", "conv2", "hidden"]
+    assert groups["conv1"].w_in.shape == (5, 1, 3, 3)
+    assert groups["conv1"].w_out.shape == (4, 5, 3, 3)
+    assert groups["conv2"].w_out.shape == (7, 4, 9), "each channel feeds nine inputs in a row"
+
+
+def test_residual_streams_attention_and_shared_widths_stay_whole():
+    assert names(Residual(), torch.zeros(1, 3, 4)) == ["widen"]
+    assert names(Shared(), torch.zeros(1, 4)) == []
+
+
+def test_a_flattened_width_that_torch_pruning_maps_wrongly_is_no_group():
+    class Mixed(Convolutional):
+        def __init__(self):
+            super().__init__()
+            self.sequence = nn.Linear(7, 7)
+
+        def forward(self, x):
+            x = self.flatten(self.pool(torch.relu(self.conv2(self.pool(torch.relu(self.norm(self.conv1(x))))))))
+            return self.output(self.sequence(torch.relu(self.hidden(x))[:, None])[:, 0])
+
+    assert "conv2" not in names(Mixed(), IMAGE)
+    assert "conv1" in names(Mixed(), IMAGE)
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "hidden"])
+def test_the_smaller_network_computes_what_the_large_one_does_with_the_neurons_silenced(name):
+    model, x = Convolutional().eval(), torch.rand(7, 1, 12, 12)
+    silenced = copy.deepcopy(model)
+    (large,) = (group for group in Surgery(silenced, IMAGE).groups if group.name == name)
+    gone = np.delete(np.arange(large.width), KEPT)
     with torch.no_grad():
-        silenced.hidden1.weight[:, np.delete(np.arange(6), kept)] = 0
-    shrink(prunable_groups(model)[0], kept, None)
-    assert model.hidden0.weight.shape == (3, 4)
+        inputs = (gone[:, None] * large.spread + np.arange(large.spread)).ravel()
+        large.consumer.weight[:, inputs] = 0
+    surgery = Surgery(model, IMAGE)
+    (group,) = (group for group in surgery.groups if group.name == name)
+    surgery.shrink(group, KEPT, None)
+    assert group.width == 3
     torch.testing.assert_close(model(x), silenced(x))
 
 
-def test_neurons_keep_the_order_they_are_given_in():
-    model = network()
-    before = model.hidden0.weight.detach().clone()
-    shrink(prunable_groups(model)[0], np.array([4, 1]), None)
-    torch.testing.assert_close(model.hidden0.weight.detach(), before[[4, 1]])
-
-
-def trained(model, optimizer, steps):
+def trained(model, optimizer, steps, shape=(5, 1, 2, 2)):
     for step in range(steps):
         optimizer.zero_grad()
-        torch.manual_seed(step)
-        model(torch.rand(5, 1, 2, 2)).square().sum().backward()
+        model(torch.rand(shape, generator=torch.Generator().manual_seed(step))).square().sum().backward()
         optimizer.step()
 
 
-def test_the_optimiser_trains_the_new_parameters_with_the_state_of_the_old_ones():
+@pytest.mark.parametrize("bias", [True, False])
+def test_direct_slicing_gives_the_same_weights_to_the_last_bit(bias):
+    traced, sliced = network((40, 30), bias), network((40, 30), bias)
+    surgery, oracle = Surgery(traced, torch.zeros(1, 1, 2, 2)), Surgery(sliced, torch.zeros(1, 1, 2, 2))
+    rng = np.random.default_rng(0)
+    for count in (30, 20, 9):
+        for group, same in zip(surgery.groups, oracle.groups, strict=True):
+            kept = np.sort(rng.choice(group.width, min(count, group.width), replace=False))
+            surgery.shrink(group, kept, None)
+            slicing.shrink(same, kept)
+    for ours, theirs in zip(traced.parameters(), sliced.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert traced.hidden0.out_features == sliced.hidden0.out_features == 9
+
+
+def test_slicing_keeps_neurons_in_the_order_they_are_given_in_and_surgery_refuses_another():
     model = network()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    trained(model, optimizer, 3)
-    moments = optimizer.state[model.hidden0.weight]["exp_avg"].clone()
-    outgoing = optimizer.state[model.hidden1.weight]["exp_avg"].clone()
-    kept = np.array([1, 3])
-
-    shrink(prunable_groups(model)[0], kept, optimizer)
-
-    held = [p for group in optimizer.param_groups for p in group["params"]]
-    assert all(any(p is q for q in held) for p in model.parameters())
-    assert len(held) == len(optimizer.state) == len(list(model.parameters()))
-    torch.testing.assert_close(optimizer.state[model.hidden0.weight]["exp_avg"], moments[kept])
-    torch.testing.assert_close(optimizer.state[model.hidden1.weight]["exp_avg"], outgoing[:, kept])
-    assert optimizer.state[model.hidden0.weight]["step"] == 3
     before = model.hidden0.weight.detach().clone()
-    trained(model, optimizer, 1)
-    assert not torch.equal(before, model.hidden0.weight)
+    surgery = Surgery(model, torch.zeros(1, 1, 2, 2))
+    with pytest.raises(ValueError, match="ascending"):
+        surgery.shrink(surgery.groups[0], np.array([4, 1]), None)
+    slicing.shrink(surgery.groups[0], np.array([4, 1]))
+    torch.testing.assert_close(model.hidden0.weight.detach(), before[[4, 1]])
 
 
-def test_frozen_parameters_stay_frozen():
-    model = network()
-    model.hidden0.weight.requires_grad_(False)
-    shrink(prunable_groups(model)[0], np.array([0]), None)
-    assert not model.hidden0.weight.requires_grad
-    assert model.hidden1.weight.requires_grad
+def test_slicing_refuses_what_is_no_pair_of_linear_layers():
+    with pytest.raises(ValueError, match="conv1 is no pair"):
+        slicing.shrink(Surgery(Convolutional(), IMAGE).groups[0], KEPT)
 
 
-@pytest.mark.parametrize("model", [nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2))])
-def test_a_network_that_is_no_chain_is_refused(model):
-    with pytest.raises(ValueError, match="compressed"):
-        prunable_groups(model)
+@pytest.mark.parametrize("name", ["conv1", "conv2", "hidden"])
+def test_the_optimiser_trains_the_new_parameters_with_the_state_of_the_old_ones(name):
+    model = Convolutional()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    trained(model, optimizer, 3, (5, 1, 12, 12))
+    surgery = Surgery(model, IMAGE)
+    (group,) = (group for group in surgery.groups if group.name == name)
+    incoming = optimizer.state[group.producer.weight]["exp_avg"].clone()
+    outgoing = optimizer.state[group.consumer.weight]["exp_avg_sq"].clone()
+
+    surgery.shrink(group, KEPT, optimizer)
+
+    held = [p for param_group in optimizer.param_groups for p in param_group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in model.parameters()}
+    assert len(held) == len(optimizer.state) == len(list(model.parameters()))
+    assert all(optimizer.state[p]["exp_avg"].shape == p.shape for p in held)
+    assert torch.equal(optimizer.state[group.producer.weight]["exp_avg"], incoming[KEPT])
+    inputs = (KEPT[:, None] * group.spread + np.arange(group.spread)).ravel()
+    assert torch.equal(optimizer.state[group.consumer.weight]["exp_avg_sq"], outgoing[:, inputs])
+    assert optimizer.state[group.producer.weight]["step"] == 3
+    before = [p.detach().clone() for p in model.parameters()]
+    trained(model, optimizer, 1, (5, 1, 12, 12))
+    assert not any(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_building_the_graph_leaves_mode_statistics_gradients_and_random_numbers_alone():
+    model = Convolutional()
+    model.norm.eval()
+    state, statistics = torch.get_rng_state(), model.norm.running_mean.clone()
+    surgery = Surgery(model, IMAGE)
+    surgery.shrink(surgery.groups[0], np.arange(5), None)
+    assert model.training
+    assert model.conv1.training
+    assert not model.norm.training
+    assert torch.equal(model.norm.running_mean, statistics)
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_frozen_layers_are_found_and_stay_frozen():
+    model = Convolutional()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.hidden.weight.requires_grad_(True)
+    surgery = Surgery(model, IMAGE)
+    for group in surgery.groups:
+        surgery.shrink(group, KEPT, None)
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trainable == ["hidden.weight"]
+
+
+def test_a_network_is_forgotten_with_its_surgery():
+    model = Convolutional()
+    surgery = Surgery(model, IMAGE)
+    surgery.shrink(surgery.groups[0], KEPT, None)
+    gone = weakref.ref(model)
+    del model, surgery
+    gc.collect()
+    assert gone() is None
+
+
+def test_surgeries_of_two_networks_do_not_mix():
+    first, second = Convolutional(), Convolutional()
+    one, two = Surgery(first, IMAGE), Surgery(second, IMAGE)
+    one.shrink(one.groups[1], KEPT, None)
+    assert [group.width for group in two.groups] == [5, 4, 7]
+    two.shrink(two.groups[2], KEPT, None)
+    assert [group.width for group in one.groups] == [5, 3, 7]
+    assert second(torch.rand(2, 1, 12, 12)).shape == (2, 3)

@@ -1,0 +1,71 @@
+"""The IDX format, and the four gzipped IDX files that MNIST and its drop-in replacements consist of."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.source import Source
+from dtcbench.datasets.splits import Array, DatasetError
+
+LAYOUT = {
+    "train_x": ("train-images-idx3-ubyte.gz", (60_000, 1, 28, 28)),
+    "train_y": ("train-labels-idx1-ubyte.gz", (60_000,)),
+    "test_x": ("t10k-images-idx3-ubyte.gz", (10_000, 1, 28, 28)),
+    "test_y": ("t10k-labels-idx1-ubyte.gz", (10_000,)),
+}
+
+
+def sources(
+    dataset: str, mirrors: tuple[str, ...], of: Literal["array", "file"], sha256: dict[str, str]
+) -> dict[str, Source]:
+    """The four files of a dataset laid out as MNIST is, by the array of `Splits` they hold.
+
+    Parameters
+    ----------
+    mirrors : URLs of folders with the four files
+    of, sha256 : what is pinned (`cache.Pin.of`), and its digest per array
+    """
+    return {
+        field: Source(
+            name,
+            tuple(mirror + name for mirror in mirrors),
+            Pin(f"{dataset}/{field}", shape, sha256[field], of),
+            decode,
+        )
+        for field, (name, shape) in LAYOUT.items()
+    }
+
+
+def decode(path: Path, shape: tuple[int, ...]) -> Array:
+    """The array in the gzipped IDX file at `path`: images [N, 1, H, W] or labels [N].
+
+    Never more than the expected size is unpacked. The format: two zero bytes, 8 for uint8, the
+    number of dimensions, each dimension as big-endian uint32 (no channel axis), the content.
+
+    Raises
+    ------
+    DatasetError : what is wrong with the file. The caller adds its name and the remedy.
+    """
+    dimensions = shape[:1] + shape[2:]
+    header = struct.pack(f">4B{len(dimensions)}I", 0, 0, 8, len(dimensions), *dimensions)
+    expected = len(header) + math.prod(dimensions)
+    try:
+        with gzip.open(path) as unpacked:
+            content = unpacked.read(expected + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"cannot be unpacked ({error})") from error
+    if content[:4] != header[:4]:
+        raise DatasetError(f"its magic number is 0x{content[:4].hex()}, not 0x{header[:4].hex()}")
+    if content[: len(header)] != header:
+        raise DatasetError(f"its header does not give the dimensions {dimensions}")
+    if len(content) != expected:
+        raise DatasetError(f"{'longer' if len(content) > expected else 'shorter'} than {expected} bytes unpacked")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

@@ -1,0 +1,132 @@
+"""A published file and the array in it: from the user's folder, the cache, or a mirror, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dtcbench.datasets import cache
+from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.splits import Array, DatasetError
+
+log = logging.getLogger(__name__)
+
+DOWNLOAD_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file and the one array it decodes to."""
+
+    name: str
+    """The file's, in the folder `$DTCBENCH_DATA_DIR/<dataset>/`."""
+    urls: tuple[str, ...]
+    """Where it can be downloaded, tried in this order."""
+    pin: Pin
+    """The array; its name begins with the dataset's."""
+    decode: Callable[[Path, tuple[int, ...]], Array]
+    """`(file, the array's shape) -> array`; DatasetError says what is wrong, without file or remedy."""
+
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset it belongs to."""
+        return self.pin.name.partition("/")[0]
+
+    @property
+    def folder(self) -> Path | None:
+        """The user's own folder for this dataset; None without DTCBENCH_DATA_DIR."""
+        root = os.environ.get("DTCBENCH_DATA_DIR")
+        return Path(root) / self.dataset if root else None
+
+    @property
+    def given(self) -> Path | None:
+        """The file in the user's own folder, where there is one."""
+        return self.folder / self.name if self.folder and (self.folder / self.name).exists() else None
+
+    def load(self) -> Array:
+        """The array, memory-mapped and read-only.
+
+        The file is looked for in the user's folder, in the cache as the array decoded from it
+        once, and at its URLs, in this order.
+
+        Raises
+        ------
+        DatasetError : the file in the folder is another or damaged, or there is no way to any copy.
+        """
+        path = self.given
+        if path is None:
+            return cache.obtain(self.pin, self._download)
+        return cache.obtain(self.pin, lambda: self._decoded_given(path), source=self._digest(path))
+
+    def _digest(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error}); make it readable, or take it away") from error
+        if self.pin.of == "file" and digest != self.pin.sha256:
+            raise _refusal(path, f"not the published file (SHA-256 {digest[:12]}…, not {self.pin.sha256[:12]}…)")
+        return digest
+
+    def _decoded_given(self, path: Path) -> Array:
+        try:
+            return self._decoded(path)
+        except DatasetError as error:
+            raise _refusal(path, error) from error
+
+    def _decoded(self, path: Path) -> Array:
+        array = self.decode(path, self.pin.shape)
+        problem = self.pin.problem(array)
+        if problem:
+            raise DatasetError(problem)
+        return array
+
+    def _download(self) -> Array:
+        tried = [
+            f"{self.folder / self.name}: not there" if self.folder else "DTCBENCH_DATA_DIR: not set",
+            f"{cache.folder()}: not cached",
+        ]
+        for url in self.urls:
+            try:
+                return self._fetch(url)
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors
+                log.warning("%s: %s", url, error)
+                tried.append(f"{url}: {error}")
+        raise DatasetError(
+            "\n  ".join([f"{self.name}: no copy of this file of {self.dataset} was found; tried", *tried])
+            + f"\nset DTCBENCH_DATA_DIR to a folder with {self.dataset}/{self.name}, or run `dtcbench fetch"
+            f" {self.dataset}` where there is a network, with DTCBENCH_CACHE_DIR set to a folder both machines see"
+        )
+
+    def _fetch(self, url: str) -> Array:
+        import pooch
+
+        # pooch would advise on standard error to pin the file where the array is pinned.
+        pooch.get_logger().setLevel(logging.WARNING)
+        log.info("downloading %s", url)
+        known = f"sha256:{self.pin.sha256}" if self.pin.of == "file" else None
+        with tempfile.TemporaryDirectory(prefix="dtcbench-") as folder:
+            downloader = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S)
+            path = pooch.retrieve(url, known_hash=known, fname=self.name, path=folder, downloader=downloader)
+            return self._decoded(Path(path))
+
+
+def origin(sources: Iterable[Source]) -> str:
+    """Where a dataset of these files would take them from, told without reading them."""
+    sources = list(sources)
+    if all(source.given for source in sources):
+        return f"folder {sources[0].folder}"
+    if all(source.given or cache.is_cached(source.pin) for source in sources):
+        return f"cache {cache.folder()}"
+    hosts = dict.fromkeys(urlsplit(url).netloc for source in sources for url in source.urls)
+    return f"download from {' or '.join(hosts)}"
+
+
+def _refusal(path: Path, problem: object) -> DatasetError:
+    return DatasetError(f"{path}: {problem}; put an intact copy there, or take it away to have it downloaded")

@@ -1,0 +1,92 @@
+"""Tiny Shakespeare: one text, read character by character."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from dtcbench.datasets import source
+from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.source import Source
+from dtcbench.datasets.splits import Array, DatasetError, Splits
+from dtcbench.registry import datasets
+
+VOCABULARY = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""The text's 65 characters, sorted: a token is an index into it."""
+
+
+def decode(path: Path, shape: tuple[int, ...]) -> Array:
+    """The tokens [characters] of the text at `path`.
+
+    Raises
+    ------
+    DatasetError : what is wrong with the text. The caller adds its name and the remedy.
+    """
+    unknown = len(VOCABULARY)
+    tokens = np.full(256, unknown, np.uint8)
+    tokens[np.frombuffer(VOCABULARY.encode(), np.uint8)] = np.arange(unknown)
+    with path.open("rb") as file:
+        text = np.frombuffer(file.read(shape[0] + 1), np.uint8)
+    decoded = tokens[text]
+    if unknown in decoded:
+        first = int(np.argmax(decoded == unknown))
+        raise DatasetError(f"its byte {first} is 0x{text[first]:02x}, which is none of the {unknown} characters")
+    return decoded
+
+
+SOURCE = Source(
+    "input.txt",
+    (
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        "https://raw.githubusercontent.com/jcjohnson/torch-rnn/master/data/tiny-shakespeare.txt",
+    ),
+    Pin(
+        "tinyshakespeare/tokens",
+        (1_115_394,),
+        # Of the file itself, and as TensorFlow Datasets (url_checksums/tiny_shakespeare.txt) pins it.
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        "file",
+    ),
+    decode,
+)
+
+
+@datasets.register("tinyshakespeare")
+def tinyshakespeare(*, context: Annotated[int, Field(gt=0)] = 64) -> Splits:
+    """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).
+
+    The first 90 % of the text train and the rest test, as in Karpathy's nanoGPT. Each part is cut
+    into chunks of `context` characters that do not overlap; what is left over at its end is not
+    used. Every character's label is the next one. The file is looked for in the folder
+    `$DTCBENCH_DATA_DIR/tinyshakespeare/`, in the cache, and on the mirrors, in this order.
+
+    Parameters
+    ----------
+    context : characters of a sample
+
+    Raises
+    ------
+    DatasetError : the file in the folder is not the published one, there is no way to any copy, or
+        `context` is longer than the test text.
+    """
+    tokens = SOURCE.load()
+    train, test = np.split(tokens, [len(tokens) * 9 // 10])
+    if context >= len(test):
+        raise DatasetError(f"tinyshakespeare: context {context} leaves no test sample; choose at most {len(test) - 1}")
+    train_x, train_y = _chunks(train, context)
+    test_x, test_y = _chunks(test, context)
+    return Splits(train_x, train_y, test_x, test_y, num_classes=len(VOCABULARY), pixels=None)
+
+
+def origin() -> str:
+    """Where `tinyshakespeare()` would take its file from, told without reading it."""
+    return source.origin([SOURCE])
+
+
+def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
+    """Samples [N, context] and, one further on, their labels [N, context]."""
+    used = (len(tokens) - 1) // context * context
+    return tokens[:used].reshape(-1, context), tokens[1 : used + 1].reshape(-1, context)

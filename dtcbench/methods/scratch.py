@@ -1,0 +1,25 @@
+"""Scratch: the compressed network's widths from the first step on, with weights of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dtcbench.dtc.selection import Budget, Group, Method, Scores
+from dtcbench.registry import methods
+
+
+@methods.register("scratch")
+@dataclass(frozen=True, kw_only=True)
+class Scratch(Method):
+    """Trains the final widths from new weights (Liu et al., ICLR 2019, arXiv 1810.05270: scratch-E, scratch-B)."""
+
+    when = "start"
+    drop = "smallest"
+    budget: Budget = "steps"
+    """As many optimiser steps as the compressed cells (scratch-E), or as many training FLOPs (scratch-B)."""
+
+    def scores(self, group: Group) -> Scores:
+        """All alike: which neurons stay does not matter where all weights are drawn anew."""
+        return Scores(np.zeros(group.width))

@@ -1,0 +1,37 @@
+"""What `dtcbench doctor` tells of the data: every dataset's origin, read from none."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dtcbench import registry
+from dtcbench.report.machine import machine_table
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """The table's text, where the cache is empty and there is no data folder."""
+    monkeypatch.setenv("DTCBENCH_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("DTCBENCH_DATA_DIR", raising=False)
+    registry.datasets.discover()
+    monkeypatch.setattr(registry.datasets, "_values", dict(registry.datasets._values))
+
+    def told():
+        text = io.StringIO()
+        Console(file=text, width=200).print(machine_table())
+        return {line.split("  ")[0]: line for line in text.getvalue().splitlines()}
+
+    return told
+
+
+def test_every_dataset_tells_where_it_would_come_from(told):
+    lines = told()
+    assert set(registry.datasets.names()) <= set(lines)
+    assert "inside scikit-learn" in lines["digits"]
+    assert "download from www.cs.toronto.edu" in lines["cifar-10"]
+
+
+def test_a_plug_in_s_dataset_without_an_origin_is_listed_too(told):
+    registry.datasets.register("own")(lambda: None)
+    assert f"as {__name__} has it" in told()["own"]

@@ -1,0 +1,51 @@
+"""Networks whose weights are drawn anew."""
+
+import pytest
+import torch
+from torch import nn
+
+from dtcbench.dtc.errors import CompressionError
+from dtcbench.models.mlp import mlp
+from dtcbench.training.scratch import draw_anew
+
+
+def network(widths=(300,)):
+    return mlp((100,), 10, generator=torch.Generator().manual_seed(1), widths=widths)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_the_seed_alone_decides_the_weights():
+    first, second, third = network(), network(), network()
+    torch.manual_seed(1)
+    draw_anew(first, seed=5)
+    torch.manual_seed(2)
+    draw_anew(second, seed=5)
+    draw_anew(third, seed=6)
+    assert torch.equal(weights(first), weights(second))
+    assert not (weights(first) == weights(third)).any()
+    assert not (weights(first) == weights(network())).any()
+
+
+def test_the_global_generator_does_not_move():
+    state = torch.get_rng_state()
+    draw_anew(network(), seed=5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_present_width_decides_the_scale():
+    narrow = network((4,))
+    draw_anew(narrow, seed=5)
+    assert 0.3 < narrow.output.weight.abs().max() <= 0.5  # within 1/√4
+
+
+def test_a_parameter_that_no_module_draws_is_named():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.shift = nn.Linear(2, 2), nn.Parameter(torch.zeros(2))
+
+    with pytest.raises(CompressionError, match="parameter shift is drawn by no module"):
+        draw_anew(Shifted(), seed=0)
