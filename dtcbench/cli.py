@@ -56,16 +56,23 @@ def doctor() -> None:
 @app.command("list")
 def list_(
     axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods or solvers.")] = "",
+    groups: Annotated[str, typer.Option(metavar="MODEL", help="The model's prunable groups instead.")] = "",
+    shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
     plugin: Plugins = None,
 ) -> None:
-    """The names a suite may use, with their options.
+    """The names a suite may use, or a model's prunable groups.
 
-    Example: dtcbench list solvers
+    Example: dtcbench list solvers; dtcbench list --groups resnet-20
     """
     from dtcbench import registry
     from dtcbench.report.axes import axis_table
 
     _load_plugins(plugin)
+    if groups:
+        from dtcbench.report.groups import groups_table, parse_shape
+
+        _say(groups_table(groups, parse_shape(shape) if shape else None))
+        return
     axes = {f"{a.noun}s": a for a in registry.AXES}
     if axis and axis not in axes:
         raise UserError(f"unknown axis {axis!r}; {registry.near(axis, list(axes))}")
@@ -93,6 +100,31 @@ def fetch(
 
 
 @app.command()
+def selftest(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="[default: all, or the plug-ins']")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Try what every axis value must do: all, or a plug-in's.
+
+    Example: dtcbench selftest --plugin my_solver.py
+    """
+    from dtcbench.report.trials import trial_line
+    from dtcbench.selftest.trial import named, registered, trials
+
+    plugins = _load_plugins(plugin)
+    chosen = named(names) if names else registered(from_plugins_only=bool(plugins))
+    if not chosen:
+        raise UserError("the plug-in registers nothing; decorate a class or function with `@solvers.register(NAME)`")
+    contradicted = 0
+    for trial in trials(chosen):
+        _say(trial_line(trial))
+        contradicted += bool(trial.contradiction)
+    if contradicted:
+        _say(f"{contradicted} claims do not hold")
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
     """List a suite's cells, done, missing or failed; run none.
 
@@ -111,6 +143,7 @@ def run(
     out: Out = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Cells at once [default: by cores].")] = None,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray; for debugging.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A rehearsal: one seed, a few steps; NAME-smoke.")] = False,
     cell: Annotated[str | None, typer.Option(metavar="KEY", help="Only the cell whose key begins so.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
     plugin: Plugins = None,
@@ -123,12 +156,13 @@ def run(
     from dtcbench.records.runs import one_cell, run_of
     from dtcbench.report.plans import next_steps
 
-    planned, plugins = _planned(suite, plugin), _load_plugins(plugin)
+    text, planned = _read(suite, plugin, smoke)
+    plugins = _load_plugins(plugin)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
     device = "cuda" if planned.suite.resources.gpus else "cpu"
     with store.locked():
-        store.save_suite(planned.suite.name, suite.read_text(encoding="utf-8"))
+        store.save_suite(planned.suite.name, text)
         contents = store.read()
         for damaged in contents.damaged:
             _say(f"damaged record: {damaged}")
@@ -244,12 +278,23 @@ def _load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
     return plugins
 
 
-def _planned(suite: Path, plugin: list[Path] | None) -> Plan:
+def _read(suite: Path, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
+    """A suite's text, or its rehearsal's, and the plan it makes."""
     from dtcbench.plan.grid import expand
-    from dtcbench.plan.suite import load
+    from dtcbench.plan.rehearsal import rehearsal
+    from dtcbench.plan.suite import parse, read
 
     _load_plugins(plugin)
-    return expand(load(suite))
+    text = read(suite)
+    checked = parse(text, str(suite))
+    if smoke:
+        text = rehearsal(text, str(suite))
+        checked = parse(text, str(suite))
+    return text, expand(checked)
+
+
+def _planned(suite: Path, plugin: list[Path] | None) -> Plan:
+    return _read(suite, plugin)[1]
 
 
 def _run(folder: Path, plugin: list[Path] | None) -> tuple[Plan, Store]:

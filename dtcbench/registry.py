@@ -39,6 +39,10 @@ Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
 
+PLUGIN_PREFIX = "dtcbench_plugin_"
+"""How the module of every `--plugin` file is called."""
+
+
 class UnknownNameError(UserError):
     """A name that an axis does not have; the message lists near matches and the whole choice."""
 
@@ -151,7 +155,7 @@ class Plugin:
     def load(self) -> None:
         """Import the source, so that its decorators register; a second time does nothing."""
         digest = hashlib.sha256(self.source.encode()).hexdigest()
-        qualified = f"dtcbench_plugin_{self.name}_{digest[:8]}"
+        qualified = f"{PLUGIN_PREFIX}{self.name}_{digest[:8]}"
         if qualified in sys.modules:
             return
         for axis in AXES:

@@ -149,7 +149,7 @@ def test_every_value_of_the_package_has_a_summary_and_valid_defaults():
 
 def test_which_methods_use_a_solver():
     using = [name for name in registry.methods.names() if registry.uses_solver(name)]
-    assert using == ["dtc", "dtc-published"]
+    assert using == ["dtc", "dtc-published", "shuffled"]
 
 
 def test_a_name_taken_by_another_module_is_refused_with_the_remedy(axis):

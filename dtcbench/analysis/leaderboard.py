@@ -24,7 +24,7 @@ IDENTITY = [*POOL, "sparsity", "method", "solver"]
 """What makes a row, apart from its seeds."""
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 _COSTS = ["parameters", "training_flops", "inference_flops"]
-_RESULTS = ["accuracy", "sparsity_reached", *_COSTS, "energy_j", "train_s"]
+_RESULTS = ["accuracy", "bits_per_character", "sparsity_reached", *_COSTS, "energy_j", "train_s"]
 """Columns of numbers: without an ok cell a table may hold them as objects."""
 _FROM_DENSE = [
     "accuracy",
@@ -53,6 +53,7 @@ COLUMNS = {
     "difference_mean": "accuracy minus the paired dense accuracy, a fraction of 1, mean over pairs",
     "difference_low": "lower end of its interval",
     "difference_high": "upper end of its interval",
+    "bits_per_character_mean": "cross-entropy on the test text in bits, mean over seeds; language models only",
     "interval_note": "why an interval is absent",
     "pairing_note": "which seeds have no dense cell to pair with",
     "parameters_ratio": "parameters of the final network over the paired dense ones, mean over pairs",
@@ -158,6 +159,7 @@ def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
         "paired": len(paired),
         "sparsity_reached": stats.mean(ok["sparsity_reached"]),
         **_accuracy(ok),
+        "bits_per_character_mean": stats.mean(ok["bits_per_character"]),
         "pairing_note": _pairing_note(ok),
         **{f"{cost}_ratio": _mean_ratio(paired, cost) for cost in _COSTS},
         **_energy(ok, paired),

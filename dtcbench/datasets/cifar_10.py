@@ -89,8 +89,9 @@ def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Spl
         test_x=_images(test),
         test_y=test[:, 0],
         num_classes=NUM_CLASSES,
-        # Of the train split. Often seen beside this mean, but of another quantity (the mean of the
-        # images' own standard deviations): 0.2023, 0.1994, 0.2010.
+        # Of the train split, as the PyTorch tutorials (pull request 2405) and fb.resnet.torch
+        # (datasets/cifar10.lua, in 255ths) have them. The standard deviations 0.2023, 0.1994, 0.2010
+        # often seen beside these means are of another quantity: the mean over images of their own.
         pixels=Pixels(scale=255.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
         augment=crop_flip if augmentation == "crop-flip" else None,
     )

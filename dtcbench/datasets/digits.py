@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
@@ -25,11 +28,12 @@ PINS = {
 
 
 @datasets.register("digits")
-def digits() -> Splits:
+def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     """Handwritten digits, 8 × 8 with 17 grey levels: 1,437 train, 360 test, inside scikit-learn.
 
     The source (UCI optdigits, its test part) has no split of its own. Ours is drawn once,
-    stratified by class, and pinned; the same writers are in both parts.
+    stratified by class, and pinned; the same writers are in both parts. Each pixel is shown as
+    `zoom` × `zoom` ones, for networks that take no images of 8 × 8.
 
     Raises
     ------
@@ -44,9 +48,9 @@ def digits() -> Splits:
     )
     images, labels = source.images[:, None].astype(np.uint8), source.target.astype(np.uint8)
     return Splits(
-        train_x=_pinned("train_x", images[train]),
+        train_x=_zoomed(_pinned("train_x", images[train]), zoom),
         train_y=_pinned("train_y", labels[train]),
-        test_x=_pinned("test_x", images[test]),
+        test_x=_zoomed(_pinned("test_x", images[test]), zoom),
         test_y=_pinned("test_y", labels[test]),
         num_classes=10,
         pixels=Pixels(scale=16.0, mean=0.3048, std=0.3757),
@@ -64,3 +68,9 @@ def _pinned(name: str, array: Array) -> Array:
         raise DatasetError(f"{PINS[name].name}: {problem}; install the scikit-learn version of requirements.lock")
     array.setflags(write=False)
     return array
+
+
+def _zoomed(images: Array, zoom: int) -> Array:
+    large = images.repeat(zoom, axis=2).repeat(zoom, axis=3) if zoom > 1 else images
+    large.setflags(write=False)
+    return large

@@ -45,7 +45,7 @@ class Dtc(Method):
 @methods.register("shuffled")
 @dataclass(frozen=True, kw_only=True)
 class Shuffled(Dtc):
-    """DTC's scores dealt out to the neurons at random: does it matter which neuron has which?"""
+    """DTC's scores dealt out to the neurons at random: whether it matters which neuron has which."""
 
     def scores(self, group: Group) -> Scores:
         """A permutation of DTC's scores, drawn after them."""

@@ -1,3 +1,5 @@
 """The networks, one file each: `(input_shape, num_classes, *, generator, **options) -> nn.Module`.
 
-A module here registers itself by being here; see `dtcbench.registry`."""
+A network registers itself by its module being here; see `dtcbench.registry`. What the modules share:
+`initialisation` (how parameters are drawn), `shapes` (what is taken as input), `transformer` (its layer).
+"""

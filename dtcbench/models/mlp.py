@@ -12,9 +12,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from dtcbench.models.shapes import Size
 from dtcbench.registry import models
-
-Width = Annotated[int, Field(gt=0)]
 
 
 @models.register("mlp")
@@ -23,7 +22,7 @@ def mlp(
     num_classes: int,
     *,
     generator: torch.Generator,
-    widths: Annotated[Sequence[Width], Field(min_length=1)] = (512,),
+    widths: Annotated[Sequence[Size], Field(min_length=1)] = (512,),
     bias: bool = True,
 ) -> nn.Sequential:
     """Flatten, then Linear and ReLU per hidden width, then a Linear to the logits.

@@ -12,6 +12,7 @@ from typing import Any
 from dtcbench import registry
 from dtcbench.plan.document import Place
 from dtcbench.plan.protocol import PROTOCOLS
+from dtcbench.solvers import DEFAULT
 
 Block = dict[Any, Any]
 
@@ -49,6 +50,10 @@ def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[Place, st
 def _schedule(block: Block, protocol: str) -> Iterator[tuple[str, str]]:
     if protocol == "published" and "sparsities" in block:
         yield "sparsities", "protocol published runs its own schedule; remove `sparsities`"
+    methods = [_name(method) for method in _values(block.get("methods"))]
+    for method in methods if protocol == "published" else ():
+        if method in registry.methods.names() and getattr(registry.methods.get(method), "when", "cycles") != "cycles" and method != "dense":
+            yield "methods", f"{method!r} belongs to protocol standard; remove it"
     if protocol == "standard" and block.get("sparsities") is None:
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"
 
@@ -58,9 +63,9 @@ def _solvers(block: Block) -> Iterator[tuple[str, str]]:
     methods = [_name(method) for method in _values(block.get("methods"))]
     solving = [name for name in methods if name in known and registry.uses_solver(name)]
     solvers = block.get("solvers", [])
-    if solving and solvers == []:
+    if solving and "solvers" in block and solvers == []:
         choice = ", ".join(registry.solvers.names())
-        yield "solvers", f"{solving[0]!r} needs a solver; add `solvers: [lars]` (known: {choice})"
+        yield "solvers", f"empty; remove it for {DEFAULT}, or name some (known: {choice})"
     if solvers and methods and not solving and set(methods) <= set(known):
         names = ", ".join(methods)
         yield "solvers", f"a solver on methods that have none ({names}); remove `solvers` or add a DTC method"

@@ -50,7 +50,7 @@ def expand(suite: Suite) -> Plan:
 
 
 def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
-    protocol = suite.protocol.choice
+    protocol = suite.protocol_of(block).choice
     dense = Choice(name="dense", options={})
     for model, dataset, seed in itertools.product(block.models, block.datasets, block.seeds):
         yield Cell(
@@ -104,9 +104,13 @@ def _concerns(rule: Exclusion, cell: Cell) -> bool:
 
 
 def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:
-    if isinstance(suite.protocol, Standard):
-        sparsities = sorted({s for block in suite.grid for s in block.sparsities or [] if s})
-        yield from filter(None, map(suite.protocol.note, sparsities))
+    notes = {
+        (sparsity, protocol.note(sparsity))
+        for block in suite.grid
+        for sparsity in block.sparsities or []
+        if sparsity and isinstance(protocol := suite.protocol_of(block), Standard)
+    }
+    yield from (note for _, note in sorted(notes, key=str) if note)
 
 
 def _notes_on_exclusions(suite: Suite, points: Sequence[Cell]) -> Iterator[str]:

@@ -23,7 +23,8 @@ from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Problem, SuiteError, shown
 from dtcbench.plan.problems import OptionsError, problems_of
-from dtcbench.plan.protocol import PROTOCOLS, Published, Standard
+from dtcbench.plan.protocol import PROTOCOLS, Fraction, Published, Standard
+from dtcbench.solvers import DEFAULT
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -103,10 +104,12 @@ class Block(Strict):
     models: Annotated[list[Annotated[Choice, _choice(registry.models)]], Field(min_length=1)]
     datasets: Annotated[list[Annotated[Choice, _choice(registry.datasets)]], Field(min_length=1)]
     methods: Annotated[list[Annotated[Choice, _choice(registry.methods)]], Field(min_length=1)]
-    solvers: list[Annotated[Choice, _choice(registry.solvers)]] = []
+    solvers: list[Annotated[Choice, _choice(registry.solvers)]] = Field(default=[DEFAULT], validate_default=True)
     """Applied to the methods that use one."""
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] | None = None
     """Left out where the protocol's own schedule decides."""
+    keep: Fraction | None = None
+    """Fraction of the neurons a compression keeps, where it is not to be the protocol's."""
     seeds: list[Seed]
     """A list, or a number k for the seeds 0 … k−1."""
 
@@ -195,6 +198,10 @@ class Suite(Strict):
             raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
         return seconds
 
+    def protocol_of(self, block: Block) -> Standard | Published:
+        """The suite's protocol, as the block has it."""
+        return self.protocol if block.keep is None else self.protocol.model_copy(update={"keep": block.keep})
+
     @property
     def cpus(self) -> int:
         """Cores one cell is given."""
@@ -203,12 +210,16 @@ class Suite(Strict):
 
 def load(path: Path) -> Suite:
     """Read and check a suite; SuiteError lists every problem with file, line, place and remedy."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """A suite's YAML text; SuiteError where the file cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise SuiteError([Problem(str(path), 0, "", f"{reason}; give the path of a suite's YAML file")]) from None
-    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> Suite:

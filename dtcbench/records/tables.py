@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pandas as pd
@@ -21,6 +21,7 @@ _RESULT = (
     "accuracy_before",
     "accuracy_after",
     "validation_accuracy",
+    "bits_per_character",
     "parameters",
     "parameters_dense",
     "training_flops",
@@ -33,17 +34,22 @@ _CYCLE = tuple(f for f in Cycle.model_fields if f not in ("layers", "reasons"))
 _LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha256"))
 
 
-def cells(planned: Iterable[Cell], contents: Contents, suite: str) -> pd.DataFrame:
+def cells(planned: Collection[Cell], contents: Contents, suite: str) -> pd.DataFrame:
     """One row per planned cell in plan order; figures of a cell that is not ok are missing values."""
-    rows = [_cell_row(cell, contents.record(cell.key), suite) for cell in planned]
+    recipes = protocol_labels(planned)
+    rows = [
+        {**_cell_row(cell, contents.record(cell.key), suite), "protocol": recipes[cell.protocol.label]}
+        for cell in planned
+    ]
     return pd.DataFrame(rows, columns=list(_cell_columns()))
 
 
-def cycles(planned: Iterable[Cell], contents: Contents) -> pd.DataFrame:
+def cycles(planned: Collection[Cell], contents: Contents) -> pd.DataFrame:
     """One row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
     columns = [*_identity_columns("sparsity_planned"), *_CYCLE, *_LAYER]
+    recipes = protocol_labels(planned)
     rows = [
-        row
+        {**row, "protocol": recipes[cell.protocol.label]}
         for cell in planned
         if (record := contents.record(cell.key)) is not None and record.result is not None
         for row in _cycle_rows(cell, record.result)
@@ -56,6 +62,22 @@ def parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def protocol_labels(planned: Iterable[Cell]) -> dict[str, str]:
+    """By a protocol's full label: its name, with the options in which the planned cells' protocols differ."""
+    choices = {cell.protocol.label: cell.protocol for cell in planned}.values()
+    return {
+        choice.label: Choice(
+            name=choice.name,
+            options={
+                key: value
+                for key, value in choice.options.items()
+                if any(other.name == choice.name and other.options.get(key) != value for other in choices)
+            },
+        ).label
+        for choice in choices
+    }
 
 
 def label(axis: registry.Axis, choice: Choice) -> str:

@@ -6,7 +6,7 @@ An absent figure is "–", an unmeasured energy "not measured"; neither is ever 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from dtcbench.analysis.leaderboard import DENSE
 Row = Mapping[Hashable, Any]
 """One leaderboard row, by column name."""
 ABSENT = "–"
+_NOTABLE = 0.05
+"""A difference between planned and reached sparsity that a reader should know of."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,13 @@ def remarks(row: Row) -> str:
     """What stands in the way of reading the row's figures at face value."""
     # That nothing at all was measured is in the energy column and, with its reason, in the notes.
     energy_note = row["energy_note"] if row["energy_measured"] else ""
-    parts = [row["failures"], row["interval_note"], row["pairing_note"], energy_note]
+    parts = [row["failures"], _reached(row), row["interval_note"], row["pairing_note"], energy_note]
     return "; ".join(filter(None, parts))
+
+
+def _reached(row: Row) -> str:
+    planned, reached = float(row["sparsity"]), float(row["sparsity_reached"])
+    return f"{share(reached)} removed in the end" if abs(planned - reached) > _NOTABLE else ""
 
 
 def _percent(ratio: float) -> str:
@@ -116,11 +123,14 @@ def _label(title: str, name: str) -> Column:
     return Column(title, lambda row: row[name] or ABSENT, lambda row: row[name], is_number=False)
 
 
+TEXT_ONLY = (_number("Bits per character", "bits_per_character_mean", ".3f"),)
+"""Columns of language models."""
 COLUMNS = (
     _label("Method", "method"),
     _label("Solver", "solver"),
     Column("Sparsity", sparsity, sparsity_shown),
     Column("Accuracy, %", accuracy, lambda row: float(row["accuracy_mean"])),
+    *TEXT_ONLY,
     Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
     Column("Difference to dense, points", difference, lambda row: float(row["difference_mean"])),
     _share("Parameters, of dense", "parameters_ratio"),
@@ -133,3 +143,9 @@ COLUMNS = (
     Column("Remarks", remarks, remarks, is_number=False),
 )
 """The columns of a leaderboard for reading, in order; the CSV has every figure."""
+
+
+def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The columns that say something of these rows: those of language models only where there are any."""
+    has_text = any(not math.isnan(row["bits_per_character_mean"]) for row in rows)
+    return tuple(column for column in COLUMNS if has_text or column not in TEXT_ONLY)

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from dtcbench.analysis.leaderboard import IDENTITY, POOL, Leaderboard, one_line, tidy
 from dtcbench.report import figures
-from dtcbench.report.columns import ABSENT, COLUMNS, Column, Row, sparsity
+from dtcbench.report.columns import ABSENT, Column, Row, shown, sparsity
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Pool:
     """The results of one (protocol, dataset, model)."""
 
     title: str
+    columns: tuple[Column, ...]
     table: list[list[Cell]]
     figures: list[Figure]
 
@@ -53,7 +54,6 @@ def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame) -> str:
     looks = figures.styles(board)
     return _template().render(
         board=board,
-        columns=COLUMNS,
         pools=[
             _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), looks)
             for number, (pool, rows) in enumerate(board.pools, 1)
@@ -79,9 +79,11 @@ def _template() -> jinja2.Template:
 def _pool(
     id: str, pool: Sequence[str], rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]
 ) -> Pool:
-    table = [[_cell(column, row) for column in COLUMNS] for row in rows.to_dict("records")]
+    records = rows.to_dict("records")
+    columns = shown(records)
+    table = [[_cell(column, row) for column in columns] for row in records]
     drawn = _figures(id, rows, cycles, looks) if rows["ok"].any() else []
-    return Pool(" · ".join(pool), table, drawn)
+    return Pool(" · ".join(pool), columns, table, drawn)
 
 
 def _cell(column: Column, row: Row) -> Cell:

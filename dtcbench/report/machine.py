@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 
 import torch
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench import __version__
-from dtcbench.datasets import cache, mnist
+from dtcbench import __version__, registry
+from dtcbench.datasets import cache
 from dtcbench.energy import nvml
 from dtcbench.records import provenance
 
@@ -60,4 +61,10 @@ def _energy() -> list[tuple[str, str]]:
 
 
 def _data() -> list[tuple[str, str]]:
-    return [("data cache", str(cache.folder())), ("mnist", mnist.origin()), ("digits", "inside scikit-learn")]
+    return [("data cache", str(cache.folder())), *((name, _origin(name)) for name in registry.datasets.names())]
+
+
+def _origin(dataset: str) -> str:
+    module = sys.modules[registry.datasets.get(dataset).__module__]
+    told = getattr(module, "origin", None)
+    return told() if told else f"as {module.__name__} has it"

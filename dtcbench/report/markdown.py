@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import Leaderboard, one_line
-from dtcbench.report.columns import COLUMNS
+from dtcbench.report.columns import shown
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
@@ -20,10 +20,12 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 
 
 def _table(rows: pd.DataFrame) -> str:
+    records = rows.to_dict("records")
+    columns = shown(records)
     lines = [
-        [column.title for column in COLUMNS],
-        ["---:" if column.is_number else "---" for column in COLUMNS],
-        *([_escaped(column.text(row)) for column in COLUMNS] for row in rows.to_dict("records")),
+        [column.title for column in columns],
+        ["---:" if column.is_number else "---" for column in columns],
+        *([_escaped(column.text(row)) for column in columns] for row in records),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

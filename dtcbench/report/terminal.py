@@ -61,6 +61,7 @@ def _columns(rows: Sequence[Row], remarks: list[str]) -> list[tuple[str, Callabl
     return [
         ("method", lambda row: series_label(row["method"], row["solver"])),
         ("accuracy, %", lambda row: columns.accuracy(row, digits=1)),
+        *((column.title.lower(), column.text) for column in columns.shown(rows) if column in columns.TEXT_ONLY),
         ("points to dense", lambda row: columns.difference(row, digits=1)),
         ("params", lambda row: columns.share(row["parameters_ratio"])),
         ("FLOPs", lambda row: columns.share(row["training_flops_ratio"])),

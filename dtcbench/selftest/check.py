@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-class Contradicted(Exception):
+class Contradicted(Exception):  # noqa: N818 - the verdict on a claim, not a fault
     """What was seen that contradicts a claim: the value, what was expected, and the remedy."""
 
 

@@ -12,6 +12,7 @@ from dtcbench.analysis.leaderboard import COLUMNS, ENTROPIES
 
 RESULTS = {
     "accuracy": 0.9,
+    "bits_per_character": math.nan,
     "sparsity_reached": 0.9,
     "parameters": 100,
     "training_flops": 1000,

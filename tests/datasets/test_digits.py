@@ -59,3 +59,10 @@ def test_another_source_is_refused(monkeypatch):
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: source)
     with pytest.raises(DatasetError, match=r"digits/.*altered.*scikit-learn"):
         digits()
+
+
+def test_zoom_shows_each_pixel_larger():
+    small, large = digits(), digits(zoom=2)
+    assert large.input_shape == (1, 16, 16)
+    np.testing.assert_array_equal(large.test_x[:, :, 1::2, ::2], small.test_x)
+    assert not large.train_x.flags.writeable

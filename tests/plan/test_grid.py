@@ -125,3 +125,10 @@ def test_the_published_protocol_plans_one_cell_a_method_and_seed_without_a_spars
         ("random-published", None),
     ]
     assert planned.notes == ()
+
+
+def test_a_block_may_keep_another_fraction_and_has_a_dense_cell_of_its_own():
+    slower = plan(edited(DESIGN, (BLOCK, BLOCK + BLOCK.replace("    seeds: 3", "    keep: 0.95\n    seeds: 3"))))
+    assert {cell.protocol.options["keep"] for cell in slower.cells} == {0.9, 0.95}
+    assert sum(cell.is_dense for cell in slower.cells) == 6
+    assert any("at keep 0.95" in note for note in slower.notes)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from suites_for_tests import DESIGN, TINY, edited, problems
 
+from dtcbench import registry
 from dtcbench.plan.suite import SuiteError, load, parse
+from dtcbench.solvers import DEFAULT
 
 SUITES = Path(__file__).parents[2] / "suites"
 STANDARD = "{name: standard, steps: 600, batch_size: 64, lr: 0.001, cycle_steps: 50, keep: 0.9}"
@@ -40,7 +42,7 @@ WRONG = {
     "unknown dataset": ("[digits]", "[mnits]", 7, "grid[0].datasets[0]", "'mnits'; did you mean 'mnist'"),
     "unknown model": ("name: mlp", "name: mpl", 6, "grid[0].models[0]", "unknown model 'mpl'; did you mean 'mlp'"),
     "unknown method": ("random]", "radnom]", 8, "grid[0].methods[3]", "'radnom'; did you mean 'random'"),
-    "nothing near": ("[lars]", "[zzzzzzz]", 9, "grid[0].solvers[0]", "'zzzzzzz'; known: clarabel, lars, scs"),
+    "nothing near": ("[lars]", "[zzzzzzz]", 9, "grid[0].solvers[0]", "'zzzzzzz'; known: admm, clarabel"),
     "unknown protocol": ("name: standard", "name: standrad", 4, "protocol", "'standrad'; did you mean 'standard'?"),
     "unknown bare protocol": (STANDARD, "publishd", 4, "protocol", "'publishd'; did you mean 'published'?"),
     "protocol without a name": ("name: standard, ", "", 4, "protocol", "a protocol is a name or a mapping with a name"),
@@ -52,7 +54,7 @@ WRONG = {
     ),
     # keys
     "unknown key": ("resources:", "resource:", 12, "resource", "unknown key 'resource'; did you mean 'resources'?"),
-    "unknown key in a block": ("    seeds: 3", "    seeds: 3\n    seed: 3", 12, "grid[0].seed", "mean 'seeds'?"),
+    "unknown key in a block": ("    seeds: 3", "    seeds: 3\n    seed: 3", 12, "grid[0].seed", "mean 'seeds'"),
     "unknown key in resources": ("gpus: 0", "gpu: 0", 12, "resources.gpu", "did you mean 'gpus'"),
     "unknown key in a protocol": ("keep: 0.9", "kepe: 0.9", 4, "protocol.kepe", "did you mean 'keep'"),
     "another protocol's key": ("keep: 0.9", "stop_width: 9", 4, "protocol.stop_width", "unknown key 'stop_width'"),
@@ -101,8 +103,7 @@ WRONG = {
     "solver inside a method": (
         "[dtc,", "[{name: dtc, solver: lars},", 8, "grid[0].methods[0]", "move the solver of 'dtc' to the block's",
     ),
-    "solver missing": ("    solvers: [lars]\n", "", 6, "grid[0].solvers", "'dtc' needs a solver; add `solvers:"),
-    "no solver in the list": ("solvers: [lars]", "solvers: []", 9, "grid[0].solvers", "'dtc' needs a solver"),
+    "no solver in the list": ("solvers: [lars]", "solvers: []", 9, "grid[0].solvers", "empty; remove it for ssnal"),
     # protocol
     "sparsities missing": (SPARSITIES, "", 6, "grid[0].sparsities", "missing; add for example `sparsities:"),
     "steps too few": ("steps: 600", "steps: 60", 4, "protocol.cycle_steps", "raise steps to 100 or lower"),
@@ -148,7 +149,7 @@ def test_a_wrong_suite_is_told_line_place_value_and_remedy(old, new, line, place
 
 
 def test_a_value_that_fits_nowhere_is_one_problem_only():
-    alone = ("unknown solver", "1e-3", "seed twice", "solver missing", "name no", "10:30", "unknown protocol")
+    alone = ("unknown solver", "1e-3", "seed twice", "no solver in the list", "name no", "10:30", "unknown protocol")
     for name in alone:
         assert len(problems(edited(DESIGN, WRONG[name][:2]))) == 1, name
 
@@ -177,12 +178,12 @@ def test_problems_all_over_the_file_are_reported_at_once_in_its_order():
 
 
 def test_a_mistake_in_the_protocol_does_not_hide_that_the_grid_does_not_fit_it():
-    text = edited(DESIGN, ("keep: 0.9", "keep: 1.9"), (SPARSITIES, ""), ("    solvers: [lars]\n", ""))
+    text = edited(DESIGN, ("keep: 0.9", "keep: 1.9"), (SPARSITIES, ""), ("solvers: [lars]", "solvers: []"))
     assert {place for _, place, _ in problems(text)} == {"protocol.keep", "grid[0].sparsities", "grid[0].solvers"}
 
 
 def test_an_unknown_method_does_not_hide_that_another_one_needs_a_solver():
-    text = edited(DESIGN, ("magnitude", "magnitud"), ("    solvers: [lars]\n", ""))
+    text = edited(DESIGN, ("magnitude", "magnitud"), ("solvers: [lars]", "solvers: []"))
     assert {place for _, place, _ in problems(text)} == {"grid[0].methods[2]", "grid[0].solvers"}
 
 
@@ -202,6 +203,19 @@ def test_values_of_a_wrong_shape_are_problems_and_no_crash(text):
 
 def test_a_solver_applies_only_to_the_methods_that_use_one():
     assert problems(DESIGN) == []  # dtc beside magnitude and random
+
+
+def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
+    (solver,) = parse(edited(DESIGN, ("    solvers: [lars]\n", "")), "x").grid[0].solvers
+    assert solver.name == DEFAULT
+    assert solver.options == registry.solvers.options(DEFAULT)().model_dump(mode="json")
+
+
+def test_a_baseline_of_protocol_standard_is_refused_under_published():
+    text = edited(DESIGN, (STANDARD, "published"), (SPARSITIES, ""), ("random", "scratch"), ("cpus: 1", "cpus: 2"))
+    assert [(place, message) for _, place, message in problems(text)] == [
+        ("grid[0].methods", "'scratch' belongs to protocol standard; remove it")
+    ]
 
 
 def test_a_date_is_text():

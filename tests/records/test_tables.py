@@ -53,3 +53,9 @@ def test_a_plan_without_any_record_still_makes_tables():
     planned = [cell("dtc")]
     assert len(tables.cells(planned, contents(), "tiny")) == 1
     assert tables.cycles(planned, contents()).empty
+
+
+def test_protocols_that_differ_in_a_suite_are_told_apart_by_what_differs():
+    planned = [cell("dense", 0.0), cell("dense", 0.0, keep=0.7)]
+    assert list(tables.cells(planned[:1], contents(), "tiny")["protocol"]) == ["standard"]
+    assert list(tables.cells(planned, contents(), "tiny")["protocol"]) == ["standard(keep=0.8)", "standard(keep=0.7)"]

@@ -103,6 +103,7 @@ def _results(identity: dict, key: str) -> dict:
         "accuracy_before": accuracy - 0.01,
         "accuracy_after": accuracy - 0.03,
         "validation_accuracy": accuracy + 0.002,
+        "bits_per_character": math.nan,
         "sparsity_reached": sparsity,
         "parameters": round(203530 * (1 - sparsity)),
         "parameters_dense": 203530,

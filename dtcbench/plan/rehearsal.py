@@ -1,0 +1,40 @@
+"""A suite cut down to a quick rehearsal: the same networks, data, methods and solvers, hardly any training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from dtcbench.plan.document import Document
+
+_STEPS = 4
+_SAMPLES = 64
+_BATCH = 16
+
+
+def rehearsal(text: str, file: str) -> str:
+    """The YAML of a valid suite's rehearsal: one seed, the first sparsity, a few steps on a few samples.
+
+    It bears the suite's name with `-smoke`, so that its records never mix with the suite's own.
+    """
+    suite = dict(Document.read(text, file).value)
+    suite["name"] = f"{suite['name']}-smoke"
+    suite["cost"] = "a rehearsal: its figures mean nothing"
+    suite["protocol"] = _protocol(suite["protocol"])
+    suite["grid"] = [_block(block) for block in suite["grid"]]
+    return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
+
+
+def _protocol(given: Any) -> dict[str, Any]:
+    protocol = {"name": given} if isinstance(given, str) else dict(given)
+    if protocol["name"] == "published":
+        return {**protocol, "cycle_steps": 1}
+    batch_size = min(_BATCH, protocol.get("batch_size", _BATCH))
+    return {**protocol, "steps": _STEPS, "cycle_steps": 1, "samples": _SAMPLES, "batch_size": batch_size}
+
+
+def _block(block: dict[str, Any]) -> dict[str, Any]:
+    seeds, sparsities = block["seeds"], block.get("sparsities")
+    cut: dict[str, Any] = {"seeds": seeds[:1] if isinstance(seeds, list) else 1}
+    return {**block, **cut, **({} if sparsities is None else {"sparsities": sparsities[:1]})}

@@ -1,0 +1,105 @@
+"""What every method must do, tried with its default options on groups of Linear and convolutional layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from dtcbench import registry
+from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores
+from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.solvers import DEFAULT
+
+_WIDTH, _COUNT = 40, 15
+
+
+def checks(name: str) -> list[Check]:
+    """The claims about the method registered as `name`."""
+    method: Method = registry.methods.bind(name, {})
+    keeps_all = "it removes nothing" if method.when == "never" else ""
+    claims: dict[str, tuple[Callable[[Method], None], str]] = {
+        "there is one finite score for each neuron": (_scores_fit, ""),
+        "exactly the count asked for is kept, each neuron once, in ascending order": (_count_is_exact, keeps_all),
+        "equal scores do not remove more": (_ties_are_broken, keeps_all),
+        "equal generators give equal choices": (_generator_decides, ""),
+        "the weights are only looked at": (_weights_stay, ""),
+        "it says which end of the scores it drops": (_drop_is_said, ""),
+    }
+    return [Check(claim, partial(run, method), waived) for claim, (run, waived) in claims.items()]
+
+
+def _groups(method: Method, seed: int = 0) -> list[Group]:
+    """A group of Linear layers, one of convolutions and a flattened one, as the method asks for them."""
+    shapes = [((8,), (5, _WIDTH)), ((3, 3, 3), (6, _WIDTH, 3, 3)), ((3, 3, 3), (4, _WIDTH, 9))]
+    solve = registry.solvers.bind(DEFAULT, {}) if method.uses_solver else None
+    groups = []
+    for incoming, outgoing in shapes:
+        rng = np.random.default_rng(7)
+        w_in, w_out, g_in, g_out = (rng.normal(size=size) for size in ((_WIDTH, *incoming), outgoing) * 2)
+        gradients = (g_in, g_out) if method.gradient_samples else None
+        for array in (w_in, w_out, *(gradients or ())):
+            array.setflags(write=False)
+        draws = np.random.default_rng(seed)
+        groups.append(Group(w_in, w_out, Cut(_COUNT / _WIDTH, _COUNT), draws, solve, gradients))
+    return groups
+
+
+def _choice(method: Method, group: Group) -> tuple[Scores, Kept]:
+    scores = method.scores(group)
+    return scores, method.select(scores, group)
+
+
+def _scores_fit(method: Method) -> None:
+    for group in _groups(method):
+        values = method.scores(group).values
+        if np.shape(values) != (_WIDTH,) or not np.isfinite(values).all():
+            raise Contradicted(
+                f"scores of shape {np.shape(values)}, {np.isfinite(values).sum()} of them finite, for weights "
+                f"{group.w_in.shape} and {group.w_out.shape}; give one finite number per neuron"
+            )
+
+
+def _count_is_exact(method: Method) -> None:
+    for group in _groups(method):
+        _, kept = _choice(method, group)
+        if len(kept) != _COUNT or (np.diff(kept) <= 0).any() or not set(kept) <= set(range(_WIDTH)):
+            raise Contradicted(f"kept {list(kept)} where {_COUNT} of {_WIDTH} were asked for; see Method.select")
+
+
+def _ties_are_broken(method: Method) -> None:
+    (group, *_) = _groups(method)
+    kept = method.select(Scores(np.zeros(_WIDTH)), group)
+    if len(set(kept)) != _COUNT:
+        raise Contradicted(f"kept {len(set(kept))} of {_WIDTH} equal scores where {_COUNT} were asked for")
+
+
+def _generator_decides(method: Method) -> None:
+    for one, same in zip(_groups(method, seed=3), _groups(method, seed=3), strict=True):
+        if not np.array_equal(_choice(method, one)[1], _choice(method, same)[1]):
+            raise Contradicted("the same generator gave another choice; draw from nothing but `group.generator`")
+
+
+def _weights_stay(method: Method) -> None:
+    for group in _groups(method):  # its arrays cannot be written to
+        try:
+            _choice(method, group)
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise Contradicted("it writes into the weights; work on a copy") from error
+            raise
+
+
+def _drop_is_said(method: Method) -> None:
+    if getattr(method, "drop", None) not in ("smallest", "largest"):
+        raise Contradicted("`drop` is neither 'smallest' nor 'largest'; set it on the class")
+    if method.when != "cycles":
+        return
+    (group, *_) = _groups(method)
+    flipped = replace(group, generator=np.random.default_rng(0))
+    scores = Scores(np.arange(_WIDTH, dtype=float))
+    lowest = method.select(scores, flipped)[0]
+    if (lowest == 0) != (method.drop == "largest"):
+        raise Contradicted(f"it says it drops the {method.drop} scores and keeps neuron {lowest} of ascending ones")

@@ -1,0 +1,154 @@
+"""What every model must do, tried with its default options on the first input that it takes."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dtcbench.models.shapes import TYPICAL
+from dtcbench.registry import models
+from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.training.flops import inference_flops
+from dtcbench.training.randomness import seeded_globals
+
+_CLASSES = 10
+_BATCH = 4
+
+
+def checks(name: str) -> list[Check]:
+    """The claims about the model registered as `name`."""
+    subject = _Subject(name)
+    claims = {
+        "equal generators give equal weights, others give others": _generators_decide,
+        "its generator alone decides the weights": _globals_do_not_decide,
+        "the logits are finite and one for each class": _logits_fit,
+        "a gradient reaches every trainable parameter": _gradients_arrive,
+        "a sample's logits do not depend on the rest of its batch in eval mode": _samples_stand_alone,
+        "a copy by state_dict computes the same": _state_is_all,
+        "its FLOPs can be counted on the meta device": _flops_count,
+    }
+    return [Check(claim, partial(run, subject)) for claim, run in claims.items()]
+
+
+class _Subject:
+    """The model under test, and an input that it takes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The first input shape that the model can be built for."""
+        refused = []
+        for shape in TYPICAL:
+            try:
+                self._make(shape, 1, 1)
+            except ValueError as error:
+                refused.append(f"{list(shape)}: {error}")
+            else:
+                return shape
+        raise Contradicted(f"{self.name} takes none of the inputs tried; let it take one: {'; '.join(refused)}")
+
+    def build(self, seed: int = 1, global_seed: int = 1) -> nn.Module:
+        """The model, from a generator and a global generator seeded so."""
+        return self._make(self.shape, seed, global_seed)
+
+    def _make(self, shape: tuple[int, ...], seed: int, global_seed: int) -> nn.Module:
+        with seeded_globals(global_seed):
+            model: nn.Module = models.get(self.name)(shape, _CLASSES, generator=torch.Generator().manual_seed(seed))
+        return model
+
+    @property
+    def batch(self) -> torch.Tensor:
+        """Four different samples."""
+        generator = torch.Generator().manual_seed(0)
+        if len(self.shape) == 1:
+            return torch.randint(_CLASSES, (_BATCH, *self.shape), generator=generator)
+        return torch.randn(_BATCH, *self.shape, generator=generator)
+
+    @property
+    def logits_shape(self) -> tuple[int, ...]:
+        """What the logits of the batch must be shaped as."""
+        return (_BATCH, *self.shape, _CLASSES) if len(self.shape) == 1 else (_BATCH, _CLASSES)
+
+    def logits(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """The logits of `x` in eval mode."""
+        with torch.no_grad():
+            out: torch.Tensor = model.eval()(x)
+        return out
+
+
+def _generators_decide(subject: _Subject) -> None:
+    first = subject.build()
+    if differing := _differing(first, subject.build()):
+        raise Contradicted(f"the same generator gave other values of {differing[0]}; draw from nothing but `generator`")
+    if not _differing(first, subject.build(seed=2)):
+        raise Contradicted("another generator gave the same weights; draw them from `generator`")
+
+
+def _globals_do_not_decide(subject: _Subject) -> None:
+    if differing := _differing(subject.build(), subject.build(global_seed=2)):
+        raise Contradicted(
+            f"torch's global generator changed {differing[0]}; initialise every parameter by "
+            "torch.nn.init.…(parameter, …, generator=generator)"
+        )
+
+
+def _differing(one: nn.Module, other: nn.Module) -> list[str]:
+    """The names of the parameters and buffers whose values differ."""
+    others = other.state_dict()
+    return [name for name, value in one.state_dict().items() if not torch.equal(value, others[name])]
+
+
+def _logits_fit(subject: _Subject) -> None:
+    out = subject.logits(subject.build(), subject.batch)
+    if out.shape != subject.logits_shape:
+        raise Contradicted(
+            f"a batch {list(subject.batch.shape)} gave logits {list(out.shape)}, not {list(subject.logits_shape)}; "
+            "return one logit per class"
+        )
+    if not out.isfinite().all():
+        raise Contradicted("fresh weights gave NaN or infinite logits; initialise every parameter")
+
+
+def _gradients_arrive(subject: _Subject) -> None:
+    model = subject.build().train()
+    logits = model(subject.batch).flatten(0, -2)
+    functional.cross_entropy(logits, torch.arange(len(logits)) % _CLASSES).backward()
+    trainable = [(name, parameter.grad) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    missed = [name for name, gradient in trainable if gradient is None or not gradient.isfinite().all()]
+    if missed or not trainable:
+        raise Contradicted(
+            f"no finite gradient reached {missed[0] if missed else 'any parameter'}; use every parameter in forward, "
+            "and freeze by requires_grad_(False) what is not to be trained"
+        )
+
+
+def _samples_stand_alone(subject: _Subject) -> None:
+    model, x = subject.build(), subject.batch
+    together, alone = subject.logits(model, x), torch.cat([subject.logits(model, sample) for sample in x.split(1)])
+    if not _close(alone, together):
+        raise Contradicted(
+            f"alone, a sample's logits differ by up to {(alone - together).abs().max():.3g}; "
+            "take no statistics over the batch in eval mode"
+        )
+
+
+def _state_is_all(subject: _Subject) -> None:
+    first, other, x = subject.build(), subject.build(seed=2), subject.batch
+    first.train()(x)  # running statistics move
+    other.load_state_dict(first.state_dict())
+    if not _close(subject.logits(other, x), subject.logits(first, x)):
+        raise Contradicted("the copy gave other logits; keep all that forward uses as parameters and buffers")
+
+
+def _close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
+    return torch.allclose(actual, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def _flops_count(subject: _Subject) -> None:
+    if inference_flops(subject.build(), subject.batch[:1]) <= 0:
+        raise Contradicted("torch counted no FLOPs; make the model of torch's own layers and products")

@@ -1,0 +1,61 @@
+"""Trying the checks of axis values, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dtcbench.errors import UserError
+from dtcbench.registry import AXES, PLUGIN_PREFIX, Axis, near
+from dtcbench.selftest import datasets, methods, models, solvers
+from dtcbench.selftest.check import Check, Contradicted
+
+_CHECKS = {"model": models.checks, "dataset": datasets.checks, "method": methods.checks, "solver": solvers.checks}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one check of one axis value came out."""
+
+    axis: str
+    """Such as `solver`."""
+    name: str
+    check: Check
+    contradiction: str
+    """What was seen against the claim; empty where it held, or is waived."""
+
+
+def trials(names: list[tuple[Axis, str]]) -> Iterator[Trial]:
+    """Every check of the axis values, as it is tried."""
+    for axis, name in names:
+        for check in _CHECKS[axis.noun](name):
+            yield Trial(axis.noun, name, check, "" if check.waived else _contradiction(check))
+
+
+def named(names: list[str]) -> list[tuple[Axis, str]]:
+    """The axis values of these names; UserError for one that no axis has."""
+    found = [(axis, name) for name in names for axis in AXES if name in axis.names()]
+    if unknown := set(names) - {name for _, name in found}:
+        known = sorted(name for axis in AXES for name in axis.names())
+        raise UserError(f"unknown name {sorted(unknown)[0]!r}; {near(sorted(unknown)[0], known)}")
+    return found
+
+
+def registered(from_plugins_only: bool) -> list[tuple[Axis, str]]:
+    """All axis values, or those that `--plugin` files registered."""
+    return [
+        (axis, name)
+        for axis in AXES
+        for name in axis.names()
+        if not from_plugins_only or axis.get(name).__module__.startswith(PLUGIN_PREFIX)
+    ]
+
+
+def _contradiction(check: Check) -> str:
+    try:
+        check.run()
+    except Contradicted as contradicted:
+        return str(contradicted)
+    except Exception as error:  # a plug-in may raise anything
+        return f"it raised {type(error).__name__}: {error}"
+    return ""

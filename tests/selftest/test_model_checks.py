@@ -1,0 +1,177 @@
+"""The claims about models hold for ours, and can fail."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from dtcbench import registry
+from dtcbench.errors import UserError
+from dtcbench.selftest.check import Contradicted
+from dtcbench.selftest.models import checks
+
+DRAWN = "equal generators give equal weights, others give others"
+
+
+@pytest.fixture(autouse=True)
+def models_as_they_were(monkeypatch):
+    """What a test registers is gone after it."""
+    registry.models.discover()
+    monkeypatch.setattr(registry.models, "_values", dict(registry.models._values))
+
+
+def contradicted(make):
+    """{claim: message} of the claims that the model does not keep."""
+    registry.models.register("bad")(make)
+    messages = {}
+    for check in checks("bad"):
+        try:
+            check.run()
+        except Contradicted as contradiction:
+            messages[check.claim] = str(contradiction)
+    return messages
+
+
+def linear(generator, fan_in, fan_out):
+    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return layer
+
+
+def good(input_shape, num_classes, *, generator):
+    return nn.Sequential(nn.Flatten(), linear(generator, 3072, num_classes))
+
+
+@pytest.mark.parametrize("name", registry.models.names())
+def test_our_models_keep_every_claim(name):
+    for check in checks(name):
+        check.run()
+
+
+def test_the_good_model_that_the_bad_ones_vary_is_good():
+    assert contradicted(good) == {}
+
+
+def test_weights_from_the_global_generator():
+    def make(input_shape, num_classes, *, generator):
+        return nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+
+    messages = contradicted(make)
+    assert "another generator gave the same weights" in messages[DRAWN]
+    assert "torch's global generator changed 1.weight" in messages["its generator alone decides the weights"]
+
+
+def test_weights_that_depend_on_what_was_built_before():
+    built = []
+
+    def make(input_shape, num_classes, *, generator):
+        model = good(input_shape, num_classes, generator=generator)
+        built.append(nn.init.constant_(model[1].bias, len(built)))
+        return model
+
+    messages = contradicted(make)
+    assert "the same generator gave other values of 1.bias" in messages[DRAWN]
+
+
+def test_constructing_layers_from_the_global_generator_is_no_fault_if_they_are_drawn_again():
+    def make(input_shape, num_classes, *, generator):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, generator=generator)
+        return model
+
+    assert contradicted(make) == {}
+
+
+class Wrapped(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.offset = 0.0
+
+
+def wrapped(forward, classes=10):
+    def make(input_shape, num_classes, *, generator):
+        return type("Bad", (Wrapped,), {"forward": forward})(good(input_shape, classes, generator=generator))
+
+    return make
+
+
+def remembering(self, x):
+    if self.training:
+        self.offset = 1e3
+    return self.inner(x) + self.offset
+
+
+@pytest.mark.parametrize(
+    ("make", "claim", "message"),
+    [
+        (
+            wrapped(lambda self, x: self.inner(x), classes=9),
+            "the logits are finite and one for each class",
+            r"a batch \[4, 3, 32, 32\] gave logits \[4, 9\], not \[4, 10\]",
+        ),
+        (
+            wrapped(lambda self, x: self.inner(x) / 0),
+            "the logits are finite and one for each class",
+            "NaN or infinite logits",
+        ),
+        (
+            wrapped(lambda self, x: self.inner(x).detach() + 0 * self.inner[1].bias),
+            "a gradient reaches every trainable parameter",
+            "no finite gradient reached inner.1.weight",
+        ),
+        (
+            wrapped(lambda self, x: self.inner(x) - self.inner(x).mean(0)),
+            "a sample's logits do not depend on the rest of its batch in eval mode",
+            "alone, a sample's logits differ by up to",
+        ),
+        (wrapped(remembering), "a copy by state_dict computes the same", "the copy gave other logits"),
+        (
+            wrapped(lambda self, x: x.flatten(1)[:, :10] * self.inner[1].weight[:, 0] + self.inner[1].bias),
+            "its FLOPs can be counted on the meta device",
+            "torch counted no FLOPs",
+        ),
+    ],
+    ids=["classes", "infinite", "gradient", "batch", "state", "flops"],
+)
+def test_a_model_that_breaks_one_claim_is_told_so(make, claim, message):
+    messages = contradicted(make)
+    assert claim in messages
+    assert re.search(message, messages[claim])
+
+
+def test_a_model_of_texts_is_tried_on_texts():
+    seen = []
+
+    def make(input_shape, num_classes, *, generator):
+        if len(input_shape) != 1:
+            raise UserError("takes texts")
+        seen.append(input_shape)
+        tokens = nn.utils.skip_init(nn.Embedding, num_classes, 4)
+        nn.init.normal_(tokens.weight, generator=generator)
+        return nn.Sequential(tokens, linear(generator, 4, num_classes))
+
+    assert contradicted(make) == {}
+    assert set(seen) == {(16,)}
+
+
+def test_a_model_that_takes_no_input_is_told_which_were_tried():
+    def make(input_shape, num_classes, *, generator):
+        raise UserError("only videos")
+
+    messages = contradicted(make)
+    assert len(messages) == len(checks("bad"))
+    assert all(
+        r"[3, 32, 32]: only videos" in message and "[16]: only videos" in message for message in messages.values()
+    )
+
+
+def test_the_global_generator_is_left_as_it_was():
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    for check in checks("mlp"):
+        check.run()
+    assert torch.equal(torch.get_rng_state(), state)
