@@ -9,9 +9,8 @@ from dtcbench.datasets.splits import DatasetError
 from dtcbench.registry import datasets
 
 
-def test_digits_is_a_registered_dataset_without_options():
+def test_digits_is_a_registered_dataset():
     assert datasets.get("digits") is digits
-    assert not datasets.options("digits").model_fields
 
 
 def test_shapes_and_types():

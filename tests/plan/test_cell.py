@@ -30,20 +30,20 @@ PINNED = [
     (
         DESIGN,
         0,
-        '{"dataset":{"name":"digits","options":{}},"method":{"name":"dense","options":{}},'
+        '{"dataset":{"name":"digits","options":{"zoom":1}},"method":{"name":"dense","options":{}},'
         '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
         '"seed":0,"solver":null,"sparsity":0.0,"version":1}',
-        "da56d83c9c28faa8addc6cd76545ead8a88528d1ea68e154772af17d3bccfa94",
+        "b28281248612a0212a2972b9a5fa02a11f1366f0a1d72bc8ea53b9a65c1a8925",
     ),
     (
         DESIGN,
         3,
-        '{"dataset":{"name":"digits","options":{}},'
+        '{"dataset":{"name":"digits","options":{"zoom":1}},'
         '"method":{"name":"dtc","options":{"drop":"smallest","f":0.1,"lam":0.3,'
         '"score":"reconstruction","sides":"both"}},'
         '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
         '"seed":0,"solver":{"name":"lars","options":{"max_iterations":10000}},"sparsity":0.9,"version":1}',
-        "693cea5bc17f8560629164e75af162ed7a8c13c826b9d7b76695349bec5dfd02",
+        "2314c5bbae9d5d894bc0547cb5c15cbb798d3908da1d2df871b4eb30ab6d0c79",
     ),
     (
         PUBLISHED,

@@ -20,3 +20,8 @@ def test_counting_leaves_no_trace_in_the_network():
     training_flops(NETWORK, EXAMPLE)
     assert all(parameter.grad is None for parameter in NETWORK.parameters())
     assert all(parameter.device.type == "cpu" for parameter in NETWORK.parameters())
+
+
+def test_a_network_with_batch_norm_over_single_pixels_can_be_counted():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
+    assert training_flops(network, torch.zeros(1, 1, 3, 3)) == 2 * (2 * 2 * 9)
