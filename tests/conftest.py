@@ -11,7 +11,7 @@ import pytest
 from suites_for_tests import TINY
 from typer.testing import CliRunner
 
-from dtcbench import cli
+from dtcbench import cli, registry
 
 hypothesis.settings.register_profile("dtcbench", deadline=None)  # a slow machine is no failure
 hypothesis.settings.load_profile("dtcbench")
@@ -22,6 +22,16 @@ def cache_of_this_session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTCBENCH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def axes_as_they_were(monkeypatch):
+    """What a test registers is gone after it, and a plug-in file may be loaded again."""
+    for axis in registry.AXES:
+        axis.discover()
+        monkeypatch.setattr(axis, "_values", dict(axis._values))
+    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,7 @@ def ridge(theta, y, lam, *, power: int = 1):
 """
 
 
-@pytest.fixture(autouse=True)
-def axes_as_they_were(monkeypatch):
-    """What a test registers is gone after it."""
-    for axis in registry.AXES:
-        axis.discover()
-        monkeypatch.setattr(axis, "_values", dict(axis._values))
+pytestmark = pytest.mark.usefixtures("axes_as_they_were")
 
 
 @pytest.fixture

@@ -16,11 +16,7 @@ from dtcbench.selftest.datasets import checks
 REAL = Path(os.environ.get("DTCBENCH_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
 
 
-@pytest.fixture(autouse=True)
-def axes_as_they_were(monkeypatch):
-    """What a test registers is gone after it."""
-    registry.datasets.discover()
-    monkeypatch.setattr(registry.datasets, "_values", dict(registry.datasets._values))
+pytestmark = pytest.mark.usefixtures("axes_as_they_were")
 
 
 def read_only(splits):

@@ -14,11 +14,7 @@ from dtcbench.selftest.models import checks
 DRAWN = "equal generators give equal weights, others give others"
 
 
-@pytest.fixture(autouse=True)
-def models_as_they_were(monkeypatch):
-    """What a test registers is gone after it."""
-    registry.models.discover()
-    monkeypatch.setattr(registry.models, "_values", dict(registry.models._values))
+pytestmark = pytest.mark.usefixtures("axes_as_they_were")
 
 
 def contradicted(make):

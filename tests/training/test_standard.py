@@ -5,13 +5,15 @@ import pytest
 import torch
 from cells import cell, workplace
 
+from dtcbench import registry
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.errors import UserError
 from dtcbench.training import course, standard
+from dtcbench.training.compression import TimedSolver
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
 
-METHODS = ["dtc", "dtc-published", "magnitude", "magnitude-published", "random", "random-published"]
+METHODS = [name for name in registry.methods.names() if registry.methods.get(name).when == "cycles"]
 
 
 def test_the_same_cell_gives_the_same_result_to_the_last_bit():
@@ -176,3 +178,37 @@ def test_a_sparsity_that_leaves_nobody_names_the_group_and_its_width():
 def test_a_width_too_small_for_the_published_measurement_names_cycle_group_keep_and_solver():
     with pytest.raises(CompressionError, match=r"group hidden0, width \d+, .* solver lars: .*0 measurements"):
         run(workplace(cell("dtc-published", 0.85, widths=[12])))
+
+
+def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
+    def augment(x, generator):
+        return x + 0.5 * torch.rand(len(x), 1, generator=generator)
+
+    def epochs(seed):
+        batches = shuffled_batches(samples(8), 4, seed, augment)
+        return [torch.cat([next(batches).x for _ in range(2)]).flatten() for _ in range(2)]
+
+    first, again, other = epochs(0), epochs(0), epochs(1)
+    assert all(torch.equal(one, same) for one, same in zip(first, again, strict=True))
+    assert not torch.equal(first[0].sort().values, first[1].sort().values)
+    assert not torch.equal(first[0].sort().values, other[0].sort().values)
+    assert [sorted(int(x) for x in epoch) for epoch in first] == [list(range(8))] * 2
+
+
+def test_solvers_written_in_torch_run_on_the_cells_device():
+    seen = []
+    solver = TimedSolver("spy", lambda theta, y, lam: seen.append(torch.empty(1).device.type), torch.device("meta"))
+    solver(None, None, 0.3)
+    assert seen == ["meta"]
+    assert torch.empty(1).device.type == "cpu"
+
+
+def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypatch):
+    planned = cell("magnitude")
+    monkeypatch.setitem(
+        registry.models._values,
+        "mlp",
+        lambda *_, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+    )
+    with pytest.raises(CompressionError, match=r"model mlp has no prunable group.*list --groups"):
+        run(workplace(planned))

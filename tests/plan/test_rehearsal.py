@@ -1,0 +1,39 @@
+"""A rehearsal keeps what a suite is about and hardly trains."""
+
+from pathlib import Path
+
+import pytest
+from suites_for_tests import DESIGN
+
+from dtcbench.plan.grid import expand
+from dtcbench.plan.rehearsal import rehearsal
+from dtcbench.plan.suite import parse
+
+SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
+
+
+def kinds(plan):
+    return {(c.model.name, c.dataset.name, c.method.label, c.solver and c.solver.name) for c in plan.cells}
+
+
+def test_a_rehearsal_has_one_seed_one_sparsity_and_a_few_steps_on_a_few_samples():
+    suite = parse(rehearsal(DESIGN, "x"), "x")
+    assert suite.name == "quick-smoke"
+    assert suite.grid[0].seeds == [0]
+    assert suite.grid[0].sparsities == [0.5]
+    assert (suite.protocol.steps, suite.protocol.samples, suite.protocol.batch_size) == (4, 64, 16)
+    assert suite.protocol.lr == 0.001
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_suite_can_be_rehearsed_with_all_its_networks_methods_and_solvers(path):
+    text = path.read_text()
+    whole, short = (expand(parse(t, path.name)) for t in (text, rehearsal(text, path.name)))
+    assert kinds(short) == kinds(whole)
+    assert len(short.cells) <= len(whole.cells)
+    assert not {c.key for c in short.cells} & {c.key for c in whole.cells}
+
+
+def test_a_rehearsal_of_a_rehearsal_trains_no_more():
+    once = rehearsal(DESIGN, "x")
+    assert parse(rehearsal(once, "x"), "x").protocol == parse(once, "x").protocol

@@ -1,0 +1,52 @@
+"""CONTRIBUTING's examples are complete plug-ins: each passes `selftest` and runs in a suite."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+EXAMPLES = dict(
+    (re.search(r"@\w+\.register\(\"(.+?)\"\)", code)[1], code)
+    for code in re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
+)
+SUITE = """\
+name: examples
+question: Do the examples run?
+cost: seconds
+protocol: {name: standard, steps: 20, batch_size: 32, cycle_steps: 5, keep: 0.7}
+grid:
+  - models: [bottleneck]
+    datasets: [squares]
+    methods: [variance, dtc]
+    solvers: [ista]
+    sparsities: [0.5]
+    seeds: 1
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, axes_as_they_were):
+    monkeypatch.chdir(tmp_path)
+    for name, code in EXAMPLES.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    return [argument for name in EXAMPLES for argument in ("--plugin", f"{name}.py")]
+
+
+def test_there_is_one_example_for_each_axis_in_under_25_lines():
+    axes = [re.search(r"@(\w+)\.register", code)[1] for code in EXAMPLES.values()]
+    assert sorted(axes) == ["datasets", "methods", "models", "solvers"]
+    assert all(len(code.splitlines()) < 25 for code in EXAMPLES.values())
+
+
+def test_every_example_does_what_is_asked_of_its_axis(files, dtcbench):
+    tried = dtcbench("selftest", *files)
+    assert tried.code == 0, tried.out
+    assert all(f" {name}:" in tried.out for name in EXAMPLES)
+
+
+def test_the_examples_run_together_in_a_suite(files, tmp_path, dtcbench):
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    ran = dtcbench("run", "suite.yaml", "--inline", *files)
+    assert ran.code == 0, ran.out
+    assert "3 of 3 planned cells are ok" in " ".join(ran.out.split())
