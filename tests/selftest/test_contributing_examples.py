@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-EXAMPLES = dict(
-    (re.search(r"@\w+\.register\(\"(.+?)\"\)", code)[1], code)
+EXAMPLES = {
+    re.search(r"@\w+\.register\(\"(.+?)\"\)", code)[1]: code
     for code in re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
-)
+}
 SUITE = """\
 name: examples
 question: Do the examples run?
@@ -19,7 +19,7 @@ grid:
   - models: [bottleneck]
     datasets: [squares]
     methods: [variance, dtc]
-    solvers: [ista]
+    solvers: [highs]
     sparsities: [0.5]
     seeds: 1
 """

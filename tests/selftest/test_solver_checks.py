@@ -17,6 +17,10 @@ def ridge(theta, y, lam):
     return theta.T @ np.linalg.solve(theta @ theta.T + lam * np.eye(len(theta)), y)
 
 
+def least_norm(theta, y, lam):
+    return np.linalg.pinv(theta) @ y
+
+
 def double_lambda(theta, y, lam):
     return exact(theta, y, 2 * lam)
 
@@ -144,7 +148,7 @@ def test_a_contradiction_says_what_was_seen_and_promised_and_the_remedy(register
 
 
 def test_another_objective_waives_what_only_the_lasso_can_show(register):
-    stated = recovers(Promise(other_objective="It minimises ‖s‖₂."))(ridge)
+    stated = recovers(Promise(other_objective="It minimises ‖s‖₂."))(least_norm)
     waived = {check.claim: check.waived for check in checks(register(stated)) if check.waived}
     assert len(waived) == 3
     assert set(waived.values()) == {"It minimises ‖s‖₂."}
