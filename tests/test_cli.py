@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from dtcbench import cli
 
+pytestmark = pytest.mark.usefixtures("axes_as_they_were")
 VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "report"]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError
@@ -119,6 +120,9 @@ MISTAKES = {
     ),
     "ambiguous cell to run": (["run", "tiny.yaml", "--cell", ""], "--cell : 3 cells of the suite begin so"),
     "unknown axis": (["list", "solver"], "unknown axis 'solver'; did you mean 'solvers'?"),
+    "groups of no model": (["list", "--groups", "resnet"], "unknown model 'resnet'; did you mean 'resnet-"),
+    "shape that is none": (["list", "--groups", "mlp", "--input", "28x"], "--input 28x: not a shape; write 3x32x32"),
+    "nothing to test": (["selftest", "fitsa"], "unknown name 'fitsa'; did you mean 'fista'"),
     "unknown dataset": (["fetch", "mnits"], "unknown dataset 'mnits'; did you mean 'mnist'"),
     "plug-in that is not there": (["list", "--plugin", "no.py"], "--plugin no.py: No such file or directory; give"),
     "broken plug-in": (["plan", "tiny.yaml", "--plugin", "broken.py"], "--plugin broken.py:1: ZeroDivisionError"),
@@ -372,3 +376,53 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkey
     ended = dtcbench("board", "tiny")
     assert ended.code == 130
     assert ended.err == "dtcbench: stopped; the same command resumes\n"
+
+
+# rehearsals and self-tests
+
+
+def test_a_rehearsal_is_a_run_of_its_own(copy_of_tiny, dtcbench):
+    ended = dtcbench("run", "tiny.yaml", "--smoke", "--inline")
+    assert ended.code == 0, ended.out
+    assert "tiny-smoke: 3 cells, 3 to run" in ended.out
+    assert len(list((copy_of_tiny / "runs/tiny-smoke/records").glob("*.json"))) == 3
+    assert dtcbench("status", "runs/tiny-smoke").code == 0
+    assert "tiny-smoke: 3 cells, 0 to run" in dtcbench("run", "tiny.yaml", "--smoke", "--inline").out
+
+
+def test_groups_of_a_model_are_listed_with_their_shapes(dtcbench):
+    ended = dtcbench("list", "--groups", "lenet-300-100", "--input", "1x28x28")
+    assert ended.code == 0
+    assert "lenet-300-100 on 1×28×28" in ended.out
+    assert "300×784" in ended.out
+
+
+def test_selftest_tells_each_claim_and_what_is_waived(dtcbench):
+    ended = dtcbench("selftest", "dense", "digits")
+    assert ended.code == 0
+    assert "ok      dataset digits: " in ended.out
+    assert "waived  method dense: exactly the count asked for" in ended.out
+    assert "it removes nothing" in ended.out
+
+
+def test_a_plug_in_that_contradicts_a_claim_fails_its_selftest(tmp_path, dtcbench):
+    plugin = tmp_path / "halved.py"
+    plugin.write_text(
+        "import numpy as np\n"
+        "from dtcbench.registry import solvers\n"
+        "@solvers.register('halved')\n"
+        "def halved(theta, y, lam):\n"
+        "    '''Half the least-squares answer.'''\n"
+        "    return np.linalg.lstsq(theta, y, rcond=None)[0] / 2\n"
+    )
+    ended = dtcbench("selftest", "--plugin", plugin)
+    assert ended.code == 1
+    assert "NOT SO  solver halved: the objective is the smallest there is" in ended.out
+    assert "claims do not hold" in ended.out
+
+
+def test_a_plug_in_that_registers_nothing_is_told_so(tmp_path, dtcbench):
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    ended = dtcbench("selftest", "--plugin", tmp_path / "empty.py")
+    assert ended.code == 2
+    assert "registers nothing; decorate" in ended.err
