@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def recovers(
     ) -> Callable[Concatenate[Array, Array, float, Options], Array]:
         @functools.wraps(solve)
         def checked(theta: Array, y: Array, lam: float, *args: Options.args, **kwargs: Options.kwargs) -> Array:
-            theta, y = np.asarray(theta, dtype=np.float64), np.asarray(y, dtype=np.float64)
+            # Each column of y contiguous, however many there are: otherwise BLAS rounds by their number.
+            theta, y = np.asarray(theta, dtype=np.float64), np.asfortranarray(y, dtype=np.float64)
             _refuse_unfit(theta, y, lam)
             slope = 2 * np.abs(theta.T @ y).max(axis=0)
             zero = slope <= (0 if promise.other_objective else lam)
@@ -60,7 +61,7 @@ def recovers(
             return s
 
         checked.promise = promise  # type: ignore[attr-defined]
-        return checked
+        return cast(Callable[Concatenate[Array, Array, float, Options], Array], checked)
 
     return decorate
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from dtcbench.dtc.errors import SolverError
+from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import solvers
 
@@ -17,6 +18,7 @@ OPTIMALITY = 1e-6
 
 
 @solvers.register("lars")
+@recovers(Promise(gap=1e-9))
 def lars(theta: Array, y: Array, lam: float, *, max_iterations: Annotated[int, Field(gt=0)] = 10_000) -> Array:
     """Homotopy method, exact to rounding; at most n coefficients are not exactly zero.
 
