@@ -183,6 +183,12 @@ solvers = Axis("solver")
 AXES = (models, datasets, methods, solvers)
 
 
+def compresses_in_cycles(method: str) -> bool:
+    """Whether the method named so removes neurons cycle by cycle; an unknown one is taken to."""
+    known = method in methods.names()
+    return not known or getattr(methods.get(method), "when", "cycles") == "cycles"
+
+
 def uses_solver(method: str) -> bool:
     """Whether the method named so needs a recovery solver."""
     return bool(getattr(methods.get(method), "uses_solver", False))

@@ -50,9 +50,8 @@ def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[Place, st
 def _schedule(block: Block, protocol: str) -> Iterator[tuple[str, str]]:
     if protocol == "published" and "sparsities" in block:
         yield "sparsities", "protocol published runs its own schedule; remove `sparsities`"
-    methods = [_name(method) for method in _values(block.get("methods"))]
-    for method in methods if protocol == "published" else ():
-        if method in registry.methods.names() and getattr(registry.methods.get(method), "when", "cycles") != "cycles" and method != "dense":
+    for method in map(_name, _values(block.get("methods"))) if protocol == "published" else ():
+        if method != "dense" and not registry.compresses_in_cycles(method):
             yield "methods", f"{method!r} belongs to protocol standard; remove it"
     if protocol == "standard" and block.get("sparsities") is None:
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"

@@ -103,7 +103,7 @@ WRONG = {
     "solver inside a method": (
         "[dtc,", "[{name: dtc, solver: lars},", 8, "grid[0].methods[0]", "move the solver of 'dtc' to the block's",
     ),
-    "no solver in the list": ("solvers: [lars]", "solvers: []", 9, "grid[0].solvers", "empty; remove it for interior-point"),
+    "no solver in the list": ("solvers: [lars]", "solvers: []", 9, "grid[0].solvers", "empty; remove it for interior"),
     # protocol
     "sparsities missing": (SPARSITIES, "", 6, "grid[0].sparsities", "missing; add for example `sparsities:"),
     "steps too few": ("steps: 600", "steps: 60", 4, "protocol.cycle_steps", "raise steps to 100 or lower"),
