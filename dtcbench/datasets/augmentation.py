@@ -31,10 +31,11 @@ def crop_flip(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     tops = torch.randint(2 * PADDING + 1, (b, 1), generator=generator)
     lefts = torch.randint(2 * PADDING + 1, (b, 1), generator=generator)
     mirrored = torch.randint(2, (b, 1), generator=generator).bool()
-    rows = tops + torch.arange(height)  # [b, H]
-    columns = lefts + torch.arange(width)  # [b, W]
+    tops, lefts, mirrored = (drawn.to(x.device) for drawn in (tops, lefts, mirrored))
+    rows = tops + torch.arange(height, device=x.device)  # [b, H]
+    columns = lefts + torch.arange(width, device=x.device)  # [b, W]
     columns = torch.where(mirrored, columns.flip(1), columns)
     places = rows[:, :, None] * (width + 2 * PADDING) + columns[:, None, :]  # [b, H, W]
     padded = torch.nn.functional.pad(x, (PADDING,) * 4).flatten(2)
-    places = places.flatten(1)[:, None].expand(b, channels, -1).to(x.device)
+    places = places.flatten(1)[:, None].expand(b, channels, -1)
     return padded.gather(2, places).view(b, channels, height, width)

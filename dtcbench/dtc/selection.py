@@ -41,8 +41,9 @@ class Group:
     """This cell's, cycle's and group's own."""
     solve: Solve | None
     """The cell's recovery solver, where the method uses one."""
-    gradients: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
-    """Of the loss by `w_in` and by `w_out`, where the method asks for `gradient_samples`."""
+    sensitivities: NDArray[np.floating] | None = None
+    """[batches, m]: to first order, by how much silencing each neuron would lower each mini-batch's loss; where
+    the method asks for `sensitivity_samples`."""
 
     @property
     def width(self) -> int:
@@ -66,8 +67,8 @@ class Method(ABC):
     """Neurons go cycle by cycle, all before the first step (the rest drawn anew), or never."""
     budget: Budget = "steps"
     """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
-    gradient_samples: int = 0
-    """Over how many training samples the scores need the loss's gradient."""
+    sensitivity_samples: int = 0
+    """Over how many training samples the scores need `Group.sensitivities`."""
     drop: Drop
     """Which end of the scores is removed."""
 

@@ -13,12 +13,16 @@ from dtcbench.registry import methods
 @methods.register("scratch")
 @dataclass(frozen=True, kw_only=True)
 class Scratch(Method):
-    """Trains the final widths from new weights (Liu et al., ICLR 2019, arXiv 1810.05270: scratch-E, scratch-B)."""
+    """Trains the final widths from new weights (Liu et al., ICLR 2019, arXiv 1810.05270).
+
+    With budget `steps` their scratch-E. With budget `flops` it gets the training FLOPs of the compressed cells,
+    which is less than their scratch-B gets: the large network's.
+    """
 
     when = "start"
     drop = "smallest"
     budget: Budget = "steps"
-    """As many optimiser steps as the compressed cells (scratch-E), or as many training FLOPs (scratch-B)."""
+    """As many optimiser steps as the compressed cells, or as many training FLOPs."""
 
     def scores(self, group: Group) -> Scores:
         """All alike: which neurons stay does not matter where all weights are drawn anew."""

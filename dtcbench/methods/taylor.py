@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import NonFiniteError
+from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.selection import Group, Method, Scores
 from dtcbench.registry import methods
 
@@ -16,23 +16,26 @@ from dtcbench.registry import methods
 @methods.register("taylor")
 @dataclass(frozen=True, kw_only=True)
 class Taylor(Method):
-    """Drops the smallest first-order changes of the loss (Molchanov et al., CVPR 2019, arXiv 1906.10771, eq. 8)."""
+    """Drops the smallest squared first-order changes of the loss (Molchanov et al., CVPR 2019, arXiv 1906.10771).
+
+    Their gate on a neuron's output: its gradient is Σ g · w over the outgoing weights. As in their code the
+    square is taken for each mini-batch, then averaged over mini-batches.
+    """
 
     drop = "smallest"
     samples: Annotated[int, Field(gt=0)] = 1024
-    """Training samples over which the gradient is averaged."""
+    """Training samples that are looked at in each compression."""
 
     @property
-    def gradient_samples(self) -> int:  # type: ignore[override]
+    def sensitivity_samples(self) -> int:  # type: ignore[override]
         """As many as the option says."""
         return self.samples
 
     def scores(self, group: Group) -> Scores:
-        """(Σ g · w)² per neuron over its incoming weights, in float64."""
-        if group.gradients is None:
-            raise NonFiniteError("no gradient reached the group; is one of its layers frozen?")
-        products = group.gradients[0].astype(np.float64) * group.w_in
-        scores = products.sum(axis=tuple(range(1, products.ndim))) ** 2
+        """Mean over mini-batches of the squared sensitivity per neuron, in float64."""
+        if group.sensitivities is None:
+            raise CompressionError("no gradient reached the group's outgoing weights; is their layer frozen?")
+        scores = (group.sensitivities.astype(np.float64) ** 2).mean(axis=0)
         if not np.isfinite(scores).all():
             raise NonFiniteError("weights or gradients are NaN or infinite; lower the learning rate")
         return Scores(scores)

@@ -31,12 +31,12 @@ class Protocol(BaseModel):
 
 
 class Standard(Protocol):
-    """The fair recipe: equal steps, batches, order and initial weights for every method (DESIGN §3)."""
+    """The fair recipe: equal steps, batches, order and initial weights for all that compress (DESIGN §3)."""
 
     name: Literal["standard"]
     version: Literal[2] = 2
     steps: Count
-    """Optimiser steps of every cell, dense or compressed."""
+    """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes others."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Torch's, with its defaults; sgd with momentum 0.9."""

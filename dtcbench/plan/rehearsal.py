@@ -11,6 +11,8 @@ from dtcbench.plan.document import Document
 _STEPS = 4
 _SAMPLES = 64
 _BATCH = 16
+_VALIDATION = 0.25
+"""Of so few samples a suite's own share may be none."""
 
 
 def rehearsal(text: str, file: str) -> str:
@@ -31,10 +33,19 @@ def _protocol(given: Any) -> dict[str, Any]:
     if protocol["name"] == "published":
         return {**protocol, "cycle_steps": 1}
     batch_size = min(_BATCH, protocol.get("batch_size", _BATCH))
-    return {**protocol, "steps": _STEPS, "cycle_steps": 1, "samples": _SAMPLES, "batch_size": batch_size}
+    return {
+        **protocol,
+        "steps": _STEPS,
+        "cycle_steps": 1,
+        "samples": _SAMPLES,
+        "batch_size": batch_size,
+        "validation": 0.25,
+    }
 
 
 def _block(block: dict[str, Any]) -> dict[str, Any]:
     seeds, sparsities = block["seeds"], block.get("sparsities")
     cut: dict[str, Any] = {"seeds": seeds[:1] if isinstance(seeds, list) else 1}
-    return {**block, **cut, **({} if sparsities is None else {"sparsities": sparsities[:1]})}
+    if sparsities is not None:
+        cut["sparsities"] = [next((sparsity for sparsity in sparsities if sparsity > 0), 0.0)]
+    return {**block, **cut}

@@ -57,6 +57,11 @@ def _configuration(record: CellRecord) -> Table:
     return _grid(rows)
 
 
+def _bits(result: Result) -> str:
+    bits = result.bits_per_character
+    return f"{bits:.4f}" if bits is not None else f"– ({result.reasons['bits_per_character']})"
+
+
 def _figures(result: Result) -> Table:
     def percent(name: str) -> str:
         value = getattr(result, name)
@@ -70,6 +75,7 @@ def _figures(result: Result) -> Table:
             ("before the last compression", percent("accuracy_before")),
             ("just after it", percent("accuracy_after")),
             ("validation accuracy", percent("validation_accuracy")),
+            ("bits per character", _bits(result)),
             ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
             ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
             ("training FLOPs", f"{result.training_flops:,}"),

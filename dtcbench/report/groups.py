@@ -46,11 +46,12 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def _built(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module]:
+    build = registry.models.get(name)
     refusals = []
     for shape in shapes:
         try:
-            return shape, registry.models.get(name)(shape, _CLASSES, generator=torch.Generator().manual_seed(0))
-        except ValueError as error:
+            return shape, build(shape, _CLASSES, generator=torch.Generator().manual_seed(0))
+        except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is
             refusals.append(f"{'x'.join(map(str, shape))}: {error}")
     raise UserError(f"model {name!r} takes none of these inputs; give one with --input:\n  " + "\n  ".join(refusals))
 

@@ -11,6 +11,7 @@ import torch
 from dtcbench.datasets.splits import Array, Pixels, Splits
 from dtcbench.registry import datasets
 from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.training.loop import normalised
 
 FIELDS = ("train_x", "train_y", "test_x", "test_y")
 LOOKED_AT = 10_000
@@ -159,5 +160,4 @@ def _some(array: Array, most: int) -> Array:
 
 def _normalised(images: Array, pixels: Pixels, most: int) -> torch.Tensor:
     """At most `most` of the images as a cell sees them, [b, C, H, W] in float32."""
-    mean, std = (torch.tensor(value).reshape(-1, 1, 1) for value in (pixels.mean, pixels.std))
-    return (torch.from_numpy(np.array(_some(images, most))).float() / pixels.scale - mean) / std
+    return normalised(torch.from_numpy(np.array(_some(images, most))), pixels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -38,12 +37,12 @@ def _groups(method: Method, seed: int = 0) -> list[Group]:
     groups = []
     for incoming, outgoing in shapes:
         rng = np.random.default_rng(7)
-        w_in, w_out, g_in, g_out = (rng.normal(size=size) for size in ((_WIDTH, *incoming), outgoing) * 2)
-        gradients = (g_in, g_out) if method.gradient_samples else None
-        for array in (w_in, w_out, *(gradients or ())):
+        w_in, w_out, looked_at = (rng.normal(size=size) for size in ((_WIDTH, *incoming), outgoing, (3, _WIDTH)))
+        for array in (w_in, w_out, looked_at):
             array.setflags(write=False)
+        sensitivities = looked_at if method.sensitivity_samples else None
         draws = np.random.default_rng(seed)
-        groups.append(Group(w_in, w_out, Cut(_COUNT / _WIDTH, _COUNT), draws, solve, gradients))
+        groups.append(Group(w_in, w_out, Cut(_COUNT / _WIDTH, _COUNT), draws, solve, sensitivities))
     return groups
 
 
@@ -98,8 +97,6 @@ def _drop_is_said(method: Method) -> None:
     if method.when != "cycles":
         return
     (group, *_) = _groups(method)
-    flipped = replace(group, generator=np.random.default_rng(0))
-    scores = Scores(np.arange(_WIDTH, dtype=float))
-    lowest = method.select(scores, flipped)[0]
+    lowest = method.select(Scores(np.arange(_WIDTH, dtype=float)), group)[0]
     if (lowest == 0) != (method.drop == "largest"):
         raise Contradicted(f"it says it drops the {method.drop} scores and keeps neuron {lowest} of ascending ones")

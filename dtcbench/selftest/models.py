@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from dtcbench.dtc.errors import CompressionError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.registry import models
 from dtcbench.selftest.check import Check, Contradicted
 from dtcbench.training.flops import inference_flops
 from dtcbench.training.randomness import seeded_globals
+from dtcbench.training.scratch import draw_anew
+from dtcbench.training.surgery import PrunableGroup, Surgery
 
 _CLASSES = 10
 _BATCH = 4
@@ -29,6 +33,8 @@ def checks(name: str) -> list[Check]:
         "a sample's logits do not depend on the rest of its batch in eval mode": _samples_stand_alone,
         "a copy by state_dict computes the same": _state_is_all,
         "its FLOPs can be counted on the meta device": _flops_count,
+        "a group cut smaller computes what it did with the neurons silenced": _surgery_silences,
+        "all its parameters can be drawn anew": _drawn_anew,
     }
     return [Check(claim, partial(run, subject)) for claim, run in claims.items()]
 
@@ -68,6 +74,11 @@ class _Subject:
         if len(self.shape) == 1:
             return torch.randint(_CLASSES, (_BATCH, *self.shape), generator=generator)
         return torch.randn(_BATCH, *self.shape, generator=generator)
+
+    @property
+    def blank(self) -> torch.Tensor:
+        """A sample for tracing."""
+        return torch.zeros_like(self.batch[:1])
 
     @property
     def logits_shape(self) -> tuple[int, ...]:
@@ -152,3 +163,43 @@ def _close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
 def _flops_count(subject: _Subject) -> None:
     if inference_flops(subject.build(), subject.batch[:1]) <= 0:
         raise Contradicted("torch counted no FLOPs; make the model of torch's own layers and products")
+
+
+def _surgery_silences(subject: _Subject) -> None:
+    for place in range(len(_groups(subject.build(), subject))):
+        model, silenced = subject.build(), subject.build()
+        surgery, other = Surgery(model, subject.blank), Surgery(silenced, subject.blank)
+        for _ in range(2):  # the second cut must fit what the first left
+            group, same = surgery.groups[place], other.groups[place]
+            if group.width < 2:
+                break
+            kept = np.arange(1, group.width)
+            _silence(same, 0)
+            surgery.shrink(group, kept, None)
+            seen, expected = (subject.logits(network, subject.batch) for network in (model, silenced))
+            if not _close(seen, expected):
+                raise Contradicted(
+                    f"without its first neuron, group {group.name} gives other logits than with it silenced, by "
+                    f"{(seen - expected).abs().max():.3g}; let one layer produce the width and one consume it"
+                )
+            other.shrink(same, kept, None)
+
+
+def _groups(model: nn.Module, subject: _Subject) -> list[PrunableGroup]:
+    found = Surgery(model, subject.blank).groups
+    if not found:
+        raise Contradicted("it has no prunable group: no hidden width with one producing and one consuming layer")
+    return found
+
+
+def _silence(group: PrunableGroup, neuron: int) -> None:
+    """Take the neuron's outgoing weights to zero."""
+    with torch.no_grad():
+        group.consumer.weight[:, neuron * group.spread : (neuron + 1) * group.spread] = 0
+
+
+def _drawn_anew(subject: _Subject) -> None:
+    try:
+        draw_anew(subject.build(), seed=0)
+    except CompressionError as error:
+        raise Contradicted(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Trial:
 def trials(names: list[tuple[Axis, str]]) -> Iterator[Trial]:
     """Every check of the axis values, as it is tried."""
     for axis, name in names:
-        for check in _CHECKS[axis.noun](name):
+        for check in _checks(axis, name):
             yield Trial(axis.noun, name, check, "" if check.waived else _contradiction(check))
 
 
@@ -49,6 +50,18 @@ def registered(from_plugins_only: bool) -> list[tuple[Axis, str]]:
         for name in axis.names()
         if not from_plugins_only or axis.get(name).__module__.startswith(PLUGIN_PREFIX)
     ]
+
+
+def _checks(axis: Axis, name: str) -> list[Check]:
+    """The value's checks; where it cannot even be taken up, the one claim that it can."""
+    try:
+        return _CHECKS[axis.noun](name)
+    except Exception as error:  # a plug-in may raise anything
+        return [Check("it can be used with its default options", functools.partial(_raise, error))]
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _contradiction(check: Check) -> str:

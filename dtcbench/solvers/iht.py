@@ -33,9 +33,10 @@ def iht(
 ) -> Array:
     """Iterative hard thresholding with round(fraction · n) non-zeros; does not use λ.
 
-    Theta [n, m], y [n, k] → s [m, k], a fixed point of the thresholding, not the best support there is.
+    Theta [n, m], y [n, k] → s [m, k]: the least squares on the support it settles on, which need not be the best.
     Blumensath and Davies, IEEE J. Sel. Top. Signal Process. 4 (2010). Ends when no chosen coefficient's
-    gradient |Θⱼᵀ(Θ s − y)| is above `tolerance` ‖Θⱼ‖max ‖y‖; SolverError where `max_iterations` do not reach that.
+    gradient |Θⱼᵀ(Θ s − y)| is above about `tolerance` ‖Θⱼ‖max ‖y‖ (both lengths to the nearest power of two);
+    SolverError where `max_iterations` do not reach that.
     """
     import torch
 

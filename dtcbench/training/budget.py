@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +17,8 @@ from dtcbench.training.surgery import Surgery
 def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:
     """Training FLOPs of a cell that compresses `model` to `sparsity` on an epoch of `samples`.
 
-    Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained.
+    Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. NothingKeptError
+    where a group would be empty.
     """
     rehearsal = copy.deepcopy(model)
     surgery = Surgery(rehearsal, example)
@@ -29,7 +29,7 @@ def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard
         total += training_flops(rehearsal, example) * (seen - done)
         done = seen
         for group in surgery.groups:
-            surgery.shrink(group, np.arange(round(widths[group.name] * fraction)), None)
+            surgery.truncate(group, round(widths[group.name] * fraction))
     rest = samples_in(protocol.steps, samples, protocol.batch_size) - done
     return total + training_flops(rehearsal, example) * rest
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +41,8 @@ class TimedSolver:
         """Solve; the contract of `dtcbench.dtc.rays.Solve`."""
         begin = time.perf_counter()
         try:
-            with self.device:
+            # On the CPU it is the default anyway, and entering it makes every operation slower.
+            with nullcontext() if self.device.type == "cpu" else self.device:
                 return self.solve(theta, y, lam)
         finally:
             self.seconds += time.perf_counter() - begin
@@ -83,25 +85,36 @@ class Compressor:
         cut: Callable[[PrunableGroup], Cut | None],
         cycle: int,
         shrink: Callable[[PrunableGroup, Kept], None],
+        sensitivities: dict[str, NDArray[np.floating]],
     ) -> list[Removal]:
         """Cut every group for which `cut` gives one; scores of all are taken before any is shrunk.
 
-        CompressionError names the group, its width, what was to be kept, and the solver.
+        `sensitivities` are by group name, where the method asks for them. CompressionError names the
+        group, its width, what was to be kept, and the solver.
         """
-        chosen = [self._choose(group, cut(group), cycle, place) for place, group in enumerate(groups)]
+        chosen = [
+            self._choose(group, cut(group), cycle, place, sensitivities.get(group.name))
+            for place, group in enumerate(groups)
+        ]
         for group, (_, kept) in zip(groups, chosen, strict=True):
             if kept is not None:
                 shrink(group, kept)
         return [removal for removal, _ in chosen]
 
-    def _choose(self, group: PrunableGroup, cut: Cut | None, cycle: int, place: int) -> tuple[Removal, Kept | None]:
+    def _choose(
+        self,
+        group: PrunableGroup,
+        cut: Cut | None,
+        cycle: int,
+        place: int,
+        sensitivities: NDArray[np.floating] | None,
+    ) -> tuple[Removal, Kept | None]:
         origins = self.origins.setdefault(group.name, np.arange(group.width, dtype=np.int64))
         if cut is None:
             return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED), None
         before = self.solver.seconds if self.solver else 0.0
         draws = generator(self.seed, "compress", cycle, place)
-        gradients = group.gradients if self.method.gradient_samples else None
-        seen = Group(group.w_in, group.w_out, cut, draws, self.solver, gradients)
+        seen = Group(group.w_in, group.w_out, cut, draws, self.solver, sensitivities)
         try:
             scores = self.method.scores(seen)
             kept = self.method.select(scores, seen)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.dtc.errors import CompressionError, NonFiniteError, NothingKeptError
+from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.meter import Phases
 from dtcbench.plan.cell import Cell
@@ -23,7 +24,8 @@ from dtcbench.training.loop import Samples, Step, cross_entropy, train
 from dtcbench.training.randomness import torch_generator
 from dtcbench.training.surgery import PrunableGroup, Surgery
 
-_GRADIENT_BATCH = 256
+_LOOK = 64
+"""Samples in a mini-batch of sensitivities."""
 NOT_COMPRESSED = "nothing is removed while training"
 NO_TEXT = "the dataset holds no text"
 Shrink = Callable[[PrunableGroup, Kept], None]
@@ -112,30 +114,29 @@ class Course:
     ) -> list[Layer]:
         """Compress every group for which `cut` says how; what to record of each.
 
-        The gradients a method asks for are those over the first of `samples` (the whole training split).
+        The sensitivities a method asks for are those over the first of `samples` (the whole training split).
         """
         with self.work.phases.compress():
-            if self.method.gradient_samples:
-                self._gradients((samples or self.work.train).first(self.method.gradient_samples))
-            removals = self.compressor.compress(self.groups, cut, len(self.cycles), shrink)
+            looked_at = (samples or self.work.train).first(self.method.sensitivity_samples)
+            due = self.method.sensitivity_samples > 0 and any(cut(group) for group in self.groups)
+            sensitivities = self._sensitivities(looked_at) if due else {}
+            removals = self.compressor.compress(self.groups, cut, len(self.cycles), shrink, sensitivities)
         return [layer(removal) for removal in removals]
 
-    def begin_with(self, width: Callable[[PrunableGroup], int]) -> None:
-        """Cut every group to this width before any training; CompressionError where one would be empty."""
-        for group in self.groups:
-            count = width(group)
-            if count < 1:
-                raise NothingKeptError(f"group {group.name}, width {group.width}: {count} neurons would be kept")
-            self.surgery.shrink(group, np.arange(count), None)
-
-    def _gradients(self, samples: Samples) -> None:
-        """Leave the mean loss's gradient at the parameters; counted in the training FLOPs."""
+    def _sensitivities(self, samples: Samples) -> dict[str, NDArray[np.floating]]:
+        """Per group the sensitivities [batches, m]; counted in the training FLOPs. Leaves no gradients behind."""
         self.training_flops += training_flops(self.model, self.work.example) * len(samples)
-        self.model.zero_grad()
+        seen: dict[str, list[NDArray[np.floating]]] = {}
         self.model.eval()  # looking must not move the statistics of normalisation
-        for batch in samples.batches(_GRADIENT_BATCH):
-            (cross_entropy(self.model(batch.x), batch.y) * (len(batch) / len(samples))).backward()
+        for batch in samples.batches(_LOOK):
+            self.model.zero_grad()
+            cross_entropy(self.model(batch.x), batch.y).backward()
+            for group in self.groups:
+                if (sensitivity := group.sensitivity) is not None:
+                    seen.setdefault(group.name, []).append(sensitivity)
+        self.model.zero_grad()
         self.model.train()
+        return {name: np.stack(batches) for name, batches in seen.items()}
 
     def record_cycle(
         self, loss: float, layers: list[Layer], accuracies: dict[str, float | None], reasons: dict[str, str]

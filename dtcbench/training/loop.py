@@ -46,17 +46,19 @@ def to_device(splits: Splits, device: torch.device) -> tuple[Samples, Samples]:
 
     def samples(x: np.ndarray, y: np.ndarray) -> Samples:
         inputs = torch.from_numpy(np.array(x)).to(device)
-        inputs = inputs.long() if splits.pixels is None else _floats(inputs, splits.pixels)
+        inputs = inputs.long() if splits.pixels is None else normalised(inputs, splits.pixels)
         return Samples(inputs, torch.from_numpy(np.array(y)).to(device).long())
 
     return samples(splits.train_x, splits.train_y), samples(splits.test_x, splits.test_y)
 
 
-def _floats(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
-    # In place and in this order of operations, which the published protocol's bits hang on.
-    def per_channel(value: float | tuple[float, ...]) -> float | torch.Tensor:
-        return value if isinstance(value, float) else torch.tensor(value, device=images.device)[:, None, None]
+def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
+    """uint8 images [N, C, H, W] as float32 ones."""
 
+    def per_channel(value: float | tuple[float, ...]) -> float | torch.Tensor:
+        return torch.tensor(value, device=images.device)[:, None, None] if isinstance(value, tuple) else value
+
+    # In place and in this order of operations, which the published protocol's bits hang on.
     return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
 
 
@@ -65,7 +67,10 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
     order = torch.from_numpy(generator(seed, "validation").permutation(len(samples))).to(samples.x.device)
     held_out = round(len(samples) * fraction)
     if not 0 < held_out < len(samples):
-        raise UserError(f"protocol.validation {fraction:g} of {len(samples)} samples leaves a split empty; change it")
+        raise UserError(
+            f"protocol.validation {fraction:g} of {len(samples)} samples leaves a split empty; "
+            "change it, or protocol.samples"
+        )
     return samples.take(order[held_out:]), samples.take(order[:held_out])
 
 

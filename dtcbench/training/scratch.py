@@ -22,7 +22,7 @@ def draw_anew(model: nn.Module, seed: int) -> None:
     model.cpu()
     drawn: set[nn.Parameter] = set()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_generator(seed, "scratch").initial_seed())
+        torch.default_generator.manual_seed(torch_generator(seed, "scratch").initial_seed())  # not CUDA's
         for module, reset in _drawing(model):
             reset()
             drawn.update(module.parameters())

@@ -1,4 +1,7 @@
-"""Protocol `standard`: equal steps, batches, order and initial weights for every method (DESIGN §3)."""
+"""Protocol `standard`: equal steps, batches, order and initial weights for all that compress (DESIGN §3).
+
+The baselines that train other weights (`scratch`) or for other steps (a budget of FLOPs) say so in their methods.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from itertools import islice
 import torch
 from torch import nn
 
+from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Standard
 from dtcbench.records.record import Result
@@ -37,6 +41,7 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     training, validation = hold_out(work.train.first(protocol.samples), protocol.validation, cell.seed)
     test = work.test.first(protocol.samples)
     course = start(work)
+    _refuse_a_lonely_sample(course.model, len(training), protocol.batch_size)
     widths = {group.name: group.width for group in course.groups}
     steps = _begin(course, protocol, training, sparsity)
     optimizer = _optimizer(course.model, protocol)
@@ -72,11 +77,21 @@ def _begin(course: Course, protocol: Standard, training: Samples, sparsity: floa
     if course.method.budget == "flops":
         budget = compressed_flops(course.model, example, protocol, sparsity, len(training))
     if course.method.when == "start":
-        course.begin_with(lambda group: round(group.width * (1 - sparsity)))
+        for group in course.groups:
+            course.surgery.truncate(group, round(group.width * (1 - sparsity)))
         draw_anew(course.model, course.work.cell.seed)
     if budget is not None:
         steps = steps_for(budget, training_flops(course.model, example), len(training), protocol.batch_size)
     return steps
+
+
+def _refuse_a_lonely_sample(model: nn.Module, samples: int, batch_size: int) -> None:
+    # Batch norm has no statistics of one sample.
+    if samples % batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise CompressionError(
+            f"the last batch of {samples} training samples has one sample at batch_size {batch_size}, which batch "
+            "norm cannot take; change batch_size or validation"
+        )
 
 
 def _optimizer(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ optimiser's state and the map to the original indices are dtcbench's own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import nn
 
+from dtcbench.dtc.errors import NothingKeptError
 from dtcbench.dtc.selection import Kept
 
 Layer = nn.Linear | nn.Conv2d
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _NEURON_WISE = (
-    *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish"),
-    *("MaxPool2DWithIndices", "AvgPool2D", "Mean"),
+    *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish", "Softplus", "Mish"),
+    *("MaxPool2DWithIndices", "AvgPool2D", "AdaptiveMaxPool2D", "AdaptiveAvgPool2D"),
     *("T", "Addmm", "Mm"),  # what a Linear layer over a sequence is made of
 )
 """Autograd's names, without `Backward`, of operations that leave each neuron on its own."""
@@ -58,12 +60,17 @@ class PrunableGroup:
         return self._by_neuron(_array(self.consumer.weight))
 
     @property
-    def gradients(self) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
-        """The gradients of `w_in` and `w_out` that the last backward pass left; None where it left none."""
-        incoming, outgoing = self.producer.weight.grad, self.consumer.weight.grad
-        if incoming is None or outgoing is None:
+    def sensitivity(self) -> NDArray[np.floating] | None:
+        """Σ g · w over each neuron's outgoing weights [m], g from the last backward pass; None where it left none.
+
+        The gradient of the loss by a gate on the neuron's output.
+        """
+        weight = self.consumer.weight
+        if weight.grad is None:
             return None
-        return _array(incoming), self._by_neuron(_array(outgoing))
+        products = self._by_neuron(_array(weight.grad * weight))
+        total: NDArray[np.floating] = products.sum(axis=(0, *range(2, products.ndim)))
+        return total
 
     def _by_neuron(self, outgoing: NDArray[np.floating]) -> NDArray[np.floating]:
         return outgoing if self.spread == 1 else outgoing.reshape(len(outgoing), self.width, self.spread)
@@ -75,8 +82,12 @@ class Surgery:
     def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
         """Trace `model` on one sample [1, …]; its mode, gradients and frozen layers stay as they are."""
         self._names = {module: name for name, module in model.named_modules()}
+        self._uses: Counter[torch.Tensor] = Counter(
+            parameter for _, parameter in model.named_parameters(remove_duplicate=False)
+        )
+        # In a tuple: torch-pruning would unpack a bare tensor, and trace a single sample without its batch.
         with _traceable(model):
-            self._graph = tp.DependencyGraph().build_dependency(model, example, verbose=False)
+            self._graph = tp.DependencyGraph().build_dependency(model, (example,), verbose=False)
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, Layer))
         self.groups = [group for group in found if group is not None]
 
@@ -99,6 +110,18 @@ class Surgery:
                 if new is not old:
                     carry_over(old, new, _spread(kept, old.shape[axis] // width, new.device), axis, optimizer)
 
+    def truncate(self, group: PrunableGroup, count: int) -> None:
+        """Keep the group's first `count` neurons; NothingKeptError where that would be none."""
+        if count < 1:
+            raise NothingKeptError(
+                f"group {group.name}, width {group.width}: {count} neurons would be kept; lower the sparsity"
+            )
+        self.shrink(group, np.arange(count), None)
+
+    def _is_shared(self, layer: Layer) -> bool:
+        """Whether the layer's weight is another layer's too: cutting one would untie them."""
+        return self._uses[layer.weight] > 1
+
     def _dependents(self, layer: nn.Module, indices: list[int]) -> Any:
         pruner = self._graph.get_pruner_of_module(layer)
         return self._graph.get_pruning_group(layer, pruner.prune_out_channels, indices)
@@ -108,19 +131,23 @@ class Surgery:
         if producer not in self._graph.module2node or _is_grouped(producer):
             return None
         width = len(producer.weight)
+        if self._is_shared(producer):
+            return None
         consumers: list[tuple[Layer, int]] = []
         members: list[nn.Module] = [producer]
         for item in list(self._dependents(producer, list(range(width))))[1:]:
             module, is_input = item.dep.target.module, not self._graph.is_out_channel_pruning_fn(item.dep.handler)
             if isinstance(module, Layer) and is_input and not _is_grouped(module):
                 consumers.append((module, len(item.idxs)))
-            elif isinstance(module, _NORMS):
+            elif isinstance(module, _NORMS) and _norms_neurons(module, width):
                 members.append(module)
-            elif not _is_neuron_wise(module):
+            elif not _is_neuron_wise(item.dep.target):
                 return None
         if len(consumers) != 1:
             return None
         ((consumer, inputs),) = consumers
+        if self._is_shared(consumer):
+            return None
         # Every input of the consumer must come from a neuron: torch-pruning maps flattened channels
         # wrongly in a network that also has Linear layers over sequences.
         if inputs != consumer.weight.shape[1] or inputs % width:
@@ -157,12 +184,24 @@ def _is_grouped(layer: Layer) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups > 1
 
 
-def _is_neuron_wise(operation: nn.Module) -> bool:
-    if isinstance(operation, tp.ops._ReshapeOp):
+def _norms_neurons(norm: nn.Module, width: int) -> bool:
+    """Whether the norm has one scale per neuron: torch-pruning cuts the last axis of others."""
+    return not isinstance(norm, nn.LayerNorm) or norm.normalized_shape == (width,)
+
+
+def _is_neuron_wise(node: Any) -> bool:
+    if isinstance(node.module, tp.ops._ReshapeOp):
         return True  # whether it flattens is seen at the consumer's inputs
-    if not isinstance(operation, tp.ops._ElementWiseOp):
+    if not isinstance(node.module, tp.ops._ElementWiseOp):
         return False
-    return str(operation._grad_fn).partition("Backward")[0] in _NEURON_WISE
+    operation = str(node.module._grad_fn).partition("Backward")[0]
+    return operation in _NEURON_WISE or (operation == "Mean" and _means_pixels(node.grad_fn))
+
+
+def _means_pixels(mean: Any) -> bool:
+    """Whether the mean is over height and width of [b, C, H, W] alone."""
+    # Negative axes are saved modulo 2**64, which four divides.
+    return len(mean._saved_self_sym_sizes) == 4 and {axis % 4 for axis in mean._saved_dim} <= {2, 3}
 
 
 @contextmanager

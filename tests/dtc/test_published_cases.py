@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from reference import reference_file
 
 from dtcbench import registry
@@ -19,21 +20,38 @@ def group_with_projections(a_in, a_out, keep, solve):
     return Group(a_in[:, None], a_out[None, :], Cut(keep, None), np.random.default_rng(0), solve)
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_the_published_step_comes_out_to_the_last_bit(cases, number):
-    case = {name: cases[f"{number}/{name}"] for name in ("width", "keep", "lam", "kind", "A1", "A2", "kept", "w12")}
+@pytest.fixture(params=range(6))
+def step(request, cases):
+    """One stored case, and what our published methods make of it."""
+    number = request.param
+    case = {name.partition("/")[2]: cases[name] for name in cases if name.startswith(f"{number}/")}
     kind = str(case["kind"])
     solve = registry.solvers.bind("scs", {}) if kind == "dtc" else None
     group = group_with_projections(case["A1"], case["A2"], float(case["keep"]), solve)
-    method = registry.methods.bind(f"{kind}-published", {"lam": float(case["lam"])} if kind == "dtc" else {})
     assert group.width == case["width"]
-
+    method = registry.methods.bind(f"{kind}-published", {"lam": float(case["lam"])} if kind == "dtc" else {})
     scores = method.scores(group)
-    kept = method.select(scores, group)
+    return kind, case, scores, method.select(scores, group)
 
+
+def test_with_the_processor_of_the_stored_cases_the_step_comes_out_to_the_last_bit(step):
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("the cases were computed with AVX-512; other processors round differently")
+    kind, case, scores, kept = step
     np.testing.assert_array_equal(kept, case["kept"])
     if kind != "random":
         np.testing.assert_array_equal(scores.values, np.abs(case["w12"]))
     if kind == "dtc":
-        measured = np.column_stack([cases[f"{number}/y1"], cases[f"{number}/y2"]])
-        np.testing.assert_array_equal(scores.tomography.y, measured)
+        np.testing.assert_array_equal(scores.tomography.y, np.column_stack([case["y1"], case["y2"]]))
+
+
+def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_and_scs_s_accuracy(step):
+    kind, case, scores, kept = step
+    if kind != "dtc":
+        np.testing.assert_array_equal(kept, case["kept"])
+        return
+    np.testing.assert_allclose(scores.tomography.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12)
+    # SCS stops at about 1e-4, and where it stops hangs on the rounding of its products.
+    np.testing.assert_allclose(scores.values, np.abs(case["w12"]), atol=5e-3)
+    # Scores that are all but zero are that noise, so some neurons at the quantile change places.
+    assert len(np.setxor1d(kept, case["kept"])) <= 0.02 * len(scores.values)

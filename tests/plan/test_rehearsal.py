@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from suites_for_tests import DESIGN
+from suites_for_tests import DESIGN, edited
 
 from dtcbench.plan.grid import expand
 from dtcbench.plan.rehearsal import rehearsal
@@ -37,3 +37,10 @@ def test_every_suite_can_be_rehearsed_with_all_its_networks_methods_and_solvers(
 def test_a_rehearsal_of_a_rehearsal_trains_no_more():
     once = rehearsal(DESIGN, "x")
     assert parse(rehearsal(once, "x"), "x").protocol == parse(once, "x").protocol
+
+
+def test_a_rehearsal_holds_out_enough_and_removes_something():
+    text = edited(DESIGN, ("keep: 0.9}", "keep: 0.9, validation: 0.001}"), ("[0.5, 0.8", "[0.0, 0.5, 0.8"))
+    suite = parse(rehearsal(text, "x"), "x")
+    assert suite.protocol.validation == 0.25
+    assert suite.grid[0].sparsities == [0.5]

@@ -7,6 +7,7 @@ import pytest
 from suites_for_tests import DESIGN, TINY, edited, problems
 
 from dtcbench import registry
+from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, load, parse
 from dtcbench.solvers import DEFAULT
 
@@ -34,6 +35,8 @@ def test_the_suites_in_the_repository_are_valid_and_named_like_their_files(path)
     suite = load(path)
     assert suite.name == path.stem
     assert suite.question.endswith("?")
+    counted = re.match(r"(\d+) cells", suite.cost)
+    assert counted is None or int(counted[1]) == len(expand(suite).cells)
 
 
 WRONG = {

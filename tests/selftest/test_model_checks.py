@@ -37,7 +37,7 @@ def linear(generator, fan_in, fan_out):
 
 
 def good(input_shape, num_classes, *, generator):
-    return nn.Sequential(nn.Flatten(), linear(generator, 3072, num_classes))
+    return nn.Sequential(nn.Flatten(), linear(generator, 3072, 8), nn.ReLU(), linear(generator, 8, num_classes))
 
 
 @pytest.mark.parametrize("name", registry.models.names())
@@ -73,7 +73,7 @@ def test_weights_that_depend_on_what_was_built_before():
 
 def test_constructing_layers_from_the_global_generator_is_no_fault_if_they_are_drawn_again():
     def make(input_shape, num_classes, *, generator):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3072, 8), nn.ReLU(), nn.Linear(8, num_classes))
         for parameter in model.parameters():
             nn.init.normal_(parameter, generator=generator)
         return model
@@ -115,7 +115,7 @@ def remembering(self, x):
             "NaN or infinite logits",
         ),
         (
-            wrapped(lambda self, x: self.inner(x).detach() + 0 * self.inner[1].bias),
+            wrapped(lambda self, x: self.inner(x).detach() + 0 * self.inner[3].bias),
             "a gradient reaches every trainable parameter",
             "no finite gradient reached inner.1.weight",
         ),
@@ -126,7 +126,7 @@ def remembering(self, x):
         ),
         (wrapped(remembering), "a copy by state_dict computes the same", "the copy gave other logits"),
         (
-            wrapped(lambda self, x: x.flatten(1)[:, :10] * self.inner[1].weight[:, 0] + self.inner[1].bias),
+            wrapped(lambda self, x: x.flatten(1)[:, :10] * self.inner[3].weight[:, 0] + self.inner[3].bias),
             "its FLOPs can be counted on the meta device",
             "torch counted no FLOPs",
         ),
@@ -148,7 +148,7 @@ def test_a_model_of_texts_is_tried_on_texts():
         seen.append(input_shape)
         tokens = nn.utils.skip_init(nn.Embedding, num_classes, 4)
         nn.init.normal_(tokens.weight, generator=generator)
-        return nn.Sequential(tokens, linear(generator, 4, num_classes))
+        return nn.Sequential(tokens, linear(generator, 4, 8), nn.ReLU(), linear(generator, 8, num_classes))
 
     assert contradicted(make) == {}
     assert set(seen) == {(16,)}
@@ -171,3 +171,35 @@ def test_the_global_generator_is_left_as_it_was():
     for check in checks("mlp"):
         check.run()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Odd(nn.Module):
+    """Divides by its own width, so that a smaller one is another network."""
+
+    def __init__(self, generator, num_classes):
+        super().__init__()
+        self.flatten, self.wide, self.out = nn.Flatten(), linear(generator, 3072, 8), linear(generator, 8, num_classes)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.wide(self.flatten(x)))) / self.out.in_features
+
+
+def test_a_network_that_knows_its_width_is_found_out():
+    messages = contradicted(lambda input_shape, num_classes, *, generator: Odd(generator, num_classes))
+    (claim,) = (claim for claim in messages if "silenced" in claim)
+    assert "without its first neuron, group wide gives other logits" in messages[claim]
+
+
+def test_a_network_without_a_group_or_with_a_parameter_of_its_own_is_told_so():
+    class Bare(nn.Module):
+        def __init__(self, generator, num_classes):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Flatten(), linear(generator, 3072, num_classes))
+            self.shift = nn.Parameter(torch.zeros(num_classes))
+
+        def forward(self, x):
+            return self.inner(x) + self.shift
+
+    messages = contradicted(lambda input_shape, num_classes, *, generator: Bare(generator, num_classes))
+    assert "no prunable group" in messages["a group cut smaller computes what it did with the neurons silenced"]
+    assert "parameter shift is drawn by no module" in messages["all its parameters can be drawn anew"]

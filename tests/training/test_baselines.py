@@ -1,5 +1,7 @@
 """The baselines of protocol standard that share a budget, and the recipe's own options."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from cells import cell, workplace
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.dtc.errors import NothingKeptError
+from dtcbench.dtc.errors import CompressionError, NothingKeptError
 from dtcbench.training.budget import steps_for
-from dtcbench.training.loop import Samples, accuracy, bits_per_token, samples_in
+from dtcbench.training.course import Course
+from dtcbench.training.loop import Samples, accuracy, bits_per_token, cross_entropy, samples_in
 from dtcbench.training.protocols import run
+from dtcbench.training.surgery import Surgery
 
 SPARSITY = 0.75
 
@@ -53,9 +57,21 @@ def test_dense_matched_stops_when_the_compressed_cells_flops_are_used_up():
     assert [c.loss for c in matched.cycles] == [c.loss for c in dense.cycles[: len(matched.cycles)]]
 
 
-def test_scratch_that_would_be_empty_says_so():
-    with pytest.raises(NothingKeptError, match="group hidden0, width 32: 0 neurons"):
-        result("scratch", 0.99)
+@pytest.mark.parametrize("method", ["scratch", "dense-matched"])
+def test_a_baseline_of_a_compression_that_leaves_nobody_says_so(method):
+    with pytest.raises(NothingKeptError, match=r"group hidden0, width \d+: 0 neurons would be kept; lower"):
+        result(method, 0.99)
+
+
+def test_batch_norm_and_a_last_batch_of_one_sample_are_refused_with_the_remedy(monkeypatch):
+    normed = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 10)
+    )
+    planned = cell("random", 0.5)
+    recipe = planned.protocol.model_copy(update={"options": {**planned.protocol.options, "samples": 72}})
+    monkeypatch.setitem(registry.models._values, "mlp", lambda *_, **__: normed)
+    with pytest.raises(CompressionError, match="65 training samples has one sample at batch_size 32"):
+        run(workplace(planned.model_copy(update={"protocol": recipe})))
 
 
 @pytest.mark.parametrize(("samples", "size"), [(10, 4), (12, 4), (5, 8)])
@@ -67,10 +83,35 @@ def test_steps_and_samples_agree_with_the_batches(samples, size):
         assert steps_for(count * 7 + 6, 7, samples, size) == max(1, steps)
 
 
-def test_taylors_gradients_are_counted_and_do_not_move_the_training():
+def test_looking_at_sensitivities_is_counted_and_leaves_the_network_as_it_was(monkeypatch):
+    real, networks = Course._sensitivities, []
+
+    def look(course, samples):
+        before = copy.deepcopy(course.model.state_dict())
+        seen = real(course, samples)
+        networks.append((before, course.model))
+        assert all(torch.equal(value, before[name]) for name, value in course.model.state_dict().items())
+        assert all(parameter.grad is None for parameter in course.model.parameters())
+        assert course.model.training
+        return seen
+
+    monkeypatch.setattr(Course, "_sensitivities", look)
     taylor, random = result("taylor"), result("random")
-    assert taylor.cycles[0].loss == random.cycles[0].loss
+    reached = [0.0, *(cycle.sparsity for cycle in taylor.cycles)]
+    assert len(networks) == sum(cycle.sparsity > before for cycle, before in zip(taylor.cycles, reached, strict=False))
     assert taylor.training_flops > random.training_flops
+
+
+def test_a_sensitivity_is_the_gradient_of_a_gate_on_the_neuron():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    x, y = torch.randn(9, 5), torch.randint(3, (9,))
+    gates = torch.ones(4, requires_grad=True)
+    cross_entropy(network[2](torch.relu(network[0](x)) * gates), y).backward()
+    network.zero_grad()
+    (group,) = Surgery(network, torch.zeros(1, 5)).groups
+    cross_entropy(network(x), y).backward()
+    np.testing.assert_allclose(group.sensitivity, gates.grad.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +128,8 @@ def test_an_option_of_the_recipe_changes_the_training(options):
 
 def test_samples_shortens_both_splits():
     short = result("random", protocol={"samples": 100})
-    assert (short.accuracy * 100) % 1 == pytest.approx(0)
-    assert (short.validation_accuracy * 10) % 1 == pytest.approx(0)
+    assert round(short.accuracy * 100) / 100 == pytest.approx(short.accuracy)
+    assert round(short.validation_accuracy * 10) / 10 == pytest.approx(short.validation_accuracy)
 
 
 class Text(torch.nn.Module):

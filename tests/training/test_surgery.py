@@ -230,3 +230,48 @@ def test_surgeries_of_two_networks_do_not_mix():
     two.shrink(two.groups[2], KEPT, None)
     assert [group.width for group in one.groups] == [5, 3, 7]
     assert second(torch.rand(2, 1, 12, 12)).shape == (2, 3)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c, self.d = (nn.Linear(6, 6) for _ in range(4))
+        self.c.weight = self.a.weight
+
+    def forward(self, x):
+        return self.d(torch.relu(self.c(torch.relu(self.b(torch.relu(self.a(x)))))))
+
+
+def test_widths_of_tied_weights_stay_whole():
+    assert names(Tied(), torch.zeros(1, 6)) == []
+
+
+@pytest.mark.parametrize(
+    "between",
+    [nn.LayerNorm([5, 4, 4]), nn.Unflatten(1, (5, 1)), nn.Softmax(1), nn.PixelShuffle(1)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_mixes_neurons_or_cannot_be_cut_makes_no_group(between):
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), between, nn.Flatten(), nn.Linear(80, 3))
+    assert names(network, torch.zeros(1, 1, 6, 6)) == []
+
+
+@pytest.mark.parametrize(("axes", "groups"), [((2, 3), ["conv"]), ((-1, -2), ["conv"]), ((1,), [])])
+def test_a_mean_over_pixels_is_pooling_and_one_over_channels_is_not(axes, groups):
+    class Averaged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.output = nn.Conv2d(1, 16, 3), nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.output(self.conv(x).mean(axes).flatten(1))
+
+    assert names(Averaged(), torch.zeros(1, 1, 6, 6)) == groups
+
+
+@pytest.mark.parametrize("activation", [nn.Softplus(), nn.Mish(), nn.AdaptiveAvgPool2d(2), nn.AdaptiveMaxPool2d(2)])
+def test_neuron_wise_layers_are_reached_through(activation):
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), activation, nn.Conv2d(5, 2, 1))
+    assert names(network, torch.zeros(1, 1, 6, 6)) == ["0"]
