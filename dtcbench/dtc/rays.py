@@ -32,11 +32,6 @@ class Tomography:
         ray: Array = self.coefficients[:, 0] + self.coefficients[:, 1]
         return ray
 
-    @property
-    def neuron_ray(self) -> Array:
-        """x*_in + x*_out [m]."""
-        ray: Array = self.reconstruction[:, 0] + self.reconstruction[:, 1]
-        return ray
 
 
 def trace(projections: Projections, sensing: Sensing, solve: Solve, lam: float) -> Tomography:

@@ -61,7 +61,7 @@ def vit_tiny(
     [b, C, H, W] -> [b, num_classes]; UserError for samples that are no images, a patch that does not divide the
     sides, heads that do not divide the width. Architecture: Dosovitskiy et al. 2021, in the sizes of DeiT-Ti
     (Touvron et al. 2021, Table 1); the mean over all tokens in place of a class token (Beyer et al. 2022). The
-    feed-forward widths can be pruned, attention stays whole. Initialisation: DeiT's, normal of 0.02, biases 0.
+    feed-forward widths can be pruned, attention stays whole. Initialisation: normal of 0.02 in every weight, biases 0.
 
     Dense accuracy on CIFAR-10 in the literature, from scratch and for other sizes: 91.01 % (7 layers of 384,
     6.3 M parameters, 200 epochs with AutoAugment: github.com/omihub777/ViT-CIFAR); 80 % after 200 epochs and 88 %

@@ -166,30 +166,24 @@ def _flops_count(subject: _Subject) -> None:
 
 
 def _surgery_silences(subject: _Subject) -> None:
-    for place in range(len(_groups(subject.build(), subject))):
-        model, silenced = subject.build(), subject.build()
-        surgery, other = Surgery(model, subject.blank), Surgery(silenced, subject.blank)
-        for _ in range(2):  # the second cut must fit what the first left
-            group, same = surgery.groups[place], other.groups[place]
-            if group.width < 2:
-                break
-            kept = np.arange(1, group.width)
-            _silence(same, 0)
-            surgery.shrink(group, kept, None)
-            seen, expected = (subject.logits(network, subject.batch) for network in (model, silenced))
-            if not _close(seen, expected):
-                raise Contradicted(
-                    f"without its first neuron, group {group.name} gives other logits than with it silenced, by "
-                    f"{(seen - expected).abs().max():.3g}; let one layer produce the width and one consume it"
-                )
-            other.shrink(same, kept, None)
-
-
-def _groups(model: nn.Module, subject: _Subject) -> list[PrunableGroup]:
-    found = Surgery(model, subject.blank).groups
-    if not found:
+    model, silenced = subject.build(), subject.build()
+    surgery, oracle = Surgery(model, subject.blank), Surgery(silenced, subject.blank)
+    if not surgery.groups:
         raise Contradicted("it has no prunable group: no hidden width with one producing and one consuming layer")
-    return found
+    pairs = list(zip(surgery.groups, oracle.groups, strict=True))
+    for group, same in [*pairs, pairs[0]]:  # a second cut must fit what the first one left
+        if group.width < 2:
+            continue
+        kept = np.arange(1, group.width)
+        _silence(same, 0)
+        surgery.shrink(group, kept, None)
+        seen, expected = (subject.logits(network, subject.batch) for network in (model, silenced))
+        if not _close(seen, expected):
+            raise Contradicted(
+                f"without its first neuron, group {group.name} gives other logits than with it silenced, by "
+                f"{(seen - expected).abs().max():.3g}; let one layer produce the width and one consume it"
+            )
+        oracle.shrink(same, kept, None)
 
 
 def _silence(group: PrunableGroup, neuron: int) -> None:

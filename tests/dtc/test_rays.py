@@ -17,7 +17,7 @@ def test_the_rays_are_the_sums_of_both_reconstructions():
     s = np.random.default_rng(4).normal(size=(6, 2))
     tomography = trace(PROJECTIONS, operators(), lambda theta, y, lam: s, 0.3)
     np.testing.assert_allclose(tomography.coefficient_ray, s.sum(axis=1))
-    np.testing.assert_allclose(tomography.neuron_ray, operators().psi @ s.sum(axis=1))
+    np.testing.assert_allclose(tomography.reconstruction.sum(axis=1), operators().psi @ s.sum(axis=1))
 
 
 def test_the_solver_is_called_once_with_both_measurements():
