@@ -112,7 +112,7 @@ def selftest(
     from dtcbench.selftest.trial import named, registered, trials
 
     plugins = _load_plugins(plugin)
-    chosen = named(names) if names else registered(from_plugins_only=bool(plugins))
+    chosen = named(names) if names else registered(plugins)
     if not chosen:
         raise UserError("the plug-in registers nothing; decorate a class or function with `@solvers.register(NAME)`")
     contradicted = 0

@@ -152,10 +152,14 @@ class Plugin:
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise PluginError(f"--plugin {path}: {reason}; give the path of a Python file") from error
 
+    @property
+    def module(self) -> str:
+        """The name its module has once loaded."""
+        return f"{PLUGIN_PREFIX}{self.name}_{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
+
     def load(self) -> None:
         """Import the source, so that its decorators register; a second time does nothing."""
-        digest = hashlib.sha256(self.source.encode()).hexdigest()
-        qualified = f"{PLUGIN_PREFIX}{self.name}_{digest[:8]}"
+        qualified = self.module
         if qualified in sys.modules:
             return
         for axis in AXES:

@@ -24,7 +24,7 @@ def cache_of_this_session(tmp_path_factory):
         yield
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def axes_as_they_were(monkeypatch):
     """What a test registers is gone after it, and a plug-in file may be loaded again."""
     for axis in registry.AXES:

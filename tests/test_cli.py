@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from dtcbench import cli
 
-pytestmark = pytest.mark.usefixtures("axes_as_they_were")
 VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "report"]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError

@@ -23,9 +23,6 @@ def ridge(theta, y, lam, *, power: int = 1):
 """
 
 
-pytestmark = pytest.mark.usefixtures("axes_as_they_were")
-
-
 @pytest.fixture
 def plugin(tmp_path):
     """Writes a plug-in file and reads it, as --plugin does."""

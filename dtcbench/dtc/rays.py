@@ -33,7 +33,6 @@ class Tomography:
         return ray
 
 
-
 def trace(projections: Projections, sensing: Sensing, solve: Solve, lam: float) -> Tomography:
     """Measure both projections and recover them with one call of the solver.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from dtcbench.errors import UserError
-from dtcbench.registry import AXES, PLUGIN_PREFIX, Axis, near
+from dtcbench.registry import AXES, Axis, Plugin, near
 from dtcbench.selftest import datasets, methods, models, solvers
 from dtcbench.selftest.check import Check, Contradicted
 
@@ -42,13 +42,11 @@ def named(names: list[str]) -> list[tuple[Axis, str]]:
     return found
 
 
-def registered(from_plugins_only: bool) -> list[tuple[Axis, str]]:
-    """All axis values, or those that `--plugin` files registered."""
+def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Axis, str]]:
+    """All axis values, or, where there are plug-ins, those that they registered."""
+    modules = {plugin.module for plugin in plugins}
     return [
-        (axis, name)
-        for axis in AXES
-        for name in axis.names()
-        if not from_plugins_only or axis.get(name).__module__.startswith(PLUGIN_PREFIX)
+        (axis, name) for axis in AXES for name in axis.names() if not plugins or axis.get(name).__module__ in modules
     ]
 
 

@@ -26,7 +26,7 @@ grid:
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch, axes_as_they_were):
+def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, code in EXAMPLES.items():
         (tmp_path / f"{name}.py").write_text(code)

@@ -16,9 +16,6 @@ from dtcbench.selftest.datasets import checks
 REAL = Path(os.environ.get("DTCBENCH_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
 
 
-pytestmark = pytest.mark.usefixtures("axes_as_they_were")
-
-
 def read_only(splits):
     for array in (splits.train_x, splits.train_y, splits.test_x, splits.test_y):
         array.setflags(write=False)

@@ -8,8 +8,6 @@ from dtcbench.dtc.selection import Method, Scores
 from dtcbench.selftest.check import Contradicted
 from dtcbench.selftest.methods import checks
 
-pytestmark = pytest.mark.usefixtures("axes_as_they_were")
-
 
 @pytest.mark.parametrize("name", registry.methods.names())
 def test_our_methods_keep_every_claim(name):

@@ -14,9 +14,6 @@ from dtcbench.selftest.models import checks
 DRAWN = "equal generators give equal weights, others give others"
 
 
-pytestmark = pytest.mark.usefixtures("axes_as_they_were")
-
-
 def contradicted(make):
     """{claim: message} of the claims that the model does not keep."""
     registry.models.register("bad")(make)
