@@ -36,14 +36,7 @@ def fashion_mnist() -> Splits:
     ------
     DatasetError : a file in the folder is not Fashion-MNIST's, or there is no way to any copy.
     """
-    return Splits(
-        train_x=SOURCES["train_x"].load(),
-        train_y=SOURCES["train_y"].load(),
-        test_x=SOURCES["test_x"].load(),
-        test_y=SOURCES["test_y"].load(),
-        num_classes=10,
-        pixels=Pixels(scale=255.0, mean=0.2860, std=0.3530),
-    )
+    return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.2860, std=0.3530))
 
 
 def origin() -> str:

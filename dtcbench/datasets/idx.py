@@ -13,7 +13,7 @@ import numpy as np
 
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.source import Source
-from dtcbench.datasets.splits import Array, DatasetError
+from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
 
 LAYOUT = {
     "train_x": ("train-images-idx3-ubyte.gz", (60_000, 1, 28, 28)),
@@ -42,6 +42,12 @@ def sources(
         )
         for field, (name, shape) in LAYOUT.items()
     }
+
+
+def splits(files: dict[str, Source], pixels: Pixels) -> Splits:
+    """The arrays of the four `files`, loaded; ten classes. DatasetError where one cannot be had."""
+    train_x, train_y, test_x, test_y = (files[field].load() for field in LAYOUT)
+    return Splits(train_x, train_y, test_x, test_y, num_classes=10, pixels=pixels)
 
 
 def decode(path: Path, shape: tuple[int, ...]) -> Array:

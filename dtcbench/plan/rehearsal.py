@@ -16,7 +16,7 @@ _VALIDATION = 0.25
 
 
 def rehearsal(text: str, file: str) -> str:
-    """The YAML of a valid suite's rehearsal: one seed, the first sparsity, a few steps on a few samples.
+    """The YAML of a valid suite's rehearsal: one seed, the first sparsity above 0, a few steps on a few samples.
 
     It bears the suite's name with `-smoke`, so that its records never mix with the suite's own.
     """
@@ -39,7 +39,7 @@ def _protocol(given: Any) -> dict[str, Any]:
         "cycle_steps": 1,
         "samples": _SAMPLES,
         "batch_size": batch_size,
-        "validation": 0.25,
+        "validation": _VALIDATION,
     }
 
 

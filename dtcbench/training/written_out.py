@@ -1,7 +1,7 @@
 """The published network's training step, written out: autograd's bits without its fresh buffers.
 
-At these sizes a step is bound by memory: the buffers that autograd and `torch.optim.Adam` allocate anew
-for every batch cost as much as half the matrix products. Here each is allocated once and written over.
+At these sizes memory weighs beside arithmetic: the buffers that autograd and `torch.optim.Adam` allocate anew
+for every batch cost a fair part of a step (`benchmarks/published_curve.py`). Here each is allocated once.
 """
 
 from __future__ import annotations
