@@ -14,12 +14,13 @@ import time
 import torch
 
 from dtcbench import registry
-from dtcbench.energy.meter import NoMeter, Phases
+from dtcbench.energy.phases import Phases
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published
 from dtcbench.records.record import Result
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
 
@@ -40,8 +41,8 @@ def curve() -> tuple[Result, float]:
     begin = time.perf_counter()
     splits = registry.datasets.get("mnist")()
     train, test = to_device(splits, torch.device("cpu"))
-    phases = Phases(NoMeter("a benchmark of time"), lambda: None)
-    result = run(Workplace(CELL, splits, train, test, phases))
+    phases = Phases(lambda: None)
+    result = run(Workplace(CELL, splits, train, test, phases, Evaluations(phases)))
     return result, time.perf_counter() - begin
 
 

@@ -160,7 +160,6 @@ def run(
     plugins = _load_plugins(plugin)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
-    device = "cuda" if planned.suite.resources.gpus else "cpu"
     with store.locked():
         store.save_suite(planned.suite.name, text)
         contents = store.read()
@@ -170,8 +169,7 @@ def run(
         attempts = to_run(cells, contents, retry_failed)
         _say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run")
         if attempts:
-            job = Job(planned.suite.name, device, planned.suite.timeout, plugins)
-            _drive(attempts, job, store, _executor(planned, workers, inline))
+            _drive(attempts, Job.of(planned.suite, plugins), store, _executor(planned, workers, inline))
         _conclude(planned, store)
         _say(*next_steps(planned, store.read()))
     _exit_by(cells, store)

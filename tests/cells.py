@@ -6,12 +6,20 @@ import torch
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.energy.meter import NoMeter, Phases
+from dtcbench.energy.meter import Share
+from dtcbench.energy.phases import Phases
+from dtcbench.execution.driver import Job
+from dtcbench.execution.scheduler import Attempt
+from dtcbench.execution.worker import Task
 from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import Published, Standard
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
+
+METERING = Metering()
 
 
 def choice(axis, name, **options) -> Choice:
@@ -52,5 +60,16 @@ def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     make_deterministic(the_cell.protocol.options["threads"])
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
-    phases = Phases(NoMeter("tests measure nothing"), lambda: None)
-    return Workplace(the_cell, splits, train, test, phases)
+    phases = Phases(lambda: None)
+    return Workplace(the_cell, splits, train, test, phases, Evaluations(phases))
+
+
+def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, gpus=None) -> Job:
+    """A run of a suite named tiny."""
+    share = Share(gpus=float(device == "cuda") if gpus is None else gpus, cpus=1)
+    return Job("tiny", device, timeout_s, share, metering, plugins)
+
+
+def task(the_cell: Cell, device="cpu", plugins=(), attempt=1) -> Task:
+    """An attempt at the cell as a suite named tiny would make it."""
+    return job(device=device, plugins=plugins).task(Attempt(the_cell, attempt))

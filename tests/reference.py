@@ -18,6 +18,14 @@ def data_dir() -> Path:
     return folder
 
 
+def power_file(name: str) -> Path:
+    """A recording of power from `power/`, where `data_dir` looks too; skips where it is absent."""
+    file = Path(os.environ.get("DTCBENCH_DATA_DIR", SHARED / "data")) / "power" / name
+    if not file.is_file():
+        pytest.skip(f"no {file}: set DTCBENCH_DATA_DIR to a folder with power/{name}")
+    return file
+
+
 def reference_file(name: str) -> Path:
     """A file of published figures, beside the data folder; skips where it is absent."""
     found = [root / name for root in _reference_folders() if (root / name).is_file()]

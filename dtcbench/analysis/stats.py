@@ -68,15 +68,17 @@ def mean_estimate(values: Iterable[float], *, of: str = "seed") -> Estimate:
     return Estimate(mean(finite), _bootstrap(finite), None)
 
 
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """Geometric mean of the finite `ratios`; NaN when there are none. ValueError for one that is not positive."""
+    return math.exp(mean(_logarithms(ratios)))
+
+
 def geometric_mean_estimate(ratios: Iterable[float], *, of: str = "seed") -> Estimate:
     """Geometric mean of `ratios`, one per pair, with the bootstrap interval of the mean log ratio.
 
-    ValueError for a ratio that is not positive: it has no logarithm.
+    ValueError for a ratio that is not positive.
     """
-    finite = _finite(ratios)
-    if (finite <= 0).any():
-        raise ValueError(f"ratios must be positive, got {finite[0]:g}")
-    logs = mean_estimate(np.log(finite), of=of)
+    logs = mean_estimate(_logarithms(ratios), of=of)
     interval = (math.exp(logs.low), math.exp(logs.high)) if logs.interval else None
     return Estimate(math.exp(logs.mean), interval, logs.reason)
 
@@ -101,6 +103,13 @@ def pareto_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     known = np.isfinite(c) & np.isfinite(a)
     front: NDArray[np.bool_] = known & ~(no_worse & better & known[None, :]).any(axis=1)
     return front
+
+
+def _logarithms(ratios: Iterable[float]) -> NDArray[np.float64]:
+    finite = _finite(ratios)
+    if (finite <= 0).any():
+        raise ValueError(f"ratios must be positive, got {finite[0]:g}")
+    return np.log(finite)
 
 
 def _finite(values: Iterable[float]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Any
 
+from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.worker import Task, attempt
@@ -17,6 +18,7 @@ _LOOPBACK = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a task without a GPU sees none
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "CUDA_DEVICE_ORDER": PCI_ORDER,  # Ray counts GPUs as NVML does, CUDA by itself does not
 }
 
 
@@ -30,7 +32,7 @@ class RayExecutor:
     Starts a Ray of its own on loopback with this machine's cores (or `cores` of them).
     """
 
-    def __init__(self, cpus: int, gpus: int, cores: int | None = None) -> None:
+    def __init__(self, cpus: int, gpus: float, cores: int | None = None) -> None:
         for name, value in _LOOPBACK.items():
             os.environ.setdefault(name, value)
         import ray
@@ -53,11 +55,14 @@ class RayExecutor:
             max_retries=0,  # trying again is the scheduler's business
             max_calls=1 if gpus else 0,  # a measured cell gets a process of its own
         )(attempt)
+        self._bundle = {"CPU": cpus, "GPU": gpus}
+        self._blocks: dict[str, Any] = {}
         self._tasks: dict[Any, Task] = {}
 
     def submit(self, task: Task) -> None:
-        """Hand a task to Ray."""
-        self._tasks[self._function.remote(task)] = task
+        """Hand a task to Ray; all of one block to the same GPU."""
+        function = self._function if task.block is None else self._in_block(task.block)
+        self._tasks[function.remote(task)] = task
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that came back within the time."""
@@ -70,11 +75,24 @@ class RayExecutor:
             del self._tasks[reference]
             self._ray.cancel(reference, force=True)
 
+    def release(self, block: str) -> None:
+        """Give the block's GPU back."""
+        if (group := self._blocks.pop(block, None)) is not None:
+            self._ray.util.remove_placement_group(group)
+
     def close(self) -> None:
         """Shut this Ray down."""
         self._ray.shutdown()
 
-    def _slots(self, cpus: int, gpus: int) -> int:
+    def _in_block(self, block: str) -> Any:
+        """The function on the block's own resources: a placement group keeps one physical GPU as long as it lives."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        if block not in self._blocks:
+            self._blocks[block] = self._ray.util.placement_group([self._bundle])
+        return self._function.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self._blocks[block]))
+
+    def _slots(self, cpus: int, gpus: float) -> int:
         total = self._ray.cluster_resources()
         limits = [total.get("CPU", 0) // cpus, *([total.get("GPU", 0) // gpus] if gpus else [])]
         if min(limits) < 1:

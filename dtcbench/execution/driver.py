@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Protocol
 
+from dtcbench.energy.meter import Share
 from dtcbench.execution.executor import Executor, Outcome
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler
+from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, alone, paired
 from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import Metering
+from dtcbench.plan.suite import Suite
 from dtcbench.records.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
@@ -43,11 +46,32 @@ class Job:
     suite: str
     device: str
     timeout_s: float | None
+    share: Share
+    metering: Metering
     plugins: tuple[Plugin, ...] = ()
+
+    @classmethod
+    def of(cls, suite: Suite, plugins: tuple[Plugin, ...]) -> Job:
+        """The job of running `suite`."""
+        device = "cuda" if suite.resources.gpus else "cpu"
+        share = Share(suite.resources.gpus, suite.cpus)
+        return cls(suite.name, device, suite.timeout, share, suite.energy, plugins)
+
+    def block(self, cell: Cell) -> str:
+        """What must run on one physical GPU."""
+        return paired(cell) if self._pairs else alone(cell)
 
     def task(self, attempt: Attempt) -> Task:
         """The task of one attempt."""
-        return Task(attempt.cell, self.suite, attempt.number, self.device, self.plugins)
+        block = self.block(attempt.cell) if self._pairs else None
+        return Task(
+            attempt.cell, self.suite, attempt.number, self.device, self.share, self.metering, self.plugins, block
+        )
+
+    @property
+    def _pairs(self) -> bool:
+        # A part of a GPU is not measured, or labelled: there is nothing to pair.
+        return self.share.gpus == 1 and self.metering.meter != "none"
 
 
 class Interrupts:
@@ -88,7 +112,7 @@ def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, w
 
     KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
     """
-    run = _Run(Scheduler(attempts, Policy(executor.slots, job.timeout_s)), job, store, executor, watcher)
+    run = _Run(Scheduler(attempts, Policy(executor.slots, job.block, job.timeout_s)), job, store, executor, watcher)
     interrupts, told = Interrupts(), False
     with interrupts.caught():
         try:
@@ -143,12 +167,14 @@ class _Run:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
         record = _record(outcome, *self.began[attempt])
         if self.scheduler.ended(attempt, record.status):
-            self.store.append(record)
+            self.store.append(record, outcome.report.trace if outcome.report else None)
+            if not self.scheduler.holds(block := self.job.block(attempt.cell)):
+                self.executor.release(block)
             self.watcher.ended(record, final=record.key in self.scheduler.finished)
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:
-    if outcome.record is not None:
-        return CellRecord.model_validate(outcome.record)
+    if outcome.report is not None:
+        return CellRecord.model_validate(outcome.report.record)
     wall_s = time.monotonic() - began
     return CellRecord.model_validate(lost(outcome.task, outcome.status, outcome.reason, started_at, wall_s))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from dtcbench.execution.worker import Task
+from dtcbench.execution.worker import Report, Task
 from dtcbench.records.record import Status
 
 
@@ -14,12 +14,12 @@ class Outcome:
     """How a task came back."""
 
     task: Task
-    record: dict[str, Any] | None
-    """The worker's record as JSON values; None where the worker was lost."""
+    report: Report | None
+    """What the worker left; None where it was lost."""
     status: Status = Status.OK
-    """Where there is no record: why, as a status."""
+    """Where there is no report: why, as a status."""
     reason: str = ""
-    """Where there is no record: why, in words."""
+    """Where there is no report: why, in words."""
 
 
 class Executor(Protocol):
@@ -37,6 +37,9 @@ class Executor(Protocol):
 
     def kill(self, task: Task) -> None:
         """End a task by force; nothing of it comes back any more."""
+
+    def release(self, block: str) -> None:
+        """No task of the block will come any more: its GPU is free."""
 
     def close(self) -> None:
         """End everything that was started."""

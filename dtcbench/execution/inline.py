@@ -29,5 +29,8 @@ class InlineExecutor:
         """Take a task out of the queue."""
         self._queue.remove(task)
 
+    def release(self, block: str) -> None:
+        """Nothing was reserved."""
+
     def close(self) -> None:
         """Nothing was started."""

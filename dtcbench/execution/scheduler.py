@@ -6,8 +6,9 @@ it is given ends exactly once, and never runs twice at the same time.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dtcbench.plan.cell import Cell
@@ -23,16 +24,47 @@ class Attempt:
     """Counted from 1 over all runs on the same folder."""
 
 
+def alone(cell: Cell) -> str:
+    """The block of a cell that has no need to share a GPU with any other: its own."""
+    return cell.key
+
+
+def paired(cell: Cell) -> str:
+    """The block of a cell whose energy is compared: all cells of one (model, dataset, seed), dense included.
+
+    On one physical GPU the error of its meter is the same for all of them, and cancels from their ratios.
+    """
+    return json.dumps([cell.model.label, cell.dataset.label, cell.seed])
+
+
 @dataclass(frozen=True)
 class Policy:
     """The limits a run works under."""
 
     slots: int
-    """Cells under way at the same time, at most."""
+    """Blocks under way at the same time, at most."""
+    block: Callable[[Cell], str] = alone
+    """Cells of one block run one after another, and no slot leaves a block before it is done."""
     timeout_s: float | None = None
     """Seconds one attempt may take."""
     infra_retries: int = 2
     """Further attempts at a cell whose node or worker was lost; no other failure is tried again."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An attempt and its block."""
+
+    attempt: Attempt
+    block: str
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What is known of an attempt under way."""
+
+    block: str
+    since: float
 
 
 class Scheduler:
@@ -40,8 +72,10 @@ class Scheduler:
 
     def __init__(self, attempts: Iterable[Attempt], policy: Policy) -> None:
         self.policy = policy
-        self._waiting = deque(attempts)
-        self._running: dict[Attempt, float] = {}
+        self._waiting = [_Placed(attempt, policy.block(attempt.cell)) for attempt in attempts]
+        self._left = Counter(placed.block for placed in self._waiting)
+        self._open: set[str] = set()
+        self._running: dict[Attempt, _Running] = {}
         self._retries: dict[str, int] = {}
         self._stopped = False
         self.finished: dict[str, Status] = {}
@@ -63,41 +97,60 @@ class Scheduler:
 
     def start(self, now: float) -> list[Attempt]:
         """The attempts to start now; from here on they count as running."""
-        started = []
-        while self._waiting and len(self._running) < self.policy.slots:
-            attempt = self._waiting.popleft()
-            self._running[attempt] = now
-            started.append(attempt)
+        started, waiting = [], []
+        busy = {running.block for running in self._running.values()}
+        for placed in self._waiting:
+            block = placed.block
+            if block in busy or (block not in self._open and len(self._open) >= self.policy.slots):
+                waiting.append(placed)
+                continue
+            self._open.add(block)
+            busy.add(block)
+            self._running[placed.attempt] = _Running(block, now)
+            started.append(placed.attempt)
+        self._waiting = waiting
         return started
+
+    def holds(self, block: str) -> bool:
+        """Whether the block has a slot: something of it has started, and something runs or waits."""
+        return block in self._open
 
     def ended(self, attempt: Attempt, status: Status) -> bool:
         """Told how a running attempt ended. True if its record counts, False if it is a late echo.
 
         `infra` queues the cell again, behind the others, until its retries are spent.
         """
-        if self._running.pop(attempt, None) is None:
+        if (ran := self._running.pop(attempt, None)) is None:
             return False
         key = attempt.cell.key
         retries = self._retries.get(key, 0)
         if status is Status.INFRA and retries < self.policy.infra_retries and not self._stopped:
             self._retries[key] = retries + 1
-            self._waiting.append(Attempt(attempt.cell, attempt.number + 1))
+            self._waiting.append(_Placed(Attempt(attempt.cell, attempt.number + 1), ran.block))
         else:
             self.finished[key] = status
+            self._leave(ran.block)
         return True
 
     def overdue(self, now: float) -> list[Attempt]:
         """Running attempts whose time limit has passed."""
         limit = self.policy.timeout_s
-        return [] if limit is None else [a for a, since in self._running.items() if now - since > limit]
+        return [] if limit is None else [a for a, running in self._running.items() if now - running.since > limit]
 
     def seconds_to_deadline(self, now: float) -> float | None:
         """Until the next time limit passes; None where nothing can become overdue."""
         if self.policy.timeout_s is None or not self._running:
             return None
-        return max(0.0, min(self._running.values()) + self.policy.timeout_s - now)
+        return max(0.0, min(running.since for running in self._running.values()) + self.policy.timeout_s - now)
 
     def stop(self) -> None:
         """Start nothing more; what runs may finish."""
         self._stopped = True
+        for placed in self._waiting:
+            self._leave(placed.block)
         self._waiting.clear()
+
+    def _leave(self, block: str) -> None:
+        self._left[block] -= 1
+        if not self._left[block]:
+            self._open.discard(block)

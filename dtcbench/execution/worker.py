@@ -7,10 +7,12 @@ JSON values: an exception becomes a status and a reason.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import traceback
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +21,20 @@ from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
-from dtcbench.energy.meter import Phases, open_meter
+from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
+from dtcbench.energy.phases import Phases
 from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
 from dtcbench.records.provenance import collect
-from dtcbench.records.record import CellRecord, Provenance, Result, Status
+from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
+from dtcbench.training.warming import warm_up
 
 
 @dataclass(frozen=True)
@@ -40,25 +46,43 @@ class Task:
     attempt: int
     device: str
     """`cpu` or `cuda`."""
+    share: Share
+    metering: Metering
     plugins: tuple[registry.Plugin, ...] = ()
+    block: str | None = None
+    """Tasks of one block run on one physical GPU, one after another."""
 
 
-def attempt(task: Task) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Report:
+    """What an attempt leaves behind."""
+
+    record: dict[str, Any]
+    """A CellRecord as JSON values."""
+    trace: bytes | None
+    """The samples of its energy, a Parquet file; None where nothing was sampled."""
+
+
+def attempt(task: Task) -> Report:
     """Make the attempt; its record as JSON values, whatever happens inside."""
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
     result: Result | None = None
+    reading: Reading | None = None
     provenance: Provenance | None = None
     try:
         for plugin in task.plugins:
             plugin.load()
-        provenance = _provenance(task)
-        result = _compute(task)
+        with closing(open_meter(task.device, task.share, task.metering, os.environ)) as meter:
+            meter.settle()
+            provenance = _provenance(task)
+            result, reading = _measured(task, meter)
     except Exception as error:
         status, reason = _verdict(error)
         detail = _without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
     wall_s = time.perf_counter() - begin
-    return _record(task, status, reason, started_at, wall_s, detail, result, provenance)
+    energy, trace = (reading.energy, reading.trace) if reading else (None, None)
+    return Report(_record(task, status, reason, started_at, wall_s, detail, result, energy, provenance), trace)
 
 
 def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float) -> dict[str, Any]:
@@ -74,9 +98,10 @@ def _record(
     wall_s: float,
     detail: str = "",
     result: Result | None = None,
+    energy: Energy | None = None,
     provenance: Provenance | None = None,
 ) -> dict[str, Any]:
-    missing = {"result": result, "provenance": provenance}
+    missing = {"result": result, "energy": energy, "provenance": provenance}
     return CellRecord(
         key=task.cell.key,
         cell=task.cell,
@@ -88,12 +113,14 @@ def _record(
         started_at=started_at,
         wall_s=wall_s,
         result=result,
+        energy=energy,
         provenance=provenance,
         reasons={name: f"the cell ended before: {reason}" for name, value in missing.items() if value is None},
     ).model_dump(mode="json")
 
 
-def _compute(task: Task) -> Result:
+def _measured(task: Task, meter: EnergyMeter) -> tuple[Result, Reading]:
+    """Train the cell, and again until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.device)
@@ -101,13 +128,33 @@ def _compute(task: Task) -> Result:
     with threadpool_limits(limits=threads, user_api="blas"):
         splits = registry.datasets.bind(cell.dataset.name, cell.dataset.options)()
         train, test = to_device(splits, device)
-        synchronize = torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for
-        phases = Phases(open_meter(task.device), synchronize)
-        return run(Workplace(cell, splits, train, test, phases))
+        phases = Phases(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
+        evaluations = Evaluations(phases)
+        work = Workplace(cell, splits, train, test, phases, evaluations)
+        if device.type == "cuda":
+            warm_up(work)
+        result = run(work)
+        flags: set[str] = set()
+        while not meter.enough(phases):
+            phases.train_again()
+            repeat = run(replace(work, evaluate=evaluations.again()))
+            flags |= set() if same_course(repeat, result) else {"not-repeatable"}
+        return result, meter.reading(phases, sorted(flags))
+
+
+def same_course(one: Result, other: Result) -> bool:
+    """Whether two trainings went the same way: the same losses, and the same neurons kept, cycle by cycle."""
+
+    def course(result: Result) -> list[tuple[float, list[str]]]:
+        return [(cycle.loss, [layer.kept_sha256 for layer in cycle.layers]) for cycle in result.cycles]
+
+    return course(one) == course(other)
 
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
+        if is_simulated(os.environ):
+            return torch.device("cpu")
         raise CompressionError("the suite asks for a GPU and torch sees none; set resources.gpus: 0 or install CUDA")
     return torch.device(name)
 

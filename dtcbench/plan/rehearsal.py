@@ -24,6 +24,7 @@ def rehearsal(text: str, file: str) -> str:
     suite["name"] = f"{suite['name']}-smoke"
     suite["cost"] = "a rehearsal: its figures mean nothing"
     suite["protocol"] = _protocol(suite["protocol"])
+    suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}
     suite["grid"] = [_block(block) for block in suite["grid"]]
     return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
 

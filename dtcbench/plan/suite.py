@@ -22,12 +22,11 @@ from dtcbench import registry
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Problem, SuiteError, shown
+from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.problems import OptionsError, problems_of
 from dtcbench.plan.protocol import PROTOCOLS, Fraction, Published, Standard
 from dtcbench.solvers import DEFAULT
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _MOST_SEEDS = 10_000
 
@@ -161,8 +160,8 @@ class Resources(Strict):
 
     cpus: Annotated[int, Field(gt=0)] | None = None
     """Cores; the protocol's threads unless set."""
-    gpus: Annotated[int, Field(ge=0, le=1)] = 0
-    """Whole GPUs: one, or none."""
+    gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """One, none, or a part of one, which cannot be measured by itself."""
 
 
 class Suite(Strict):
@@ -175,8 +174,9 @@ class Suite(Strict):
     protocol: Annotated[Standard | Published, BeforeValidator(_protocol)]
     grid: Annotated[list[Block], Field(min_length=1)]
     resources: Resources = Resources()
-    timeout: float | None = None
-    """Seconds one cell may take; in YAML a number with its unit, such as 90s, 10m or 2h."""
+    energy: Metering = Metering()
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+    """What one cell may take, repeats for the energy meter included."""
     exclude: list[Exclusion] = []
 
     @field_validator("name")
@@ -185,18 +185,6 @@ class Suite(Strict):
         if not _NAME.fullmatch(name):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _duration(cls, value: Any) -> Any:
-        if value is None:
-            return None
-        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        seconds = float(match[1]) * _SECONDS[match[2]] if match else 0
-        if not seconds:
-            trap = " (YAML reads 10:30 as 630)" if type(value) is int else ""
-            raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
-        return seconds
 
     def protocol_of(self, block: Block) -> Standard | Published:
         """The suite's protocol, as the block has it."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dtcbench
 from dtcbench.energy import nvml
+from dtcbench.energy.device import given_gpu
 from dtcbench.records.record import Provenance
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
@@ -102,15 +103,31 @@ def gpu_hardware(device: str) -> Hardware:
     try:
         seen = nvml.torch_gpu(device)
     except nvml.NvmlError as error:
-        return Hardware("GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), str(error)))
+        simulated = _simulated_hardware()
+        return simulated or Hardware("GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), str(error)))
     try:
         board = nvml.gpu(seen.uuid)
     except nvml.NvmlError as error:
         limit, driver, reasons = None, None, {"driver": str(error)}
     else:
         limit, driver, reasons = board.power_limit_w, board.driver, {}
-    power = "power limit unknown" if limit is None else f"{limit:.0f} W"
-    return Hardware(f"{seen.name}, {int(seen.memory_gib)} GiB, {power}", seen.name, driver, reasons)
+    return Hardware(_gpu_class(seen.name, seen.memory_gib, limit), seen.name, driver, reasons)
+
+
+def _simulated_hardware() -> Hardware | None:
+    """Of a cell that was given a simulated GPU, which torch cannot see; None where it was not."""
+    try:
+        board = given_gpu(os.environ).board
+    except nvml.NvmlError:
+        return None
+    if not board.simulated:
+        return None
+    return Hardware(_gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver, {})
+
+
+def _gpu_class(name: str, memory_gib: float, limit_w: float | None) -> str:
+    power = "power limit unknown" if limit_w is None else f"{limit_w:.0f} W"
+    return f"{name}, {int(memory_gib)} GiB, {power}"
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 
 class Status(StrEnum):
@@ -57,23 +57,81 @@ class Explained(BaseModel):
         return self
 
 
+class PhaseEnergy(Explained):
+    """One phase of a training, over all its stretches."""
+
+    phase: Literal["train", "compress", "evaluate"]
+    stretches: int
+    """How often the phase was entered in the trainings that count."""
+    duration_s: float
+    """Seconds of it in one training, mean over the trainings that count."""
+    energy_j: float | None
+    """Joules of it in one training; None where its stretches are too short for the driver's refresh."""
+
+
+class PowerTrace(Explained):
+    """What the sampler saw of one GPU, and how the joules came out of it."""
+
+    device: str
+    """The GPU's name as NVML has it."""
+    gpu_uuid: str
+    """Of the physical board: a cell and its dense baseline pair best on one."""
+    simulated: bool
+    """Whether the library that answered is a simulation. Nothing of it may be ranked or published."""
+    interval_s: float
+    """Seconds between two polls, as asked for."""
+    samples: int
+    """Polls inside the window."""
+    longest_gap_s: float
+    """Longest time without a power sample inside the window."""
+    read_errors: dict[str, str]
+    """By quantity: how often it could not be read, and the first reason."""
+    counter_j: float | None
+    """Joules of one training by the total-energy counter."""
+    integral_j: float | None
+    """Joules of one training by the trapezoidal integral of power."""
+    integrated: Literal["instant_w", "average_w", "usage_w"] | None
+    """Which power the integral is of."""
+    idle_w: float | None
+    """Power before the window, while no compute process was on the GPU."""
+    cool_down_s: float
+    """Seconds waited before the idle measurement."""
+    temperature_before_c: float | None
+    """At the beginning of the window."""
+    temperature_after_c: float | None
+    """At its end."""
+    phases: list[PhaseEnergy]
+    cumulative_j: list[float] | None
+    """Joules from the beginning of a training to the end of each of its stretches of training: one per
+    cycle, and one for the remaining steps where there are any. Mean over the trainings that count."""
+    sampler_cpu_pct: float
+    """Processor time the sampler took, in per cent of one core."""
+
+
 class Energy(Explained):
-    """Joules of the training window, or why there are none."""
+    """Joules of one training, or why there are none."""
 
     energy_j: float | None
-    """Joules used by `scope` while training and compressing; evaluation and loading are outside."""
+    """Joules `scope` used for one training, compression included; evaluation and loading are outside."""
     method: Literal["counter", "integral", "none"]
     """Total-energy counter, integral over power samples, or not measured."""
     scope: Literal["gpu", "none"]
     """What the figure covers: one whole GPU board, or nothing."""
     window_s: float
-    """Seconds inside the energy boundary, whether or not anything was measured."""
+    """Seconds inside the energy boundary, whether or not anything was measured: those of `repeats` trainings."""
+    repeats: int
+    """Trainings inside the window. The figures are those of one."""
     cross_check_pct: float | None
-    """Disagreement of the two methods in per cent of the figure."""
+    """The integral's deviation from the counter, in per cent of the counter."""
     quantisation_j: float | None
-    """Uncertainty from the counter's refresh interval at the edges of the window."""
+    """Uncertainty of `energy_j` from the refresh interval at the edges of the window."""
+    cpu_energy_j: float | None
+    """Joules of the processor packages (RAPL) for one training: a scope of its own, never added to `energy_j`."""
+    trace: PowerTrace | None
+    trace_sha256: str | None
+    """SHA-256 of the file with the samples; there may be one where the samples gave no joules."""
     flags: list[str]
-    """What a reader must know before using the figure, such as `short`."""
+    """What a reader must know before using the figure, such as `short`. See docs/energy.md."""
 
 
 class Layer(Explained):
@@ -159,7 +217,6 @@ class Result(Explained):
     """Seconds projecting, solving, selecting and shrinking."""
     evaluate_s: float
     """Seconds evaluating; outside the energy window."""
-    energy: Energy
     cycles: list[Cycle]
 
 
@@ -196,7 +253,7 @@ class Provenance(Explained):
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     key: str
     """The cell's key."""
     cell: Cell
@@ -213,6 +270,8 @@ class CellRecord(Explained):
     wall_s: float
     """Seconds from the attempt's start to its end."""
     result: Result | None
+    energy: Energy | None
+    """Beside the result: it may stem from repeats of the same training."""
     provenance: Provenance | None
 
     @model_validator(mode="after")

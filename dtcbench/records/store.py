@@ -3,6 +3,7 @@
     RUN/suite.yaml                     the suite as it was last run
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
+    RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/tables/*.parquet               views of the records
     RUN/leaderboard.{md,csv,html}      the report
 
@@ -12,6 +13,7 @@ A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -19,13 +21,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 from pydantic import ValidationError
 
 from dtcbench.errors import UserError
 from dtcbench.records.record import CellRecord, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json(\.damaged)?")
 
@@ -81,6 +86,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._records = root / "records"
+        self._power = root / "power"
 
     @property
     def suite(self) -> Path:
@@ -130,13 +136,41 @@ class Store:
             )
         _write(self.suite, text.encode())
 
-    def append(self, record: CellRecord) -> Path:
-        """Seal one attempt's record. A file that stands is never overwritten: StoreError."""
+    def append(self, record: CellRecord, trace: bytes | None = None) -> Path:
+        """Seal one attempt's record. A file that stands is never overwritten: StoreError.
+
+        The trace is written first: no record ever speaks of samples that are not there.
+        """
         path = self._records / f"{record.key}.{record.attempt}.json"
         if path.exists():
             raise StoreError(f"{path} stands already; two runs wrote to one folder")
+        if trace is not None:
+            self._power.mkdir(exist_ok=True)
+            _write(self._trace_path(record), trace)
         _write(path, seal(record.model_dump(mode="json")))
         return path
+
+    def trace(self, record: CellRecord) -> pd.DataFrame | None:
+        """The samples behind a record's energy; None where there are none.
+
+        StoreError where the file is missing, or is not the one that the record was made from.
+        """
+        import pandas as pd
+
+        digest = record.energy.trace_sha256 if record.energy else None
+        if digest is None:
+            return None
+        path = self._trace_path(record)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}; the record speaks of it") from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
+        return pd.read_parquet(io.BytesIO(content))
+
+    def _trace_path(self, record: CellRecord) -> Path:
+        return self._power / f"{record.key}.{record.attempt}.parquet"
 
     def read(self) -> Contents:
         """Every record; damaged files are listed, never raised.

@@ -30,6 +30,7 @@ _RESULT = (
     "compress_s",
     "evaluate_s",
 )
+_POWER = ("training_s", "mean_power_w", "idle_w", "net_energy_j")
 _CYCLE = tuple(f for f in Cycle.model_fields if f not in ("layers", "reasons"))
 _LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha256"))
 
@@ -46,13 +47,13 @@ def cells(planned: Collection[Cell], contents: Contents, suite: str) -> pd.DataF
 
 def cycles(planned: Collection[Cell], contents: Contents) -> pd.DataFrame:
     """One row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
-    columns = [*_identity_columns("sparsity_planned"), *_CYCLE, *_LAYER]
+    columns = [*_identity_columns("sparsity_planned"), *_CYCLE, "cumulative_j", *_LAYER]
     recipes = protocol_labels(planned)
     rows = [
         {**row, "protocol": recipes[cell.protocol.label]}
         for cell in planned
         if (record := contents.record(cell.key)) is not None and record.result is not None
-        for row in _cycle_rows(cell, record.result)
+        for row in _cycle_rows(cell, record.result, record.energy)
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -62,6 +63,15 @@ def parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def power(energy: Energy) -> dict[str, float | None]:
+    """Seconds inside the energy boundary of one training, its watts, and its joules above idle (`_POWER`)."""
+    energy_j, idle_w = energy.energy_j, energy.trace.idle_w if energy.trace else None
+    training_s = energy.window_s / energy.repeats
+    mean_w = energy_j / training_s if energy_j is not None and training_s else None
+    above_idle_j = energy_j - idle_w * training_s if energy_j is not None and idle_w is not None else None
+    return dict(zip(_POWER, (training_s, mean_w, idle_w, above_idle_j), strict=True))
 
 
 def protocol_labels(planned: Iterable[Cell]) -> dict[str, str]:
@@ -140,11 +150,12 @@ def _cell_row(cell: Cell, record: CellRecord | None, suite: str) -> dict[str, An
         **row,
         "sparsity_reached": record.result.sparsity,
         **{name: getattr(record.result, name) for name in _RESULT},
-        **_energy(record.result.energy),
+        **_energy(record.energy),
     }
 
 
 def _energy(energy: Energy | None) -> dict[str, Any]:
+    trace = energy and energy.trace
     return {
         "energy_j": energy and energy.energy_j,
         "energy_method": energy and energy.method,
@@ -154,6 +165,13 @@ def _energy(energy: Energy | None) -> dict[str, Any]:
         "quantisation_j": energy and energy.quantisation_j,
         "cross_check_pct": energy and energy.cross_check_pct,
         "window_s": energy and energy.window_s,
+        "repeats": energy and energy.repeats,
+        **(power(energy) if energy else dict.fromkeys(_POWER)),
+        "gpu": trace and trace.device,
+        "gpu_uuid": trace and trace.gpu_uuid,
+        "simulated": trace and trace.simulated,
+        "cpu_energy_j": energy and energy.cpu_energy_j,
+        "cpu_energy_reason": energy and energy.reasons.get("cpu_energy_j"),
     }
 
 
@@ -171,9 +189,12 @@ def _stack(provenance: Provenance) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _cycle_rows(cell: Cell, result: Result) -> Iterable[dict[str, Any]]:
+def _cycle_rows(cell: Cell, result: Result, energy: Energy | None) -> Iterable[dict[str, Any]]:
+    cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
     for cycle in result.cycles:
         row = _identity(cell, "sparsity_planned") | {name: getattr(cycle, name) for name in _CYCLE}
+        # From the beginning of training to the end of this cycle's stretch of it.
+        row["cumulative_j"] = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
         if not cycle.layers:
             yield row
         for layer in cycle.layers:

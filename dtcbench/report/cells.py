@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtcbench.records.record import CellRecord, Cycle, Layer, Result
+from dtcbench.report.energy import energy_rows
 
 
 def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
@@ -24,7 +25,8 @@ def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
     if record.detail:
         parts.append(Text(record.detail, style="dim"))
     if record.result:
-        parts += [_figures(record.result), _cycles(record.result)]
+        measured = energy_rows(record.energy) if record.energy else []
+        parts += [_grid([*_figures(record.result), *measured]), _cycles(record.result)]
     return Group(*parts)
 
 
@@ -62,31 +64,26 @@ def _bits(result: Result) -> str:
     return f"{bits:.4f}" if bits is not None else f"– ({result.reasons['bits_per_character']})"
 
 
-def _figures(result: Result) -> Table:
+def _figures(result: Result) -> list[tuple[str, str]]:
     def percent(name: str) -> str:
         value = getattr(result, name)
         return f"{100 * value:.2f} %" if value is not None else f"– ({result.reasons[name]})"
 
-    energy = result.energy
-    joules = f"{energy.energy_j:.1f} J by {energy.method}" if energy.energy_j is not None else "not measured"
-    return _grid(
-        [
-            ("test accuracy", percent("accuracy")),
-            ("before the last compression", percent("accuracy_before")),
-            ("just after it", percent("accuracy_after")),
-            ("validation accuracy", percent("validation_accuracy")),
-            ("bits per character", _bits(result)),
-            ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
-            ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
-            ("training FLOPs", f"{result.training_flops:,}"),
-            ("inference FLOPs", f"{result.inference_flops:,} a sample"),
-            (
-                "time",
-                f"train {result.train_s:.2f} s, compress {result.compress_s:.2f} s, evaluate {result.evaluate_s:.2f} s",
-            ),
-            ("energy", f"{joules}{f' ({reason})' if (reason := energy.reasons.get('energy_j')) else ''}"),
-        ]
-    )
+    return [
+        ("test accuracy", percent("accuracy")),
+        ("before the last compression", percent("accuracy_before")),
+        ("just after it", percent("accuracy_after")),
+        ("validation accuracy", percent("validation_accuracy")),
+        ("bits per character", _bits(result)),
+        ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
+        ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
+        ("training FLOPs", f"{result.training_flops:,}"),
+        ("inference FLOPs", f"{result.inference_flops:,} a sample"),
+        (
+            "time",
+            f"train {result.train_s:.2f} s, compress {result.compress_s:.2f} s, evaluate {result.evaluate_s:.2f} s",
+        ),
+    ]
 
 
 def _cycles(result: Result) -> Table:

@@ -10,13 +10,20 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dtcbench.analysis.leaderboard import DENSE
+import pandas as pd
+
+from dtcbench.analysis.pairing import DENSE
 
 Row = Mapping[Hashable, Any]
 """One leaderboard row, by column name."""
 ABSENT = "–"
+UNMEASURED = "not measured"
 _NOTABLE = 0.05
 """A difference between planned and reached sparsity that a reader should know of."""
+
+
+def _always(row: Row) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Column:
     value: Callable[[Row], float | str]
     """What the column sorts by; NaN or an empty string is missing."""
     is_number: bool = True
+    concerns: Callable[[Row], bool] = _always
+    """Whether the column says something of a row: it is shown where it does of any."""
 
 
 def sparsity_shown(row: Row) -> float:
@@ -58,14 +67,26 @@ def difference(row: Row, digits: int = 2) -> str:
 
 def energy(row: Row) -> str:
     """Energy in per cent of dense with its interval, or `not measured`."""
-    low, high = float(row["energy_low"]), float(row["energy_high"])
-    has_interval = not math.isnan(low) and row["method"] != DENSE
-    return energy_mean(row) + (f" [{_percent(low)}, {_percent(high)}]" if has_interval else "")
+    return _metered(row, "energy_measured", _share_with_interval(row, "energy"))
 
 
 def energy_mean(row: Row) -> str:
     """Energy in per cent of dense, or `not measured`."""
-    return "not measured" if row["ok"] and not row["energy_measured"] else share(row["energy_ratio"])
+    return _metered(row, "energy_measured", share(row["energy_ratio"]))
+
+
+def energy_to_target(row: Row) -> str:
+    """Energy to target in per cent of dense: `83.1 % [80.0, 87.5]`, or `never (1 of 3 reached)`."""
+    reached = row["target_reached"]
+    is_never = math.isinf(row["target_energy_ratio"])
+    count = "" if pd.isna(reached) or reached == row["ok"] else f" ({reached} of {row['ok']} reached)"
+    text = "never" if is_never else _share_with_interval(row, "target_energy")
+    return _metered(row, "energy_measured", text + count)
+
+
+def energy_rank(row: Row) -> str:
+    """The rank by joules in the pool; its remarks say why a row has none."""
+    return ABSENT if pd.isna(row["energy_rank"]) else str(row["energy_rank"])
 
 
 def share(ratio: float) -> str:
@@ -86,6 +107,11 @@ def remarks(row: Row) -> str:
     return "; ".join(filter(None, parts))
 
 
+def is_metered(row: Row) -> bool:
+    """Whether any of the row's energy was measured."""
+    return bool(row["energy_measured"])
+
+
 def _reached(row: Row) -> str:
     planned, reached = float(row["sparsity"]), float(row["sparsity_reached"])
     return f"{share(reached)} removed in the end" if abs(planned - reached) > _NOTABLE else ""
@@ -96,6 +122,18 @@ def _percent(ratio: float) -> str:
     return f"{100 * ratio:.1f}" if ratio >= 0.01 else f"{100 * ratio:.2g}"
 
 
+def _metered(row: Row, measured: str, text: str) -> str:
+    """`text`, or `not measured` where the row has ok cells and `measured` counts none of them."""
+    return UNMEASURED if row["ok"] and not row[measured] else text
+
+
+def _share_with_interval(row: Row, quantity: str) -> str:
+    """A ratio to dense in per cent with its interval, which dense itself does not need: `80.0 % [70.0, 90.0]`."""
+    low, high = float(row[f"{quantity}_low"]), float(row[f"{quantity}_high"])
+    has_interval = not math.isnan(low) and row["method"] != DENSE
+    return share(row[f"{quantity}_ratio"]) + (f" [{_percent(low)}, {_percent(high)}]" if has_interval else "")
+
+
 def _with_interval(row: Row, quantity: str, form: str) -> str:
     mean, low, high = (100 * float(row[f"{quantity}_{end}"]) for end in ("mean", "low", "high"))
     if math.isnan(mean):
@@ -104,18 +142,28 @@ def _with_interval(row: Row, quantity: str, form: str) -> str:
     return f"{mean:{form}}{interval}".replace("-", "−")
 
 
-def _number(title: str, name: str, form: str) -> Column:
+def _number(title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always) -> Column:
     """A plain number in the format `form`."""
 
     def text(row: Row) -> str:
         return ABSENT if math.isnan(row[name]) else f"{row[name]:{form}}"
 
-    return Column(title, text, lambda row: float(row[name]))
+    return Column(title, text, _value(name), concerns=concerns)
 
 
 def _share(title: str, name: str) -> Column:
     """A ratio to dense, shown in per cent."""
-    return Column(title, lambda row: share(row[name]), lambda row: float(row[name]))
+    return Column(title, lambda row: share(row[name]), _value(name))
+
+
+def _metered_share(title: str, name: str, measured: str = "energy_measured") -> Column:
+    """A ratio to dense that takes a meter, shown in per cent where `measured` counts any cell."""
+    return Column(
+        title,
+        lambda row: _metered(row, measured, share(row[name])),
+        _value(name),
+        concerns=lambda row: bool(row[measured]),
+    )
 
 
 def _label(title: str, name: str) -> Column:
@@ -123,20 +171,35 @@ def _label(title: str, name: str) -> Column:
     return Column(title, lambda row: row[name] or ABSENT, lambda row: row[name], is_number=False)
 
 
-TEXT_ONLY = (_number("Bits per character", "bits_per_character_mean", ".3f"),)
-"""Columns of language models."""
+def _value(name: str) -> Callable[[Row], float]:
+    return lambda row: math.nan if pd.isna(row[name]) else float(row[name])
+
+
+BITS_PER_CHARACTER = _number(
+    "Bits per character",
+    "bits_per_character_mean",
+    ".3f",
+    concerns=lambda row: not math.isnan(row["bits_per_character_mean"]),
+)
+"""Of language models."""
 COLUMNS = (
     _label("Method", "method"),
     _label("Solver", "solver"),
     Column("Sparsity", sparsity, sparsity_shown),
-    Column("Accuracy, %", accuracy, lambda row: float(row["accuracy_mean"])),
-    *TEXT_ONLY,
+    Column("Accuracy, %", accuracy, _value("accuracy_mean")),
+    BITS_PER_CHARACTER,
     Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
-    Column("Difference to dense, points", difference, lambda row: float(row["difference_mean"])),
+    Column("Difference to dense, points", difference, _value("difference_mean")),
     _share("Parameters, of dense", "parameters_ratio"),
     _share("Training FLOPs, of dense", "training_flops_ratio"),
     _share("Inference FLOPs, of dense", "inference_flops_ratio"),
-    Column("Energy, of dense", energy, lambda row: float(row["energy_ratio"])),
+    Column("Energy, of dense", energy, _value("energy_ratio")),
+    Column("Energy rank", energy_rank, _value("energy_rank"), concerns=is_metered),
+    _metered_share("Net of idle, of dense", "net_energy_ratio"),
+    Column("Time, of dense", lambda row: _share_with_interval(row, "time"), _value("time_ratio")),
+    _metered_share("Mean power, of dense", "power_ratio"),
+    Column("Energy to target, of dense", energy_to_target, _value("target_energy_ratio"), concerns=is_metered),
+    _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
     _number("Entropy in, bits", "entropy_in_bits", ".2f"),
     _number("Entropy out, bits", "entropy_out_bits", ".2f"),
     _number("Training, s", "train_s_mean", ".3g"),
@@ -146,6 +209,5 @@ COLUMNS = (
 
 
 def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns that say something of these rows: those of language models only where there are any."""
-    has_text = any(not math.isnan(row["bits_per_character_mean"]) for row in rows)
-    return tuple(column for column in COLUMNS if has_text or column not in TEXT_ONLY)
+    """The columns that say something of any of these rows."""
+    return tuple(column for column in COLUMNS if any(map(column.concerns, rows)))

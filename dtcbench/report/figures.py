@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.leaderboard import DENSE, ENTROPIES, Leaderboard, series_label
+from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
+from dtcbench.analysis.pairing import DENSE
 from dtcbench.report.columns import Row, sparsity, sparsity_shown
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
-from dtcbench.analysis.leaderboard import IDENTITY, POOL, Leaderboard, one_line, tidy
+from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.analysis.pairing import IDENTITY, POOL, one_line, tidy
 from dtcbench.report import figures
 from dtcbench.report.columns import ABSENT, Column, Row, shown, sparsity
 
@@ -87,9 +88,14 @@ def _pool(
 
 
 def _cell(column: Column, row: Row) -> Cell:
-    value = column.value(row)
-    known = not (isinstance(value, float) and math.isnan(value))
-    return Cell(column.text(row), str(value) if known else "", column.is_number)
+    return Cell(column.text(row), _sortable(column.value(row)), column.is_number)
+
+
+def _sortable(value: float | str) -> str:
+    """`value` as the page's script reads it; empty where there is none."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return str(value)
+    return "" if math.isnan(value) else "Infinity"
 
 
 def _figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]) -> list[Figure]:

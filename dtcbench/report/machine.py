@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dtcbench import __version__, registry
 from dtcbench.datasets import cache
-from dtcbench.energy import nvml
+from dtcbench.energy import nvml, rapl
 from dtcbench.records import provenance
 
 
@@ -48,16 +48,28 @@ def _processors() -> list[tuple[str, str]]:
 
 def _energy() -> list[tuple[str, str]]:
     state = nvml.gpus()
-    gpu = [
-        f"{board.name}: "
-        + ("measured by its energy counter" if board.counter_problem is None else board.counter_problem)
-        for board in state.gpus
-    ]
+    boards = [f"{board.name}: {_how_measured(board)}" for board in state.gpus]
     reason = [f"not measured: {state.reason}"] if state.reason else []
+    packages = rapl.packages()
+    processors = f"not measured: {packages.reason}"
+    if packages.zones:
+        processors = f"RAPL of {', '.join(zone.name for zone in packages.zones)}, a column of its own"
     return [
-        ("energy of GPU cells", "; ".join([*gpu, *reason])),
-        ("energy of CPU cells", "not measured: no CPU meter is read; tables will say so"),
+        ("energy of GPU cells", "; ".join([*boards, *reason])),
+        ("energy of CPU cells", "no joules of a board: tables will say `not measured`"),
+        ("processors' energy", processors),
     ]
+
+
+def _how_measured(board: nvml.Gpu) -> str:
+    """By what the board's joules are read, or why not."""
+    if board.mig:
+        return "not measured: MIG divides it, and its figures cover the whole board (`energy: {shared: label}`)"
+    if board.counter_problem and board.power_problem:
+        return f"not measured: no energy counter ({board.counter_problem}), no power ({board.power_problem})"
+    by = "power samples, as there is no counter" if board.counter_problem else "its energy counter"
+    simulated = "; a simulation, not for publication" if board.simulated else ""
+    return f"measured by {by}{simulated}"
 
 
 def _data() -> list[tuple[str, str]]:

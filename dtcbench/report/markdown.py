@@ -6,13 +6,16 @@ import re
 
 import pandas as pd
 
-from dtcbench.analysis.leaderboard import Leaderboard, one_line
+from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.analysis.pairing import one_line
 from dtcbench.report.columns import shown
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
-    """A heading, the question, the tables and the notes; ends in a newline."""
-    blocks = [f"## {_escaped(board.suite)}", _escaped(board.question)]
+    """A heading, what forbids publishing, the question, the tables and the notes; ends in a newline."""
+    blocks = [f"## {_escaped(board.suite)}"]
+    blocks += [f"> **{_escaped(obstacle)}**" for obstacle in board.obstacles]
+    blocks.append(_escaped(board.question))
     for pool, rows in board.pools:
         blocks += [f"### {_escaped(' · '.join(pool))}", _table(rows)]
     blocks.append("\n".join(f"- {_escaped(note)}" for note in board.notes))

@@ -11,9 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.leaderboard import Leaderboard, one_line, series_label
+from dtcbench.analysis.leaderboard import Leaderboard, series_label
+from dtcbench.analysis.pairing import one_line
 from dtcbench.report import columns
-from dtcbench.report.columns import Row
+from dtcbench.report.columns import BITS_PER_CHARACTER, Row
 
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 
@@ -21,10 +22,15 @@ _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 def leaderboard(board: Leaderboard) -> RenderableType:
     """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
 
-    `params`, `FLOPs` (of training) and `energy` are shares of dense; where no energy was measured the
-    notes say why.
+    `params`, `FLOPs` (of training), `energy` and `time` are shares of dense; where no energy was measured
+    the notes say why. Time is shown beside measured energy; 100 columns have no room for more of it. What
+    forbids publishing stands above all.
     """
-    parts: list[RenderableType] = [_line(board.suite, style="bold"), _line(board.question)]
+    parts: list[RenderableType] = [
+        _line(board.suite, style="bold"),
+        *(_line(obstacle, style="bold red") for obstacle in board.obstacles),
+        _line(board.question),
+    ]
     for pool, frame in board.pools:
         rows = frame.to_dict("records")
         remarks = list(dict.fromkeys(filter(None, map(columns.remarks, rows))))
@@ -61,11 +67,12 @@ def _columns(rows: Sequence[Row], remarks: list[str]) -> list[tuple[str, Callabl
     return [
         ("method", lambda row: series_label(row["method"], row["solver"])),
         ("accuracy, %", lambda row: columns.accuracy(row, digits=1)),
-        *((column.title.lower(), column.text) for column in columns.shown(rows) if column in columns.TEXT_ONLY),
+        *((column.title.lower(), column.text) for column in columns.shown(rows) if column is BITS_PER_CHARACTER),
         ("points to dense", lambda row: columns.difference(row, digits=1)),
         ("params", lambda row: columns.share(row["parameters_ratio"])),
         ("FLOPs", lambda row: columns.share(row["training_flops_ratio"])),
         ("energy", columns.energy_mean),
+        *([("time", lambda row: columns.share(row["time_ratio"]))] if any(map(columns.is_metered, rows)) else ()),
         ("ok", columns.coverage),
         ("", number),
     ]

@@ -15,10 +15,11 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.selection import Cut, Kept, Method
-from dtcbench.energy.meter import Phases
+from dtcbench.energy.phases import Phases
 from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Cycle, Layer, Result
 from dtcbench.training.compression import Compressor, TimedSolver, layer
+from dtcbench.training.evaluation import Evaluate
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Step, cross_entropy, train
 from dtcbench.training.randomness import torch_generator
@@ -34,7 +35,7 @@ Shrink = Callable[[PrunableGroup, Kept], None]
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a recipe works with: the cell's data and clock."""
+    """What a recipe works with: the cell's data, its clock, and how figures of the network are come by."""
 
     cell: Cell
     splits: Splits
@@ -42,6 +43,7 @@ class Workplace:
     test: Samples
     """The splits on the cell's device."""
     phases: Phases
+    evaluate: Evaluate
 
     @property
     def example(self) -> torch.Tensor:
@@ -172,10 +174,9 @@ class Course:
             parameters=self._parameters,
             training_flops=self.training_flops,
             inference_flops=inference_flops(self.model, self.work.example),
-            train_s=phases.train_s,
-            compress_s=phases.compress_s,
-            evaluate_s=phases.evaluate_s,
-            energy=phases.reading(),
+            train_s=phases.seconds("train"),
+            compress_s=phases.seconds("compress"),
+            evaluate_s=phases.seconds("evaluate"),
             cycles=self.cycles,
             reasons=accuracies.reasons,
         )

@@ -50,8 +50,7 @@ def run_published(work: Workplace, protocol: Published) -> Result:
         step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
         loss = course.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
         layers = [] if work.cell.is_dense else course.compress(lambda group: _cut(group, protocol), slicing.shrink)
-        with work.phases.evaluate():
-            tested = mean_batch_accuracy(course.model, work.test, protocol.batch_size)
+        tested = work.evaluate(lambda: mean_batch_accuracy(course.model, work.test, protocol.batch_size))
         seen: dict[str, float | None] = {**dict.fromkeys(_CYCLE_REASONS), "test_after": tested}
         course.record_cycle(loss, layers, seen, _CYCLE_REASONS)
     return course.result(_accuracies(tested, work.cell.is_dense))

@@ -54,16 +54,14 @@ def run_standard(work: Workplace, protocol: Standard) -> Result:
     for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
         loss = course.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == len(fractions) - 1
-        with work.phases.evaluate():
-            seen: dict[str, float | None] = dict.fromkeys(_CYCLE_REASONS)
-            seen["validation_before"] = accuracy(course.model, validation)
-            before = accuracy(course.model, test) if last else before
+        seen: dict[str, float | None] = dict.fromkeys(_CYCLE_REASONS)
+        seen["validation_before"] = work.evaluate(lambda: accuracy(course.model, validation))
+        before = work.evaluate(lambda: accuracy(course.model, test)) if last else before
         layers = []
         if number < len(fractions):
             layers = course.compress(_exactly(widths, fractions[number], keep), shrink, training)
-            with work.phases.evaluate():
-                seen["validation_after"] = accuracy(course.model, validation)
-                after = accuracy(course.model, test) if last else after
+            seen["validation_after"] = work.evaluate(lambda: accuracy(course.model, validation))
+            after = work.evaluate(lambda: accuracy(course.model, test)) if last else after
         course.record_cycle(loss, layers, seen, _CYCLE_REASONS)
     if rest := steps - course.steps:
         course.train(step, islice(batches, rest), rest)
@@ -131,10 +129,10 @@ def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[
 
 def _final(course: Course, test: Samples, validation: Samples, before: float | None, after: float | None) -> Accuracies:
     """The trained network's figures."""
-    is_text = course.work.splits.pixels is None
-    with course.work.phases.evaluate():
-        final, on_validation = accuracy(course.model, test), accuracy(course.model, validation)
-        bits = bits_per_token(course.model, test) if is_text else None
+    evaluate, is_text = course.work.evaluate, course.work.splits.pixels is None
+    final = evaluate(lambda: accuracy(course.model, test))
+    on_validation = evaluate(lambda: accuracy(course.model, validation))
+    bits = evaluate(lambda: bits_per_token(course.model, test)) if is_text else None
     figures = {"accuracy_before": (before, NOT_COMPRESSED), "accuracy_after": (after, NOT_COMPRESSED)}
     figures["bits_per_character"] = (bits, NO_TEXT)
     reasons = {name: reason for name, (value, reason) in figures.items() if value is None}

@@ -14,19 +14,20 @@ GIB = 2**30
 class FakeNvml(types.ModuleType):
     """pynvml with the library's calls replaced and its errors kept.
 
-    `counter` lists the values (mJ) of one reading after another; an error in it is raised. The
-    last value stays.
+    Every question may be made to fail by an error in `fails`.
     """
 
     def __init__(self):
         super().__init__("pynvml")
+        self.NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
         errors = {n: getattr(pynvml, n) for n in dir(pynvml) if n.startswith("NVMLError")}
         self.__dict__.update(errors)
-        self.counter = [0]
         self.uuids = ["GPU-aaaa"]
         self.fails = {}
         self.mig_mode = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        self.asked_for = []
+        self.names = {}
+        self.instances = {}
+        self.processes = []
 
     def _answer(self, call, value):
         answer = self.fails.get(call, value)
@@ -47,13 +48,27 @@ class FakeNvml(types.ModuleType):
         return self._answer(f"index {index}", self.uuids[index])
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
-        self.asked_for.append(uuid)
-        if uuid not in self.uuids:
+        if uuid not in (*self.uuids, *self.instances):
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return uuid
 
+    def nvmlDeviceGetIndex(self, handle):
+        return self.uuids.index(handle)
+
     def nvmlDeviceGetName(self, handle):
-        return "NVIDIA H200"
+        return self.names.get(handle, "NVIDIA H200")
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle):
+        return self.instances[handle]
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        return self._answer("usage", 300_000)
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        return self._answer("temperature", 45)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [types.SimpleNamespace(pid=pid) for pid in self._answer("processes", self.processes)]
 
     def nvmlDeviceGetUUID(self, handle):
         return handle
@@ -70,10 +85,7 @@ class FakeNvml(types.ModuleType):
         return self.mig_mode
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        value = self.counter.pop(0) if len(self.counter) > 1 else self.counter[0]
-        if isinstance(value, Exception):
-            raise value
-        return value
+        return self._answer("counter", 5_000_000)
 
 
 @pytest.fixture

@@ -1,193 +1,119 @@
-"""The clock of a cell, what lies inside the energy boundary, and the meter of a device."""
+"""The whole meter on a fake NVML: pynvml, sampler, idle, windows; and every way to have no number."""
 
+import json
+import subprocess
 import sys
+import time
 
-import pynvml
 import pytest
+from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
 
-from dtcbench.energy.meter import NoMeter, Phases, open_meter
+from dtcbench.records.record import Energy
 
+AGE_S = 100.0
+"""How long the scenario has been playing when the first meter opens, at least."""
+SCRIPT = """
+import json, os, sys, time
+from dtcbench.energy import settling
+from dtcbench.energy.meter import Share, open_meter
+from dtcbench.energy.phases import Phases
+from dtcbench.plan.metering import Metering
 
-class Ticks:
-    """A clock that moves when it is told to."""
+settling.LEAVE_WITHIN_S = 0.1  # a foreign process stays
 
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-class Bench:
-    """A Phases with a clock by hand and a log of what was done to the meter and the device."""
-
-    def __init__(self):
-        self.log = []
-        self.clock = Ticks()
-        self.phases = Phases(self, synchronize=lambda: self.log.append("synchronize"), clock=self.clock)
-
-    def start(self):
-        self.log.append("start")
-
-    def stop(self):
-        self.log.append("stop")
-
-    def reading(self, window_s):
-        return NoMeter("a log is no meter").reading(window_s)
-
-    def work(self, seconds):
-        self.log.append("work")
-        self.clock.now += seconds
+for visible, gpus, metering in json.loads(sys.argv[1]):
+    meter = open_meter("cuda", Share(gpus, 1), Metering(**metering), os.environ | {"CUDA_VISIBLE_DEVICES": visible})
+    meter.settle()
+    phases = Phases(lambda: None)
+    for training in range(2):
+        with phases.train():
+            time.sleep(0.4)
+        with phases.compress():
+            time.sleep(0.1)
+        if not training:
+            enough_at_once = meter.enough(phases)
+            phases.train_again()
+    energy = meter.reading(phases, []).energy
+    meter.close()
+    print(json.dumps([enough_at_once, meter.enough(phases), energy.model_dump(mode="json")]))
+"""
 
 
-@pytest.fixture
-def bench():
-    return Bench()
+def measured(tmp_path, cases):
+    """The energy of two short trainings per (GPU, how it is given, metering), all in one process."""
+    gpus = [gpu for gpu, _, _ in cases]
+    scenario = write_scenario(tmp_path / "scenario", gpus, epoch_s=time.monotonic() - AGE_S)
+    order = [(str(index), share, metering) for index, (_, share, metering) in enumerate(cases)]
+    told = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(order)],
+        env=environment(built(), scenario),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in told.stdout.splitlines()]
 
 
-def test_seconds_add_up_by_phase(bench):
-    for seconds in (1, 2):
-        with bench.phases.train():
-            bench.work(seconds)
-        with bench.phases.compress():
-            bench.work(10 * seconds)
-        with bench.phases.evaluate():
-            bench.work(100 * seconds)
-        bench.work(1000)
-    assert (bench.phases.train_s, bench.phases.compress_s, bench.phases.evaluate_s) == (3, 30, 300)
-    assert bench.phases.window_s == bench.phases.reading().window_s == 33
+def uncertainty(energy, power_w):
+    """Joules by which a counter may be off that was seen to move up to a poll late, at both edges."""
+    return 2 * energy.trace.longest_gap_s * power_w
 
 
-@pytest.mark.parametrize("phase", ["train", "compress"])
-def test_meter_runs_through_the_phase_and_the_work_it_queued(bench, phase):
-    with getattr(bench.phases, phase)():
-        bench.work(1)
-    assert bench.log == ["synchronize", "start", "work", "synchronize", "stop"]
+def gpu(index, **changes):
+    return FakeGpu(gpu_uuid(index), **changes)
 
 
-def test_evaluation_is_outside_the_energy_window(bench):
-    with bench.phases.evaluate():
-        bench.work(1)
-    assert bench.log == ["synchronize", "work", "synchronize"]
-    assert bench.phases.window_s == 0
+def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path):
+    whole = {"min_window": "0.4s", "idle": "1s"}
+    brisk = {"min_window": "0.4s", "idle": "0s"}
+    cases = {
+        "sound": (gpu(0, power_w=250.0), 1, whole),
+        "another": (gpu(1, power_w=400.0), 1, {**brisk, "min_window": "2s"}),
+        "no counter": (gpu(2, power_w=250.0, unsupported=("counter",)), 1, brisk),
+        "no power": (gpu(3, power_w=250.0, unsupported=("fields", "usage")), 1, brisk),
+        "neither": (gpu(4, unsupported=("counter", "fields", "usage")), 1, brisk),
+        "foreign": (gpu(5, processes=((12, 0.0, 1e9), (13, 0.0, 1e9))), 1, {**brisk, "shared": "label"}),
+        "mig": (gpu(6, mig=True), 1, brisk),
+        "mig labelled": (gpu(7, mig=True), 1, {**brisk, "shared": "label"}),
+        "half": (gpu(8), 0.5, brisk),
+        "lost": (gpu(9, lost_from_s=0.0), 1, brisk),
+        "not wanted": (gpu(10), 1, {**brisk, "meter": "none"}),
+        "hot": (gpu(11, throttle_from_s=0.0), 1, {**brisk, "cool_down": {"below_c": 40, "at_most": "0.1s"}}),
+    }
+    found = dict(zip(cases, measured(tmp_path, list(cases.values())), strict=True))
+    energies = {name: Energy.model_validate(energy) for name, (_, _, energy) in found.items()}
+    enough = {name: answers[:2] for name, answers in found.items()}
 
+    sound = energies["sound"]
+    assert sound.method == "counter"
+    assert sound.energy_j == pytest.approx(sound.window_s * 250, abs=uncertainty(sound, 250))
+    assert sound.trace.gpu_uuid == gpu_uuid(0)
+    assert sound.trace.idle_w == pytest.approx(250, abs=uncertainty(sound, 250))  # over one second
+    assert sound.repeats == 1
+    assert {"short", "coarse", "simulated"} <= set(sound.flags)
+    assert enough["sound"] == [True, True]
+    assert enough["another"] == [False, False]
+    another = energies["another"]
+    assert another.energy_j == pytest.approx(another.window_s * 400, abs=uncertainty(another, 400))
 
-def test_an_exception_stops_meter_and_clock_and_passes(bench):
-    with pytest.raises(MemoryError), bench.phases.train():
-        bench.work(2)
-        raise MemoryError
-    assert bench.log == ["synchronize", "start", "work", "stop"]
-    assert bench.phases.train_s == 2
-    with bench.phases.evaluate():
-        bench.work(1)
-    assert bench.phases.evaluate_s == 1
+    assert energies["no counter"].method == "integral"
+    assert energies["no counter"].energy_j == pytest.approx(energies["no counter"].window_s * 250)
+    assert energies["no power"].method == "counter"
+    assert energies["no power"].cross_check_pct is None
+    assert energies["mig labelled"].energy_j > 0
+    assert "shared" in energies["mig labelled"].flags
+    assert "shared" in energies["foreign"].flags
+    assert {"throttled", "warm"} <= set(energies["hot"].flags)
 
-
-def test_an_error_of_the_queued_work_stops_the_meter(bench):
-    def broken():
-        bench.log.append("synchronize")
-        if bench.log.count("synchronize") == 2:
-            raise RuntimeError("device-side assert")
-
-    phases = Phases(bench, synchronize=broken, clock=bench.clock)
-    with pytest.raises(RuntimeError, match="device-side assert"), phases.train():
-        bench.work(2)
-    assert bench.log[-1] == "stop"
-    assert phases.train_s == 2
-
-
-def test_phases_do_not_nest(bench):
-    with bench.phases.train():
-        with pytest.raises(RuntimeError, match="evaluate begins inside phase train"), bench.phases.evaluate():
-            pass
-        bench.work(1)
-    assert bench.phases.train_s == 1
-
-
-def test_no_meter_explains_every_null():
-    meter = NoMeter("nothing to read")
-    meter.start()
-    meter.stop()
-    energy = meter.reading(12.5)
-    assert (energy.energy_j, energy.method, energy.scope, energy.window_s) == (None, "none", "none", 12.5)
-    assert set(energy.reasons) == {"energy_j", "cross_check_pct", "quantisation_j"}
-    assert set(energy.reasons.values()) == {"nothing to read"}
-
-
-def reason_of(device):
-    meter = open_meter(device)
-    meter.start()
-    meter.stop()
-    energy = meter.reading(1.0)
-    assert energy.energy_j is None
-    assert energy.method == energy.scope == "none"
-    return energy.reasons["energy_j"]
-
-
-def test_a_cpu_cell_has_no_meter():
-    assert "CPU" in reason_of("cpu")
-
-
-def test_an_unknown_device_has_no_meter():
-    assert "mps" in reason_of("mps")
-
-
-def test_a_gpu_that_torch_lacks_has_no_meter():
-    assert "torch has no GPU cuda:99" in reason_of("cuda:99")
-
-
-def test_a_gpu_is_found_by_the_uuid_torch_reports(fake_nvml):
-    fake_nvml.uuids = ["GPU-bbbb", "GPU-aaaa"]
-    fake_nvml.counter = [5_000, 5_000, 75_000]
-    meter = open_meter("cuda")
-    assert fake_nvml.asked_for == ["GPU-aaaa"]
-    meter.start()
-    meter.stop()
-    assert meter.reading(1.0).energy_j == 70.0
-
-
-def test_missing_package(fake_nvml, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert reason_of("cuda") == "the package nvidia-ml-py is not installed"
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "NVML Shared Library Not Found"),
-        (pynvml.NVML_ERROR_NO_PERMISSION, "Insufficient Permissions"),
-        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "Driver Not Loaded"),
-    ],
-)
-def test_nvml_that_does_not_start(fake_nvml, code, words):
-    fake_nvml.fails["init"] = pynvml.NVMLError(code)
-    assert reason_of("cuda") == f"NVML does not start: {words}"
-
-
-def test_gpu_that_nvml_does_not_know(fake_nvml):
-    fake_nvml.uuids = ["GPU-bbbb"]
-    assert "UUID" in reason_of("cuda")
-
-
-def test_gpu_without_the_counter(fake_nvml):
-    fake_nvml.counter = [pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)]
-    assert reason_of("cuda") == "the GPU's energy counter cannot be read: Not Supported"
-
-
-def test_gpu_in_mig_mode(fake_nvml):
-    fake_nvml.mig_mode = [1, 1]
-    assert "MIG" in reason_of("cuda")
-
-
-def test_mig_instance(fake_nvml):
-    fake_nvml.uuids = ["GPU-bbbb", "MIG-aaaa"]
-    assert "MIG" in reason_of("cuda")
-
-
-def test_gpu_that_could_be_divided_by_mig_but_is_not(fake_nvml):
-    fake_nvml.mig_mode = [0, 0]
-    fake_nvml.counter = [0, 0, 1_000]
-    meter = open_meter("cuda")
-    meter.start()
-    meter.stop()
-    assert meter.reading(1.0).energy_j == 1.0
+    reasons = {
+        "neither": "(Not Supported), nor its power (Not Supported)",
+        "mig": "MIG divides the GPU, the figures cover the whole board; `energy: {shared: label}`",
+        "half": "the cell was given 0.5 of the GPU",
+        "lost": "GPU is lost",
+        "not wanted": "the suite asks for no meter",
+    }
+    for name, reason in reasons.items():
+        energy = energies[name]
+        assert (energy.energy_j, energy.method, energy.quantisation_j, energy.trace) == (None, "none", None, None)
+        assert reason in energy.reasons["energy_j"], name
+        assert energy.window_s > 0

@@ -1,102 +1,16 @@
-"""NVIDIA's energy counter: a sum over windows, or no number at all."""
+"""What NVML tells of the GPUs, and what it says where it cannot."""
+
+import sys
 
 import pynvml
 import pytest
 
 from dtcbench.energy import nvml
-from dtcbench.energy.nvml import NvmlCounterMeter, NvmlError
-
-LOST = "the GPU's energy counter cannot be read: GPU is lost"
+from dtcbench.energy.nvml import NvmlError
 
 
-def lost():
-    return pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-
-
-def metered(fake, readings, window_s=100.0):
-    """The energy after as many windows as `readings` has pairs."""
-    fake.counter = [0, *readings]  # the first is read while the meter is opened
-    meter = nvml.open_counter("GPU-aaaa")
-    for _ in range(len(readings) // 2):
-        meter.start()
-        meter.stop()
-    return meter.reading(window_s)
-
-
-def assert_null(energy, reason):
-    assert energy.energy_j is None
-    assert energy.quantisation_j is None
-    assert energy.method == energy.scope == "none"
-    assert reason in energy.reasons["energy_j"]
-
-
-def test_windows_add_up_and_what_lies_between_does_not_count(fake_nvml):
-    energy = metered(fake_nvml, [1_000, 31_000, 90_000, 110_000])
-    assert energy.energy_j == 50.0
-    assert (energy.method, energy.scope, energy.window_s) == ("counter", "gpu", 100.0)
-    assert energy.cross_check_pct is None
-    assert "cross_check_pct" in energy.reasons
-
-
-def test_quantisation_is_a_refresh_of_mean_power_for_each_window(fake_nvml):
-    one = metered(fake_nvml, [0, 50_000])
-    two = metered(fake_nvml, [0, 30_000, 30_000, 50_000])
-    assert one.quantisation_j == pytest.approx(0.1 * 0.5)
-    assert two.quantisation_j == pytest.approx(2 * 0.1 * 0.5)
-
-
-@pytest.mark.parametrize(("window_s", "flags"), [(59.9, ["short"]), (60.0, [])])
-def test_short_windows_are_flagged(fake_nvml, window_s, flags):
-    assert metered(fake_nvml, [0, 50_000], window_s).flags == flags
-
-
-@pytest.mark.parametrize(("windows", "flags"), [(30, []), (31, ["coarse"])])
-def test_a_figure_that_many_refreshes_make_uncertain_by_more_than_a_twentieth_is_flagged(fake_nvml, windows, flags):
-    readings = [edge for n in range(windows) for edge in (1_000 * n, 1_000 * (n + 1))]
-    energy = metered(fake_nvml, readings, window_s=60.0)  # n windows are uncertain by n · 0.1 s of 60 s
-    assert energy.quantisation_j == pytest.approx(energy.energy_j * windows * 0.1 / 60)
-    assert energy.flags == flags
-
-
-def test_a_counter_that_runs_backwards_gives_no_number(fake_nvml):
-    energy = metered(fake_nvml, [1_000, 9_000, 5_000, 4_000, 5_000, 9_000])
-    assert_null(energy, "ran backwards, from 5000 to 4000 mJ")
-
-
-@pytest.mark.parametrize("position", range(4))
-def test_a_gpu_lost_at_any_time_gives_no_number(fake_nvml, position):
-    readings = [1_000, 2_000, 3_000, 4_000]
-    readings[position] = lost()
-    assert_null(metered(fake_nvml, readings), LOST)
-
-
-def test_a_failure_is_final_and_the_first_reason_stays(fake_nvml):
-    energy = metered(fake_nvml, [lost(), 9_000, 8_000, 7_000, 9_000])
-    assert_null(energy, LOST)
-
-
-def test_a_counter_that_stands_still_gives_no_number(fake_nvml):
-    assert_null(metered(fake_nvml, [7_000, 7_000]), "did not move")
-
-
-def test_without_a_window_there_is_no_number(fake_nvml):
-    assert_null(metered(fake_nvml, [], window_s=0.0), "nothing ran")
-
-
-def test_a_reading_inside_an_open_window_gives_no_number():
-    meter = NvmlCounterMeter(iter([0, 5_000, 6_000]).__next__)
-    meter.start()
-    meter.stop()
-    meter.start()
-    assert_null(meter.reading(10.0), "while it ran")
-
-
-def test_a_stop_without_a_start_adds_nothing():
-    meter = NvmlCounterMeter(iter([0, 5_000]).__next__)
-    meter.start()
-    meter.stop()
-    meter.stop()
-    assert meter.reading(10.0).energy_j == 5.0
+def error(code):
+    return pynvml.NVMLError(code)
 
 
 def test_gpus_are_described(fake_nvml):
@@ -107,13 +21,15 @@ def test_gpus_are_described(fake_nvml):
     assert state.gpus[0] == nvml.gpu("GPU-aaaa")
     first = state.gpus[0]
     assert (first.name, first.memory_gib, first.power_limit_w) == ("NVIDIA H200", 140.0, 700.0)
-    assert (first.driver, first.counter_problem) == ("570.1", None)
+    assert (first.driver, first.counter_problem, first.power_problem) == ("570.1", None, None)
+    assert not first.mig
+    assert not first.simulated
 
 
 def test_a_gpu_tells_why_its_counter_cannot_be_used(fake_nvml):
-    fake_nvml.counter = [pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)]
+    fake_nvml.fails = {"counter": error(pynvml.NVML_ERROR_NO_PERMISSION), "usage": error(pynvml.NVML_ERROR_UNKNOWN)}
     [found] = nvml.gpus().gpus
-    assert "Insufficient Permissions" in found.counter_problem
+    assert (found.counter_problem, found.power_problem) == ("Insufficient Permissions", "Unknown Error")
 
 
 def test_an_unknown_power_limit_is_none(fake_nvml):
@@ -123,7 +39,7 @@ def test_an_unknown_power_limit_is_none(fake_nvml):
 
 def test_a_lost_gpu_does_not_hide_the_others(fake_nvml):
     fake_nvml.uuids = ["GPU-aaaa", "GPU-bbbb"]
-    fake_nvml.fails["index 0"] = lost()
+    fake_nvml.fails["index 0"] = error(pynvml.NVML_ERROR_GPU_IS_LOST)
     state = nvml.gpus()
     assert [g.uuid for g in state.gpus] == ["GPU-bbbb"]
     assert state.reason == "GPU 0: GPU is lost"
@@ -142,6 +58,44 @@ def test_nvml_that_fails_gives_no_gpus_and_the_reason(fake_nvml, call):
     assert "Driver Not Loaded" in state.reason
 
 
-def test_an_unknown_gpu_is_an_nvml_error(fake_nvml):
-    with pytest.raises(NvmlError, match="UUID"):
+def test_an_unknown_gpu_is_an_nvml_error_that_names_it(fake_nvml):
+    with pytest.raises(NvmlError, match="NVML cannot describe the GPU GPU-cccc: Not Found"):
         nvml.gpu("GPU-cccc")
+
+
+def test_a_gpu_in_mig_mode_says_so_and_one_that_could_be_does_not(fake_nvml):
+    fake_nvml.mig_mode = [1, 1]
+    assert nvml.gpu("GPU-aaaa").mig
+    fake_nvml.mig_mode = [0, 1]
+    assert not nvml.gpu("GPU-aaaa").mig
+
+
+def test_a_mig_instance_leads_to_its_board(fake_nvml):
+    fake_nvml.instances = {"MIG-1234": "GPU-aaaa"}
+    assert nvml.board_of_instance("MIG-1234").uuid == "GPU-aaaa"
+
+
+def test_a_simulated_gpu_is_known_by_its_name(fake_nvml):
+    fake_nvml.names = {"GPU-aaaa": "FAKE H100"}
+    assert nvml.gpu("GPU-aaaa").simulated
+
+
+def test_temperature_and_processes_are_told_or_are_nvml_errors(fake_nvml):
+    fake_nvml.processes = [12, 13]
+    assert nvml.temperature_c("GPU-aaaa") == 45
+    assert nvml.compute_processes("GPU-aaaa") == {12, 13}
+    fake_nvml.fails = dict.fromkeys(("temperature", "processes"), error(pynvml.NVML_ERROR_NOT_SUPPORTED))
+    with pytest.raises(NvmlError, match="temperature GPU-aaaa: Not Supported"):
+        nvml.temperature_c("GPU-aaaa")
+    with pytest.raises(NvmlError, match="compute processes GPU-aaaa: Not Supported"):
+        nvml.compute_processes("GPU-aaaa")
+
+
+def test_a_gpu_that_torch_lacks_is_an_nvml_error():
+    with pytest.raises(NvmlError, match="torch has no GPU cuda:99"):
+        nvml.torch_gpu("cuda:99")
+
+
+def test_missing_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert nvml.gpus().reason == "the package nvidia-ml-py is not installed"

@@ -7,10 +7,10 @@ import sys
 import textwrap
 
 import pytest
-from cells import cell
+from cells import cell, job
 
 from dtcbench.execution.cluster import ClusterError, RayExecutor
-from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.inline import InlineExecutor
 from dtcbench.records.record import Status
 from dtcbench.records.store import Store
@@ -30,8 +30,8 @@ class Silent:
 def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None):
     store = Store(folder)
     with store.locked():
-        job = Job("tiny", "cpu", timeout_s, plugins)
-        drive(to_run(cells, store.read(), retry_failed=False), job, store, executor, Silent())
+        attempts = to_run(cells, store.read(), retry_failed=False)
+        drive(attempts, job(timeout_s, plugins), store, executor, Silent())
     return store.read()
 
 

@@ -2,16 +2,16 @@ import os
 import signal
 
 import pytest
-from cells import cell
+from cells import cell, job
 
-from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.inline import InlineExecutor
 from dtcbench.records.record import Status
 from dtcbench.records.store import Store
 
 CELLS = tuple(cell(method, 0.0 if method == "dense" else 0.5) for method in ("dense", "dtc", "magnitude", "random"))
-JOB = Job("tiny", "cpu", timeout_s=None)
+JOB = job()
 
 
 class Watcher:
@@ -50,6 +50,9 @@ class Script:
 
     def kill(self, task):
         self.killed.append(task)
+
+    def release(self, block):
+        pass
 
     def close(self):
         pass
@@ -120,7 +123,7 @@ def test_an_end_that_says_nothing_about_the_cell_is_tried_again_by_the_next_run(
 
 def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
     script = Script(None)  # comes back with nothing, once
-    run(store, CELLS[:1], script, job=Job("tiny", "cpu", timeout_s=0.0))
+    run(store, CELLS[:1], script, job=job(timeout_s=0.0))
     record = store.read().record(CELLS[0].key)
     assert record.status is Status.TIMEOUT
     assert "timeout of 0 s" in record.reason

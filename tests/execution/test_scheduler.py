@@ -2,7 +2,7 @@ from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler
+from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, paired
 from dtcbench.records.record import Status
 
 CELLS = [cell("random", seed=seed) for seed in range(6)]
@@ -94,3 +94,72 @@ def test_whatever_happens_every_cell_ends_once_and_never_runs_twice_at_once(data
         ended += set(state.finished) - before
     assert state.done
     assert sorted(ended) == sorted(c.key for c in CELLS[:count])
+
+
+# pairing
+
+
+def attempts(*seeds_and_methods):
+    return [
+        Attempt(cell(method, 0.0 if method == "dense" else 0.5, seed=seed), 1) for seed, method in seeds_and_methods
+    ]
+
+
+PAIRS = attempts((0, "dense"), (0, "random"), (1, "dense"), (1, "random"), (2, "dense"), (2, "random"))
+
+
+def seeds(started):
+    return [attempt.cell.seed for attempt in started]
+
+
+def test_cells_of_one_model_dataset_and_seed_run_one_after_another_in_one_slot():
+    state = Scheduler(PAIRS, Policy(slots=2, block=paired))
+    first = state.start(0)
+    assert seeds(first) == [0, 1]
+    assert state.start(0) == []
+    state.ended(first[0], Status.OK)
+    (second,) = state.start(1)
+    assert second == PAIRS[1]
+    assert state.holds(paired(second.cell))
+    state.ended(second, Status.OK)
+    assert not state.holds(paired(second.cell))
+    assert state.start(2) == [PAIRS[4]]
+
+
+def test_a_slot_waits_for_its_block_to_be_tried_again():
+    state = Scheduler(PAIRS, Policy(slots=1, block=paired))
+    state.ended(*state.start(0), Status.INFRA)
+    state.ended(*state.start(0), Status.OK)
+    (again,) = state.start(0)
+    assert (again.cell, again.number) == (PAIRS[0].cell, 2)
+
+
+def test_stopping_leaves_a_block_when_what_runs_of_it_has_ended():
+    state = Scheduler(PAIRS, Policy(slots=1, block=paired))
+    (running,) = state.start(0)
+    state.stop()
+    assert state.holds(paired(running.cell))
+    state.ended(running, Status.OK)
+    assert not state.holds(paired(running.cell))
+    assert state.done
+
+
+def test_another_model_dataset_or_seed_is_another_block_and_another_protocol_is_not():
+    one = cell("dtc", seed=0)
+    assert paired(one) == paired(cell("dense", 0.0, seed=0)) == paired(cell("random", 0.9, lr=0.1, seed=0))
+    assert paired(one) != paired(cell("dtc", seed=1))
+    assert paired(one) != paired(cell("dtc", widths=(16,)))
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["dense", "random", "dtc"])), unique=True)
+
+
+@given(POINTS, st.integers(1, 3))
+def test_no_two_cells_of_a_block_ever_run_together_and_no_more_blocks_than_slots(points, slots):
+    state = Scheduler(attempts(*points), Policy(slots=slots, block=paired))
+    while not state.done:
+        state.start(0)
+        blocks = [paired(attempt.cell) for attempt in state.running]
+        assert len(set(blocks)) == len(blocks) <= slots
+        state.ended(state.running[-1], Status.OK)
+    assert len(state.finished) == len(points)

@@ -1,24 +1,27 @@
 import pytest
 import torch
-from cells import cell, choice
+from cells import cell, choice, task, workplace
 
 from dtcbench import registry
 from dtcbench.datasets.splits import DatasetError
+from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
-from dtcbench.execution.worker import Task, attempt
+from dtcbench.execution.worker import attempt
 from dtcbench.records.record import CellRecord
+from dtcbench.training.protocols import run
+from dtcbench.training.warming import warm_up
 
 
 def record_of(the_cell, device="cpu", plugins=()):
-    return CellRecord.model_validate(attempt(Task(the_cell, "tiny", 1, device, plugins)))
+    return CellRecord.model_validate(attempt(task(the_cell, device, plugins)).record)
 
 
 def test_an_ok_cell_leaves_a_whole_record_with_provenance_and_no_joules():
     record = record_of(cell("dtc"))
     assert record.status == "ok"
-    assert record.result.energy.energy_j is None
-    assert record.result.energy.method == "none"
-    assert record.result.energy.window_s == pytest.approx(record.result.train_s + record.result.compress_s)
+    assert record.energy.energy_j is None
+    assert record.energy.method == "none"
+    assert record.energy.window_s == pytest.approx(record.result.train_s + record.result.compress_s)
     assert record.provenance.device == "cpu"
 
 
@@ -132,3 +135,86 @@ def test_a_broken_plugin_ends_the_cell_with_its_name():
     record = record_of(cell("random"), plugins=(registry.Plugin("broken", "1/0"),))
     assert record.status == "error"
     assert "broken.py:1: ZeroDivisionError" in record.reason
+
+
+class Patient:
+    """A meter that has seen enough after so many trainings, and keeps what it was shown."""
+
+    def __init__(self, trainings):
+        self.trainings, self.phases, self.flags, self.closed = trainings, None, None, False
+
+    def settle(self):
+        assert not torch.cuda.is_initialized()
+
+    def enough(self, phases):
+        return len({stretch.training for stretch in phases.stretches}) >= self.trainings
+
+    def reading(self, phases, flags):
+        self.phases, self.flags = phases, flags
+        return NoMeter("a meter made for a test").reading(phases, flags)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    def patient(trainings):
+        meter = Patient(trainings)
+        monkeypatch.setattr(worker, "open_meter", lambda *_: meter)
+        return meter
+
+    return patient
+
+
+def stretches(meter, training):
+    return [s.phase for s in meter.phases.stretches if s.training == training]
+
+
+def test_repeats_train_and_compress_as_the_first_training_did_and_evaluate_nothing(patient):
+    meter = patient(3)
+    record_of(cell("dtc"))
+    first = stretches(meter, 0)
+    assert "evaluate" in first
+    trained = [phase for phase in first if phase != "evaluate"]
+    assert stretches(meter, 1) == stretches(meter, 2) == trained
+    assert meter.flags == []
+    assert meter.closed
+
+
+def test_repeats_change_nothing_of_the_result(patient):
+    alone = record_of(cell("dtc")).result
+    patient(3)
+    repeated = record_of(cell("dtc")).result
+    timeless = {"train_s", "compress_s", "evaluate_s", "cycles"}
+    assert repeated.model_dump(exclude=timeless) == alone.model_dump(exclude=timeless)
+    assert worker.same_course(repeated, alone)
+
+
+def test_a_repeat_that_takes_another_course_is_flagged(patient, monkeypatch):
+    meter = patient(2)
+    monkeypatch.setattr(worker, "same_course", lambda one, other: False)
+    record_of(cell("dtc"))
+    assert meter.flags == ["not-repeatable"]
+
+
+def test_another_loss_or_another_neuron_is_another_course():
+    one, other = (record_of(cell("dtc", seed=seed)).result for seed in (0, 1))
+    assert worker.same_course(one, one)
+    assert not worker.same_course(one, other)
+
+
+def test_a_failed_cell_closes_its_meter_and_has_no_energy(patient):
+    meter = patient(1)
+    record = record_of(cell("dtc", lr=1e30))
+    assert record.status == "diverged"
+    assert record.energy is None
+    assert record.reasons["energy"].startswith("the cell ended before: ")
+    assert meter.closed
+
+
+def test_a_network_that_warms_up_changes_nothing_of_the_cell():
+    work = workplace(cell("dtc"))
+    before = run(work)
+    warm_up(work)
+    assert worker.same_course(run(workplace(cell("dtc"))), before)

@@ -134,7 +134,7 @@ WRONG = {
     # values
     "timeout without a unit": ("10m", "'600'", 13, "timeout", "'600' is no time with a unit; write 90s, 10m or 2h"),
     "timeout in words": ("10m", "10 minutes", 13, "timeout", "'10 minutes' is no time with a unit; write 90s"),
-    "timeout of nothing": ("10m", "0s", 13, "timeout", "'0s' is no time with a unit; write 90s"),
+    "timeout of nothing": ("10m", "0s", 13, "timeout", "'0s': should be greater than 0"),
     "name with a space": ("name: quick", "name: My suite", 1, "name", "'My suite'; write small letters and digits"),
     "name that is a path": ("name: quick", "name: ../up", 1, "name", "'../up'; write small letters and digits"),
     "wrong word in an option": (

@@ -87,7 +87,7 @@ def test_processor_name_without_cpuinfo(monkeypatch):
 
 
 def test_a_gpu_cell(monkeypatch):
-    board = nvml.Gpu("NVIDIA H200", "GPU-aaaa", 140.4, 700.0, "570.1", None)
+    board = nvml.Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.4, 700.0, "570.1", False, None, None)
     monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
     monkeypatch.setattr(nvml, "gpu", {"GPU-aaaa": board}.__getitem__)
     found = collect("cuda", 1, {})

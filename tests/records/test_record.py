@@ -8,6 +8,10 @@ ENERGY = {
     "method": "none",
     "scope": "none",
     "window_s": 1.0,
+    "repeats": 1,
+    "cpu_energy_j": 1.0,
+    "trace": None,
+    "trace_sha256": "0",
     "cross_check_pct": 1.0,
     "quantisation_j": 0.1,
     "flags": [],
@@ -16,8 +20,8 @@ ENERGY = {
 
 def test_a_null_needs_its_reason():
     with pytest.raises(ValidationError, match="energy_j: null without a reason"):
-        Energy(**ENERGY)
-    assert Energy(**ENERGY, reasons={"energy_j": "no meter"}).energy_j is None
+        Energy(**ENERGY, reasons={"trace": "no meter"})
+    assert Energy(**ENERGY, reasons={"energy_j": "no meter", "trace": "no meter"}).energy_j is None
 
 
 def test_ok_without_a_result_is_no_record(failed_record):

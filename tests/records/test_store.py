@@ -1,8 +1,11 @@
+import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -191,3 +194,44 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_sealed_files_are_plain_json(store, ok_record):
     assert json.loads(store.append(ok_record).read_text())["record"]["key"] == ok_record.key
+
+
+# traces
+
+
+def with_trace(record, trace):
+    """The record, speaking of these samples."""
+    reasons = {name: reason for name, reason in record.energy.reasons.items() if name != "trace_sha256"}
+    digest = hashlib.sha256(trace).hexdigest()
+    energy = record.energy.model_copy(update={"trace_sha256": digest, "reasons": reasons})
+    return record.model_copy(update={"energy": energy})
+
+
+@pytest.fixture
+def samples():
+    buffer = io.BytesIO()
+    pd.DataFrame({"t_s": [0.0, 0.1], "instant_w": [300.0, 310.0]}).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def test_a_trace_read_back_is_the_trace_written(store, ok_record, samples):
+    record = with_trace(ok_record, samples)
+    store.append(record, samples)
+    assert store.trace(record)["instant_w"].tolist() == [300.0, 310.0]
+
+
+def test_a_record_without_samples_has_no_trace(store, ok_record, failed_record):
+    assert store.trace(ok_record) is None
+    assert store.trace(failed_record) is None
+
+
+def test_an_altered_or_missing_trace_is_refused_by_name(store, ok_record, samples):
+    record = with_trace(ok_record, samples)
+    store.append(record, samples)
+    (path,) = (store.root / "power").iterdir()
+    path.write_bytes(samples + b"\0")
+    with pytest.raises(StoreError, match=rf"{path.name}: altered"):
+        store.trace(record)
+    path.unlink()
+    with pytest.raises(StoreError, match=rf"{path.name}: No such file"):
+        store.trace(record)

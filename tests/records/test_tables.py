@@ -1,7 +1,9 @@
 import pandas as pd
+import pytest
 from cells import cell
 
 from dtcbench.records import tables
+from dtcbench.records.record import Energy, PowerTrace
 from dtcbench.records.store import Contents
 
 
@@ -23,6 +25,87 @@ def test_figures_of_an_ok_cell_are_in_its_row_and_absent_from_the_others(ok_reco
     assert ok["accuracy"] == ok_record.result.accuracy
     assert ok["training_flops"] == ok_record.result.training_flops
     assert pd.isna(failed["accuracy"])
+
+
+@pytest.fixture
+def metered_record(ok_record):
+    """The small cell as if two of its trainings had run on a GPU under a meter, 50 s and 9,000 J each."""
+    cycles = len(ok_record.result.cycles)
+    trace = PowerTrace(
+        device="A GPU",
+        gpu_uuid="GPU-0",
+        simulated=False,
+        interval_s=0.025,
+        samples=4000,
+        longest_gap_s=0.03,
+        read_errors={},
+        counter_j=9000.0,
+        integral_j=9090.0,
+        integrated="usage_w",
+        idle_w=60.0,
+        cool_down_s=30.0,
+        temperature_before_c=40.0,
+        temperature_after_c=60.0,
+        phases=[],
+        cumulative_j=[100.0 * (cycle + 1) for cycle in range(cycles)],
+        sampler_cpu_pct=1.0,
+    )
+    energy = Energy(
+        energy_j=9000.0,
+        method="counter",
+        scope="gpu",
+        window_s=100.0,
+        repeats=2,
+        cross_check_pct=1.0,
+        quantisation_j=18.0,
+        cpu_energy_j=None,
+        trace=trace,
+        trace_sha256="0" * 64,
+        flags=["warm"],
+        reasons={"cpu_energy_j": "no RAPL"},
+    )
+    return ok_record.model_copy(update={"energy": energy})
+
+
+def without(record, name):
+    """The metered record without one figure of its trace."""
+    trace = record.energy.trace.model_copy(update={name: None, "reasons": {name: "not read"}})
+    return record.model_copy(update={"energy": record.energy.model_copy(update={"trace": trace})})
+
+
+def row_of(record) -> dict:
+    (row,) = tables.cells([record.cell], contents(record), "tiny").to_dict("records")
+    return row
+
+
+def test_energy_is_that_of_one_training_and_power_follows_from_it(metered_record):
+    row = row_of(metered_record)
+    assert (row["energy_j"], row["repeats"], row["window_s"], row["training_s"]) == (9000.0, 2, 100.0, 50.0)
+    assert (row["mean_power_w"], row["idle_w"], row["net_energy_j"]) == (180.0, 60.0, 6000.0)
+    assert (row["gpu"], row["gpu_uuid"], row["simulated"]) == ("A GPU", "GPU-0", False)
+    assert pd.isna(row["cpu_energy_j"]) and row["cpu_energy_reason"] == "no RAPL"
+
+
+def test_without_idle_power_there_are_no_joules_above_it(metered_record):
+    row = row_of(without(metered_record, "idle_w"))
+    assert pd.isna(row["net_energy_j"])
+    assert row["mean_power_w"] == 180.0
+
+
+def test_seconds_inside_the_energy_boundary_are_there_without_a_meter(ok_record):
+    row = row_of(ok_record)
+    assert row["training_s"] == ok_record.energy.window_s > 0
+    assert all(pd.isna(row[name]) for name in ("mean_power_w", "idle_w", "net_energy_j", "gpu_uuid", "simulated"))
+
+
+def test_cycles_tell_the_joules_so_far(metered_record):
+    frame = tables.cycles([metered_record.cell], contents(metered_record))
+    assert (frame["cumulative_j"] == 100.0 * (frame["cycle"] + 1)).all()
+
+
+def test_joules_so_far_that_were_not_measured_are_missing(ok_record, metered_record):
+    for record in (ok_record, without(metered_record, "cumulative_j")):
+        assert tables.cycles([record.cell], contents(record))["cumulative_j"].isna().all()
 
 
 def test_energy_that_was_not_measured_is_missing_with_its_reason_never_zero(ok_record):

@@ -19,6 +19,8 @@ METHODS = [("dtc", "lars"), ("dtc", "scs"), ("dtc-published", "scs"), ("magnitud
 LOSS = {"dtc": 0.05, "dtc-published": 0.25, "magnitude": 0.03, "random": 0.12}
 """Accuracy lost at full sparsity."""
 HARDWARE = "NVIDIA A100-SXM4-80GB, 80 GiB, 400 W"
+METERED = ["energy_j", "mean_power_w", "idle_w", "net_energy_j"]
+"""Columns of figures that take a meter."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Tables:
         results = self.cells.columns[self.cells.columns.get_loc("accuracy") :]
         nothing = self.cells.assign(status="missing", reason=None, attempt=math.nan, **dict.fromkeys(results))
         return Tables(nothing, self.cycles.iloc[:0])
+
+    def unmeasured(self) -> Tables:
+        """As if there had been no meter."""
+        nothing = dict.fromkeys(METERED, math.nan) | {"energy_method": "none", "energy_reason": "no meter"}
+        cells = self.cells.assign(**nothing, gpu=None, gpu_uuid=None, simulated=None, energy_flags="")
+        return Tables(cells, self.cycles.assign(cumulative_j=None))
+
+    def simulated(self) -> Tables:
+        """As if the GPU had been a simulation."""
+        return Tables(self.cells.assign(simulated=True, gpu="Simulated *GPU*", energy_flags="simulated"), self.cycles)
 
     def relabelled(self, method: str, label: str) -> Tables:
         """With another name for one method."""
@@ -97,6 +109,7 @@ def _outcome(identity: dict) -> tuple[str, str | None]:
 def _results(identity: dict, key: str) -> dict:
     sparsity, method = identity["sparsity"], identity["method"]
     noise = np.random.default_rng(int(key[:8], 16)).normal(0, 0.004)
+    training_s, energy_j = 13.5 - 4 * sparsity, 900 * (1 - 0.2 * sparsity) * (1 + noise)
     accuracy = 0.96 - 0.01 * identity["seed"] - LOSS.get(method, 0) * sparsity**3 + noise
     return {
         "accuracy": accuracy,
@@ -113,10 +126,18 @@ def _results(identity: dict, key: str) -> dict:
         "compress_s": 1.0,
         "evaluate_s": 0.5,
         "wall_s": 15.0,
-        "energy_j": 900 * (1 - 0.2 * sparsity) * (1 + noise),
+        "energy_j": energy_j,
         "energy_method": "counter",
         "energy_reason": None,
         "energy_flags": "short" if sparsity == 0.95 else "",
+        "training_s": training_s,
+        "mean_power_w": energy_j / training_s,
+        "idle_w": 30.0,
+        "net_energy_j": energy_j - 30 * training_s,
+        "gpu": "NVIDIA A100-SXM4-80GB",
+        "gpu_uuid": "GPU-0",
+        "simulated": False,
+        "cpu_energy_j": math.nan,
         "hardware_class": HARDWARE,
         "stack": hashlib.sha256(b"stack").hexdigest(),
     }
@@ -138,6 +159,7 @@ def _cycles(cell: dict) -> list[dict]:
                 "step": 50 * (cycle + 1),
                 "sparsity": done * cell["sparsity"],
                 "loss": 0.5,
+                "cumulative_j": 0.9 * done * cell["energy_j"],
                 "validation_before": test + 0.01,
                 "validation_after": None if group is None else test - 0.02,
                 "test_before": test,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def test_a_method_has_one_colour_and_marker_in_every_figure(run, looks):
 
 def test_no_two_methods_look_the_same(run):
     many = pd.concat([run.board.rows.assign(method=f"method {i:02}", solver="") for i in range(42)])
-    chosen = figures.styles(run.board.__class__("s", "q", many, (), (), ()))
+    chosen = figures.styles(replace(run.board, rows=many))
     assert len(set(chosen.values())) == len(chosen) == 43
 
 

@@ -104,6 +104,21 @@ def test_methods_that_measure_nothing_are_named(html):
     assert "These measure nothing and have no entropy: dense, magnitude, random." in html
 
 
+def test_a_simulated_gpu_is_named_at_the_top(run, html):
+    simulated = run.simulated()
+    reader = Reader(page(simulated.board, simulated.cells, simulated.cycles))
+    obstacle = "Energy of 43 cells comes from a simulated GPU (Simulated *GPU*): not for publication."
+    (banner,) = (p for p in reader.all("p") if p.get("role") == "alert")
+    assert banner["class"] == "banner"
+    assert reader.text.index(obstacle) < reader.text.index("dtcbench leaderboard")
+    assert 'role="alert"' not in html
+
+
+def test_never_sorts_above_every_figure(html):
+    cells = re.findall(r'<td data-value="([^"]*)" class="number">never \(', html)
+    assert cells and set(cells) == {"Infinity"}
+
+
 @pytest.fixture(scope="module")
 def in_browser(tmp_path_factory):
     """A function from a page to what Chromium makes of it once its scripts have run."""

@@ -61,6 +61,70 @@ def test_energy_without_a_meter_is_not_measured_and_without_a_ratio_absent(row):
     assert columns.energy(row | {"energy_measured": 0, "ok": 0}) == "–"
 
 
+def test_a_target_that_a_seed_never_reached_reads_never_with_the_count(row):
+    row |= {"ok": 3, "target_energy_ratio": math.inf, "target_energy_low": math.nan, "target_energy_high": math.nan}
+    assert columns.energy_to_target(row | {"target_reached": 1}) == "never (1 of 3 reached)"
+
+
+def test_a_mean_that_some_seed_is_not_in_tells_the_count(row):
+    row |= {"ok": 3, "target_energy_ratio": 0.8, "target_energy_low": math.nan, "target_energy_high": math.nan}
+    assert columns.energy_to_target(row | {"target_reached": 3}) == "80.0 %"
+    assert columns.energy_to_target(row | {"target_reached": 2}) == "80.0 % (2 of 3 reached)"
+    assert columns.energy_to_target(row | {"target_reached": pd.NA, "target_energy_ratio": math.nan}) == "–"
+    assert columns.energy_to_target(row | {"target_reached": 2, "energy_measured": 0}).startswith("not measured")
+
+
+def titles(board) -> set[str]:
+    return {column.title for column in columns.shown(board.rows.to_dict("records"))}
+
+
+OF_A_METER = {"Energy rank", "Net of idle, of dense", "Mean power, of dense", "Energy to target, of dense"}
+
+
+def test_columns_of_a_meter_are_shown_only_where_one_measured_and_energy_and_time_always(run):
+    assert titles(run.board) & OF_A_METER == OF_A_METER
+    assert titles(run.unmeasured().board) & OF_A_METER == set()
+    for board in (run.board, run.unmeasured().board):
+        assert titles(board) >= {"Energy, of dense", "Time, of dense"}
+
+
+def test_processor_energy_and_bits_have_a_column_only_where_there_are_any(run):
+    optional = {"CPU energy, of dense", "Bits per character"}
+    assert not titles(run.board) & optional
+    cells = run.cells.assign(cpu_energy_j=50.0, bits_per_character=2.0)
+    assert titles(replace(run, cells=cells).board) >= optional
+
+
+def test_a_row_that_nobody_metered_says_so_beside_metered_ones(run):
+    dtc = run.cells["method"] == "dtc"
+    cells = run.cells.assign(energy_j=run.cells["energy_j"].where(~dtc), cpu_energy_j=run.cells["energy_j"].where(~dtc))
+    rows = replace(run, cells=cells).board.rows.to_dict("records")
+    of_energy = [c for c in columns.shown(rows) if c.title in OF_A_METER | {"Energy, of dense", "CPU energy, of dense"}]
+    for row in rows:
+        texts = {c.title: c.text(row) for c in of_energy}
+        if row["method"] == "dtc":
+            assert texts.pop("Energy rank") == "–"
+            assert set(texts.values()) == {"not measured"}
+        else:
+            assert "not measured" not in texts.values()
+
+
+def test_without_a_meter_the_csv_has_no_figure_of_energy(run):
+    board = run.unmeasured().board
+    figures = [name for name in COLUMNS if "energy" in name and name.endswith(("_ratio", "_low", "_high", "_rank"))]
+    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(board))))
+    assert {line[name] for line in lines for name in [*figures, "power_ratio"]} == {""}
+    assert {line["time_ratio"] for line in lines if line["ok"] != "0"} != {""}
+
+
+@pytest.mark.parametrize("render", [leaderboard_markdown, printed])
+def test_a_simulated_gpu_is_named_before_anything_else_is_said(run, render):
+    obstacle = "Energy of 43 cells comes from a simulated GPU (Simulated *GPU*): not for publication."
+    lines = [line.replace("\\", "") for line in render(run.simulated().board).splitlines() if line.strip()]
+    assert obstacle in lines[1]
+    assert "simulated" not in render(run.board)
+
+
 def test_csv_keeps_every_row_column_and_digit_and_leaves_absent_fields_empty(run):
     def written(value):
         return "" if pd.isna(value) else str(value)
@@ -101,16 +165,23 @@ def test_the_terminal_table_fits_100_columns_and_breaks_no_figure(run):
 
 def test_the_terminal_numbers_each_remark_once(run):
     text = printed(run.board)
-    assert text.count("flags: short") == 1
+    assert text.count("no rank: short windows") == 1
     assert text.count("[3]") == 1 + 4  # the remark and the rows at 95 % that have an ok cell
 
 
 def test_the_terminal_says_of_every_ok_row_that_its_energy_was_not_measured(run):
-    unmeasured = run.cells.assign(energy_j=math.nan, energy_reason="no meter")
-    board = replace(run, cells=unmeasured).board
+    board = run.unmeasured().board
     text = printed(board)
     assert text.count("not measured") == sum(board.rows["ok"] > 0) + 1  # and once in the notes
     assert "Energy was not measured: no meter." in text
+
+
+@pytest.mark.parametrize("metered", [True, False])
+def test_the_terminal_shows_time_beside_measured_energy(run, metered):
+    text = printed(run.board if metered else run.unmeasured().board)
+    head = next(line for line in text.splitlines() if "params" in line)
+    assert ("time" in head) == metered
+    assert (columns.share(run.board.rows["time_ratio"][1]) in text) == metered
 
 
 def test_the_terminal_reads_no_markup_from_names(run):

@@ -4,6 +4,7 @@ import io
 
 import pandas as pd
 import pytest
+from cells import task
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -11,7 +12,7 @@ from suites_for_tests import TINY, edited
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.execution.worker import Task, lost
+from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.records.record import CellRecord, Status
@@ -35,7 +36,7 @@ def text(view) -> str:
 
 def failed(cell, status=Status.OOM, attempt=1, reason="out of memory [a bracket]") -> CellRecord:
     return CellRecord.model_validate(
-        lost(Task(cell, "tiny", attempt, "cpu"), status, reason, "2025-01-01T00:00:00.000+00:00", 2.0)
+        lost(task(cell, attempt=attempt), status, reason, "2025-01-01T00:00:00.000+00:00", 2.0)
     )
 
 

@@ -1,0 +1,258 @@
+"""What the meters say: joules, seconds and watts of every row beside those of its dense cells.
+
+Energy is mean power times time, E = P̄ · t: a row's energy ratio is its power ratio times its time ratio.
+Joules are gross, the board's idle power included; those above idle stand beside them. A row that is not fit
+for a rank keeps its figures and says what bars it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from dtcbench.analysis import stats
+from dtcbench.analysis.pairing import DENSE, POOL, distinct, one_line
+
+TARGET_DELTA = 0.01
+"""How far below the dense median the validation accuracy to reach lies: one percentage point."""
+DISQUALIFYING = {
+    "short": "short windows",
+    "coarse": "coarse against the driver's refresh",
+    "shared": "GPU shared with others",
+    "simulated": "simulated GPU",
+    "disagreement": "counter and integral disagree",
+    "gaps": "gaps between power samples",
+    "lost-samples": "lost power samples",
+    "limit-changed": "power limit changed inside a window",
+    "not-repeatable": "repeats took other courses",
+}
+"""Flags with which a cell, or its dense cell, bars a row from a rank, and what the row then says."""
+CLAIMED_SAVING = 0.98
+"""Of energy, by the paper (arXiv 2505.23869)."""
+
+COLUMNS = {
+    "energy_measured": "ok cells whose energy was measured",
+    "energy_ratio": "joules over the paired dense joules, geometric mean over pairs of one hardware class",
+    "energy_low": "lower end of its interval",
+    "energy_high": "upper end of its interval",
+    "energy_rank": "1 is the least energy_ratio of the pool, dense included; empty where energy_note bars the row",
+    "net_energy_ratio": "the same of the joules above idle, over pairs with such joules on both sides",
+    "time_ratio": "seconds inside the energy boundary over the paired dense ones, geometric mean over all pairs of "
+    "one hardware class, with or without a meter",
+    "time_low": "lower end of its interval",
+    "time_high": "upper end of its interval",
+    "power_ratio": "mean power over the paired dense one; where every pair was measured, "
+    "energy_ratio = time_ratio · power_ratio",
+    "target_accuracy": f"validation accuracy to reach: the median of the pool's dense cells, minus {TARGET_DELTA}",
+    "target_reached": "ok cells that reached it, in a cycle or at the end",
+    "target_energy_ratio": "joules until it was first reached over the paired dense ones, geometric mean over pairs; "
+    "inf where a seed never got there though its dense cell did",
+    "target_energy_low": "lower end of its interval",
+    "target_energy_high": "upper end of its interval",
+    "cpu_energy_measured": "ok cells whose processor packages were metered",
+    "cpu_energy_ratio": "joules of the processor packages over the paired dense ones; in no other figure",
+    "energy_note": "why there is no energy figure or rank, or what to know before using it",
+}
+"""The leaderboard's columns on energy, in order, and what each one holds."""
+_ROUNDING = 1e-9
+"""Accuracies are fractions of counts: one exactly at the target has reached it, whatever the last bit says."""
+
+
+def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
+    """`cells` with the accuracy to reach, whether it was reached (1, 0 or NaN), and the joules until then.
+
+    The joules are those up to the first cycle that trained to the target, or all of the cell's where only its
+    end did; NaN where nothing did, or where they are not known.
+    """
+    dense = cells[(cells["method"] == DENSE) & (cells["status"] == "ok")]
+    target = dense.groupby(POOL)["validation_accuracy"].median() - TARGET_DELTA
+    cells = cells.join(target.rename("target_accuracy"), on=POOL)
+    curve = cycles[["key", "cycle", "validation_before", "cumulative_j"]].drop_duplicates(["key", "cycle"])
+    curve = curve.merge(cells[["key", "target_accuracy"]], on="key")
+    there = curve["validation_before"].astype(float) >= curve["target_accuracy"] - _ROUNDING
+    first = curve[there].sort_values("cycle", kind="stable").drop_duplicates("key").set_index("key")["cumulative_j"]
+    in_a_cycle = cells["key"].isin(first.index)
+    at_the_end = cells["validation_accuracy"] >= cells["target_accuracy"] - _ROUNDING
+    unknown = ~in_a_cycle & cells[["validation_accuracy", "target_accuracy"]].isna().any(axis=1)
+    return cells.assign(
+        reached=(in_a_cycle | at_the_end).astype(float).mask(unknown),
+        target_j=cells["key"].map(first).astype(float).where(in_a_cycle, cells["energy_j"].where(at_the_end)),
+    )
+
+
+def row(planned: pd.DataFrame, ok: pd.DataFrame, paired: pd.DataFrame) -> dict[str, Any]:
+    """`COLUMNS`, but for the rank, of the row of `planned` cells; `qualifies` says whether it may have one.
+
+    `ok` and `paired` are those of the cells that are, by seed, as `pairing.beside_dense` gives them.
+    """
+    metered = paired[paired["energy_j"].notna()]
+    # A reading of 0 J is a window too short for the meter, not a ratio.
+    pairs = _positive(metered, "energy_j")
+    energy = stats.geometric_mean_estimate(_ratios(pairs, "energy_j"), of="energy pair")
+    time = stats.geometric_mean_estimate(_ratios(paired, "training_s"))
+    compared = math.isfinite(energy.mean)
+    bars = list(_bars(planned, pairs))
+    caveats = [
+        unmeasured("not measured", ok["energy_j"], ok["energy_reason"]),
+        unmeasured("dense not measured", metered["energy_j_baseline"], metered["energy_reason_baseline"]),
+        "0 J read" if (metered[["energy_j", "energy_j_baseline"]] == 0).any(axis=None) else None,
+        # Where every ok cell has a pair, `interval_note` has said it.
+        energy.reason if compared and len(pairs) < len(ok) else None,
+        *(_caveats(paired, pairs) if compared else ()),
+        f"no rank: {', '.join(bars)}" if compared and bars else None,
+        "pairs span hardware classes" if len(pairs) and not compared else None,
+    ]
+    return {
+        "energy_measured": int(ok["energy_j"].notna().sum()),
+        **_ends("energy", energy),
+        "net_energy_ratio": stats.geometric_mean(_ratios(pairs, "net_energy_j")),
+        **_ends("time", time),
+        "power_ratio": stats.geometric_mean(_ratios(pairs, "mean_power_w")),
+        "target_accuracy": stats.mean(planned["target_accuracy"]),
+        "target_reached": int(ok["reached"].sum()) if ok["reached"].notna().any() else pd.NA,
+        **_ends("target_energy", _to_target(paired, pairs)),
+        "cpu_energy_measured": int(ok["cpu_energy_j"].notna().sum()),
+        "cpu_energy_ratio": stats.geometric_mean(_ratios(paired, "cpu_energy_j")),
+        "energy_note": "; ".join(filter(None, caveats)),
+        "qualifies": compared and not bars,
+    }
+
+
+def with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
+    """The leaderboard's rows with `energy_rank` among those of their pool that qualify; ties share the lower rank."""
+    ratios = rows["energy_ratio"].astype(float).where(rows["qualifies"].astype(bool))
+    ranks = ratios.groupby([rows[name] for name in POOL]).rank(method="min")
+    return rows.assign(energy_rank=ranks.astype("Int64"), target_reached=rows["target_reached"].astype("Int64"))
+
+
+def notes(ok: pd.DataFrame) -> Iterator[str]:
+    """What must be said of the energy of the `ok` cells under the rows."""
+    if (absent := unmeasured("Energy was not measured", ok["energy_j"], ok["energy_reason"])) is not None:
+        yield f"{absent}."
+    if ok["energy_j"].isna().all():
+        return
+    yield (
+        "Joules are those of the whole board, idle power included, and the energy rank goes by them; the joules above "
+        "idle stand beside them. Only rows measured in every seed of the pool, each on its dense cell's own GPU, and "
+        "without a flag that spoils the figure have a rank."
+    )
+    if ok["target_accuracy"].notna().any():
+        yield (
+            "Energy to target counts the joules until validation accuracy first comes within "
+            f"{100 * TARGET_DELTA:g} point of the dense median. A method may come there before its last "
+            "compression, with more neurons than it ends on; a seed that never does makes it never."
+        )
+    yield from _power_and_time(ok[ok["method"] == DENSE])
+
+
+def obstacles(ok: pd.DataFrame) -> Iterator[str]:
+    """Why the `ok` cells' figures must not be published."""
+    simulated = ok[ok["simulated"].eq(True)]
+    if len(simulated):
+        cells = f"{len(simulated)} cell{'s' if len(simulated) > 1 else ''}"
+        names = ", ".join(map(one_line, distinct(simulated["gpu"]))) or "unnamed"
+        yield f"Energy of {cells} comes from a simulated GPU ({names}): not for publication."
+
+
+def unmeasured(what: str, energy_j: pd.Series, reason: pd.Series) -> str | None:
+    """`what`, in how many cells unless in all, and the distinct reasons; None if all were measured."""
+    absent = energy_j.isna()
+    if not absent.any():
+        return None
+    count = "" if absent.all() else f" in {absent.sum()} of {len(energy_j)} cells"
+    return f"{what}{count}: {', '.join(map(one_line, distinct(reason[absent]))) or 'no reason recorded'}"
+
+
+def _ratios(pairs: pd.DataFrame, quantity: str) -> pd.Series:
+    """`quantity` over dense's, of the pairs with positive figures on both sides; none unless of one hardware class."""
+    positive = _positive(pairs, quantity)
+    ratios = stats.paired_ratios(positive[quantity], positive[f"{quantity}_baseline"])
+    return ratios if _of_one_class(positive) else ratios.iloc[:0]
+
+
+def _positive(pairs: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    return pairs[(pairs[quantity] > 0) & (pairs[f"{quantity}_baseline"] > 0)]
+
+
+def _ends(name: str, estimate: stats.Estimate) -> dict[str, float]:
+    return {f"{name}_ratio": estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _of_one_class(pairs: pd.DataFrame) -> bool:
+    classes = _both_sides(pairs, "hardware_class")
+    return bool(classes.notna().all() and classes.nunique() == 1)
+
+
+def _both_sides(pairs: pd.DataFrame, column: str) -> pd.Series:
+    sides: pd.Series = pd.concat([pairs[column], pairs[f"{column}_baseline"]])
+    return sides
+
+
+def _to_target(paired: pd.DataFrame, pairs: pd.DataFrame) -> stats.Estimate:
+    """Joules to the target over dense's. One seed that never got there though its dense cell did, metered or
+    not, makes it infinite: a mean over the others would hide it.
+    """
+    never = (paired["reached"] == 0) & (paired["reached_baseline"] == 1)
+    if never.any() and _of_one_class(pairs):
+        return stats.Estimate(math.inf, None, "a seed never reached the target")
+    return stats.geometric_mean_estimate(_ratios(_reached(pairs), "target_j"))
+
+
+def _reached(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs[(pairs["reached"] == 1) & (pairs["reached_baseline"] == 1)]
+
+
+def _caveats(paired: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+    """What to know of the figures that rest on `pairs`, those of the `paired` cells that were measured."""
+    if harmless := sorted(_flags(pairs) - set(DISQUALIFYING)):
+        yield f"flags: {', '.join(harmless)}"
+    if (net := len(_positive(pairs, "net_energy_j"))) < len(pairs):
+        yield f"net of idle from {net} of {len(pairs)} pairs"
+    if short := [str(seed) for seed in paired.index[paired["reached_baseline"] == 0]]:
+        yield f"dense never reaches the target in seed{'s' if len(short) > 1 else ''} {', '.join(short)}"
+    reached = _reached(pairs)
+    if (known := len(_positive(reached, "target_j"))) < len(reached):
+        yield f"joules to the target known in {known} of {len(reached)} pairs"
+
+
+def _bars(planned: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+    """Why the row of `planned` cells, of which `pairs` were measured beside dense, can have no energy rank."""
+    if len(pairs) < (seeds := planned["pool_seeds"].max()):
+        yield f"energy compared in {len(pairs)} of {seeds} seeds"
+    if len(methods := distinct(_both_sides(pairs, "energy_method"))) > 1:
+        yield f"measured by {' and '.join(methods)}"
+    if _both_sides(pairs, "gpu_uuid").isna().any():
+        yield "GPU not known"
+    elif (pairs["gpu_uuid"] != pairs["gpu_uuid_baseline"]).any():
+        yield "pairs on different GPUs"
+    flags = _flags(pairs)
+    yield from (words for flag, words in DISQUALIFYING.items() if flag in flags)
+
+
+def _flags(pairs: pd.DataFrame) -> set[str]:
+    """The flags of the cells and their dense cells; a simulated one has its flag in any case."""
+    cells = distinct(_both_sides(pairs, "energy_flags"))
+    is_simulated = _both_sides(pairs, "simulated").eq(True).any()
+    found = {flag.strip() for flags in cells for flag in flags.split(",")} - {""}
+    return found | {"simulated"} if is_simulated else found
+
+
+def _power_and_time(dense: pd.DataFrame) -> Iterator[str]:
+    """E = P̄ · t in the figures of each pool's dense cells, by hardware class, where idle power was measured."""
+    known = dense[(dense["mean_power_w"] > 0) & dense["idle_w"].notna()]
+    for place, cells in known.groupby([*POOL, "hardware_class"]):
+        power, idle = stats.mean(cells["mean_power_w"]), stats.mean(cells["idle_w"])
+        too_much = idle / power > 1 - CLAIMED_SAVING
+        yield (
+            f"{' · '.join(map(str, place))}: dense draws {power:.0f} W on average, of which {idle:.0f} W is idle "
+            "power. Energy is mean power times time: in dense's time, even a network that computes nothing would "
+            f"still take {_percent(idle / power)} of dense's energy"
+            + (f", so a saving of {100 * CLAIMED_SAVING:g} % needs the time to fall too." if too_much else ".")
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"

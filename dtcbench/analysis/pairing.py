@@ -1,0 +1,75 @@
+"""Which cells compare with which: the tidy table in which every cell stands beside its dense baseline."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+DENSE = "dense"
+"""The method every other one is paired with."""
+POOL = ["protocol", "dataset", "model"]
+"""What two cells must share to be compared."""
+IDENTITY = [*POOL, "sparsity", "method", "solver"]
+"""What makes a row, apart from its seeds."""
+COSTS = ["parameters", "training_flops", "inference_flops"]
+_FIGURES = [
+    "accuracy",
+    "validation_accuracy",
+    "bits_per_character",
+    "sparsity_reached",
+    *COSTS,
+    "energy_j",
+    "net_energy_j",
+    "cpu_energy_j",
+    "mean_power_w",
+    "idle_w",
+    "training_s",
+    "train_s",
+]
+"""Columns of numbers: without an ok cell a table may hold them as objects."""
+_FROM_DENSE = [
+    "accuracy",
+    *COSTS,
+    "energy_j",
+    "net_energy_j",
+    "cpu_energy_j",
+    "mean_power_w",
+    "training_s",
+    "reached",
+    "target_j",
+    "energy_method",
+    "energy_reason",
+    "energy_flags",
+    "simulated",
+    "gpu_uuid",
+    "hardware_class",
+]
+
+
+def tidy(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` by identity and seed, whatever order they came in; no solver is the empty string."""
+    solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
+    typed = cells.assign(solver=solver).astype(dict.fromkeys(_FIGURES, float))
+    return typed.sort_values([*IDENTITY, "seed"], kind="stable", ignore_index=True)
+
+
+def beside_dense(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` with the figures of its ok dense cell in columns `…_baseline`, NaN where there is none.
+
+    `pool_seeds` is the number of seeds of the cell's pool, whatever became of them.
+    """
+    is_baseline = (cells["method"] == DENSE) & (cells["status"] == "ok")
+    dense = cells.loc[is_baseline, [*POOL, "seed", *_FROM_DENSE]]
+    seeds = cells.groupby(POOL)["seed"].transform("nunique")
+    return cells.assign(pool_seeds=seeds).merge(
+        dense, on=[*POOL, "seed"], how="left", suffixes=("", "_baseline"), validate="many_to_one"
+    )
+
+
+def distinct(values: pd.Series) -> tuple[str, ...]:
+    """The distinct known values, as text, sorted."""
+    return tuple(sorted({str(value) for value in values.dropna()}))
+
+
+def one_line(text: str) -> str:
+    """`text` on one line and without control characters: a reason may be any exception's message."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

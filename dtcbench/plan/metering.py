@@ -1,0 +1,54 @@
+"""How a suite wants its energy measured. No part of a cell's key: it changes what is known, not what is trained."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dtcbench.plan.document import shown
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(value: Any) -> Any:
+    """A time with its unit, such as 90s, in seconds."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        trap = " (YAML reads 10:30 as 630)" if type(value) is int else ""
+        raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds; in YAML a number with its unit, such as 90s, 10m or 2h."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class CoolDown(_Strict):
+    """What a GPU is given before a cell, so that the one before does not warm its figures."""
+
+    at_least: Duration = Field(default=0.0)
+    below_c: Annotated[float, Field(gt=0)] | None = None
+    """Wait until the GPU is so cool."""
+    at_most: Duration = Field(default=300.0)
+    """Wait no longer than this; a GPU that is warmer then is flagged `warm`."""
+
+
+class Metering(_Strict):
+    """The rules of measuring, explained in docs/energy.md."""
+
+    meter: Literal["auto", "none"] = "auto"
+    """`none`: measure nothing, pair no GPUs, repeat no training."""
+    min_window: Duration = Field(default=60.0)
+    """A training shorter than this is repeated inside one window until it is so long, and the joules divided."""
+    idle: Duration = Field(default=5.0)
+    """How long the idle GPU is measured before a cell."""
+    cool_down: CoolDown = CoolDown()
+    shared: Literal["refuse", "label"] = "refuse"
+    """What to do where the board's figures would cover more than the cell: MIG, a part of a GPU, a foreign process."""

@@ -1,0 +1,225 @@
+"""The power a cell drew over time: on the terminal, on the page, and as a table of all samples of a run.
+
+A trace is the DataFrame of `Store.trace`: one row a sample, `t_s` from the first one on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import uniplot
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dtcbench.energy import integrate
+from dtcbench.energy.flags import LONG_GAP_S
+from dtcbench.energy.integrate import Floats
+from dtcbench.energy.phases import Stretch
+from dtcbench.energy.trace import POWER_COLUMNS, Power
+from dtcbench.energy.windows import counting, windows
+from dtcbench.report import figures
+from dtcbench.report.figures import COLOURS, NEUTRAL, Style
+
+POINTS = 400
+"""Samples at most in one line of the figure; what breaks a line comes on top."""
+_MIN_WIDTH = 40
+_INSIDE, _OUTSIDE = COLOURS[0], NEUTRAL
+_READINGS = (
+    ("temperature", "temperature_c", "°C"),
+    ("SM clock", "sm_clock_mhz", "MHz"),
+    ("memory clock", "memory_clock_mhz", "MHz"),
+    ("power limit", "power_limit_w", "W"),
+)
+
+
+def power_chart(trace: pd.DataFrame, width: int, height: int = 16) -> RenderableType:
+    """One cell's power over time, filled where its energy counts, with what was read besides it below.
+
+    Parameters
+    ----------
+    width, height : characters of the whole chart, and of the area that is drawn on
+    """
+    curve = _curve(trace)
+    if curve is None:
+        return Text(f"no power was read in {len(trace)} samples: there is nothing to draw")
+    drawn = Text.from_ansi(_plot(curve, float(trace["t_s"].max()), max(width, _MIN_WIDTH), height))
+    drawn.no_wrap, drawn.overflow = True, "crop"
+    legend = Text.assemble(
+        ("█", _INSIDE), " filled: inside the energy boundary   ", ("▀", _OUTSIDE), " line: idle, warm-up, evaluation"
+    )
+    return Group(drawn, legend, *map(Text, _facts(trace, curve)))
+
+
+def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style]) -> go.Figure:
+    """Power against time since the window began: solid where the energy counts, faint elsewhere.
+
+    `traces` and `looks` are by the same labels. A trace without any power has no line, and its entry in the
+    legend says so.
+    """
+    figure = figures._figure(1)
+    for label, trace in traces.items():
+        look = figures._look(label, dict(looks), "lines")
+        curve = _curve(trace)
+        if curve is None:
+            figure.add_trace(go.Scatter(x=[None], y=[None], **look | {"name": f"{look['name']} (no power was read)"}))
+            continue
+        look["hovertemplate"] = f"%{{y:.0f}} W at %{{x:.2f}} s ({curve.column})"
+        thin = _thinned(curve, POINTS // 2)
+        for inside, opacity in ((False, 0.35), (True, 1.0)):
+            x, y = _line(thin, inside)
+            figure.add_trace(go.Scatter(x=x, y=y, opacity=opacity, **look | {"showlegend": inside}))
+    figure.update_xaxes(title="Time since the window began, s")
+    return figure.update_yaxes(title="Power, W", rangemode="tozero")
+
+
+def power_table(traces: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """All samples of a run, by the cells' `key`: cells in the order given, columns in that of their appearance."""
+    frames = [_typed(trace).assign(key=key) for key, trace in traces]
+    table = pd.concat(frames or [_typed(pd.DataFrame({"t_s": [], "phase": [], "training": []})).assign(key="")])
+    return table[["key", *table.columns.drop("key")]].astype({"key": "string"}).reset_index(drop=True)
+
+
+def power_drawn(trace: pd.DataFrame) -> Power | None:
+    """Which power of a trace is drawn: the best that was read at all, as the integral uses; None where none was."""
+    return next((name for name in POWER_COLUMNS if name in trace and np.isfinite(trace[name]).any()), None)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The samples of one trace that have a power."""
+
+    column: Power
+    begin_s: float
+    """When the window began; 0 where none did."""
+    t_s: Floats  # [n]
+    power_w: Floats  # [n]
+    inside: NDArray[np.bool_]  # [n]
+    """Whether a sample, and the time up to the next one, lies in a window that counts."""
+    part: NDArray[np.int64]  # [n]
+    """Counted up wherever the power was not seen for longer than LONG_GAP_S."""
+
+    def at(self, chosen: NDArray[np.int64]) -> _Curve:
+        """The samples of these places alone."""
+        arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self)[2:]}
+        return _Curve(self.column, self.begin_s, **arrays)
+
+
+def _curve(trace: pd.DataFrame) -> _Curve | None:
+    column = power_drawn(trace)
+    if column is None:
+        return None
+    t_s = trace["t_s"].to_numpy(dtype=np.float64)
+    counted = windows(counting(list(_stretches(trace))))
+    inside = np.zeros(len(t_s), dtype=bool)
+    for window in counted:
+        first, past = np.searchsorted(t_s, [window.begin_s, window.end_s])
+        inside[first:past] = True
+    power_w = trace[column].to_numpy(dtype=np.float64)
+    known = np.isfinite(power_w)
+    t_s, power_w, inside = t_s[known], power_w[known], inside[known]
+    part = np.cumsum(np.diff(t_s, prepend=t_s[0]) > LONG_GAP_S)
+    return _Curve(column, counted[0].begin_s if counted else 0.0, t_s, power_w, inside, part)
+
+
+def _stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
+    """The stretches of a trace, as far as samples tell: each from its first sample to the one after its last."""
+    t_s = trace["t_s"].to_numpy(dtype=np.float64)
+    phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
+    training = trace["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
+    changes = np.flatnonzero((phase[1:] != phase[:-1]) | (training[1:] != training[:-1])) + 1
+    for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
+        if phase[first] is not None:
+            end_s = t_s[past] if past < len(t_s) else np.inf
+            yield Stretch(phase[first], float(t_s[first]), float(end_s), int(training[first]))
+
+
+def _thinned(curve: _Curve, bins: int) -> _Curve:
+    """At most two samples of each of `bins` equal times inside the windows, and two outside: the extremes.
+
+    So that no peak is lost, and neither is a short evaluation between two stretches of training.
+    """
+    if len(curve.t_s) <= 2 * bins:
+        return curve
+    since_s = curve.t_s - curve.t_s[0]
+    bin = np.minimum(bins * since_s / since_s[-1], bins - 1).astype(int)
+    extremes = pd.Series(curve.power_w).groupby([bin, curve.inside]).agg(["idxmin", "idxmax"])
+    return curve.at(np.unique(extremes.to_numpy()))
+
+
+def _line(curve: _Curve, inside: bool) -> tuple[list[float | None], list[float | None]]:
+    """Times since the window began and watts, in or outside of the windows; None breaks the line."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    t_s, power_w = (curve.t_s - curve.begin_s).round(3).tolist(), curve.power_w.round(1).tolist()
+    changes = np.flatnonzero(np.diff(curve.inside) | (np.diff(curve.part) > 0)) + 1
+    for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
+        if curve.inside[first] == inside:
+            seen_on = past < len(t_s) and curve.part[past] == curve.part[first]
+            piece = slice(first, past + 1 if seen_on else past)  # up to the sample that ends it
+            x += [*t_s[piece], None]
+            y += [*power_w[piece], None]
+    return x[:-1], y[:-1]
+
+
+def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:
+    """The chart as text with colours, in at most `width` columns."""
+    thin = _thinned(curve, 2 * width)
+    # Also between the samples, so that the filled stretches have no holes: four times a column.
+    t_s = np.union1d(thin.t_s, np.linspace(0.0, end_s, 4 * width))
+    owner = np.clip(np.searchsorted(thin.t_s, t_s, side="right") - 1, 0, None)
+    after = np.minimum(np.searchsorted(thin.t_s, t_s, side="left"), len(thin.t_s) - 1)
+    power_w = np.interp(t_s, thin.t_s, thin.power_w, left=np.nan, right=np.nan)
+    power_w[thin.part[owner] != thin.part[after]] = np.nan
+    filled = thin.inside[owner] & np.isfinite(power_w)
+    nothing = np.full(filled.sum(), np.nan)
+    bars = np.column_stack([np.zeros(filled.sum()), power_w[filled], nothing]).ravel()
+    return uniplot.plot_to_string(
+        xs=[np.repeat(t_s[filled], 3), t_s],
+        ys=[bars, np.where(filled, np.nan, power_w)],  # the later one is drawn over the earlier
+        lines=[True, True],
+        color=[_INSIDE, _OUTSIDE],
+        width=width,
+        height=height,
+        line_length_hard_cap=width,
+        x_min=0.0,
+        x_max=end_s or 1.0,
+        y_min=0.0,
+        y_max=1.05 * max(float(curve.power_w.max()), 1.0),
+        x_unit=" s",
+        y_unit=" W",
+        x_gridlines=[],
+        y_gridlines=[],
+    )
+
+
+def _facts(trace: pd.DataFrame, curve: _Curve) -> Iterator[str]:
+    """What was drawn and how well it was sampled, and what else was read, over the whole trace."""
+    t_s = trace["t_s"].to_numpy(dtype=np.float64)
+    gap_s = integrate.longest_gap_s(curve.t_s, curve.power_w, t_s.min(), t_s.max())
+    samples = f"{len(curve.t_s)}" if len(curve.t_s) == len(t_s) else f"{len(curve.t_s)} of {len(t_s)}"
+    yield f"{curve.column}: {_range(curve.power_w, 'W')}, {samples} samples, longest gap {gap_s:.2f} s"
+    yield ", ".join(
+        f"{name} {_range(trace[column].to_numpy(dtype=np.float64), unit) if column in trace else '–'}"
+        for name, column, unit in _READINGS
+    )
+
+
+def _range(values: Floats, unit: str) -> str:
+    """The least and the greatest reading; a dash where none was taken."""
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return "–"
+    least, greatest = f"{known.min():.0f}", f"{known.max():.0f}"
+    return f"{least} {unit}" if least == greatest else f"{least} to {greatest} {unit}"
+
+
+def _typed(trace: pd.DataFrame) -> pd.DataFrame:
+    """With the types that the file had: a column of nothing but gaps loses its own when it is read."""
+    numbers = dict.fromkeys(trace.columns.drop(["phase", "training"]), np.float64)
+    return trace.astype({**numbers, "phase": "string", "training": "Int32"})

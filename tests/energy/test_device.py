@@ -1,0 +1,85 @@
+"""Which GPU a cell was given, from what CUDA is told."""
+
+import pynvml
+import pytest
+
+from dtcbench.energy.device import given_gpu
+from dtcbench.energy.nvml import NvmlError
+
+
+@pytest.fixture
+def two(fake_nvml):
+    fake_nvml.uuids = ["GPU-aaaa", "GPU-abbb"]
+    return fake_nvml
+
+
+def given(visible=None, **environment):
+    return given_gpu(environment if visible is None else {"CUDA_VISIBLE_DEVICES": visible, **environment})
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuid"),
+    [
+        (None, "GPU-aaaa"),
+        ("0", "GPU-aaaa"),
+        ("1", "GPU-abbb"),
+        ("1,0", "GPU-abbb"),
+        ("GPU-abbb", "GPU-abbb"),
+        ("GPU-ab", "GPU-abbb"),
+        ("GPU-abbb,GPU-aaaa", "GPU-abbb"),
+    ],
+)
+def test_indices_and_uuids_or_their_beginnings_name_a_board(two, visible, uuid):
+    found = given(visible)
+    assert (found.board.uuid, found.division) == (uuid, None)
+
+
+@pytest.mark.parametrize(
+    ("visible", "message"),
+    [
+        ("", "hides every GPU"),
+        ("-1", "hides every GPU"),
+        ("NoDevFiles", "hides every GPU"),
+        ("2", "is '2', which NVML does not show; NVML shows 0: GPU-aaaa, 1: GPU-abbb"),
+        ("first", "is 'first'"),
+        ("GPU-a", "names GPU-a, and 2 GPUs begin so; NVML shows 0: GPU-aaaa, 1: GPU-abbb"),
+        ("GPU-c", "names GPU-c, and 0 GPUs begin so"),
+    ],
+)
+def test_what_names_no_single_board_is_an_error_with_the_name(two, visible, message):
+    with pytest.raises(NvmlError, match=message):
+        given(visible)
+
+
+def test_an_index_among_different_gpus_needs_cuda_to_count_by_the_bus(two):
+    two.names = {"GPU-abbb": "NVIDIA T4"}
+    with pytest.raises(NvmlError, match="set CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+        given("1")
+    assert given("1", CUDA_DEVICE_ORDER="PCI_BUS_ID").board.uuid == "GPU-abbb"
+    assert given("GPU-ab").board.uuid == "GPU-abbb"
+
+
+@pytest.mark.parametrize("name", ["MIG-1234", "MIG-GPU-abbb/1/0"])
+def test_a_mig_instance_is_a_part_of_its_board(two, name):
+    two.instances = {"MIG-1234": "GPU-abbb"}
+    found = given(name)
+    assert found.board.uuid == "GPU-abbb"
+    assert "MIG instance" in found.division
+
+
+def test_a_board_that_mig_divides_is_a_part_however_it_was_named(two):
+    two.mig_mode = [1, 1]
+    assert "MIG divides the GPU" in given("0").division
+
+
+def test_a_lost_gpu_does_not_shift_the_others(two):
+    two.fails["index 0"] = pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+    assert given("1").board.uuid == "GPU-abbb"
+    with pytest.raises(NvmlError, match="which NVML does not show; NVML shows 1: GPU-abbb; GPU 0: GPU is lost"):
+        given("0")
+
+
+def test_without_nvml_there_is_its_reason(two):
+    two.fails["init"] = pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+    with pytest.raises(NvmlError, match="Driver Not Loaded"):
+        given("0")

@@ -1,0 +1,346 @@
+"""From samples and stretches to joules: what counts, what is flagged, and what is no number."""
+
+import numpy as np
+import pytest
+from energy.traces import BEGIN_S, OWN, circumstances, stretch, trace
+
+from dtcbench.energy.flags import FLAGS
+from dtcbench.energy.rapl import Packages, Zone
+from dtcbench.energy.reading import Unread, read, unmeasured
+from dtcbench.energy.windows import Interval, windows
+
+NO_RAPL = Packages((), "no RAPL here")
+TRAINING = [stretch("train", 5, 85)]
+
+
+def energy(seen=None, stretches=TRAINING, gpu=None, packages=NO_RAPL, flags=()):
+    return read(seen or trace(), stretches, gpu or circumstances(), packages, flags, "0" * 64)
+
+
+def steps(*levels):
+    """Power by (from second, watts)."""
+
+    def power(t):
+        at = np.searchsorted([begin for begin, _ in levels], t, side="right") - 1
+        return np.array([watts for _, watts in levels], dtype=float)[at]
+
+    return power
+
+
+def assert_null(found, reason):
+    assert found.energy_j is None
+    assert found.quantisation_j is None
+    assert found.cross_check_pct is None
+    assert found.trace is None
+    assert found.method == found.scope == "none"
+    assert reason in found.reasons["energy_j"]
+
+
+# what counts
+
+
+def test_joules_are_the_counters_difference_over_the_window():
+    found = energy()
+    assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+    assert (found.method, found.scope, found.window_s, found.repeats) == ("counter", "gpu", 80, 1)
+    assert found.cross_check_pct == pytest.approx(0, abs=0.01)
+    assert found.flags == []
+
+
+def test_the_refresh_makes_one_window_uncertain_by_a_tenth_of_a_second_of_power():
+    assert energy().quantisation_j == pytest.approx(0.1 * 300)
+
+
+def test_every_further_window_adds_its_own_edges():
+    two = [stretch("train", 5, 40), stretch("evaluate", 40, 45), stretch("train", 45, 85)]
+    assert energy(stretches=two).quantisation_j == pytest.approx(2 * 0.1 * 300)
+
+
+def test_evaluation_between_two_stretches_does_not_count():
+    seen = trace(power=steps((0, 300), (40, 700), (50, 300)))
+    found = energy(seen, [stretch("train", 5, 40), stretch("evaluate", 40, 50), stretch("train", 50, 90)])
+    assert found.energy_j == pytest.approx(75 * 300, rel=1e-3)
+    assert found.window_s == 75
+
+
+def test_compression_counts():
+    found = energy(stretches=[stretch("train", 5, 40), stretch("compress", 40, 50), stretch("train", 50, 85)])
+    assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+
+
+def test_repeats_are_divided_and_the_first_training_only_warms_up():
+    seen = trace(power=steps((0, 700), (10, 300)))
+    trainings = [stretch("train", 1, 9, 0), *(stretch("train", 10 + 21 * n, 30 + 21 * n, 1 + n) for n in range(4))]
+    found = energy(seen, trainings)
+    assert found.repeats == 4
+    assert found.window_s == 80
+    assert found.energy_j == pytest.approx(20 * 300, rel=1e-3)
+    assert found.quantisation_j == pytest.approx(0.1 * 300)  # four windows, four trainings
+
+
+def test_time_that_no_refresh_can_tell_apart_counts_unless_something_was_evaluated():
+    near = [stretch("train", 5, 40), stretch("compress", 40.05, 50)]
+    apart = [stretch("train", 5, 40), stretch("compress", 40.5, 50)]
+    evaluated = [stretch("train", 5, 40), stretch("evaluate", 40, 40.05), stretch("compress", 40.05, 50)]
+    other_training = [stretch("train", 5, 40), stretch("train", 40.05, 50, 1)]
+    pieces = [[(i.begin_s - BEGIN_S, i.end_s - BEGIN_S) for i in windows(s)] for s in (near, apart, evaluated)]
+    assert pieces == [[(5, 50)], [(5, 40), (40.5, 50)], [(5, 40), (pytest.approx(40.05), 50)]]
+    assert len(windows(other_training)) == 2
+
+
+def test_without_a_window_there_is_no_number():
+    assert_null(energy(stretches=[]), "nothing ran inside the energy boundary")
+    assert_null(energy(stretches=[stretch("evaluate", 5, 80)]), "nothing ran inside the energy boundary")
+
+
+# the two methods
+
+
+def test_without_the_counter_the_integral_stands_in_and_there_is_no_cross_check():
+    errors = {"counter_mj": (1, "Not Supported")}
+    found = energy(trace(counter_mj=np.full(4001, np.nan), errors=errors))
+    assert found.method == "integral"
+    assert found.energy_j == pytest.approx(80 * 300)
+    assert found.cross_check_pct is None
+    assert found.trace.reasons["counter_j"] == "Not Supported"
+    assert found.trace.read_errors == {"counter_mj": "1 times: Not Supported"}
+
+
+def test_without_the_power_the_counter_stands_alone():
+    found = energy(trace(instant_w=None))
+    assert (found.method, found.cross_check_pct) == ("counter", None)
+    assert found.trace.reasons["integral_j"] == "no power was read"
+
+
+def test_a_counter_that_stands_still_is_not_believed():
+    found = energy(trace(counter_mj=np.full(4001, 7e6)))
+    assert found.method == "integral"
+    assert found.trace.reasons["counter_j"] == "the counter did not move"
+
+
+def test_with_neither_there_is_no_number_and_both_reasons():
+    nan = np.full(4001, np.nan)
+    errors = {"counter_mj": (1, "Not Supported"), "usage_w": (1, "No Permission")}
+    assert_null(energy(trace(counter_mj=nan, instant_w=nan, errors=errors)), "(Not Supported), nor its power (No Perm")
+
+
+def test_the_instantaneous_power_is_integrated_before_the_average_and_that_before_the_usage():
+    watts = np.full(4001, 300.0)
+    assert energy(trace(average_w=watts, usage_w=watts)).trace.integrated == "instant_w"
+    assert energy(trace(instant_w=None, average_w=watts, usage_w=watts)).trace.integrated == "average_w"
+    assert energy(trace(instant_w=None, usage_w=watts)).trace.integrated == "usage_w"
+
+
+def test_a_counter_that_runs_backwards_gives_no_number_by_either_method():
+    counter = trace().columns["counter_mj"].copy()
+    counter[2000:] -= 9e6
+    assert_null(energy(trace(counter_mj=counter)), "ran backwards, from 19969999 to 10999999 mJ")
+
+
+def test_a_lost_gpu_gives_no_number():
+    assert_null(energy(trace(lost_s=BEGIN_S + 50)), "the GPU was lost")
+
+
+# flags
+
+
+@pytest.mark.parametrize(("end", "flags"), [(64.9, ["short"]), (65.1, [])])
+def test_a_window_below_a_minute_is_short(end, flags):
+    assert energy(stretches=[stretch("train", 5, end)]).flags == flags
+
+
+def test_fewer_than_sixty_samples_are_short_however_long_they_took():
+    power = np.full(4001, np.nan)
+    power[::80] = 300.0  # one in two seconds
+    assert "short" in energy(trace(instant_w=power)).flags
+
+
+def test_windows_of_a_second_are_coarse():
+    def pieces(length):
+        return [s for n in range(40) for s in (
+            stretch("train", 2 * n, 2 * n + length), stretch("evaluate", 2 * n + length, 2 * n + 2)
+        )]  # fmt: skip
+
+    assert "coarse" in energy(stretches=pieces(1.9)).flags
+    assert "coarse" not in energy(stretches=[stretch("train", 5 * n, 5 * n + 4.5, n + 1) for n in range(15)]).flags
+
+
+@pytest.mark.parametrize(("factor", "flagged"), [(1.04, False), (1.06, True), (0.94, True)])
+def test_counter_and_integral_that_disagree_are_flagged(factor, flagged):
+    found = energy(trace(instant_w=np.full(4001, 300.0 * factor)))
+    assert found.cross_check_pct == pytest.approx(100 * (factor - 1), abs=0.01)
+    assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+    assert ("disagreement" in found.flags) is flagged
+
+
+def test_a_time_without_samples_is_reported_and_flagged():
+    power = np.full(4001, 300.0)
+    power[2000:2060] = np.nan
+    found = energy(trace(instant_w=power))
+    assert found.trace.longest_gap_s == pytest.approx(61 * 0.025)
+    assert found.flags == ["gaps"]
+
+
+def test_many_failed_samples_are_flagged():
+    power = np.full(4001, 300.0)
+    power[::8] = np.nan
+    found = energy(trace(instant_w=power, errors={"instant_w": (501, "read as 0, which no board draws")}))
+    assert found.flags == ["lost-samples"]
+    assert found.trace.read_errors == {"instant_w": "501 times: read as 0, which no board draws"}
+
+
+def test_heat_is_flagged_and_a_power_limit_at_work_is_not():
+    bits = np.full(4001, 0x4 | 0x1)
+    assert energy(trace(throttle_reasons=bits)).flags == []
+    bits[2000] |= 0x40
+    assert energy(trace(throttle_reasons=bits)).flags == ["throttled"]
+
+
+def test_another_power_limit_inside_the_window_is_flagged():
+    limit = np.full(4001, 700.0)
+    limit[3000:] = 500.0
+    assert energy(trace(power_limit_w=limit)).flags == ["limit-changed"]
+
+
+def test_a_gpu_that_did_not_cool_down_is_flagged():
+    assert energy(gpu=circumstances(cooled=False)).flags == ["warm"]
+
+
+def test_a_simulated_gpu_says_so_whether_or_not_it_gave_a_number():
+    simulated = circumstances(simulated=True)
+    assert energy(gpu=simulated).flags == ["simulated"]
+    assert energy(gpu=simulated).trace.simulated
+    assert energy(trace(lost_s=BEGIN_S + 50), gpu=simulated).flags == ["simulated"]
+
+
+def test_flags_from_elsewhere_are_added_and_every_flag_is_explained():
+    found = energy(gpu=circumstances(simulated=True, cooled=False), flags=["not-repeatable"])
+    assert found.flags == ["simulated", "warm", "not-repeatable"]
+    assert set(found.flags) <= set(FLAGS)
+
+
+# who else is on the board
+
+
+OTHER = {OWN: (BEGIN_S, BEGIN_S + 100), 99: (BEGIN_S + 50, BEGIN_S + 51)}
+
+
+def test_a_foreign_process_in_the_window_gives_no_number():
+    assert_null(energy(trace(processes=OTHER)), "1 foreign compute process ran on the GPU")
+
+
+def test_a_foreign_process_outside_the_window_does_not_matter():
+    before = {OWN: (BEGIN_S, BEGIN_S + 100), 99: (BEGIN_S, BEGIN_S + 4)}
+    assert energy(trace(processes=before)).flags == []
+
+
+def test_a_shared_board_is_measured_and_labelled_if_the_suite_says_so():
+    found = energy(trace(processes=OTHER), gpu=circumstances(label_shared=True))
+    assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+    assert found.flags == ["shared"]
+
+
+def test_a_part_of_a_board_is_not_measured_unless_it_is_labelled():
+    part = "the cell was given 0.5 of the GPU"
+    assert_null(energy(gpu=circumstances(shared=part)), part)
+    assert energy(gpu=circumstances(shared=part, label_shared=True)).flags == ["shared"]
+
+
+def test_in_a_container_one_process_that_came_with_the_cell_is_its_own():
+    host_id = {31337: (BEGIN_S + 4, BEGIN_S + 100)}
+    found = energy(trace(processes=host_id))
+    assert found.energy_j is not None
+    assert found.flags == ["processes-unseen"]
+
+
+def test_in_a_container_a_second_process_or_an_earlier_one_is_foreign():
+    two = {31337: (BEGIN_S + 4, BEGIN_S + 100), 31338: (BEGIN_S + 4, BEGIN_S + 100)}
+    assert_null(energy(trace(processes=two)), "1 foreign compute process")
+    earlier = circumstances(earlier_processes=frozenset({31337}))
+    assert_null(energy(trace(processes={31337: two[31337]}), gpu=earlier), "1 foreign compute process")
+
+
+# what goes with the figure
+
+
+def test_idle_power_is_measured_before_the_window():
+    seen = trace(power=steps((0, 70), (20, 300)))
+    found = energy(seen, [stretch("train", 25, 95)], circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
+    assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
+
+
+def test_there_is_no_idle_power_while_others_compute():
+    busy = circumstances(idle=Interval(BEGIN_S, BEGIN_S + 4), earlier_processes=frozenset({99}), label_shared=True)
+    found = energy(gpu=busy)
+    assert found.trace.idle_w is None
+    assert "1 compute processes were on the GPU before" in found.trace.reasons["idle_w"]
+
+
+def test_temperatures_at_both_ends_of_the_window():
+    degrees = np.linspace(30, 70, 4001)
+    found = energy(trace(temperature_c=degrees))
+    assert found.trace.temperature_before_c == pytest.approx(32, abs=0.1)
+    assert found.trace.temperature_after_c == pytest.approx(64, abs=0.1)
+
+
+def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
+    seen = trace(power=steps((0, 300), (40, 600), (50, 300)))
+    course = [stretch("train", 5, 40), stretch("compress", 40, 50), stretch("train", 50, 85)]
+    course += [stretch("evaluate", 86, 86.5)]
+    phases = {phase.phase: phase for phase in energy(seen, course).trace.phases}
+    assert phases["train"].energy_j == pytest.approx(70 * 300, rel=1e-3)
+    assert phases["compress"].energy_j == pytest.approx(10 * 600, rel=5e-3)
+    assert (phases["train"].stretches, phases["train"].duration_s) == (2, 70)
+    assert phases["evaluate"].energy_j is None
+    assert "last 0.5 s on average; below 2 s" in phases["evaluate"].reasons["energy_j"]
+
+
+def test_joules_to_the_end_of_each_stretch_of_training_are_means_over_the_repeats():
+    seen = trace(power=steps((0, 300), (50, 500)))
+
+    def course(begin, training):
+        return [
+            stretch("train", begin, begin + 10, training),
+            stretch("compress", begin + 10, begin + 12, training),
+            stretch("train", begin + 12, begin + 30, training),
+        ]
+
+    found = energy(seen, [stretch("train", 1, 4), *course(10, 1), *course(55, 2)])
+    assert found.trace.cumulative_j == pytest.approx([10 * 400, 30 * 400], rel=2e-3)
+    assert found.energy_j == pytest.approx(30 * 400, rel=2e-3)
+
+
+# the processors
+
+
+def test_the_processors_are_a_scope_of_their_own():
+    seen = trace(rapl0_uj=np.arange(4001) * 0.025 * 50e6, rapl1_uj=np.arange(4001) * 0.025 * 20e6)
+    zones = tuple(Zone(f"package-{n}", None, 1e12) for n in range(2))
+    found = energy(seen, packages=Packages(zones, None))
+    assert found.cpu_energy_j == pytest.approx(80 * 70)
+    assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+
+
+def test_a_processors_counter_that_wraps_goes_on():
+    seen = trace(rapl0_uj=(np.arange(4001) * 0.025 * 50e6) % 1e9)
+    found = energy(seen, gpu=Unread("no GPU"), packages=Packages((Zone("package-0", None, 1e9),), None))
+    assert found.cpu_energy_j == pytest.approx(80 * 50)
+    assert_null(found, "no GPU")
+
+
+def test_without_rapl_the_processors_have_a_reason():
+    assert energy().cpu_energy_j is None
+    assert energy().reasons["cpu_energy_j"] == "no RAPL here"
+
+
+def test_a_package_that_cannot_be_read_any_more_has_a_reason():
+    seen = trace(errors={"rapl0_uj": (9, "Permission denied")})
+    found = energy(seen, packages=Packages((Zone("package-0", None, 1e9),), None))
+    assert found.reasons["cpu_energy_j"] == "package-0 was not read: Permission denied"
+
+
+def test_where_nothing_was_sampled_every_null_has_its_reason():
+    found = unmeasured("the cell ran on the CPU", "no RAPL here", TRAINING)
+    assert_null(found, "the cell ran on the CPU")
+    assert found.reasons["cpu_energy_j"] == "no RAPL here"
+    assert (found.window_s, found.repeats, found.trace_sha256) == (80, 1, None)

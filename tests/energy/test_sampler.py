@@ -1,0 +1,186 @@
+"""The sampler process on a fake NVML: every sample, every failure, and no life of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
+
+from dtcbench.energy import integrate, sampler
+from dtcbench.energy.rapl import Zone
+from dtcbench.energy.trace import INTERVAL_S, Sampler, SamplerError
+
+UUID = gpu_uuid(0)
+AGES_AGO_S = 100.0
+"""Scenarios begin so long before the test, so that what is to happen in them has happened or has not."""
+
+
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Lets processes started from now on see these GPUs."""
+
+    def play(*gpus):
+        scenario = write_scenario(tmp_path / "scenario", gpus, epoch_s=time.monotonic() - AGES_AGO_S)
+        for name, value in environment(built(), scenario).items():
+            monkeypatch.setenv(name, value)
+
+    return play
+
+
+def sampled(seconds=0.6, uuid=UUID, zones=()):
+    sampling = Sampler(uuid, zones)
+    time.sleep(seconds)
+    return sampling.finish()
+
+
+def finite(trace, name):
+    values = trace.column(name)
+    return values[np.isfinite(values)]
+
+
+def test_counter_and_power_agree_with_the_board(play):
+    play(FakeGpu(power_w=250.0))
+    trace = sampled(1.2)
+    begin, end = trace.t_s[0] + 0.2, trace.t_s[-1] - 0.2
+    edges = integrate.counter_j(trace.t_s, trace.column("counter_mj"), np.array([begin, end]))
+    # Two refreshes are seen up to a poll late.
+    late_s = 2 * np.diff(trace.t_s).max()
+    assert edges[1] - edges[0] == pytest.approx(250 * (end - begin), abs=250 * late_s)
+    assert integrate.integral_j(trace.t_s, trace.column("instant_w"), begin, end) == pytest.approx(250 * (end - begin))
+    assert set(finite(trace, "average_w")) == {250.0}
+    assert np.median(np.diff(trace.t_s)) == pytest.approx(INTERVAL_S, abs=0.01)
+    assert trace.errors == {}
+    assert trace.lost_s is None
+
+
+def test_what_power_depends_on_is_read_more_slowly(play):
+    play(FakeGpu(temperature_c=61, limit_w=500, throttle_from_s=0.0))
+    trace = sampled(0.8)
+    assert set(finite(trace, "temperature_c")) == {61}
+    assert set(finite(trace, "power_limit_w")) == {500}
+    assert all(int(bits) & 0x40 for bits in finite(trace, "throttle_reasons"))
+    for name in ("sm_clock_mhz", "memory_clock_mhz", "utilisation_pct", "processes"):
+        assert 2 <= len(finite(trace, name)) < len(trace.t_s) / 4
+
+
+def test_without_power_by_field_the_usage_is_read(play):
+    play(FakeGpu(power_w=250.0, unsupported=("fields",)))
+    trace = sampled()
+    assert trace.power == "usage_w"
+    assert set(finite(trace, "usage_w")) == {250.0}
+    assert trace.errors["instant_w"] == (1, "Not Supported")  # asked for once
+
+
+@pytest.mark.parametrize(
+    ("quantity", "column"),
+    [
+        ("counter", "counter_mj"),
+        ("temperature", "temperature_c"),
+        ("limit", "power_limit_w"),
+        ("throttle", "throttle_reasons"),
+        ("utilisation", "utilisation_pct"),
+        ("clocks", "sm_clock_mhz"),
+        ("processes", "processes"),
+    ],
+)
+def test_what_is_not_supported_is_missing_with_the_reason_and_all_else_is_there(play, quantity, column):
+    play(FakeGpu(unsupported=(quantity,)))
+    trace = sampled(0.2)
+    assert finite(trace, column).size == 0
+    assert trace.errors[column] == (1, "Not Supported")
+    assert finite(trace, "instant_w").size > 0
+
+
+def test_a_zero_is_a_failed_reading(play):
+    play(FakeGpu(power_w=250.0, zero_every=3))
+    trace = sampled()
+    assert set(finite(trace, "instant_w")) == {250.0}
+    count, why = trace.errors["instant_w"]
+    assert count == pytest.approx(len(trace.t_s) / 3, abs=1)
+    assert why == "read as 0, which no board draws"
+
+
+def test_a_counter_reset_is_in_the_trace(play):
+    play(FakeGpu(counter_reset_at_s=AGES_AGO_S + 0.5))
+    assert integrate.backwards(sampled(1.0).column("counter_mj")) is not None
+
+
+def test_a_lost_gpu_is_noted_and_left_alone(play):
+    play(FakeGpu(lost_from_s=AGES_AGO_S + 0.5))
+    trace = sampled(1.2)
+    assert trace.t_s[0] < trace.lost_s < trace.t_s[-1]
+    assert trace.errors["counter_mj"] == (1, "GPU is lost")
+    assert np.isnan(trace.column("counter_mj")[trace.t_s > trace.lost_s]).all()
+
+
+def test_compute_processes_are_noted_with_their_times(play):
+    play(FakeGpu(processes=((12, 0.0, 1e9), (13, AGES_AGO_S + 0.4, 1e9), (14, 0.0, 5.0))))
+    trace = sampled(1.4)
+    assert set(trace.processes) == {12, 13}
+    assert trace.processes[12][0] < trace.processes[13][0] <= trace.processes[13][1]
+
+
+def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
+    counter = tmp_path / "energy_uj"
+    counter.write_text("7000000\n")
+    trace = sampled(0.2, None, [Zone("package-0", counter, 1e9), Zone("package-1", tmp_path / "gone", 1e9)])
+    assert set(finite(trace, "rapl0_uj")) == {7e6}
+    assert trace.errors["rapl1_uj"][1] == "No such file or directory"
+    assert trace.power is None
+
+
+def test_an_unknown_gpu_and_a_missing_library_are_told_at_once(play, monkeypatch, tmp_path):
+    play(FakeGpu())
+    with pytest.raises(SamplerError, match="cannot read the GPU: Not Found"):
+        Sampler(gpu_uuid(7), ())
+    monkeypatch.setenv("DTCBENCH_FAKE_NVML", str(tmp_path / "nowhere"))
+    with pytest.raises(SamplerError, match="Driver Not Loaded"):
+        Sampler(UUID, ())
+
+
+def test_a_sampler_that_dies_has_no_samples(play):
+    play(FakeGpu())
+    sampling = Sampler(UUID, ())
+    sampling._process.send_signal(signal.SIGKILL)
+    with pytest.raises(SamplerError, match="ended early"):
+        sampling.finish()
+
+
+def gone(pid):
+    """Whether the process has ended; one that nobody has waited for counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_the_sampler_dies_with_its_parent_however_that_dies(play):
+    play(FakeGpu())
+    parent = (
+        "import os\nfrom dtcbench.energy.trace import Sampler\n"
+        f"sampling = Sampler({UUID!r}, ())\nprint(sampling._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL
+    pid, deadline = int(ended.stdout), time.monotonic() + 10
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert gone(pid)
+
+
+def test_the_sampler_imports_nothing_but_pynvml_and_the_standard_library():
+    script = (
+        "import runpy, sys\n"
+        f"runpy.run_path({sampler.__file__!r})\n"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)))\n"
+    )
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True)
+    told = subprocess.run([sys.executable, "-P", "-c", script], env=plain, capture_output=True, text=True)
+    there_anyway = {name.partition(".")[0] for name in bare.stdout.split()}  # a site's own hooks
+    assert set(told.stdout.split()) - there_anyway == {"pynvml"}

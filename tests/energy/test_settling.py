@@ -1,0 +1,76 @@
+"""Before a cell: cooling down, being alone, being idle; with a clock by hand."""
+
+import pynvml
+import pytest
+
+from dtcbench.energy.settling import LEAD_S, settle
+from dtcbench.energy.windows import Interval
+from dtcbench.plan.metering import Metering
+
+
+class Room:
+    """A clock that sleeping moves, and a GPU that changes with it."""
+
+    def __init__(self, nvml, cools_at=0.0, left_at=0.0):
+        self.now, self._nvml, self._cools_at, self._left_at = 0.0, nvml, cools_at, left_at
+        self.sleep(0.0)
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self._nvml.fails["temperature"] = 40 if self.now >= self._cools_at else 80
+        self._nvml.processes = [] if self.now >= self._left_at else [99]
+
+    def settle(self, **metering):
+        return settle("GPU-aaaa", Metering(**metering), clock=lambda: self.now, sleep=self.sleep)
+
+
+@pytest.fixture
+def room(fake_nvml):
+    return lambda **changes: Room(fake_nvml, **changes)
+
+
+def test_nothing_asked_for_is_a_look_at_the_idle_gpu(room):
+    found = room().settle()
+    assert found.idle == Interval(LEAD_S, LEAD_S + 5)
+    assert (found.cool_down_s, found.cooled, found.processes) == (0, True, frozenset())
+
+
+def test_a_time_is_waited(room):
+    found = room().settle(cool_down={"at_least": "30s"}, idle="2s")
+    assert found.cool_down_s == pytest.approx(30)
+    assert (found.idle.begin_s, found.idle.seconds) == (pytest.approx(30 + LEAD_S), pytest.approx(2))
+
+
+def test_a_temperature_is_waited_for(room):
+    found = room(cools_at=60.0).settle(cool_down={"below_c": 50})
+    assert found.cooled
+    assert found.cool_down_s == pytest.approx(60, abs=0.5)
+
+
+def test_waiting_ends_and_says_that_it_was_in_vain(room):
+    found = room(cools_at=1e9).settle(cool_down={"below_c": 50, "at_most": "90s"})
+    assert not found.cooled
+    assert found.cool_down_s == pytest.approx(90, abs=0.2)
+
+
+def test_a_temperature_that_is_not_told_is_not_cool(room, fake_nvml):
+    here = room()
+    here.sleep = lambda seconds: setattr(here, "now", here.now + seconds)
+    fake_nvml.fails["temperature"] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    assert not here.settle(cool_down={"below_c": 50, "at_most": "1s"}).cooled
+
+
+def test_the_process_of_the_cell_before_may_take_a_while_to_leave(room):
+    found = room(left_at=3.0).settle()
+    assert found.processes == frozenset()
+    assert found.cool_down_s == pytest.approx(3, abs=0.5)
+
+
+def test_a_process_that_stays_is_told(room):
+    found = room(left_at=1e9).settle()
+    assert found.processes == {99}
+    assert found.cool_down_s == pytest.approx(10, abs=0.2)
+
+
+def test_no_idle_measurement_if_none_is_asked_for(room):
+    assert room().settle(idle="0s").idle is None

@@ -1,0 +1,180 @@
+"""Builds the fake NVML of nvml.c and writes the scenarios it plays, for tests without a GPU.
+
+Only a process that starts with `environment(...)` finds the fake library, as the dynamic linker
+reads LD_LIBRARY_PATH once:
+
+    scenario = write_scenario(tmp_path / "scenario", [FakeGpu(power_w=250), FakeGpu(gpu_uuid(1))])
+    subprocess.run([sys.executable, "-c", "..."], env=environment(built(), scenario))
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+SONAME = "libnvidia-ml.so.1"
+QUANTITIES = (
+    "counter",
+    "fields",
+    "usage",
+    "temperature",
+    "clocks",
+    "limit",
+    "throttle",
+    "utilisation",
+    "processes",
+    "mig",
+)
+"""What a GPU may not support. `fields` are the powers that come as field values, `usage` is the
+older call for power; `limit` is the power limit."""
+COUNTER_BASE_MJ = 1_000_000
+"""What an energy counter shows at the epoch."""
+REFRESH_S = 0.1
+"""Power and energy change at whole multiples of this after the epoch, and not in between."""
+NEVER_S = 1e9
+
+
+def gpu_uuid(index: int) -> str:
+    """The UUID `GPU-00000000-0000-0000-0000-…` that ends in `index`, in hexadecimal."""
+    return f"GPU-00000000-0000-0000-0000-{index:012x}"
+
+
+@dataclass(frozen=True)
+class FakeGpu:
+    """One board. All times are seconds after the scenario's epoch; before it, the power is 0."""
+
+    uuid: str = gpu_uuid(0)
+    name: str = "FAKE H100"
+    """The library puts `FAKE ` before a name that does not begin so."""
+    power_w: float = 300.0
+    """The power, or that of the first half of a square wave's period."""
+    low_w: float | None = None
+    """The power of the second half; None makes the power constant."""
+    period_s: float = 1.0
+    trace: Path | None = None
+    """In place of both: lines `seconds watts`, each in force until the next one's seconds. The
+    last line ends the trace, which then begins anew, and its watts do not matter."""
+    limit_w: float = 700.0
+    temperature_c: int = 45
+    memory_gib: int = 80
+    mig: bool = False
+    unsupported: tuple[str, ...] = ()
+    """Of QUANTITIES."""
+    zero_every: int = 0
+    """Every n-th call for power in a process gives 0: nvmlDeviceGetPowerUsage and
+    nvmlDeviceGetFieldValues (whose values then all are 0) counted together. 0: none does."""
+    counter_reset_at_s: float | None = None
+    """From the next refresh on, the counter tells the energy drawn since this moment."""
+    lost_from_s: float | None = None
+    """From then on every call about this board fails with GPU_IS_LOST; it still counts."""
+    processes: tuple[tuple[int, float, float], ...] = ()
+    """(pid, from, until) of compute processes; `until` may be infinite."""
+    throttle_from_s: float | None = None
+    """From then on its clocks are slowed down, for heat."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.unsupported) - set(QUANTITIES)
+        if unknown:
+            raise ValueError(f"unsupported: {', '.join(sorted(unknown))}: not among {', '.join(QUANTITIES)}")
+
+
+def library(folder: Path) -> Path:
+    """Compile the fake library into `folder`; skip the test where there is no C compiler ($CC or cc)."""
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"the fake NVML needs a C compiler, and there is no {compiler[0]}")
+    target = folder / SONAME
+    options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread", f"-Wl,-soname,{SONAME}"]
+    source = Path(__file__).with_name("nvml.c")
+    ended = subprocess.run([*compiler, *options, str(source), "-o", str(target)], capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"{source} does not compile:\n{ended.stderr}")
+    return target
+
+
+@functools.cache
+def built() -> Path:
+    """The fake library, compiled once per test session."""
+    folder = Path(tempfile.mkdtemp(prefix="dtcbench-fake-nvml-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return library(folder)
+
+
+def environment(built: Path, scenario: Path) -> dict[str, str]:
+    """This process's environment, but with the library `built`, which plays `scenario`."""
+    others = os.environ.get("LD_LIBRARY_PATH")
+    path = os.pathsep.join([str(built.parent), *([others] if others else [])])
+    return {**os.environ, "LD_LIBRARY_PATH": path, "DTCBENCH_FAKE_NVML": str(scenario)}
+
+
+def write_scenario(path: Path, gpus: Sequence[FakeGpu], epoch_s: float | None = None) -> Path:
+    """Write what nvml.c reads and return `path`. NVML shows the boards in the order of `gpus`.
+
+    epoch_s : where the boards' time begins on the clock of time.monotonic(); by default now
+    """
+    uuids = [gpu.uuid for gpu in gpus]
+    if len(set(uuids)) < len(uuids):
+        raise ValueError(f"several GPUs have one UUID: {', '.join(uuids)}; give each its own gpu_uuid(index)")
+    epoch = time.monotonic() if epoch_s is None else epoch_s
+    lines = [f"epoch_us {_micro(epoch)}", *(line for gpu in gpus for line in _lines(gpu))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _lines(gpu: FakeGpu) -> Iterator[str]:
+    """One board: its UUID, and then a line per setting."""
+    yield f"gpu {gpu.uuid}"
+    yield f"name {gpu.name}"
+    for length_us, mw in _steps(gpu):
+        yield f"step {length_us} {mw}"
+    yield f"limit_mw {_milli(gpu.limit_w)}"
+    yield f"temperature_c {gpu.temperature_c}"
+    yield f"memory_gib {gpu.memory_gib}"
+    yield f"mig {int(gpu.mig)}"
+    yield f"zero_every {gpu.zero_every}"
+    for quantity in gpu.unsupported:
+        yield f"unsupported {quantity}"
+    for pid, from_s, until_s in gpu.processes:
+        yield f"process {pid} {_micro(from_s)} {_micro(until_s)}"
+    moments = {
+        "counter_reset_us": gpu.counter_reset_at_s,
+        "lost_from_us": gpu.lost_from_s,
+        "throttle_from_us": gpu.throttle_from_s,
+    }
+    for word, moment in moments.items():
+        if moment is not None:
+            yield f"{word} {_micro(moment)}"
+
+
+def _steps(gpu: FakeGpu) -> list[tuple[int, int]]:
+    """The power over one cycle as stretches (µs, mW)."""
+    if gpu.trace is not None:
+        rows = [line.split() for line in gpu.trace.read_text().splitlines() if line.strip()]
+        points = [(_micro(float(seconds)), _milli(float(watts))) for seconds, watts in rows]
+        steps = [(end - begin, mw) for (begin, mw), (end, _) in pairwise(points)]
+        if not steps or any(length_us <= 0 for length_us, _ in steps):
+            raise ValueError(f"{gpu.trace}: needs two lines or more 'seconds watts', with growing seconds")
+        return steps
+    if gpu.low_w is not None:
+        return [(_micro(gpu.period_s / 2), _milli(watts)) for watts in (gpu.power_w, gpu.low_w)]
+    return [(1_000_000, _milli(gpu.power_w))]
+
+
+def _micro(seconds: float) -> int:
+    return round(min(seconds, NEVER_S) * 1e6)
+
+
+def _milli(watts: float) -> int:
+    return round(watts * 1e3)
