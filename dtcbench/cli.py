@@ -14,6 +14,8 @@ import typer
 from dtcbench.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console, RenderableType
 
     from dtcbench.execution.driver import Job
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from dtcbench.execution.scheduler import Attempt
     from dtcbench.plan.cell import Cell
     from dtcbench.plan.grid import Plan
+    from dtcbench.records.record import CellRecord
     from dtcbench.records.store import Store
     from dtcbench.registry import Plugin
 
@@ -194,16 +197,20 @@ def show(
     run_folder: Annotated[
         Path | None, typer.Option("--run", metavar="RUN", help="Its run's folder [default: search runs/].")
     ] = None,
+    power: Annotated[bool, typer.Option("--power", help="Its power over time too.")] = False,
 ) -> None:
     """All that is known of one cell, cycle by cycle.
 
-    Example: dtcbench show 3fa9c1 --run runs/quick
+    Example: dtcbench show 3fa9c1 --run runs/quick --power
     """
     from dtcbench.records import runs
     from dtcbench.report.cells import cell_view
 
     among = [runs.run_named(run_folder)] if run_folder else runs.all_runs()
-    _say(cell_view(runs.attempts_at(cell, among)))
+    store, attempts = runs.attempts_at(cell, among)
+    _say(cell_view(attempts))
+    if power:
+        _say(_power(store, attempts))
 
 
 @app.command()
@@ -239,6 +246,20 @@ def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
     planned, store = _run(run_folder, plugin)
     with store.locked():
         _conclude(planned, store)
+
+
+@app.command()
+def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
+    """What stands against publishing a run's tables.
+
+    Example: dtcbench check runs/quick
+    """
+    from dtcbench.report.build import derive
+
+    obstacles = derive(*_run(run_folder, plugin)).board.obstacles
+    _say(*obstacles, *([] if obstacles else ["No energy of this run comes from a simulated GPU."]))
+    if obstacles:
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -300,6 +321,14 @@ def _run(folder: Path, plugin: list[Path] | None) -> tuple[Plan, Store]:
 
     store = run_named(folder)
     return _planned(store.suite, plugin), store
+
+
+def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
+    """The samples behind the latest attempt that left any, drawn; or that there are none."""
+    from dtcbench.report.power import power_chart
+
+    traces = [trace for record in attempts if (trace := store.trace(record)) is not None]
+    return power_chart(traces[-1], _console().width) if traces else "no samples of this cell's power were taken"
 
 
 def _executor(planned: Plan, workers: int | None, inline: bool) -> Executor:

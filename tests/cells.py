@@ -70,6 +70,6 @@ def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, gpus=None) 
     return Job("tiny", device, timeout_s, share, metering, plugins)
 
 
-def task(the_cell: Cell, device="cpu", plugins=(), attempt=1) -> Task:
+def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:
     """An attempt at the cell as a suite named tiny would make it."""
-    return job(device=device, plugins=plugins).task(Attempt(the_cell, attempt))
+    return job(device=device, plugins=plugins, metering=metering).task(Attempt(the_cell, attempt))

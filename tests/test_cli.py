@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dtcbench import cli
 
-VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "report"]
+VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "report", "check"]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError
 from dtcbench.registry import solvers

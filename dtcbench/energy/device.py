@@ -54,7 +54,8 @@ def _of_index(name: str, state: NvmlState, environment: Mapping[str, str]) -> Gp
     found = [board for board in state.gpus if str(board.index) == name]
     if not found:
         raise NvmlError(f"CUDA's first GPU is {name!r}, which NVML does not show; {_shown(state)}")
-    # CUDA puts the fastest GPU first unless told otherwise, NVML goes by the PCI bus: among equal GPUs both agree.
+    # CUDA puts the fastest GPU first unless told otherwise; NVML goes by the PCI bus, which is not promised. Among
+    # equal GPUs both agree, and in the end torch's UUID decides.
     alike = len({board.name for board in state.gpus}) == 1
     if not alike and environment.get("CUDA_DEVICE_ORDER") != PCI_ORDER:
         raise NvmlError(

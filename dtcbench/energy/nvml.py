@@ -25,7 +25,7 @@ class Gpu:
     """One GPU board as NVML shows it."""
 
     index: int
-    """By PCI bus, as NVML counts."""
+    """As NVML counts: by PCI bus, as far as is known."""
     name: str
     uuid: str
     """With the prefix `GPU-`."""

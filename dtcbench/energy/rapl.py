@@ -34,7 +34,7 @@ class Packages:
 def packages(powercap: Path = POWERCAP) -> Packages:
     """Every package's counter under `powercap`; without one of them there are none. Never raises.
 
-    Sub-zones (cores, memory) are parts of a package and left out.
+    Sub-zones, such as the cores, are parts of a package and left out.
     """
     found = sorted(powercap.glob("intel-rapl:[0-9]*")) if powercap.is_dir() else []
     folders = [folder for folder in found if folder.name.count(":") == 1]

@@ -176,7 +176,7 @@ def gpu_figures(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances)
 
 def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joules: Joules) -> PowerTrace:
     inside = windows(counting(stretches))
-    power = trace.column(trace.power or "usage_w")
+    polled = trace.column(trace.power or "counter_mj")
     idle_w, why_not_idle = _idle(trace, seen)
     cumulative, why_not_cumulative = _cumulative(counting(stretches), joules)
     temperatures = list(joules.inside("temperature_c"))
@@ -194,8 +194,8 @@ def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joul
         gpu_uuid=seen.uuid,
         simulated=seen.simulated,
         interval_s=seen.interval_s,
-        samples=sum(integrate.samples_in(trace.t_s, power, i.begin_s, i.end_s) for i in inside),
-        longest_gap_s=max(integrate.longest_gap_s(trace.t_s, power, i.begin_s, i.end_s) for i in inside),
+        samples=sum(integrate.samples_in(trace.t_s, polled, i.begin_s, i.end_s) for i in inside),
+        longest_gap_s=max(integrate.longest_gap_s(trace.t_s, polled, i.begin_s, i.end_s) for i in inside),
         read_errors={name: f"{count} times: {why}" for name, (count, why) in sorted(trace.errors.items())},
         cool_down_s=seen.cool_down_s,
         phases=list(_phases(stretches, joules)),

@@ -83,7 +83,7 @@ class PowerTrace(Explained):
     samples: int
     """Polls inside the window."""
     longest_gap_s: float
-    """Longest time without a power sample inside the window."""
+    """Longest time without a sample of the power, or of the counter where no power is told, inside the window."""
     read_errors: dict[str, str]
     """By quantity: how often it could not be read, and the first reason."""
     counter_j: float | None

@@ -29,10 +29,11 @@ def all_runs() -> list[Store]:
     return [store for store in map(Store, sorted(RUNS.glob("*"))) if store.suite.is_file()]
 
 
-def attempts_at(key: str, runs: Sequence[Store]) -> tuple[CellRecord, ...]:
-    """The records of the one cell in `runs` whose key begins so; UserError where it is not one."""
+def attempts_at(key: str, runs: Sequence[Store]) -> tuple[Store, tuple[CellRecord, ...]]:
+    """The run that holds the one cell in `runs` whose key begins so, and its records there; UserError where it
+    is not one."""
     found = {
-        (str(store.root), full): attempts
+        (str(store.root), full): (store, attempts)
         for store in runs
         for full, attempts in store.read().attempts.items()
         if full.startswith(key.lower())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ def styles(board: Leaderboard) -> dict[str, Style]:
 
 def accuracy_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
     """Test accuracy against sparsity with intervals over seeds, dense as a horizontal band."""
-    figure = _figure(1)
+    figure = blank(1)
     placed = _placed(rows)
     for label, line in placed[placed["method"] != DENSE].groupby("label"):
         figure.add_trace(
@@ -60,7 +61,7 @@ def accuracy_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figu
                     "array": (100 * (line["accuracy_high"] - line["accuracy_mean"])).tolist(),
                     "arrayminus": (100 * (line["accuracy_mean"] - line["accuracy_low"])).tolist(),
                 },
-                **_look(str(label), looks, "lines+markers"),
+                **look_of(str(label), looks, "lines+markers"),
             )
         )
     for dense in placed[placed["method"] == DENSE].to_dict("records"):
@@ -72,7 +73,7 @@ def accuracy_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figu
 
 def accuracy_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
     """Test accuracy against training FLOPs relative to dense; points off the Pareto front are hollow."""
-    figure = _figure(1)
+    figure = blank(1)
     placed = _placed(rows).dropna(subset=["training_flops_ratio"])
     placed = placed.sort_values("training_flops_ratio", kind="stable")
     on_front = stats.pareto_front(placed["training_flops_ratio"], placed["accuracy_mean"])
@@ -93,7 +94,7 @@ def accuracy_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style]) -> g
             y=(100 * points["accuracy_mean"]).tolist(),
             text=points["sparsity_text"].tolist(),
             hovertemplate="%{text} removed: %{y:.2f} % at %{x:.3g} % of the FLOPs",
-            **_look(str(label), looks, "markers"),
+            **look_of(str(label), looks, "markers"),
         )
         trace.marker.symbol = [looks[str(label)].marker + ("" if best else "-open") for best in points["on_front"]]
         figure.add_trace(trace)
@@ -107,10 +108,10 @@ def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
 
     `cycles` are those of one pool; each method is shown at its highest planned sparsity.
     """
-    figure = _figure(3)
+    figure = blank(3)
     means = _cycle_means(cycles)
     for label, curve in means.groupby(level="label"):
-        look = _look(str(label), looks, "lines+markers")
+        look = look_of(str(label), looks, "lines+markers")
         for row, quantity, dash, scale in _PANELS:
             values = curve[quantity].droplevel("label").dropna()
             if values.empty:
@@ -167,7 +168,7 @@ def _labels(table: pd.DataFrame) -> list[str]:
     return [series_label(method, solver) for method, solver in zip(table["method"], solvers, strict=True)]
 
 
-def _look(label: str, looks: dict[str, Style], mode: str) -> dict[str, Any]:
+def look_of(label: str, looks: Mapping[str, Style], mode: str) -> dict[str, Any]:
     """The arguments of a trace that make `label` look the same everywhere."""
     style = looks[label]
     return {
@@ -197,7 +198,7 @@ def _add_dense_band(figure: go.Figure, dense: Row) -> None:
     )
 
 
-def _figure(panels: int) -> go.Figure:
+def blank(panels: int) -> go.Figure:
     """An empty figure of `panels` plots above one another; the page adds the colours of its theme."""
     figure = make_subplots(rows=panels, cols=1, shared_xaxes=True, vertical_spacing=0.05)
     return figure.update_layout(

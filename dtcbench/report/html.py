@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,16 @@ import plotly.graph_objects as go
 import plotly.offline
 from markupsafe import Markup
 
-from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import IDENTITY, POOL, one_line, tidy
 from dtcbench.report import figures
 from dtcbench.report.columns import ABSENT, Column, Row, shown, sparsity
+from dtcbench.report.power import power_figure
+
+_POWER_CAPTION = (
+    "One seed's GPU power as the driver told it: dense, and each method at its highest planned sparsity. Solid where "
+    "the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,13 @@ class Pool:
     figures: list[Figure]
 
 
-def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame) -> str:
+def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Mapping[str, pd.DataFrame]) -> str:
     """The page: leaderboard, figures, failures and notes. The same frames give the same bytes."""
     looks = figures.styles(board)
     return _template().render(
         board=board,
         pools=[
-            _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), looks)
+            _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), _shown(_of_pool(cells, pool), traces), looks)
             for number, (pool, rows) in enumerate(board.pools, 1)
         ],
         has_results=bool((cells["status"] == "ok").any()),
@@ -78,12 +84,19 @@ def _template() -> jinja2.Template:
 
 
 def _pool(
-    id: str, pool: Sequence[str], rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]
+    id: str,
+    pool: Sequence[str],
+    rows: pd.DataFrame,
+    cycles: pd.DataFrame,
+    traces: Mapping[str, pd.DataFrame],
+    looks: dict[str, figures.Style],
 ) -> Pool:
     records = rows.to_dict("records")
     columns = shown(records)
     table = [[_cell(column, row) for column in columns] for row in records]
     drawn = _figures(id, rows, cycles, looks) if rows["ok"].any() else []
+    if traces:
+        drawn.append(_figure(f"{id}-power", "Power over time", _POWER_CAPTION, power_figure(traces, looks)))
     return Pool(" · ".join(pool), columns, table, drawn)
 
 
@@ -145,8 +158,21 @@ def _figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
     return Figure(id, title, caption, json.loads(drawing.to_json()))
 
 
-def _of_pool(cycles: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
-    return cycles[(cycles[POOL] == list(pool)).all(axis=1)]
+def _shown(cells: pd.DataFrame, traces: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """By label, the traces of one seed: of dense, and of every other competitor at its highest planned sparsity."""
+    metered = tidy(cells)
+    metered = metered[metered["key"].isin(list(traces))]
+    if metered.empty:
+        return {}
+    one_seed = metered[metered["seed"] == metered["seed"].min()].sort_values("sparsity", kind="stable")
+    names = zip(one_seed["method"], one_seed["solver"], strict=True)
+    labelled = one_seed.assign(label=[series_label(method, solver) for method, solver in names])
+    highest = labelled.drop_duplicates("label", keep="last").sort_values("label", kind="stable")
+    return {str(label): traces[key] for label, key in zip(highest["label"], highest["key"], strict=True)}
+
+
+def _of_pool(table: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
+    return table[(table[POOL] == list(pool)).all(axis=1)]
 
 
 def _failures(cells: pd.DataFrame) -> list[dict[str, str]]:

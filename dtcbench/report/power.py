@@ -6,7 +6,7 @@ A trace is the DataFrame of `Store.trace`: one row a sample, `t_s` from the firs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +29,7 @@ from dtcbench.report.figures import COLOURS, NEUTRAL, Style
 POINTS = 400
 """Samples at most in one line of the figure; what breaks a line comes on top."""
 _MIN_WIDTH = 40
+_NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
 _INSIDE, _OUTSIDE = COLOURS[0], NEUTRAL
 _READINGS = (
     ("temperature", "temperature_c", "°C"),
@@ -47,7 +48,7 @@ def power_chart(trace: pd.DataFrame, width: int, height: int = 16) -> Renderable
     """
     curve = _curve(trace)
     if curve is None:
-        return Text(f"no power was read in {len(trace)} samples: there is nothing to draw")
+        return Text(f"no power of a GPU was read in {len(trace)} samples: there is nothing to draw")
     drawn = Text.from_ansi(_plot(curve, float(trace["t_s"].max()), max(width, _MIN_WIDTH), height))
     drawn.no_wrap, drawn.overflow = True, "crop"
     legend = Text.assemble(
@@ -62,9 +63,9 @@ def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style])
     `traces` and `looks` are by the same labels. A trace without any power has no line, and its entry in the
     legend says so.
     """
-    figure = figures._figure(1)
+    figure = figures.blank(1)
     for label, trace in traces.items():
-        look = figures._look(label, dict(looks), "lines")
+        look = figures.look_of(label, looks, "lines")
         curve = _curve(trace)
         if curve is None:
             figure.add_trace(go.Scatter(x=[None], y=[None], **look | {"name": f"{look['name']} (no power was read)"}))
@@ -73,15 +74,15 @@ def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style])
         thin = _thinned(curve, POINTS // 2)
         for inside, opacity in ((False, 0.35), (True, 1.0)):
             x, y = _line(thin, inside)
-            figure.add_trace(go.Scatter(x=x, y=y, opacity=opacity, **look | {"showlegend": inside}))
+            look["showlegend"] = inside == bool(thin.inside.any())  # one entry stands for both
+            figure.add_trace(go.Scatter(x=x, y=y, opacity=opacity, **look))
     figure.update_xaxes(title="Time since the window began, s")
     return figure.update_yaxes(title="Power, W", rangemode="tozero")
 
 
 def power_table(traces: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """All samples of a run, by the cells' `key`: cells in the order given, columns in that of their appearance."""
-    frames = [_typed(trace).assign(key=key) for key, trace in traces]
-    table = pd.concat(frames or [_typed(pd.DataFrame({"t_s": [], "phase": [], "training": []})).assign(key="")])
+    table = pd.concat([_typed(trace).assign(key=key) for key, trace in list(traces) or [("", _NO_SAMPLES)]])
     return table[["key", *table.columns.drop("key")]].astype({"key": "string"}).reset_index(drop=True)
 
 
@@ -106,8 +107,13 @@ class _Curve:
 
     def at(self, chosen: NDArray[np.int64]) -> _Curve:
         """The samples of these places alone."""
-        arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self)[2:]}
-        return _Curve(self.column, self.begin_s, **arrays)
+        return replace(
+            self,
+            t_s=self.t_s[chosen],
+            power_w=self.power_w[chosen],
+            inside=self.inside[chosen],
+            part=self.part[chosen],
+        )
 
 
 def _curve(trace: pd.DataFrame) -> _Curve | None:
@@ -147,8 +153,8 @@ def _thinned(curve: _Curve, bins: int) -> _Curve:
     if len(curve.t_s) <= 2 * bins:
         return curve
     since_s = curve.t_s - curve.t_s[0]
-    bin = np.minimum(bins * since_s / since_s[-1], bins - 1).astype(int)
-    extremes = pd.Series(curve.power_w).groupby([bin, curve.inside]).agg(["idxmin", "idxmax"])
+    slot = np.minimum(bins * since_s / since_s[-1], bins - 1).astype(int)
+    extremes = pd.Series(curve.power_w).groupby([slot, curve.inside]).agg(["idxmin", "idxmax"])
     return curve.at(np.unique(extremes.to_numpy()))
 
 
@@ -179,11 +185,15 @@ def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:
     filled = thin.inside[owner] & np.isfinite(power_w)
     nothing = np.full(filled.sum(), np.nan)
     bars = np.column_stack([np.zeros(filled.sum()), power_w[filled], nothing]).ravel()
+    line = np.where(filled, np.nan, power_w)
+    drawn = [(np.repeat(t_s[filled], 3), bars, _INSIDE), (t_s, line, _OUTSIDE)]
+    # The later one is drawn over the earlier; uniplot fails at one that is nothing but gaps.
+    drawn = [one for one in drawn if np.isfinite(one[1]).any()]
     return uniplot.plot_to_string(
-        xs=[np.repeat(t_s[filled], 3), t_s],
-        ys=[bars, np.where(filled, np.nan, power_w)],  # the later one is drawn over the earlier
-        lines=[True, True],
-        color=[_INSIDE, _OUTSIDE],
+        xs=[x for x, _, _ in drawn],
+        ys=[y for _, y, _ in drawn],
+        color=[colour for _, _, colour in drawn],
+        lines=True,
         width=width,
         height=height,
         line_length_hard_cap=width,

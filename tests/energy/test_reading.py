@@ -108,7 +108,7 @@ def test_without_the_counter_the_integral_stands_in_and_there_is_no_cross_check(
 
 def test_without_the_power_the_counter_stands_alone():
     found = energy(trace(instant_w=None))
-    assert (found.method, found.cross_check_pct) == ("counter", None)
+    assert (found.method, found.cross_check_pct, found.flags) == ("counter", None, [])
     assert found.trace.reasons["integral_j"] == "no power was read"
 
 

@@ -42,12 +42,12 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return page(run.board, run.cells, run.cycles)
+    return page(run.board, run.cells, run.cycles, {})
 
 
 def test_a_page_is_rebuilt_to_the_byte_whatever_the_order_of_its_tables(run, html):
     shuffled = run.shuffled()
-    assert page(shuffled.board, shuffled.cells, shuffled.cycles) == html
+    assert page(shuffled.board, shuffled.cells, shuffled.cycles, {}) == html
 
 
 def test_a_page_loads_nothing(html):
@@ -68,7 +68,7 @@ def test_hostile_names_and_reasons_stay_text(run):
     tables.cells["reason"] = tables.cells["reason"].where(tables.cells["status"] == "ok", HOSTILE)
     tables.cells["model"] = tables.cycles["model"] = HOSTILE
     board = replace(tables.board, suite=HOSTILE, question=HOSTILE)
-    reader = Reader(page(board, tables.cells, tables.cycles))
+    reader = Reader(page(board, tables.cells, tables.cycles, {}))
     assert not reader.all("img") and not reader.all("a")
     assert reader.text.count(HOSTILE) > 10
 
@@ -82,7 +82,7 @@ def test_every_cell_that_is_not_ok_is_listed(run, html):
 
 def test_without_an_ok_cell_the_page_says_so_and_keeps_its_rows(run):
     failed = run.failed()
-    reader = Reader(page(failed.board, failed.cells, failed.cycles))
+    reader = Reader(page(failed.board, failed.cells, failed.cycles, {}))
     assert "No cell of this suite is ok" in reader.text
     assert not [d for d in reader.all("div") if d.get("class") == "plot"]
     assert reader.text.count("0/3") == len(failed.board.rows) == 16
@@ -94,7 +94,7 @@ def test_a_missing_figure_has_no_value_to_sort_by(html):
 
 
 def test_each_pool_has_its_table_and_its_figures(two_pools):
-    reader = Reader(page(two_pools.board, two_pools.cells, two_pools.cycles))
+    reader = Reader(page(two_pools.board, two_pools.cells, two_pools.cycles, {}))
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
     assert plots == [f"pool-{n}-{figure}" for n in (1, 2) for figure in ("sparsity", "flops", "cycles")]
     assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2
@@ -106,7 +106,7 @@ def test_methods_that_measure_nothing_are_named(html):
 
 def test_a_simulated_gpu_is_named_at_the_top(run, html):
     simulated = run.simulated()
-    reader = Reader(page(simulated.board, simulated.cells, simulated.cycles))
+    reader = Reader(page(simulated.board, simulated.cells, simulated.cycles, {}))
     obstacle = "Energy of 43 cells comes from a simulated GPU (Simulated *GPU*): not for publication."
     (banner,) = (p for p in reader.all("p") if p.get("role") == "alert")
     assert banner["class"] == "banner"

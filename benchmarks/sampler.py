@@ -1,0 +1,54 @@
+"""What the energy sampler costs: processor time in per cent of one core, and how evenly it polls.
+
+    python benchmarks/sampler.py [GPU-UUID]
+
+Without a UUID it takes the GPU that CUDA's first device is; it needs NVML. Prints, for several intervals, the
+processor time of the sampler, the time between two polls (median, and the longest), and how much longer a
+fixed piece of work takes beside it than alone, in one run: the rule is at most 2 % of a core at the interval
+in use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import numpy as np
+
+from dtcbench.energy.device import given_gpu
+from dtcbench.energy.trace import INTERVAL_S, Sampler
+
+SECONDS = 5.0
+
+
+def work() -> float:
+    """Seconds that a fixed piece of work takes on all cores."""
+    a = np.random.default_rng(0).normal(size=(1024, 1024))
+    begin = time.perf_counter()
+    for _ in range(30):
+        a @ a
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    uuid = sys.argv[1] if len(sys.argv) > 1 else given_gpu(os.environ).board.uuid
+    work()
+    for interval_s in (0.01, INTERVAL_S, 0.05):
+        alone = [work()]
+        sampler = Sampler(uuid, (), interval_s)
+        beside = [work()]
+        time.sleep(SECONDS)
+        beside.append(work())
+        trace = sampler.finish()
+        alone.append(work())
+        polls = np.diff(trace.t_s)
+        print(
+            f"every {1000 * interval_s:.0f} ms: {trace.sampler_cpu_pct:.2f} % of a core, "
+            f"polls {1000 * np.median(polls):.1f} ms apart (longest {1000 * polls.max():.1f}), "
+            f"work beside it takes {min(beside) / min(alone):.3f} of its time alone"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A whole run on two simulated GPUs through Ray, and what its tables make of it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
+
+from dtcbench import cli
+
+pytestmark = pytest.mark.ray
+
+SUITE = """\
+name: watts
+question: Do joules arrive in the tables?
+cost: seconds
+protocol: {name: standard, steps: 60, batch_size: 32, cycle_steps: 10, keep: 0.7}
+grid:
+  - models: [{name: mlp, widths: [64]}]
+    datasets: [digits]
+    methods: [random]
+    sparsities: [0.5]
+    seeds: 2
+resources: {cpus: 1, gpus: 1}
+energy: {min_window: 1s, idle: 0s}
+"""
+WATTS = {gpu_uuid(0): 250.0, gpu_uuid(1): 400.0}
+
+
+@pytest.fixture(scope="module")
+def dtcbench(tmp_path_factory):
+    """The command in a process that sees two simulated GPUs; `dtcbench.folder` is where it runs."""
+    folder = tmp_path_factory.mktemp("watts")
+    (folder / "watts.yaml").write_text(SUITE)
+    gpus = [FakeGpu(uuid, power_w=watts) for uuid, watts in WATTS.items()]
+    scenario = write_scenario(folder / "scenario", gpus, epoch_s=time.monotonic() - 100)
+
+    def dtcbench(*arguments):
+        command = [sys.executable, "-m", "dtcbench.cli", *arguments]
+        surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+        return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
+
+    dtcbench.folder = folder
+    return dtcbench
+
+
+@pytest.fixture(scope="module")
+def run(dtcbench):
+    ended = dtcbench("run", "watts.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended
+
+
+@pytest.fixture(scope="module")
+def energies(dtcbench, run):
+    """By seed, the energies of its cells."""
+    found = {}
+    for path in (dtcbench.folder / "runs/watts/records").glob("*.json"):
+        record = json.loads(path.read_text())["record"]
+        found.setdefault(record["cell"]["seed"], []).append(record["energy"])
+    return found
+
+
+def test_the_cells_of_a_seed_share_a_gpu_and_the_seeds_do_not(energies):
+    boards = [{energy["trace"]["gpu_uuid"] for energy in of_seed} for of_seed in energies.values()]
+    assert [len(of_seed) for of_seed in energies.values()] == [2, 2]
+    assert sorted(map(sorted, boards)) == [[uuid] for uuid in WATTS]
+
+
+def test_every_cells_joules_are_its_own_boards_power_times_its_time(energies):
+    for energy in (energy for of_seed in energies.values() for energy in of_seed):
+        watts, training_s = WATTS[energy["trace"]["gpu_uuid"]], energy["window_s"] / energy["repeats"]
+        assert energy["repeats"] > 1
+        assert energy["energy_j"] == pytest.approx(watts * training_s, abs=energy["quantisation_j"])
+        assert energy["trace"]["integral_j"] == pytest.approx(watts * training_s)
+        assert energy["method"] == "counter"
+
+
+def test_the_leaderboard_has_energy_ratios_says_that_they_are_simulated_and_ranks_none(dtcbench, run):
+    board = pd.read_csv(dtcbench.folder / "runs/watts/leaderboard.csv")
+    assert (board["energy_measured"] == 2).all()
+    assert board["energy_ratio"].notna().all()
+    assert board["energy_rank"].isna().all()
+    assert board["energy_note"].str.contains("simulated GPU").all()
+    files = [dtcbench.folder / f"runs/watts/leaderboard.{ending}" for ending in ("md", "html")]
+    for rendering in (run.stdout, *(file.read_text() for file in files)):
+        assert "comes from a simulated GPU (FAKE H100): not for publication" in " ".join(rendering.split())
+
+
+def test_publishing_it_is_refused(dtcbench, run):
+    ended = dtcbench("check", "watts")
+    assert ended.returncode == 1
+    assert "Energy of 4 cells comes from a simulated GPU (FAKE H100): not for publication." in ended.stdout
+
+
+def test_the_samples_of_a_cell_can_be_seen(dtcbench, run):
+    key = min((dtcbench.folder / "runs/watts/records").glob("*.json")).name[:12]
+    shown = dtcbench("show", key, "--power")
+    assert shown.returncode == 0, shown.stderr
+    assert "instant_w" in shown.stdout
+    samples = pd.read_parquet(dtcbench.folder / "runs/watts/tables/power.parquet")
+    assert set(samples["key"].str[:12]) >= {key}
+    assert {"t_s", "counter_mj", "instant_w", "phase", "training"} <= set(samples.columns)
+
+
+def test_the_doctor_says_what_would_be_measured(dtcbench):
+    told = " ".join(dtcbench("doctor").stdout.split())
+    assert "FAKE H100: measured by its energy counter; a simulation, not for publication" in told
