@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -149,6 +149,12 @@ def run(
     smoke: Annotated[bool, typer.Option("--smoke", help="A rehearsal: one seed, a few steps; NAME-smoke.")] = False,
     cell: Annotated[str | None, typer.Option(metavar="KEY", help="Only the cell whose key begins so.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
+    fail_over: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Stop when more than this share failed.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster [default: a Ray of its own, on loopback].")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Run what is missing of a suite, then rebuild its tables. The same command resumes.
@@ -156,6 +162,8 @@ def run(
     Example: dtcbench run suites/quick.yaml
     """
     from dtcbench.execution.driver import Job, to_run
+    from dtcbench.execution.inline import InlineExecutor
+    from dtcbench.execution.quiet import quiet
     from dtcbench.records.runs import one_cell, run_of
     from dtcbench.report.plans import next_steps
 
@@ -172,7 +180,13 @@ def run(
         attempts = to_run(cells, contents, retry_failed)
         _say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run")
         if attempts:
-            _drive(attempts, Job.of(planned.suite, plugins), store, _executor(planned, workers, inline))
+            job = Job.of(planned.suite, plugins, fail_over)
+            if inline:
+                _drive(attempts, job, store, InlineExecutor(), _console())
+            else:
+                with quiet(_log(store)) as terminal:
+                    executor = _ray_executor(planned, workers, address)
+                    _drive(attempts, job, store, executor, _console(terminal))
         _conclude(planned, store)
         _say(*next_steps(planned, store.read()))
     _exit_by(cells, store)
@@ -275,11 +289,12 @@ def main() -> None:
         raise
 
 
-def _console() -> Console:
+def _console(file: TextIO | None = None) -> Console:
+    """On standard output, or on `file`."""
     from rich.console import Console
 
     # A pipe has no width: wide enough there that tables do not fold.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Console(file=file, highlight=False, width=None if (file or sys.stdout).isatty() else 160)
 
 
 def _say(*parts: RenderableType) -> None:
@@ -331,26 +346,30 @@ def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
     return power_chart(traces[-1], _console().width) if traces else "no samples of this cell's power were taken"
 
 
-def _executor(planned: Plan, workers: int | None, inline: bool) -> Executor:
-    if inline:
-        from dtcbench.execution.inline import InlineExecutor
-
-        return InlineExecutor()
+def _ray_executor(planned: Plan, workers: int | None, address: str | None) -> Executor:
+    """Ray on this machine for so many cells at once, or the cluster at `address`."""
     from dtcbench.execution.cluster import RayExecutor
 
-    cpus = planned.suite.cpus
-    return RayExecutor(cpus, planned.suite.resources.gpus, workers and workers * cpus)
+    request = planned.suite.request
+    if address:
+        return RayExecutor(request, address=address, slots=workers)
+    return RayExecutor(request, cores=workers and workers * request.cpus)
 
 
-def _drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor) -> None:
+def _drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, console: Console) -> None:
     from dtcbench.execution.driver import drive
     from dtcbench.report.progress import RunProgress
 
     try:
-        with RunProgress(_console(), len(attempts)) as progress:
+        with RunProgress(console, len(attempts)) as progress:
             drive(attempts, job, store, executor, progress)
     finally:
         executor.close()
+
+
+def _log(store: Store) -> Path:
+    """Where Ray's own messages go."""
+    return store.root / "ray.log"
 
 
 def _conclude(planned: Plan, store: Store) -> None:

@@ -64,10 +64,9 @@ def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     return Workplace(the_cell, splits, train, test, phases, Evaluations(phases))
 
 
-def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, gpus=None) -> Job:
+def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=None) -> Job:
     """A run of a suite named tiny."""
-    share = Share(gpus=float(device == "cuda") if gpus is None else gpus, cpus=1)
-    return Job("tiny", device, timeout_s, share, metering, plugins)
+    return Job("tiny", device, timeout_s, Share(float(device == "cuda"), 1), metering, plugins, fail_over)
 
 
 def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:

@@ -1,78 +1,122 @@
-"""Cells as Ray tasks, on this machine. Only this module knows Ray."""
+"""Cells as Ray tasks, on this machine or on a cluster. Only this module knows Ray."""
 
 from __future__ import annotations
 
 import logging
 import os
+import time
+import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
+from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
-from dtcbench.execution.worker import Task, attempt
+from dtcbench.execution.watchdog import signs_of_life, take_stack, time_limit
+from dtcbench.execution.worker import Report, Task, attempt
+from dtcbench.plan.request import Request, shown
 from dtcbench.records.record import Status
 
+SILENCE_S = 120.0
+"""After so long without a sign of life an attempt is given up: its node is frozen or cut off."""
+GRACE_S = 5.0
+_LOOK_S = 1.0
+"""Between two looks at the board."""
+_ANSWER_S = 10.0
+"""How long the head may take to answer before the cluster counts as lost."""
+_EVERYWHERE = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a task without a GPU sees none
+    "CUDA_DEVICE_ORDER": PCI_ORDER,  # Ray counts GPUs as NVML does, CUDA by itself does not
+}
 _LOOPBACK = {
     "RAY_AUTH_MODE": "disabled",  # sockets stay on loopback; a token would be written to the home folder
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a task without a GPU sees none
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "CUDA_DEVICE_ORDER": PCI_ORDER,  # Ray counts GPUs as NVML does, CUDA by itself does not
 }
 
 
 class ClusterError(UserError):
-    """No node can run the suite's cells; says what was asked for and what there is."""
+    """No node can run the suite's cells, or the cluster cannot be reached; says what there is."""
+
+
+@dataclass
+class _Flight:
+    """A task that was handed to Ray."""
+
+    task: Task
+    id: str
+    """Of this very attempt, by which the board knows it: no other, however late, bears it."""
+    begun: bool = False
 
 
 class RayExecutor:
     """One Ray task per cell, at most as many as the cluster can run at once.
 
-    Starts a Ray of its own on loopback with this machine's cores (or `cores` of them).
+    Without an address it starts a Ray of its own on loopback with this machine's cores (or `cores` of them).
+
+    Parameters
+    ----------
+    slots : cells handed to Ray at the same time; what the nodes there can run unless given. More than that is
+        for a cluster that grows.
     """
 
-    def __init__(self, cpus: int, gpus: float, cores: int | None = None) -> None:
-        for name, value in _LOOPBACK.items():
-            os.environ.setdefault(name, value)
-        import ray
-
-        self._ray = ray
-        available = cores or len(os.sched_getaffinity(0))
-        # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
-        ray.init(
-            address="local",  # never a cluster that happens to be near
-            num_cpus=max(available, cpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
-        self.slots = self._slots(cpus, gpus)
-        self._function = ray.remote(
-            num_cpus=cpus,
-            num_gpus=gpus,
+    def __init__(
+        self,
+        request: Request,
+        cores: int | None = None,
+        address: str | None = None,
+        slots: int | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._ray = _connect(request, cores, address)
+        self._request = request
+        self._silence_s = silence_s
+        self.slots = slots or self._room()
+        self._function = self._ray.remote(
+            num_cpus=request.cpus,
+            num_gpus=request.gpus,
+            accelerator_type=request.accelerator,
             max_retries=0,  # trying again is the scheduler's business
-            max_calls=1 if gpus else 0,  # a measured cell gets a process of its own
-        )(attempt)
-        self._bundle = {"CPU": cpus, "GPU": gpus}
+            max_calls=1 if request.gpus else 0,  # a measured cell gets a process of its own
+        )(_attempt)
+        # On the head, which outlives every other node; a local Ray is its own head.
+        head = {"node:__internal_head__": 0.001}
+        self._board = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1)(Board).remote()
         self._blocks: dict[str, Any] = {}
-        self._tasks: dict[Any, Task] = {}
+        self._flights: dict[Any, _Flight] = {}
+        self._seen: dict[str, Sign] = {}
+        self._looked = time.monotonic()
 
     def submit(self, task: Task) -> None:
         """Hand a task to Ray; all of one block to the same GPU."""
+        flight = _Flight(task, f"{task.cell.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
         function = self._function if task.block is None else self._in_block(task.block)
-        self._tasks[function.remote(task)] = task
+        self._flights[function.remote(task, flight.id, self._board)] = flight
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """Tasks that came back within the time."""
-        ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=timeout_s)
-        return [self._outcome(reference) for reference in ready]
+        """Tasks that came back within the time, and those that will not come back any more."""
+        ready, _ = self._ray.wait(list(self._flights), num_returns=1, timeout=timeout_s)
+        return [*map(self._outcome, ready), *self._silent()]
+
+    @property
+    def grace_s(self) -> float:
+        """The worker ends an overdue cell by itself; this is for one that cannot."""
+        return GRACE_S
+
+    def begun(self) -> list[Task]:
+        """Tasks that have been heard of for the first time since the last call."""
+        signs = self._glance()
+        news = [flight for flight in self._flights.values() if not flight.begun and flight.id in signs]
+        for flight in news:
+            flight.begun = True
+        return [flight.task for flight in news]
 
     def kill(self, task: Task) -> None:
-        """Kill the task's worker process and forget the task."""
-        for reference in [r for r, t in self._tasks.items() if t == task]:
-            del self._tasks[reference]
+        """Kill the task's worker process and forget the task: whatever still arrives of it is nobody's."""
+        for reference in [r for r, flight in self._flights.items() if flight.task == task]:
+            self._forget(reference)
             self._ray.cancel(reference, force=True)
 
     def release(self, block: str) -> None:
@@ -81,7 +125,9 @@ class RayExecutor:
             self._ray.util.remove_placement_group(group)
 
     def close(self) -> None:
-        """Shut this Ray down."""
+        """Shut this Ray down, or leave the cluster."""
+        for block in list(self._blocks):
+            self.release(block)
         self._ray.shutdown()
 
     def _in_block(self, block: str) -> Any:
@@ -89,32 +135,117 @@ class RayExecutor:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         if block not in self._blocks:
-            self._blocks[block] = self._ray.util.placement_group([self._bundle])
+            self._blocks[block] = self._ray.util.placement_group([self._request.bundle])
         return self._function.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self._blocks[block]))
 
-    def _slots(self, cpus: int, gpus: float) -> int:
-        total = self._ray.cluster_resources()
-        limits = [total.get("CPU", 0) // cpus, *([total.get("GPU", 0) // gpus] if gpus else [])]
-        if min(limits) < 1:
-            self.close()
-            have = f"{total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs"
+    def _room(self) -> int:
+        """How many cells the nodes that are there can run at once; ClusterError where none can run any."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(map(self._request.cells_on, nodes))
+        if room < 1:
+            self._ray.shutdown()
             raise ClusterError(
-                f"a cell asks for {cpus} CPUs and {gpus} GPUs, this machine has {have}; "
-                "lower `resources` in the suite or run it where there are more"
+                f"a cell asks for {self._request}, and no node has them: there are {shown(nodes)}; lower `resources` "
+                "in the suite, run it where there is more, or, on a cluster that grows, say --workers N"
             )
-        return int(min(limits))
+        return room
+
+    def _glance(self) -> dict[str, Sign]:
+        """What the board knew at the last look, a moment ago: it is not asked for every cell."""
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._seen, self._looked = self._signs(), time.monotonic()
+        return self._seen
+
+    def _signs(self) -> dict[str, Sign]:
+        """What the board knows; ClusterError where nobody answers any more."""
+        try:
+            signs: dict[str, Sign] = self._ray.get(self._board.signs.remote(), timeout=_ANSWER_S)
+        except self._ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"the cluster's head does not answer ({_first_line(error)}); mend it: the same command resumes"
+            ) from error
+        return signs
+
+    def _silent(self) -> list[Outcome]:
+        """Attempts that gave signs of life once, and none for too long."""
+        signs, lost = self._glance(), []
+        for reference, flight in list(self._flights.items()):
+            sign = signs.get(flight.id)
+            if sign is not None and sign.silent_s > self._silence_s:
+                self._forget(reference)
+                self._ray.cancel(reference, force=True)
+                reason = f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
+                lost.append(Outcome(flight.task, None, Status.INFRA, reason))
+        return lost
 
     def _outcome(self, reference: Any) -> Outcome:
-        task = self._tasks.pop(reference)
-        errors = self._ray.exceptions
+        try:
+            return self._landed(reference, self._flights[reference])
+        finally:
+            self._forget(reference)
+
+    def _landed(self, reference: Any, flight: _Flight) -> Outcome:
+        task, errors = flight.task, self._ray.exceptions
         try:
             return Outcome(task, self._ray.get(reference))
         except errors.OutOfMemoryError as error:
             return Outcome(task, None, Status.OOM, f"the node's memory ran out: {_first_line(error)}")
         except errors.RayTaskError as error:
             return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {_first_line(error)}")
+        except errors.WorkerCrashedError as error:
+            if stack := self._stack(flight):
+                reason = f"took longer than the suite's timeout of {task.timeout_s:g} s; raise it or lower the steps"
+                return Outcome(task, None, Status.TIMEOUT, reason, stack)
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {_first_line(error)}")
         except errors.RayError as error:
             return Outcome(task, None, Status.INFRA, f"the worker was lost: {_first_line(error)}")
+
+    def _stack(self, flight: _Flight) -> str:
+        """What the attempt's watchdog left on its node; empty where it left nothing, or the node is gone."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        sign = self._signs().get(flight.id)
+        if flight.task.timeout_s is None or sign is None:
+            return ""
+        there = NodeAffinitySchedulingStrategy(sign.node, soft=False)
+        look = self._ray.remote(num_cpus=0, max_retries=0)(take_stack).options(scheduling_strategy=there)
+        try:
+            return str(self._ray.get(look.remote(flight.id), timeout=_ANSWER_S))
+        except self._ray.exceptions.RayError:
+            return ""
+
+    def _forget(self, reference: Any) -> None:
+        self._board.forget.remote(self._flights.pop(reference).id)
+
+
+def _attempt(task: Task, id: str, board: Any) -> Report:
+    """An attempt on a node, watched from inside and from outside."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    with time_limit(task.timeout_s, id), signs_of_life(lambda: board.beat.remote(id, node)):
+        return attempt(task)
+
+
+def _connect(request: Request, cores: int | None, address: str | None) -> Any:
+    """Ray, started on loopback or connected to the cluster at `address`."""
+    for name, value in (_EVERYWHERE | ({} if address else _LOOPBACK)).items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    if address is None:
+        # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
+        usable = max(cores or len(os.sched_getaffinity(0)), request.cpus)
+        # "local": never a cluster that happens to be near.
+        ray.init(address="local", num_cpus=usable, include_dashboard=False, **common)
+        return ray
+    try:
+        ray.init(address=address, **common)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
+        raise ClusterError(f"--address {address}: {reason}") from error
+    return ray
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 from dtcbench.energy.meter import Share
+from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, alone, paired
 from dtcbench.execution.worker import Task, lost
@@ -49,13 +50,15 @@ class Job:
     share: Share
     metering: Metering
     plugins: tuple[Plugin, ...] = ()
+    fail_over: float | None = None
+    """Start nothing more when a larger share of the cells has failed."""
 
     @classmethod
-    def of(cls, suite: Suite, plugins: tuple[Plugin, ...]) -> Job:
+    def of(cls, suite: Suite, plugins: tuple[Plugin, ...], fail_over: float | None) -> Job:
         """The job of running `suite`."""
         device = "cuda" if suite.resources.gpus else "cpu"
         share = Share(suite.resources.gpus, suite.cpus)
-        return cls(suite.name, device, suite.timeout, share, suite.energy, plugins)
+        return cls(suite.name, device, suite.timeout, share, suite.energy, plugins, fail_over)
 
     def block(self, cell: Cell) -> str:
         """What must run on one physical GPU."""
@@ -65,7 +68,15 @@ class Job:
         """The task of one attempt."""
         block = self.block(attempt.cell) if self._pairs else None
         return Task(
-            attempt.cell, self.suite, attempt.number, self.device, self.share, self.metering, self.plugins, block
+            attempt.cell,
+            self.suite,
+            attempt.number,
+            self.device,
+            self.share,
+            self.metering,
+            self.timeout_s,
+            self.plugins,
+            block,
         )
 
     @property
@@ -112,7 +123,9 @@ def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, w
 
     KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
     """
-    run = _Run(Scheduler(attempts, Policy(executor.slots, job.block, job.timeout_s)), job, store, executor, watcher)
+    limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
+    scheduler = Scheduler(attempts, Policy(executor.slots, job.block, limit))
+    run = _Run(scheduler, len(attempts), job, store, executor, watcher)
     interrupts, told = Interrupts(), False
     with interrupts.caught():
         try:
@@ -123,7 +136,10 @@ def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, w
                 else:
                     run.step()
         except KeyboardInterrupt:
-            run.cancel()
+            run.abandon(Status.CANCELLED, "stopped by Ctrl-C while under way")
+            raise
+        except UserError as error:
+            run.abandon(Status.INFRA, str(error))
             raise
     return run.scheduler.finished
 
@@ -133,6 +149,7 @@ class _Run:
     """One run under way."""
 
     scheduler: Scheduler
+    cells: int
     job: Job
     store: Store
     executor: Executor
@@ -141,10 +158,12 @@ class _Run:
 
     def step(self) -> None:
         """Start what can start, wait a little, and record what ended."""
-        for attempt in self.scheduler.start(time.monotonic()):
+        for attempt in self.scheduler.start():
             self.began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
             self.executor.submit(self.job.task(attempt))
             self.watcher.started(attempt.cell)
+        for task in self.executor.begun():
+            self.scheduler.begun(Attempt(task.cell, task.attempt), time.monotonic())
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())
         for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
             self._end(outcome)
@@ -158,23 +177,36 @@ class _Run:
         self.scheduler.stop()
         self.watcher.stopping(len(self.scheduler.running))
 
-    def cancel(self) -> None:
-        """Record what still runs as cancelled; whoever closes the executor ends it."""
+    def abandon(self, status: Status, reason: str) -> None:
+        """Record what still runs as ended so; whoever closes the executor ends it."""
+        self.scheduler.stop()
         for attempt in self.scheduler.running:
-            self._end(Outcome(self.job.task(attempt), None, Status.CANCELLED, "stopped by Ctrl-C while under way"))
+            self._end(Outcome(self.job.task(attempt), None, status, reason))
+
+    def skip_the_rest(self) -> None:
+        """Record what has not started as skipped, where too many cells have failed."""
+        failed = sum(status is not Status.OK for status in self.scheduler.finished.values())
+        if self.job.fail_over is None or failed <= self.job.fail_over * self.cells:
+            return
+        reason = f"{failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
+        for attempt in self.scheduler.stop():
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            skipped = lost(self.job.task(attempt), Status.SKIPPED, reason, now, 0.0)
+            self.store.append(CellRecord.model_validate(skipped))
 
     def _end(self, outcome: Outcome) -> None:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
         record = _record(outcome, *self.began[attempt])
-        if self.scheduler.ended(attempt, record.status):
+        if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
             self.store.append(record, outcome.report.trace if outcome.report else None)
             if not self.scheduler.holds(block := self.job.block(attempt.cell)):
                 self.executor.release(block)
             self.watcher.ended(record, final=record.key in self.scheduler.finished)
+            self.skip_the_rest()
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:
     if outcome.report is not None:
         return CellRecord.model_validate(outcome.report.record)
-    wall_s = time.monotonic() - began
-    return CellRecord.model_validate(lost(outcome.task, outcome.status, outcome.reason, started_at, wall_s))
+    wall_s, told = time.monotonic() - began, (outcome.status, outcome.reason)
+    return CellRecord.model_validate(lost(outcome.task, *told, started_at, wall_s, outcome.detail))

@@ -20,6 +20,8 @@ class Outcome:
     """Where there is no report: why, as a status."""
     reason: str = ""
     """Where there is no report: why, in words."""
+    detail: str = ""
+    """Where there is no report: the stack that the worker left, if it left one."""
 
 
 class Executor(Protocol):
@@ -29,11 +31,18 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Tasks that can run at the same time."""
 
+    @property
+    def grace_s(self) -> float:
+        """Seconds beyond a cell's time limit after which the driver kills it."""
+
     def submit(self, task: Task) -> None:
         """Start a task, or queue it."""
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that came back, waiting at most so long for the first."""
+
+    def begun(self) -> list[Task]:
+        """Tasks that have begun since the last call: from now on their time counts."""
 
     def kill(self, task: Task) -> None:
         """End a task by force; nothing of it comes back any more."""

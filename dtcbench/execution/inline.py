@@ -12,6 +12,7 @@ class InlineExecutor:
     """Runs each task when it is waited for. A time limit cannot be kept: nobody is there to see to it."""
 
     slots = 1
+    grace_s = 0.0
 
     def __init__(self) -> None:
         self._queue: deque[Task] = deque()
@@ -24,6 +25,10 @@ class InlineExecutor:
         """Run the oldest task to its end, however long that takes."""
         task = self._queue.popleft()
         return [Outcome(task, attempt(task))]
+
+    def begun(self) -> list[Task]:
+        """None: who waits for a task here waits until it has ended."""
+        return []
 
     def kill(self, task: Task) -> None:
         """Take a task out of the queue."""

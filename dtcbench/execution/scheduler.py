@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Status
@@ -48,7 +49,10 @@ class Policy:
     timeout_s: float | None = None
     """Seconds one attempt may take."""
     infra_retries: int = 2
-    """Further attempts at a cell whose node or worker was lost; no other failure is tried again."""
+    """Further attempts at a cell whose node or worker was lost."""
+    memory_retries: int = 1
+    """Further attempts at a cell that its node killed for memory: another may have eaten it. No other failure
+    is tried again."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class _Running:
     """What is known of an attempt under way."""
 
     block: str
-    since: float
+    since: float | None
+    """When it began, as far as is known: a cluster may keep a started attempt waiting."""
 
 
 class Scheduler:
@@ -95,8 +100,8 @@ class Scheduler:
         """Number of cells not yet started."""
         return len(self._waiting)
 
-    def start(self, now: float) -> list[Attempt]:
-        """The attempts to start now; from here on they count as running."""
+    def start(self) -> list[Attempt]:
+        """The attempts to start; from here on they count as running."""
         started, waiting = [], []
         busy = {running.block for running in self._running.values()}
         for placed in self._waiting:
@@ -106,25 +111,30 @@ class Scheduler:
                 continue
             self._open.add(block)
             busy.add(block)
-            self._running[placed.attempt] = _Running(block, now)
+            self._running[placed.attempt] = _Running(block, None)
             started.append(placed.attempt)
         self._waiting = waiting
         return started
+
+    def begun(self, attempt: Attempt, now: float) -> None:
+        """Told that a running attempt has begun: its time limit counts from here."""
+        if attempt in self._running:
+            self._running[attempt] = replace(self._running[attempt], since=now)
 
     def holds(self, block: str) -> bool:
         """Whether the block has a slot: something of it has started, and something runs or waits."""
         return block in self._open
 
-    def ended(self, attempt: Attempt, status: Status) -> bool:
-        """Told how a running attempt ended. True if its record counts, False if it is a late echo.
+    def ended(self, attempt: Attempt, status: Status, by: Literal["cell", "node"] = "cell") -> bool:
+        """Told how a running attempt ended, and who ended it. True if its record counts, False if it is a late echo.
 
-        `infra` queues the cell again, behind the others, until its retries are spent.
+        What its node ended by `infra` or `oom` is queued again, behind the others, until its retries are spent.
         """
         if (ran := self._running.pop(attempt, None)) is None:
             return False
         key = attempt.cell.key
         retries = self._retries.get(key, 0)
-        if status is Status.INFRA and retries < self.policy.infra_retries and not self._stopped:
+        if by == "node" and retries < self._worth(status) and not self._stopped:
             self._retries[key] = retries + 1
             self._waiting.append(_Placed(Attempt(attempt.cell, attempt.number + 1), ran.block))
         else:
@@ -135,20 +145,28 @@ class Scheduler:
     def overdue(self, now: float) -> list[Attempt]:
         """Running attempts whose time limit has passed."""
         limit = self.policy.timeout_s
-        return [] if limit is None else [a for a, running in self._running.items() if now - running.since > limit]
+        if limit is None:
+            return []
+        return [a for a, running in self._running.items() if running.since is not None and now - running.since > limit]
 
     def seconds_to_deadline(self, now: float) -> float | None:
         """Until the next time limit passes; None where nothing can become overdue."""
-        if self.policy.timeout_s is None or not self._running:
+        since = [running.since for running in self._running.values() if running.since is not None]
+        if self.policy.timeout_s is None or not since:
             return None
-        return max(0.0, min(running.since for running in self._running.values()) + self.policy.timeout_s - now)
+        return max(0.0, min(since) + self.policy.timeout_s - now)
 
-    def stop(self) -> None:
-        """Start nothing more; what runs may finish."""
+    def stop(self) -> list[Attempt]:
+        """Start nothing more; what runs may finish. The attempts that will not be made."""
         self._stopped = True
         for placed in self._waiting:
             self._leave(placed.block)
-        self._waiting.clear()
+        given_up, self._waiting = [placed.attempt for placed in self._waiting], []
+        return given_up
+
+    def _worth(self, status: Status) -> int:
+        """How many further attempts an end by the node's doing is worth."""
+        return {Status.INFRA: self.policy.infra_retries, Status.OOM: self.policy.memory_retries}.get(status, 0)
 
     def _leave(self, block: str) -> None:
         self._left[block] -= 1

@@ -48,6 +48,7 @@ class Task:
     """`cpu` or `cuda`."""
     share: Share
     metering: Metering
+    timeout_s: float | None = None
     plugins: tuple[registry.Plugin, ...] = ()
     block: str | None = None
     """Tasks of one block run on one physical GPU, one after another."""
@@ -85,9 +86,9 @@ def attempt(task: Task) -> Report:
     return Report(_record(task, status, reason, started_at, wall_s, detail, result, energy, provenance), trace)
 
 
-def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float) -> dict[str, Any]:
-    """The record of an attempt whose worker cannot give one."""
-    return _record(task, status, reason, started_at, wall_s)
+def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float, detail: str = "") -> dict[str, Any]:
+    """The record of an attempt whose worker cannot give one; `detail` is the stack it left, if it left one."""
+    return _record(task, status, reason, started_at, wall_s, _without_folders(detail))
 
 
 def _record(

@@ -25,6 +25,7 @@ from dtcbench.plan.document import Document, Problem, SuiteError, shown
 from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.problems import OptionsError, problems_of
 from dtcbench.plan.protocol import PROTOCOLS, Fraction, Published, Standard
+from dtcbench.plan.request import Request
 from dtcbench.solvers import DEFAULT
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -162,6 +163,8 @@ class Resources(Strict):
     """Cores; the protocol's threads unless set."""
     gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
     """One, none, or a part of one, which cannot be measured by itself."""
+    accelerator: Annotated[str, Field(min_length=1)] | None = None
+    """The kind of GPU in Ray's words, such as H200, on a cluster that has several."""
 
 
 class Suite(Strict):
@@ -189,6 +192,11 @@ class Suite(Strict):
     def protocol_of(self, block: Block) -> Standard | Published:
         """The suite's protocol, as the block has it."""
         return self.protocol if block.keep is None else self.protocol.model_copy(update={"keep": block.keep})
+
+    @property
+    def request(self) -> Request:
+        """What one cell asks of a machine."""
+        return Request(self.cpus, self.resources.gpus, self.resources.accelerator)
 
     @property
     def cpus(self) -> int:

@@ -12,6 +12,7 @@ from cells import cell, job
 from dtcbench.execution.cluster import ClusterError, RayExecutor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.inline import InlineExecutor
+from dtcbench.plan.request import Request
 from dtcbench.records.record import Status
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
@@ -41,7 +42,7 @@ def accuracies(contents):
 
 @pytest.fixture(scope="module")
 def two_workers():
-    executor = RayExecutor(cpus=1, gpus=0, cores=2)
+    executor = RayExecutor(Request(cpus=1), cores=2)
     yield executor
     executor.close()
 
@@ -71,10 +72,11 @@ def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_
     assert run(tmp_path / "after", two_workers, CELLS[:2]).record(CELLS[1].key).status is Status.OK
 
 
-def test_more_gpus_than_there_are_is_refused_with_what_there_is(two_workers, monkeypatch):
+def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
     monkeypatch.setattr(two_workers._ray, "shutdown", lambda: None)
-    with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, this machine has 2 CPUs"):
-        two_workers._slots(1, 64)
+    monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=64))
+    with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
+        two_workers._room()
 
 
 SUITE = """

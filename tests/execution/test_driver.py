@@ -4,6 +4,7 @@ import signal
 import pytest
 from cells import cell, job
 
+from dtcbench.errors import UserError
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.inline import InlineExecutor
@@ -37,16 +38,22 @@ class Script:
     """An executor whose tasks come back as written down beforehand."""
 
     slots = 1
+    grace_s = 0.0
 
     def __init__(self, *outcomes):
-        self.outcomes, self.killed, self._tasks = list(outcomes), [], []
+        self.outcomes, self.killed, self._tasks, self._news = list(outcomes), [], [], []
 
     def submit(self, task):
         self._tasks.append(task)
+        self._news.append(task)
 
     def wait(self, timeout_s):
         outcome = self.outcomes.pop(0)
         return [] if outcome is None else [Outcome(self._tasks.pop(0), *outcome)]
+
+    def begun(self):
+        news, self._news = self._news, []
+        return news
 
     def kill(self, task):
         self.killed.append(task)
@@ -162,3 +169,39 @@ def test_ctrl_c_twice_stops_at_once(store):
         run(store, watcher=Watcher(on_end=interrupt_twice))
     assert len(store.read().attempts) == 1
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# failing over
+
+
+def test_a_run_in_which_too_many_cells_fail_starts_no_more_and_says_why(store):
+    script = Script((None, Status.ERROR, "it broke"), (None, Status.ERROR, "again"))
+    finished = run(store, executor=script, job=job(fail_over=0.25))
+    assert list(finished.values()) == [Status.ERROR, Status.ERROR]
+    skipped = [store.read().record(c.key) for c in CELLS[2:]]
+    assert [record.status for record in skipped] == [Status.SKIPPED] * 2
+    assert skipped[0].reason == "2 of 4 cells failed, more than --fail-over 0.25"
+    assert [attempt.cell for attempt in to_run(CELLS, store.read(), retry_failed=False)] == list(CELLS[2:])
+
+
+def test_a_run_with_few_enough_failures_goes_on(store):
+    script = Script(*[(None, Status.ERROR, "it broke")] * 4)
+    assert len(run(store, executor=script, job=job(fail_over=1.0))) == 4
+
+
+def test_a_cluster_that_is_lost_leaves_what_ran_to_be_tried_again(store):
+    class Lost(Script):
+        def wait(self, timeout_s):
+            raise UserError("the cluster's head does not answer")
+
+    with pytest.raises(UserError, match="does not answer"):
+        run(store, executor=Lost())
+    record = store.read().record(CELLS[0].key)
+    assert (record.status, record.reason) == (Status.INFRA, "the cluster's head does not answer")
+    assert len(to_run(CELLS, store.read(), retry_failed=False)) == len(CELLS)
+
+
+def test_a_cell_killed_for_its_nodes_memory_is_tried_once_more(store):
+    finished = run(store, CELLS[:1], Script(*[(None, Status.OOM, "the node's memory ran out")] * 2))
+    assert list(finished.values()) == [Status.OOM]
+    assert [a.attempt for a in store.read().attempts[CELLS[0].key]] == [1, 2]

@@ -1,3 +1,4 @@
+import pytest
 from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,65 +15,78 @@ def scheduler(count=3, **policy):
 
 def test_as_many_cells_run_as_there_are_slots_in_plan_order():
     state = scheduler()
-    assert [a.cell for a in state.start(0)] == CELLS[:2]
-    assert state.start(1) == []
+    assert [a.cell for a in state.start()] == CELLS[:2]
+    assert state.start() == []
     state.ended(state.running[0], Status.OK)
-    assert [a.cell for a in state.start(2)] == CELLS[2:3]
+    assert [a.cell for a in state.start()] == CELLS[2:3]
 
 
-def test_only_infra_is_tried_again_and_only_so_often():
-    state = scheduler(1, infra_retries=2)
+@pytest.mark.parametrize(("status", "numbers_made"), [(Status.INFRA, [1, 2, 3]), (Status.OOM, [1, 2])])
+def test_what_its_node_ended_is_tried_again_but_only_so_often(status, numbers_made):
+    state = scheduler(1)
     numbers = []
     while not state.done:
-        (attempt,) = state.start(0)
+        (attempt,) = state.start()
         numbers.append(attempt.number)
-        state.ended(attempt, Status.INFRA)
-    assert numbers == [1, 2, 3]
-    assert state.finished == {CELLS[0].key: Status.INFRA}
+        state.ended(attempt, status, by="node")
+    assert numbers == numbers_made
+    assert state.finished == {CELLS[0].key: status}
 
 
 def test_every_other_failure_is_final():
-    for status in set(Status) - {Status.INFRA}:
+    by_itself = [(status, "cell") for status in Status]
+    by_its_node = [(status, "node") for status in set(Status) - {Status.INFRA, Status.OOM}]
+    for status, by in [*by_itself, *by_its_node]:
         state = scheduler(1)
-        state.ended(*state.start(0), status)
+        state.ended(*state.start(), status, by)
         assert state.done
         assert state.finished == {CELLS[0].key: status}
 
 
 def test_a_late_echo_of_an_ended_attempt_does_not_count():
     state = scheduler(1)
-    (attempt,) = state.start(0)
+    (attempt,) = state.start()
     assert state.ended(attempt, Status.TIMEOUT)
     assert not state.ended(attempt, Status.OK)
     assert state.finished == {CELLS[0].key: Status.TIMEOUT}
 
 
-def test_a_deadline_is_counted_from_each_attempts_own_start():
+def test_a_deadline_is_counted_from_the_moment_an_attempt_has_begun():
     state = scheduler(2, slots=1, timeout_s=10)
-    (first,) = state.start(100)
+    (first,) = state.start()
+    assert state.overdue(1e12) == []  # the cluster has not got to it yet
+    state.begun(first, 100)
     assert state.seconds_to_deadline(104) == 6
     assert state.overdue(110) == []
     assert state.overdue(110.5) == [first]
     state.ended(first, Status.TIMEOUT)
     assert state.seconds_to_deadline(110.5) is None
-    state.start(111)
+    state.begun(*state.start(), 111)
     assert state.overdue(120) == []
+
+
+def test_news_of_an_attempt_that_has_ended_changes_nothing():
+    state = scheduler(1, timeout_s=10)
+    (attempt,) = state.start()
+    state.ended(attempt, Status.OK)
+    state.begun(attempt, 100)
+    assert state.running == ()
 
 
 def test_without_a_timeout_nothing_is_ever_overdue():
     state = scheduler()
-    state.start(0)
+    state.start()
     assert state.overdue(1e12) == []
     assert state.seconds_to_deadline(1e12) is None
 
 
 def test_stopping_starts_nothing_more_and_retries_nothing():
     state = scheduler(3)
-    first, second = state.start(0)
-    state.stop()
+    first, second = state.start()
+    assert [attempt.cell for attempt in state.stop()] == CELLS[2:3]
     state.ended(first, Status.OK)
-    state.ended(second, Status.INFRA)
-    assert state.start(1) == []
+    state.ended(second, Status.INFRA, by="node")
+    assert state.start() == []
     assert state.done
     assert set(state.finished) == {CELLS[0].key, CELLS[1].key}
 
@@ -81,8 +95,8 @@ def test_stopping_starts_nothing_more_and_retries_nothing():
 def test_whatever_happens_every_cell_ends_once_and_never_runs_twice_at_once(data, count, slots, retries):
     state = scheduler(count, slots=slots, infra_retries=retries)
     ended: list[str] = []
-    for now in range(200):
-        state.start(now)
+    for _ in range(200):
+        state.start()
         running = [a.cell.key for a in state.running]
         assert len(running) == len(set(running)) <= slots
         assert not set(running) & set(ended)
@@ -90,7 +104,7 @@ def test_whatever_happens_every_cell_ends_once_and_never_runs_twice_at_once(data
             break
         attempt = data.draw(st.sampled_from(state.running))
         before = set(state.finished)
-        state.ended(attempt, data.draw(st.sampled_from(list(Status))))
+        state.ended(attempt, data.draw(st.sampled_from(list(Status))), data.draw(st.sampled_from(["cell", "node"])))
         ended += set(state.finished) - before
     assert state.done
     assert sorted(ended) == sorted(c.key for c in CELLS[:count])
@@ -114,29 +128,29 @@ def seeds(started):
 
 def test_cells_of_one_model_dataset_and_seed_run_one_after_another_in_one_slot():
     state = Scheduler(PAIRS, Policy(slots=2, block=paired))
-    first = state.start(0)
+    first = state.start()
     assert seeds(first) == [0, 1]
-    assert state.start(0) == []
+    assert state.start() == []
     state.ended(first[0], Status.OK)
-    (second,) = state.start(1)
+    (second,) = state.start()
     assert second == PAIRS[1]
     assert state.holds(paired(second.cell))
     state.ended(second, Status.OK)
     assert not state.holds(paired(second.cell))
-    assert state.start(2) == [PAIRS[4]]
+    assert state.start() == [PAIRS[4]]
 
 
 def test_a_slot_waits_for_its_block_to_be_tried_again():
     state = Scheduler(PAIRS, Policy(slots=1, block=paired))
-    state.ended(*state.start(0), Status.INFRA)
-    state.ended(*state.start(0), Status.OK)
-    (again,) = state.start(0)
+    state.ended(*state.start(), Status.INFRA, by="node")
+    state.ended(*state.start(), Status.OK)
+    (again,) = state.start()
     assert (again.cell, again.number) == (PAIRS[0].cell, 2)
 
 
 def test_stopping_leaves_a_block_when_what_runs_of_it_has_ended():
     state = Scheduler(PAIRS, Policy(slots=1, block=paired))
-    (running,) = state.start(0)
+    (running,) = state.start()
     state.stop()
     assert state.holds(paired(running.cell))
     state.ended(running, Status.OK)
@@ -158,7 +172,7 @@ POINTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["dense", "random
 def test_no_two_cells_of_a_block_ever_run_together_and_no_more_blocks_than_slots(points, slots):
     state = Scheduler(attempts(*points), Policy(slots=slots, block=paired))
     while not state.done:
-        state.start(0)
+        state.start()
         blocks = [paired(attempt.cell) for attempt in state.running]
         assert len(set(blocks)) == len(blocks) <= slots
         state.ended(state.running[-1], Status.OK)

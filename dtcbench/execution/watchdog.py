@@ -1,0 +1,66 @@
+"""What watches a cell from inside its own process: a time limit that nothing can hold up, and signs of life."""
+
+from __future__ import annotations
+
+import faulthandler
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BEAT_S = 2.0
+"""Between two signs of life."""
+
+
+@contextmanager
+def time_limit(seconds: float | None, attempt: str) -> Iterator[None]:
+    """End this process when the time is up, and leave its stack in `stack_file(attempt)`.
+
+    faulthandler's thread needs no interpreter: it also ends a cell that holds Python's global lock.
+    """
+    if seconds is None:
+        yield
+        return
+    with stack_file(attempt).open("w") as file:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    stack_file(attempt).unlink(missing_ok=True)
+
+
+@contextmanager
+def signs_of_life(beat: Callable[[], object]) -> Iterator[None]:
+    """Call `beat` now and every `BEAT_S`, from a thread of its own."""
+    done = threading.Event()
+
+    def go_on() -> None:
+        while not done.wait(BEAT_S):
+            beat()
+
+    beat()
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def stack_file(attempt: str) -> Path:
+    """Where the stack of an attempt that ran out of time lies, on its own node."""
+    return Path(tempfile.gettempdir()) / f"dtcbench-stack-{attempt}.txt"
+
+
+def take_stack(attempt: str) -> str:
+    """The stack that an attempt left on this node, which is then gone; empty where it left none."""
+    path = stack_file(attempt)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""What watches a cell from inside: a limit that nothing holds up, and signs of life."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dtcbench.execution import watchdog
+from dtcbench.execution.watchdog import signs_of_life, stack_file, take_stack, time_limit
+
+HOLDS_THE_LOCK = "re.match(r'(a+)+$', 'a' * 60 + 'b')"
+"""A regular expression that backtracks for ages inside one call, with Python's global lock held."""
+WAITS = "threading.Event().wait()"
+
+
+@pytest.mark.parametrize("hang", [WAITS, HOLDS_THE_LOCK])
+def test_a_process_that_hangs_ends_at_its_limit_and_leaves_its_stack(hang):
+    attempt = f"test-{abs(hash(hang))}"
+    script = (
+        "import re, threading\nfrom dtcbench.execution.watchdog import time_limit\n"
+        f"def stuck():\n    {hang}\n"
+        f"with time_limit(0.5, {attempt!r}):\n    stuck()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stderr
+    assert "in stuck" in take_stack(attempt)
+    assert take_stack(attempt) == ""
+
+
+def test_what_ends_in_time_leaves_nothing():
+    with time_limit(60.0, "in-time"):
+        assert stack_file("in-time").exists()
+    assert not stack_file("in-time").exists()
+    with time_limit(None, "no-limit"):
+        assert not stack_file("no-limit").exists()
+
+
+def test_signs_of_life_are_given_until_the_work_is_done(monkeypatch):
+    monkeypatch.setattr(watchdog, "BEAT_S", 0.01)
+    beats, third = [], threading.Event()
+
+    def beat():
+        beats.append(1)
+        if len(beats) == 3:
+            third.set()
+
+    with signs_of_life(beat):
+        assert third.wait(10)
+    count = len(beats)
+    assert not third.wait(0) or len(beats) == count
