@@ -38,6 +38,9 @@ app = typer.Typer(
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite's YAML file, such as suites/quick.yaml.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto; without it, a Ray of this run's own.")
+]
 Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The run's folder [default: runs/NAME-OF-THE-SUITE].")]
 Plugins = Annotated[
     list[Path] | None,
@@ -46,14 +49,25 @@ Plugins = Annotated[
 
 
 @app.command()
-def doctor() -> None:
-    """What this machine offers, and what it will measure.
+def doctor(
+    cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of the cluster at --address.")] = False,
+    address: Address = "auto",
+) -> None:
+    """What this machine, or each node of a cluster, offers.
 
-    Example: dtcbench doctor
+    Example: dtcbench doctor; dtcbench doctor --cluster --address head:6379
     """
-    from dtcbench.report.machine import machine_table
+    from dtcbench.report.machine import cluster_table, machine_table
 
-    _say(machine_table())
+    if not cluster:
+        _say(machine_table())
+        return
+    from dtcbench.execution.cluster import survey
+    from dtcbench.execution.nodes import disagreements
+
+    nodes = survey(address or "auto")
+    names = sorted({name for node in nodes for name in node.versions})
+    _say(cluster_table(nodes), *(f"differs: {line}" for line in disagreements(nodes, names)))
 
 
 @app.command("list")
@@ -152,9 +166,7 @@ def run(
     fail_over: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Stop when more than this share failed.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster [default: a Ray of its own, on loopback].")
-    ] = None,
+    address: Address = None,
     plugin: Plugins = None,
 ) -> None:
     """Run what is missing of a suite, then rebuild its tables. The same command resumes.

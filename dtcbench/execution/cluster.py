@@ -13,6 +13,7 @@ from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
+from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
 from dtcbench.execution.watchdog import signs_of_life, take_stack, time_limit
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.request import Request, shown
@@ -23,6 +24,8 @@ SILENCE_S = 120.0
 GRACE_S = 5.0
 _LOOK_S = 1.0
 """Between two looks at the board."""
+_SURVEY_S = 120.0
+"""How long the nodes may take to tell what they offer: each starts a process and imports torch."""
 _ANSWER_S = 10.0
 """How long the head may take to answer before the cluster counts as lost."""
 _EVERYWHERE = {
@@ -70,6 +73,8 @@ class RayExecutor:
         slots: int | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
+        if address is not None:
+            _refuse_a_motley(survey(address))
         self._ray = _connect(request, cores, address)
         self._request = request
         self._silence_s = silence_s
@@ -218,6 +223,30 @@ class RayExecutor:
         self._board.forget.remote(self._flights.pop(reference).id)
 
 
+def _refuse_a_motley(nodes: list[Node]) -> None:
+    """ClusterError where nodes, or this driver, differ in what decides numbers."""
+    if found := disagreements([describe(), *nodes], MUST_AGREE):
+        raise ClusterError(f"the nodes disagree: {'; '.join(found)}; install one version everywhere")
+
+
+def survey(address: str) -> list[Node]:
+    """What every node of the cluster at `address` says of itself; leaves the cluster connected."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ray = _connect(Request(cpus=0), None, address)
+    ask = ray.remote(num_cpus=0, max_retries=0)(describe)
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in alive]
+    answers = [ask.options(scheduling_strategy=strategy).remote() for strategy in strategies]
+    try:
+        nodes: list[Node] = ray.get(answers, timeout=_SURVEY_S)
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"--address {address}: not every node answers ({_first_line(error)}); is dtcbench installed on all of them?"
+        ) from error
+    return nodes
+
+
 def _attempt(task: Task, id: str, board: Any) -> Report:
     """An attempt on a node, watched from inside and from outside."""
     import ray
@@ -233,6 +262,8 @@ def _connect(request: Request, cores: int | None, address: str | None) -> Any:
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():
+        return ray
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if address is None:
         # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
+from collections.abc import Sequence
 
 import torch
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from dtcbench import __version__, registry
 from dtcbench.datasets import cache
+from dtcbench.datasets.origin import origin
 from dtcbench.energy import nvml, rapl
+from dtcbench.execution.nodes import MUST_AGREE, Node
 from dtcbench.records import provenance
 
 
@@ -73,10 +76,17 @@ def _how_measured(board: nvml.Gpu) -> str:
 
 
 def _data() -> list[tuple[str, str]]:
-    return [("data cache", str(cache.folder())), *((name, _origin(name)) for name in registry.datasets.names())]
+    return [("data cache", str(cache.folder())), *((name, origin(name)) for name in registry.datasets.names())]
 
 
-def _origin(dataset: str) -> str:
-    module = sys.modules[registry.datasets.get(dataset).__module__]
-    told = getattr(module, "origin", None)
-    return told() if told else f"as {module.__name__} has it"
+def cluster_table(nodes: Sequence[Node]) -> Table:
+    """One line a node: hardware, GPUs, data that it would have to download, versions."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("node", "hardware", "GPUs", "would download", "versions"):
+        table.add_column(title, overflow="fold")
+    for node in nodes:
+        gpus = "; ".join([*node.gpus, *([node.nvml_problem] if node.nvml_problem else [])])
+        missing = [name for name, where in node.data.items() if where.startswith("download")]
+        versions = ", ".join(f"{name} {node.versions[name]}" for name in MUST_AGREE)
+        table.add_row(*map(Text, (node.name, node.hardware, gpus, ", ".join(missing) or "nothing", versions)))
+    return table
