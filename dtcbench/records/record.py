@@ -50,8 +50,7 @@ class Explained(BaseModel):
 
     @model_validator(mode="after")
     def _every_null_has_its_reason(self) -> Self:
-        fields = type(self).model_fields
-        unexplained = [f for f in fields if getattr(self, f) is None and f not in self.reasons]
+        unexplained = [field for field, value in self.__dict__.items() if value is None and field not in self.reasons]
         if unexplained:
             raise ValueError(f"{', '.join(unexplained)}: null without a reason")
         return self
