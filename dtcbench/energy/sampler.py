@@ -4,9 +4,10 @@
 
 It imports pynvml and the standard library only, so that it starts at once and no work of the trainer's
 interpreter delays a sample. It writes one JSON line when it has begun, `{"begun": true}` or
-`{"error": "why not"}`; at end of file on its standard input, which also comes when the parent dies, one JSON
-line that describes its columns, and then the columns themselves: float64 in native order, NaN where a
-reading failed, time stamps by CLOCK_MONOTONIC, which all processes of a machine share.
+`{"error": "why not"}`. At a line, or the end of file, on its standard input it writes one JSON line that
+describes its columns, and then the columns themselves: float64 in native order, NaN where a reading failed,
+time stamps by CLOCK_MONOTONIC, which all processes of a machine share. The end of file also comes when the
+parent dies.
 """
 
 from __future__ import annotations

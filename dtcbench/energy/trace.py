@@ -88,14 +88,18 @@ class Sampler:
     def finish(self) -> Trace:
         """End the sampling; what was seen. SamplerError where the sampler died before."""
         try:
-            told, _ = self._process.communicate(timeout=_END_WITHIN_S)
+            # A line, not only the end of the pipe: a child that the trainer forked may hold its other end open.
+            told, _ = self._process.communicate(b"end\n", timeout=_END_WITHIN_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise SamplerError(f"the sampler did not end within {_END_WITHIN_S:g} s") from None
         head, _, body = told.partition(b"\n")
         if self._process.returncode != 0 or not head:
             raise SamplerError(f"the sampler ended early (exit code {self._process.returncode}); its samples are lost")
-        return _trace(json.loads(head), body)
+        try:
+            return _trace(json.loads(head), body)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SamplerError(f"what the sampler told cannot be read: {error}") from error
 
     def kill(self) -> None:
         """End the sampling; nothing is told any more."""
@@ -116,8 +120,6 @@ class Sampler:
 def _trace(head: dict[str, Any], body: bytes) -> Trace:
     names, rows = head["columns"], head["rows"]
     values = np.frombuffer(body, dtype=np.float64)
-    if values.size != len(names) * rows:
-        raise SamplerError(f"the sampler told {values.size} values instead of {len(names) * rows}")
     return Trace(
         columns=dict(zip(names, values.reshape(len(names), rows), strict=True)),
         errors={name: (int(count), str(why)) for name, (count, why) in head["errors"].items()},

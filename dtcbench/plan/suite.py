@@ -189,6 +189,17 @@ class Suite(Strict):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
 
+    @model_validator(mode="after")
+    def _time_to_measure(self) -> Self:
+        metered = self.resources.gpus > 0 and self.energy.meter != "none"
+        least = self.energy.min_window + self.energy.idle + self.energy.cool_down.at_least
+        if metered and self.timeout is not None and self.timeout <= least:
+            raise ValueError(
+                f"timeout: {self.timeout:g} s is no more than the {least:g} s that measuring a cell's energy takes; "
+                "raise it, lower energy.min_window, or write `energy: {meter: none}`"
+            )
+        return self
+
     def protocol_of(self, block: Block) -> Standard | Published:
         """The suite's protocol, as the block has it."""
         return self.protocol if block.keep is None else self.protocol.model_copy(update={"keep": block.keep})

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dtcbench.analysis.pairing import one_line
 from dtcbench.records.record import CellRecord, Cycle, Layer, Result
 from dtcbench.report.energy import energy_rows
 
@@ -35,7 +36,7 @@ def _grid(rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(one_line(text)) for text in row))
     return table
 
 

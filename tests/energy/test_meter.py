@@ -1,13 +1,25 @@
 """The whole meter on a fake NVML: pynvml, sampler, idle, windows; and every way to have no number."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
 
 import pytest
+from energy.traces import BEGIN_S, stretch, trace
 from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
 
+from dtcbench.energy import meter as meters
+from dtcbench.energy import nvml, rapl
+from dtcbench.energy.device import GivenGpu
+from dtcbench.energy.meter import Share, open_meter
+from dtcbench.energy.nvml import Gpu
+from dtcbench.energy.rapl import Packages, Zone
+from dtcbench.energy.settling import Settled
+from dtcbench.energy.trace import SamplerError
+from dtcbench.plan.metering import Metering
 from dtcbench.records.record import Energy
 
 AGE_S = 100.0
@@ -117,3 +129,105 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
         assert (energy.energy_j, energy.method, energy.quantisation_j, energy.trace) == (None, "none", None, None)
         assert reason in energy.reasons["energy_j"], name
         assert energy.window_s > 0
+
+
+# with a sampler made for the test
+
+
+class Told:
+    """A sampler that has seen this."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def finish(self):
+        if isinstance(self.trace, Exception):
+            raise self.trace
+        return self.trace
+
+    def kill(self):
+        pass
+
+
+BOARD = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, None, None)
+
+
+@pytest.fixture
+def meter(monkeypatch):
+    """A meter on a whole H200 that torch computed on, which has seen `trace`; `processes` were there before."""
+
+    def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None):
+        monkeypatch.setattr(nvml, "torch_gpu", lambda device: nvml.TorchGpu("H200", torch_uuid, 139.0))
+        monkeypatch.setattr(meters, "settle", lambda uuid, metering: Settled(7.0, True, processes, None))
+        monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
+        made = meters.SampledMeter(
+            Told(told), GivenGpu(BOARD, None), Packages((), "no RAPL"), Share(1, 1), metering or Metering()
+        )
+        made.settle()
+        return made
+
+    return meter
+
+
+class Trained:
+    """Phases of which only the stretches are asked."""
+
+    def __init__(self, *stretches):
+        self.stretches = stretches
+
+
+MINUTE = Trained(stretch("train", 5, 85))
+
+
+def test_the_cells_own_process_is_not_foreign_and_one_from_before_is(meter):
+    own = {os.getpid(): (BEGIN_S, BEGIN_S + 100)}
+    assert meter(trace(processes=own)).reading(MINUTE, []).energy.flags == []
+    earlier = meter(trace(processes={99: (BEGIN_S, BEGIN_S + 100)}), processes=frozenset({99}))
+    assert "foreign compute process" in earlier.reading(MINUTE, []).energy.reasons["energy_j"]
+
+
+def test_joules_of_another_gpu_than_torch_computed_on_are_no_number(meter):
+    energy = meter(trace(), torch_uuid="GPU-bbbb").reading(MINUTE, []).energy
+    assert energy.energy_j is None
+    assert energy.reasons["energy_j"] == "the meter read GPU-aaaa, torch computed on GPU-bbbb"
+
+
+def test_the_record_holds_the_digest_of_the_samples_and_the_flags_from_elsewhere(meter):
+    reading = meter(trace(processes={os.getpid(): (BEGIN_S, BEGIN_S + 100)})).reading(MINUTE, ["not-repeatable"])
+    assert reading.energy.trace_sha256 == hashlib.sha256(reading.trace).hexdigest()
+    assert reading.energy.flags == ["not-repeatable"]
+    assert reading.energy.trace.cool_down_s == 7.0
+
+
+def test_a_sampler_that_failed_leaves_no_number_and_its_reason(meter):
+    reading = meter(SamplerError("the sampler ended early")).reading(MINUTE, [])
+    assert reading.trace is None
+    assert reading.energy.reasons["energy_j"] == "the sampler ended early"
+
+
+def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(meter):
+    sixty = meter(trace(), metering=Metering(min_window="60s"))
+    assert not sixty.enough(Trained(stretch("train", 0, 59)))
+    assert sixty.enough(Trained(stretch("train", 0, 61)))
+    assert not sixty.enough(Trained(stretch("train", 0, 40), stretch("train", 45, 85, 1)))
+    assert sixty.enough(Trained(stretch("train", 0, 40), stretch("train", 41, 71, 1), stretch("train", 72, 102, 2)))
+
+
+@pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
+def test_processors_are_a_cells_own_where_no_second_one_fits_beside_it(monkeypatch, cpus, alone):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert (Share(0, cpus).of_processors is None) is alone
+
+
+def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
+    monkeypatch.setattr(rapl, "packages", lambda: Packages((), "no RAPL here"))
+    energy = open_meter("cpu", Share(0, 1), Metering(), {}).reading(MINUTE, []).energy
+    assert energy.reasons["energy_j"] == "the cell ran on the CPU"
+    assert energy.reasons["cpu_energy_j"] == "no RAPL here"
+
+
+def test_rapl_beside_other_cells_is_not_measured(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(rapl, "packages", lambda: Packages((Zone("package-0", None, 1e9),), None))
+    energy = open_meter("cpu", Share(0, 2), Metering(), {}).reading(MINUTE, []).energy
+    assert energy.reasons["cpu_energy_j"] == "other cells may have run beside it: it was given 2 of 8 cores"

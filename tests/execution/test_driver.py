@@ -8,6 +8,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.inline import InlineExecutor
+from dtcbench.execution.scheduler import paired
 from dtcbench.records.record import Status
 from dtcbench.records.store import Store
 
@@ -42,6 +43,7 @@ class Script:
 
     def __init__(self, *outcomes):
         self.outcomes, self.killed, self._tasks, self._news = list(outcomes), [], [], []
+        self.released = []
 
     def submit(self, task):
         self._tasks.append(task)
@@ -59,7 +61,7 @@ class Script:
         self.killed.append(task)
 
     def release(self, block):
-        pass
+        self.released.append(block)
 
     def close(self):
         pass
@@ -205,3 +207,9 @@ def test_a_cell_killed_for_its_nodes_memory_is_tried_once_more(store):
     finished = run(store, CELLS[:1], Script(*[(None, Status.OOM, "the node's memory ran out")] * 2))
     assert list(finished.values()) == [Status.OOM]
     assert [a.attempt for a in store.read().attempts[CELLS[0].key]] == [1, 2]
+
+
+def test_a_block_gives_its_gpu_back_after_its_last_cell(store):
+    script = Script(*[(None, Status.ERROR, "it broke")] * 4)
+    run(store, executor=script, job=job(device="cuda"))
+    assert script.released == [paired(CELLS[0])]

@@ -218,3 +218,11 @@ def test_a_network_that_warms_up_changes_nothing_of_the_cell():
     before = run(work)
     warm_up(work)
     assert worker.same_course(run(workplace(cell("dtc"))), before)
+
+
+def test_the_gpu_is_measured_idle_before_anything_of_the_cell_looks_at_it(patient, monkeypatch):
+    meter, order, collect = patient(1), [], worker.collect
+    monkeypatch.setattr(meter, "settle", lambda: order.append("settled"))
+    monkeypatch.setattr(worker, "collect", lambda *facts: order.append("looked") or collect(*facts))
+    record_of(cell("random"))
+    assert order == ["settled", "looked"]

@@ -48,3 +48,10 @@ def test_how_energy_is_measured_changes_no_key():
 def test_a_cell_may_be_given_a_part_of_a_gpu():
     assert parse(edited(DESIGN, ("gpus: 0", "gpus: 0.5")), "suite.yaml").resources.gpus == 0.5
     assert "less than or equal to 1" in problems(edited(DESIGN, ("gpus: 0", "gpus: 2")))[0][2]
+
+
+def test_a_time_limit_that_leaves_no_time_to_measure_is_refused():
+    short = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "timeout: 65s"))
+    assert "65 s is no more than the 65 s that measuring a cell's energy takes" in problems(short)[0][2]
+    assert problems(edited(short, ("timeout: 65s", "timeout: 65s\nenergy: {meter: none}"))) == []
+    assert problems(edited(short, ("gpus: 1", "gpus: 0"))) == []
