@@ -74,8 +74,6 @@ class Gpu:
 
     def poll(self) -> None:
         """The counter and the power."""
-        if self.lost_s is not None:
-            return
         h = self._handle
         self._read("counter_mj", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(h), never_zero=True)
         self._read_fields()
@@ -84,8 +82,6 @@ class Gpu:
 
     def poll_slow(self) -> None:
         """What the power depends on."""
-        if self.lost_s is not None:
-            return
         h = self._handle
         gpu = pynvml.NVML_TEMPERATURE_GPU
         self._read("temperature_c", lambda: pynvml.nvmlDeviceGetTemperature(h, gpu))
@@ -97,7 +93,7 @@ class Gpu:
         self._read("processes", self._count_processes)
 
     def _read(self, name: str, ask: Callable[[], float], never_zero: bool = False) -> None:
-        if name in self._unsupported:
+        if self.lost_s is not None or name in self._unsupported:
             return
         try:
             self._take(name, float(ask()), never_zero)
@@ -107,7 +103,7 @@ class Gpu:
     def _read_fields(self) -> None:
         """Average and instantaneous power in one call."""
         names = [name for name in _FIELDS if name not in self._unsupported]
-        if not names:
+        if self.lost_s is not None or not names:
             return
         try:
             answers = pynvml.nvmlDeviceGetFieldValues(self._handle, [_FIELDS[name] for name in names])
