@@ -14,14 +14,13 @@ import typer
 from dtcbench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console, RenderableType
 
     from dtcbench.execution.driver import Job
     from dtcbench.execution.executor import Executor
     from dtcbench.execution.scheduler import Attempt
-    from dtcbench.plan.cell import Cell
     from dtcbench.plan.grid import Plan
     from dtcbench.records.record import CellRecord
     from dtcbench.records.store import Store
@@ -37,11 +36,14 @@ app = typer.Typer(
 )
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite's YAML file, such as suites/quick.yaml.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
 Address = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto; without it, a Ray of this run's own.")
 ]
-Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The run's folder [default: runs/NAME-OF-THE-SUITE].")]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="The run's folder, also s3://… [default: runs/NAME-OF-THE-SUITE]."),
+]
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Python that registers models, methods, solvers, datasets."),
@@ -150,7 +152,7 @@ def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
     from dtcbench.records.runs import run_of
     from dtcbench.report.plans import plan_view
 
-    planned = _planned(suite, plugin)
+    _, planned = _read(suite, plugin)
     _say(plan_view(planned, run_of(planned.suite.name, out).read()))
 
 
@@ -184,24 +186,25 @@ def run(
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
     with store.locked():
-        store.save_suite(planned.suite.name, text)
         contents = store.read()
+        store.save_suite(planned.suite.name, text, contents)
         for damaged in contents.damaged:
             _say(f"damaged record: {damaged}")
             store.set_aside(damaged)
         attempts = to_run(cells, contents, retry_failed)
+        del contents  # of a large run, much
         _say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run")
         if attempts:
             job = Job.of(planned.suite, plugins, fail_over)
             if inline:
                 _drive(attempts, job, store, InlineExecutor(), _console())
             else:
-                with quiet(_log(store)) as terminal:
+                with quiet(_log(store, planned.suite.name)) as terminal:
                     executor = _ray_executor(planned, workers, address)
                     _drive(attempts, job, store, executor, _console(terminal))
-        _conclude(planned, store)
-        _say(*next_steps(planned, store.read()))
-    _exit_by(cells, store)
+        outcome = _conclude(planned, store)
+        _say(*next_steps(outcome.values()))
+    _exit_by(outcome[cell.key] for cell in cells)
 
 
 @app.command()
@@ -213,15 +216,17 @@ def status(run_folder: RunFolder, plugin: Plugins = None) -> None:
     from dtcbench.report.plans import status_view
 
     planned, store = _run(run_folder, plugin)
-    _say(status_view(planned, store.read()))
-    _exit_by(planned.cells, store)
+    contents = store.read()
+    _say(status_view(planned, contents))
+    records = [contents.record(cell.key) for cell in planned.cells]
+    _exit_by(record.status if record else None for record in records)
 
 
 @app.command()
 def show(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's key.")],
     run_folder: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="Its run's folder [default: search runs/].")
+        str | None, typer.Option("--run", metavar="RUN", help="Its run's folder [default: search runs/].")
     ] = None,
     power: Annotated[bool, typer.Option("--power", help="Its power over time too.")] = False,
 ) -> None:
@@ -260,7 +265,7 @@ def board(
 
     published = read_reference(reference, method) if reference else None
     derived = derive(*_run(run_folder, plugin))
-    _say(terminal.leaderboard(derived.board) if published is None else comparison(derived.cycles, published))
+    _say(terminal.leaderboard(derived.board) if published is None else comparison(derived.tables.cycles, published))
 
 
 @app.command()
@@ -326,28 +331,31 @@ def _load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
 
 def _read(suite: Path, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
     """A suite's text, or its rehearsal's, and the plan it makes."""
-    from dtcbench.plan.grid import expand
     from dtcbench.plan.rehearsal import rehearsal
-    from dtcbench.plan.suite import parse, read
+    from dtcbench.plan.suite import read
+
+    text = read(suite)
+    planned = _planned(text, str(suite), plugin)
+    if not smoke:
+        return text, planned
+    text = rehearsal(text, str(suite))
+    return text, _planned(text, str(suite), plugin)
+
+
+def _planned(text: str, name: str, plugin: list[Path] | None) -> Plan:
+    """The plan that a suite's text makes; errors bear `name`."""
+    from dtcbench.plan.grid import expand
+    from dtcbench.plan.suite import parse
 
     _load_plugins(plugin)
-    text = read(suite)
-    checked = parse(text, str(suite))
-    if smoke:
-        text = rehearsal(text, str(suite))
-        checked = parse(text, str(suite))
-    return text, expand(checked)
+    return expand(parse(text, name))
 
 
-def _planned(suite: Path, plugin: list[Path] | None) -> Plan:
-    return _read(suite, plugin)[1]
-
-
-def _run(folder: Path, plugin: list[Path] | None) -> tuple[Plan, Store]:
+def _run(folder: str, plugin: list[Path] | None) -> tuple[Plan, Store]:
     from dtcbench.records.runs import run_named
 
     store = run_named(folder)
-    return _planned(store.suite, plugin), store
+    return _planned(store.suite.read_text(encoding="utf-8"), str(store.suite), plugin), store
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
@@ -379,26 +387,30 @@ def _drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, 
         executor.close()
 
 
-def _log(store: Store) -> Path:
-    """Where Ray's own messages go."""
-    return store.root / "ray.log"
+def _log(store: Store, suite: str) -> Path:
+    """Where Ray's own messages go: beside the records, or where they would be if they lay on this machine."""
+    from dtcbench.records.runs import RUNS
+
+    folder = store.root if isinstance(store.root, Path) else RUNS / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "ray.log"
 
 
-def _conclude(planned: Plan, store: Store) -> None:
-    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal."""
+def _conclude(planned: Plan, store: Store) -> dict[str, str]:
+    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal.
+
+    The cells' statuses by key, those without a record `missing`.
+    """
     from dtcbench.report import build, terminal
 
     derived = build.derive(planned, store)
     written = build.write(derived, store)
     _say(terminal.leaderboard(derived.board), "\nWritten:", *(f"  {path}" for path in written))
+    return dict(zip(derived.tables.cells["key"], derived.tables.cells["status"], strict=True))
 
 
-def _exit_by(cells: tuple[Cell, ...], store: Store) -> None:
-    from dtcbench.records.record import Status
-
-    contents = store.read()
-    records = [contents.record(cell.key) for cell in cells]
-    if any(record is None or record.status is not Status.OK for record in records):
+def _exit_by(statuses: Iterable[str | None]) -> None:
+    if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
 
 

@@ -135,7 +135,7 @@ MISTAKES = {
     ),
     "folder that is a file": (
         ["run", "tiny.yaml", "--inline", "--out", "tiny.yaml"],
-        "tiny.yaml: Not a directory; choose",
+        "tiny.yaml: File exists; choose",
     ),
 }
 
@@ -378,6 +378,16 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkey
 
 
 # rehearsals and self-tests
+
+
+def test_a_run_may_lie_in_an_object_store(here, dtcbench):
+    run = "memory://results-of-a-test/tiny"
+    ended = dtcbench("run", "tiny.yaml", "--inline", "--out", run)
+    assert ended.code == 0, ended.err
+    assert f"{run}/leaderboard.md" in ended.out
+    assert "0 to run" in dtcbench("run", "tiny.yaml", "--inline", "--out", run).out
+    assert "nothing left to run" in dtcbench("status", run).out
+    assert not (here / "runs/tiny/records").exists()
 
 
 def test_a_rehearsal_is_a_run_of_its_own(copy_of_tiny, dtcbench):

@@ -155,6 +155,7 @@ class _Run:
     executor: Executor
     watcher: Watcher
     began: dict[Attempt, tuple[str, float]] = field(default_factory=dict)
+    failed: int = 0
 
     def step(self) -> None:
         """Start what can start, wait a little, and record what ended."""
@@ -185,10 +186,9 @@ class _Run:
 
     def skip_the_rest(self) -> None:
         """Record what has not started as skipped, where too many cells have failed."""
-        failed = sum(status is not Status.OK for status in self.scheduler.finished.values())
-        if self.job.fail_over is None or failed <= self.job.fail_over * self.cells:
+        if self.job.fail_over is None or self.failed <= self.job.fail_over * self.cells:
             return
-        reason = f"{failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
+        reason = f"{self.failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
         for attempt in self.scheduler.stop():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             skipped = lost(self.job.task(attempt), Status.SKIPPED, reason, now, 0.0)
@@ -196,12 +196,16 @@ class _Run:
 
     def _end(self, outcome: Outcome) -> None:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
-        record = _record(outcome, *self.began[attempt])
+        if (began := self.began.pop(attempt, None)) is None:
+            return  # a late echo of what has ended
+        record = _record(outcome, *began)
         if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
+            final = record.key in self.scheduler.finished
+            self.failed += final and record.status is not Status.OK
             self.store.append(record, outcome.report.trace if outcome.report else None)
             if not self.scheduler.holds(block := self.job.block(attempt.cell)):
                 self.executor.release(block)
-            self.watcher.ended(record, final=record.key in self.scheduler.finished)
+            self.watcher.ended(record, final=final)
             self.skip_the_rest()
 
 

@@ -7,7 +7,7 @@ it is given ends exactly once, and never runs twice at the same time.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -56,14 +56,6 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """An attempt and its block."""
-
-    attempt: Attempt
-    block: str
-
-
-@dataclass(frozen=True)
 class _Running:
     """What is known of an attempt under way."""
 
@@ -73,13 +65,18 @@ class _Running:
 
 
 class Scheduler:
-    """The state of one run."""
+    """The state of one run. What it does in one step does not take longer where more cells wait."""
 
     def __init__(self, attempts: Iterable[Attempt], policy: Policy) -> None:
         self.policy = policy
-        self._waiting = [_Placed(attempt, policy.block(attempt.cell)) for attempt in attempts]
-        self._left = Counter(placed.block for placed in self._waiting)
-        self._open: set[str] = set()
+        self._waiting: dict[str, deque[Attempt]] = {}
+        """By block, what of it has not started; never empty."""
+        for attempt in attempts:
+            self._waiting.setdefault(policy.block(attempt.cell), deque()).append(attempt)
+        self._closed = deque(self._waiting)
+        """Blocks that no slot has taken up yet, in plan order."""
+        self._open: dict[str, None] = {}
+        """Blocks that hold a slot, in the order they took it."""
         self._running: dict[Attempt, _Running] = {}
         self._retries: dict[str, int] = {}
         self._stopped = False
@@ -95,26 +92,12 @@ class Scheduler:
         """Attempts under way, the oldest first."""
         return tuple(self._running)
 
-    @property
-    def waiting(self) -> int:
-        """Number of cells not yet started."""
-        return len(self._waiting)
-
     def start(self) -> list[Attempt]:
         """The attempts to start; from here on they count as running."""
-        started, waiting = [], []
+        while self._closed and len(self._open) < self.policy.slots:
+            self._open[self._closed.popleft()] = None
         busy = {running.block for running in self._running.values()}
-        for placed in self._waiting:
-            block = placed.block
-            if block in busy or (block not in self._open and len(self._open) >= self.policy.slots):
-                waiting.append(placed)
-                continue
-            self._open.add(block)
-            busy.add(block)
-            self._running[placed.attempt] = _Running(block, None)
-            started.append(placed.attempt)
-        self._waiting = waiting
-        return started
+        return [self._begin(block) for block in self._open if block not in busy]
 
     def begun(self, attempt: Attempt, now: float) -> None:
         """Told that a running attempt has begun: its time limit counts from here."""
@@ -128,7 +111,8 @@ class Scheduler:
     def ended(self, attempt: Attempt, status: Status, by: Literal["cell", "node"] = "cell") -> bool:
         """Told how a running attempt ended, and who ended it. True if its record counts, False if it is a late echo.
 
-        What its node ended by `infra` or `oom` is queued again, behind the others, until its retries are spent.
+        What its node ended by `infra` or `oom` is queued again, behind the others of its block, until its retries
+        are spent.
         """
         if (ran := self._running.pop(attempt, None)) is None:
             return False
@@ -136,10 +120,11 @@ class Scheduler:
         retries = self._retries.get(key, 0)
         if by == "node" and retries < self._worth(status) and not self._stopped:
             self._retries[key] = retries + 1
-            self._waiting.append(_Placed(Attempt(attempt.cell, attempt.number + 1), ran.block))
+            self._waiting.setdefault(ran.block, deque()).append(Attempt(attempt.cell, attempt.number + 1))
         else:
             self.finished[key] = status
-            self._leave(ran.block)
+        if ran.block not in self._waiting:
+            del self._open[ran.block]
         return True
 
     def overdue(self, now: float) -> list[Attempt]:
@@ -159,16 +144,20 @@ class Scheduler:
     def stop(self) -> list[Attempt]:
         """Start nothing more; what runs may finish. The attempts that will not be made."""
         self._stopped = True
-        for placed in self._waiting:
-            self._leave(placed.block)
-        given_up, self._waiting = [placed.attempt for placed in self._waiting], []
+        given_up = [attempt for queue in self._waiting.values() for attempt in queue]
+        self._waiting, self._closed = {}, deque()
+        busy = {running.block for running in self._running.values()}
+        self._open = {block: None for block in self._open if block in busy}
         return given_up
+
+    def _begin(self, block: str) -> Attempt:
+        """The next attempt of an open block of which nothing runs."""
+        attempt = self._waiting[block].popleft()
+        if not self._waiting[block]:
+            del self._waiting[block]
+        self._running[attempt] = _Running(block, None)
+        return attempt
 
     def _worth(self, status: Status) -> int:
         """How many further attempts an end by the node's doing is worth."""
         return {Status.INFRA: self.policy.infra_retries, Status.OOM: self.policy.memory_retries}.get(status, 0)
-
-    def _leave(self, block: str) -> None:
-        self._left[block] -= 1
-        if not self._left[block]:
-            self._open.discard(block)

@@ -7,21 +7,22 @@ from pathlib import Path
 
 from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
+from dtcbench.records.location import place
 from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
 
 RUNS = Path("runs")
 
 
-def run_of(suite: str, folder: Path | None) -> Store:
-    """The run of the suite named so: in `folder` if given, else under runs/."""
-    return Store(folder or RUNS / suite)
+def run_of(suite: str, folder: str | None) -> Store:
+    """The run of the suite named so: in `folder`, a path or an address, if given, else under runs/."""
+    return Store(place(folder) if folder else RUNS / suite)
 
 
-def run_named(folder: Path) -> Store:
+def run_named(folder: str) -> Store:
     """The run in `folder`, or under runs/ by that name; StoreError where neither holds one."""
-    named = RUNS / folder
-    return Store(named if not folder.exists() and named.exists() else folder).existing()
+    there, named = place(folder), RUNS / folder
+    return Store(named if not there.exists() and named.exists() else there).existing()
 
 
 def all_runs() -> list[Store]:

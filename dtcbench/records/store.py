@@ -15,28 +15,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import filelock
 from pydantic import ValidationError
 
-from dtcbench.errors import UserError
+from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.record import CellRecord, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json(\.damaged)?")
-
-
-class StoreError(UserError):
-    """A run folder cannot be used as asked; the message names it and the remedy."""
+_SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
+"""A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
 
 
 class UnknownSchemaError(ValueError):
@@ -47,7 +43,7 @@ class UnknownSchemaError(ValueError):
 class Damaged:
     """A record file that does not count, and why."""
 
-    path: Path
+    path: Place
     key: str
     attempt: int
     reason: str
@@ -68,9 +64,7 @@ class Contents:
 
     def record(self, key: str) -> CellRecord | None:
         """The record that counts for a cell: its ok one, else its latest; None where it has none."""
-        attempts = self.attempts.get(key, ())
-        done = [record for record in attempts if record.status is Status.OK] or attempts
-        return done[-1] if done else None
+        return counting(self.attempts.get(key, ()))
 
     def next_attempt(self, key: str) -> int:
         """The number of the next attempt, which no file, damaged or not, bears yet."""
@@ -80,16 +74,27 @@ class Contents:
         return 1 + max(used, default=0)
 
 
-class Store:
-    """A run folder. Reading needs nothing; writing needs the lock (`with store.locked():`)."""
+@dataclass(frozen=True)
+class _History:
+    """Every file of one cell."""
 
-    def __init__(self, root: Path) -> None:
+    records: tuple[CellRecord, ...]
+    """The oldest attempt first."""
+    damaged: tuple[Damaged, ...]
+    set_aside: tuple[tuple[str, int], ...]
+
+
+class Store:
+    """A run folder, here or in an object store. Reading needs nothing; writing needs the lock
+    (`with store.locked():`)."""
+
+    def __init__(self, root: Place) -> None:
         self.root = root
         self._records = root / "records"
         self._power = root / "power"
 
     @property
-    def suite(self) -> Path:
+    def suite(self) -> Place:
         """The suite this run was last started with."""
         return self.root / "suite.yaml"
 
@@ -101,53 +106,33 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one writer; StoreError at once where another process holds it.
-
-        The lock belongs to the process: the system frees it when that dies, however it dies.
-        """
-        try:
-            self._records.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror}; choose another folder with --out") from error
-        lock, owner = filelock.FileLock(self.root / ".lock"), self.root / ".owner"
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise StoreError(
-                f"{self.root} is in use by {_holder(owner)}; wait for it to end, or choose another folder with --out"
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror}; choose another folder with --out") from error
-        try:
-            _write(owner, f"process {os.getpid()}".encode())
+        """Hold the folder for one writer; StoreError where another process holds it."""
+        make_folder(self.root)
+        make_folder(self._records)
+        with held(self.root):
             self._discard_half_written()
             yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
 
-    def save_suite(self, name: str, text: str) -> None:
+    def save_suite(self, name: str, text: str, contents: Contents) -> None:
         """Keep the suite's text beside its records. StoreError where the records are another suite's."""
-        others = {r.suite for records in self.read().attempts.values() for r in records} - {name}
+        others = {r.suite for records in contents.attempts.values() for r in records} - {name}
         if others:
             raise StoreError(
                 f"{self.root} holds records of suite {', '.join(sorted(others))}, not {name}; "
                 "choose another folder with --out"
             )
-        _write(self.suite, text.encode())
+        write(self.suite, text.encode())
 
-    def append(self, record: CellRecord, trace: bytes | None = None) -> Path:
+    def append(self, record: CellRecord, trace: bytes | None = None) -> Place:
         """Seal one attempt's record. A file that stands is never overwritten: StoreError.
 
         The trace is written first: no record ever speaks of samples that are not there.
         """
-        path = self._records / f"{record.key}.{record.attempt}.json"
-        if path.exists():
-            raise StoreError(f"{path} stands already; two runs wrote to one folder")
         if trace is not None:
-            self._power.mkdir(exist_ok=True)
-            _write(self._trace_path(record), trace)
-        _write(path, seal(record.model_dump(mode="json")))
+            make_folder(self._power)
+            write(self._trace_path(record), trace)
+        path = self._records / f"{record.key}.{record.attempt}.json"
+        create(path, seal(record.model_dump(mode="json")))
         return path
 
     def trace(self, record: CellRecord) -> pd.DataFrame | None:
@@ -164,12 +149,12 @@ class Store:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}; the record speaks of it") from error
+            raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
         if hashlib.sha256(content).hexdigest() != digest:
             raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
         return pd.read_parquet(io.BytesIO(content))
 
-    def _trace_path(self, record: CellRecord) -> Path:
+    def _trace_path(self, record: CellRecord) -> Place:
         return self._power / f"{record.key}.{record.attempt}.parquet"
 
     def read(self) -> Contents:
@@ -178,43 +163,73 @@ class Store:
         StoreError for a file that may be sound but cannot be read, or not by this version of dtcbench:
         redoing its cell would throw away what is there.
         """
-        attempts: dict[str, list[CellRecord]] = {}
-        damaged, aside = [], []
-        names = sorted(path.name for path in self._records.glob("*.json*"))
-        for match in filter(None, map(_RECORD_NAME.fullmatch, names)):
-            path, key, number = self._records / match[0], match[1], int(match[2])
-            if match[3]:
-                aside.append((key, number))
-                continue
-            try:
-                record = unseal(path.read_bytes())
-                if (record.key, record.attempt) != (key, number):
-                    raise ValueError("holds another cell or attempt than its name says")
-            except OSError as error:
-                raise StoreError(f"{path}: {error.strerror}; mend that first, the record may be sound") from error
-            except UnknownSchemaError as error:
-                raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
-            except ValueError as error:
-                damaged.append(Damaged(path, key, number, str(error).partition("\n")[0]))
-            else:
-                attempts.setdefault(key, []).append(record)
-        ordered = {key: tuple(sorted(records, key=lambda r: r.attempt)) for key, records in attempts.items()}
-        return Contents(ordered, tuple(damaged), tuple(aside))
+        histories = dict(self._histories())
+        return Contents(
+            {key: history.records for key, history in histories.items() if history.records},
+            tuple(damaged for history in histories.values() for damaged in history.damaged),
+            tuple(aside for history in histories.values() for aside in history.set_aside),
+        )
+
+    def records(self) -> Iterator[CellRecord]:
+        """The record that counts of each cell, by key, one at a time: a large run does not fit into memory.
+
+        StoreError as for `read`.
+        """
+        for _, history in self._histories():
+            if (record := counting(history.records)) is not None:
+                yield record
+
+    def _histories(self) -> Iterator[tuple[str, _History]]:
+        """Cell by cell, by key: the names of one cell's files follow one another."""
+        names = sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
+        matches = filter(None, map(_RECORD_NAME.fullmatch, names))
+        for key, files in groupby(matches, key=lambda match: match[1]):
+            yield key, self._history(key, {(int(match[2]), bool(match[3])): match[0] for match in files})
+
+    def _history(self, key: str, files: dict[tuple[int, bool], str]) -> _History:
+        """`files` by attempt, and whether it was set aside."""
+        read = [self._file(key, number, name) for (number, aside), name in sorted(files.items()) if not aside]
+        return _History(
+            tuple(record for record in read if isinstance(record, CellRecord)),
+            tuple(damaged for damaged in read if isinstance(damaged, Damaged)),
+            tuple((key, number) for number, aside in sorted(files) if aside),
+        )
+
+    def _file(self, key: str, number: int, name: str) -> CellRecord | Damaged:
+        path = self._records / name
+        try:
+            record = unseal(path.read_bytes())
+            if (record.key, record.attempt) != (key, number):
+                raise ValueError("holds another cell or attempt than its name says")
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
+        except UnknownSchemaError as error:
+            raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
+        except ValueError as error:
+            return Damaged(path, key, number, str(error).partition("\n")[0])
+        return record
 
     def set_aside(self, damaged: Damaged) -> None:
         """Rename a damaged record, so that it is kept for a look but read no more."""
-        damaged.path.rename(damaged.path.with_suffix(".json.damaged"))
+        rename(damaged.path, f"{damaged.path.name}.damaged")
 
-    def derived(self, name: str, content: bytes | str) -> Path:
+    def derived(self, name: str, content: bytes | str) -> Place:
         """Write something rebuilt from the records, such as `leaderboard.md`; its path."""
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, content.encode() if isinstance(content, str) else content)
+        make_folder(path.parent)
+        write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def _discard_half_written(self) -> None:
-        for path in self._records.glob("*.tmp"):
-            path.unlink()
+        for folder in filter(lambda folder: folder.is_dir(), (self._records, self._power)):
+            for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
+                path.unlink()
+
+
+def counting(attempts: Sequence[CellRecord]) -> CellRecord | None:
+    """The one of a cell's attempts, the oldest first, that counts: its ok one, else its latest; None of none."""
+    done = [record for record in attempts if record.status is Status.OK] or attempts
+    return done[-1] if done else None
 
 
 def seal(record: dict[str, Any]) -> bytes:
@@ -226,6 +241,18 @@ def seal(record: dict[str, Any]) -> bytes:
 def unseal(content: bytes) -> CellRecord:
     """The record in a sealed file's content. ValueError says what is wrong with it."""
     try:
+        if (sealed := _SEALED.fullmatch(content)) and hashlib.sha256(sealed[1]).hexdigest() == sealed[2].decode():
+            return CellRecord.model_validate_json(sealed[1])
+        return CellRecord.model_validate(_unsealed(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
+
+
+def _unsealed(content: bytes) -> Any:
+    """The record in a sealed file that may have been written by other means: its seal is of what the JSON means."""
+    try:
         sealed = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("truncated or not JSON") from None
@@ -233,19 +260,7 @@ def unseal(content: bytes) -> CellRecord:
         raise ValueError("not a sealed record")
     if _digest(_canonical(sealed["record"])) != sealed["sha256"]:
         raise ValueError("altered: its content does not match its seal")
-    try:
-        return CellRecord.model_validate(sealed["record"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
-
-
-def _holder(owner: Path) -> str:
-    try:
-        return owner.read_text(encoding="utf-8")
-    except OSError:  # it has just ended, or has not yet said who it is
-        return "another process"
+    return sealed["record"]
 
 
 def _canonical(record: Any) -> str:
@@ -254,21 +269,3 @@ def _canonical(record: Any) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write under another name, flush to disk, rename: the name never stands for half a file."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}; free space or choose another folder with --out") from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)

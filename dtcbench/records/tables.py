@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dtcbench import registry
 from dtcbench.plan.cell import Cell, Choice
-from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance, Result
-from dtcbench.records.store import Contents
+from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
@@ -35,27 +37,53 @@ _CYCLE = tuple(f for f in Cycle.model_fields if f not in ("layers", "reasons"))
 _LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha256"))
 
 
-def cells(planned: Collection[Cell], contents: Contents, suite: str) -> pd.DataFrame:
+CHUNK = 2000
+"""Records whose cycles become a frame at once: as Python objects they are many times larger."""
+_TEXT = ("key", "protocol", "model", "dataset", "method", "solver", "group")
+_WHOLE = ("seed", "cycle", "step")
+"""Of the columns of `cycles`, those that hold text and those that are never empty; the others are floats."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A run's records as DataFrames."""
+
+    cells: pd.DataFrame
     """One row per planned cell in plan order; figures of a cell that is not ok are missing values."""
+    cycles: pd.DataFrame
+    """In plan order, one row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
+    metered: tuple[CellRecord, ...]
+    """The records behind which there are power samples, in plan order."""
+
+
+def tables(planned: Collection[Cell], records: Iterable[CellRecord], suite: str) -> Tables:
+    """The tables of a suite's planned cells and the records that count, which may come one at a time."""
+    places = {cell.key: place for place, cell in enumerate(planned)}
+    rows = {cell.key: tuple(_cell_row(cell, None, suite).values()) for cell in planned}
+    cycle_frames, metered = [_cycles([])], []
+    for chunk in _chunks(record for record in records if record.key in places):
+        rows |= {record.key: tuple(_cell_row(record.cell, record, suite).values()) for record in chunk}
+        cycle_frames.append(_cycles([row for record in chunk for row in _cycle_rows(record)]))
+        metered += [record for record in chunk if record.energy and record.energy.trace_sha256]
     recipes = protocol_labels(planned)
-    rows = [
-        {**_cell_row(cell, contents.record(cell.key), suite), "protocol": recipes[cell.protocol.label]}
-        for cell in planned
-    ]
-    return pd.DataFrame(rows, columns=list(_cell_columns()))
+    cells, cycles = pd.DataFrame(list(rows.values()), columns=list(_cell_columns())), pd.concat(cycle_frames)
+    in_plan_order = np.argsort(cycles["key"].map(places).to_numpy(), kind="stable")
+    return Tables(
+        cells.assign(protocol=cells["protocol"].map(recipes)),
+        cycles.assign(protocol=cycles["protocol"].map(recipes)).iloc[in_plan_order].reset_index(drop=True),
+        tuple(sorted(metered, key=lambda record: places[record.key])),
+    )
 
 
-def cycles(planned: Collection[Cell], contents: Contents) -> pd.DataFrame:
-    """One row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
+def _chunks(records: Iterator[CellRecord]) -> Iterator[list[CellRecord]]:
+    while chunk := list(islice(records, CHUNK)):
+        yield chunk
+
+
+def _cycles(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns = [*_identity_columns("sparsity_planned"), *_CYCLE, "cumulative_j", *_LAYER]
-    recipes = protocol_labels(planned)
-    rows = [
-        {**row, "protocol": recipes[cell.protocol.label]}
-        for cell in planned
-        if (record := contents.record(cell.key)) is not None and record.result is not None
-        for row in _cycle_rows(cell, record.result, record.energy)
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    types = dict.fromkeys(columns, "float64") | dict.fromkeys(_TEXT, "str") | dict.fromkeys(_WHOLE, "int64")
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -107,7 +135,7 @@ def _identity_columns(sparsity: str) -> tuple[str, ...]:
 def _identity(cell: Cell, sparsity: str) -> dict[str, Any]:
     values = (
         cell.key,
-        cell.protocol.name,
+        cell.protocol.label,
         label(registry.models, cell.model),
         label(registry.datasets, cell.dataset),
         label(registry.methods, cell.method),
@@ -134,23 +162,19 @@ def _cell_columns() -> tuple[str, ...]:
 
 
 def _cell_row(cell: Cell, record: CellRecord | None, suite: str) -> dict[str, Any]:
-    row = {**_identity(cell, "sparsity"), "suite": suite}
-    if record is None:
-        return {**row, "status": MISSING, "reason": "not run yet"}
-    row |= {
-        "status": record.status.value,
-        "reason": record.reason or None,
-        "attempt": record.attempt,
-        "wall_s": record.wall_s,
-        **_provenance(record.provenance),
-    }
-    if record.result is None:
-        return row
+    """In the order of `_cell_columns`; of a cell without a record, a row of its own kind of empty."""
+    result = record.result if record else None
     return {
-        **row,
-        "sparsity_reached": record.result.sparsity,
-        **{name: getattr(record.result, name) for name in _RESULT},
-        **_energy(record.energy),
+        **_identity(cell, "sparsity"),
+        "suite": suite,
+        "status": record.status.value if record else MISSING,
+        "reason": (record.reason or None) if record else "not run yet",
+        "attempt": record and record.attempt,
+        "wall_s": record and record.wall_s,
+        "sparsity_reached": result and result.sparsity,
+        **{name: result and getattr(result, name) for name in _RESULT},
+        **_energy(record.energy if record and result else None),
+        **_provenance(record.provenance if record else None),
     }
 
 
@@ -189,10 +213,11 @@ def _stack(provenance: Provenance) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _cycle_rows(cell: Cell, result: Result, energy: Energy | None) -> Iterable[dict[str, Any]]:
+def _cycle_rows(record: CellRecord) -> Iterable[dict[str, Any]]:
+    identity, energy = _identity(record.cell, "sparsity_planned"), record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
-    for cycle in result.cycles:
-        row = _identity(cell, "sparsity_planned") | {name: getattr(cycle, name) for name in _CYCLE}
+    for cycle in record.result.cycles if record.result else ():
+        row = identity | {name: getattr(cycle, name) for name in _CYCLE}
         # From the beginning of training to the end of this cycle's stretch of it.
         row["cumulative_j"] = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
         if not cycle.layers:

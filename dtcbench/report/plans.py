@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,9 +16,9 @@ from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
 from dtcbench.records.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
-from dtcbench.records.tables import label
+from dtcbench.records.tables import MISSING, label
 
-DONE, FAILED, MISSING = "done", "failed", "missing"
+DONE, FAILED = "done", "failed"
 
 
 def plan_view(plan: Plan, contents: Contents) -> RenderableType:
@@ -51,31 +52,32 @@ def status_view(plan: Plan, contents: Contents) -> RenderableType:
 
 
 def state(cell: Cell, contents: Contents) -> str:
-    """`done`, `failed` or `missing`."""
+    """`done`, `failed: STATUS`, `missing`, or `missing: STATUS` of an attempt that says nothing of the cell."""
     record = contents.record(cell.key)
-    if record is None:
+    status = MISSING if record is None else record.status.value
+    simple = _state(status)
+    return simple if status in (MISSING, Status.OK) else f"{simple}: {status}"
+
+
+def _state(status: str) -> str:
+    """`done`, `failed` or `missing`, by a cell's status in the table of cells."""
+    if status == MISSING or status in INCONCLUSIVE:
         return MISSING
-    if record.status in INCONCLUSIVE:
-        return f"{MISSING}: {record.status}"
-    return DONE if record.status is Status.OK else f"{FAILED}: {record.status}"
+    return DONE if status == Status.OK else FAILED
 
 
 def counts(plan: Plan, contents: Contents) -> str:
     """`17 cells: 12 done, 1 failed, 4 missing; 2 excluded`."""
-    states = _states(plan, contents)
+    states = Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
     parts = ", ".join(f"{states[name]} {name}" for name in (DONE, FAILED, MISSING))
     return f"{len(plan.cells)} cells: {parts}" + (f"; {len(plan.excluded)} excluded" if plan.excluded else "")
 
 
-def next_steps(plan: Plan, contents: Contents) -> list[str]:
-    """What to type for the cells that are not done; nothing where all are."""
-    states = _states(plan, contents)
+def next_steps(statuses: Iterable[str]) -> list[str]:
+    """What to type for the cells that are not done, by all cells' statuses; nothing where all are."""
+    states = Counter(map(_state, statuses))
     steps = {MISSING: "the same command runs them", FAILED: "--retry-failed tries them again"}
     return [f"\n{states[name]} cells {name}: {step}" for name, step in steps.items() if states[name]]
-
-
-def _states(plan: Plan, contents: Contents) -> Counter[str]:
-    return Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
 
 
 def time_left(plan: Plan, contents: Contents) -> str:

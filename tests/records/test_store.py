@@ -169,9 +169,9 @@ def test_a_number_set_aside_is_not_given_again(store, ok_record):
 
 def test_a_folder_with_another_suites_records_is_refused(store, ok_record):
     store.append(ok_record)
-    store.save_suite("tiny", "name: tiny")
+    store.save_suite("tiny", "name: tiny", store.read())
     with pytest.raises(StoreError, match=r"records of suite tiny, not other; .*--out"):
-        store.save_suite("other", "name: other")
+        store.save_suite("other", "name: other", store.read())
     assert store.suite.read_text() == "name: tiny"
 
 

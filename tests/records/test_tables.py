@@ -4,23 +4,26 @@ from cells import cell
 
 from dtcbench.records import tables
 from dtcbench.records.record import Energy, PowerTrace
-from dtcbench.records.store import Contents
 
 
-def contents(*records):
-    return Contents({record.key: (record,) for record in records}, ())
+def cells(planned, *records):
+    return tables.tables(planned, records, "tiny").cells
+
+
+def cycles(planned, *records):
+    return tables.tables(planned, records, "tiny").cycles
 
 
 def test_every_planned_cell_is_a_row_done_failed_or_missing(ok_record, failed_record):
     planned = [ok_record.cell, failed_record.cell, cell("dense", 0.0)]
-    frame = tables.cells(planned, contents(ok_record, failed_record), "tiny")
+    frame = cells(planned, ok_record, failed_record)
     assert list(frame["key"]) == [c.key for c in planned]
     assert list(frame["status"]) == ["ok", "error", "missing"]
     assert list(frame["reason"].fillna("")) == ["", "it broke", "not run yet"]
 
 
 def test_figures_of_an_ok_cell_are_in_its_row_and_absent_from_the_others(ok_record, failed_record):
-    frame = tables.cells([ok_record.cell, failed_record.cell], contents(ok_record, failed_record), "tiny")
+    frame = cells([ok_record.cell, failed_record.cell], ok_record, failed_record)
     ok, failed = frame.to_dict("records")
     assert ok["accuracy"] == ok_record.result.accuracy
     assert ok["training_flops"] == ok_record.result.training_flops
@@ -74,7 +77,7 @@ def without(record, name):
 
 
 def row_of(record) -> dict:
-    (row,) = tables.cells([record.cell], contents(record), "tiny").to_dict("records")
+    (row,) = cells([record.cell], record).to_dict("records")
     return row
 
 
@@ -99,46 +102,62 @@ def test_seconds_inside_the_energy_boundary_are_there_without_a_meter(ok_record)
 
 
 def test_cycles_tell_the_joules_so_far(metered_record):
-    frame = tables.cycles([metered_record.cell], contents(metered_record))
+    frame = cycles([metered_record.cell], metered_record)
     assert (frame["cumulative_j"] == 100.0 * (frame["cycle"] + 1)).all()
 
 
 def test_joules_so_far_that_were_not_measured_are_missing(ok_record, metered_record):
     for record in (ok_record, without(metered_record, "cumulative_j")):
-        assert tables.cycles([record.cell], contents(record))["cumulative_j"].isna().all()
+        assert cycles([record.cell], record)["cumulative_j"].isna().all()
 
 
 def test_energy_that_was_not_measured_is_missing_with_its_reason_never_zero(ok_record):
-    (row,) = tables.cells([ok_record.cell], contents(ok_record), "tiny").to_dict("records")
+    (row,) = cells([ok_record.cell], ok_record).to_dict("records")
     assert pd.isna(row["energy_j"])
     assert row["energy_method"] == "none"
     assert "CPU" in row["energy_reason"]
 
 
 def test_cycles_have_a_row_per_layer_and_one_where_nothing_was_removed(ok_record):
-    frame = tables.cycles([ok_record.cell], contents(ok_record))
+    frame = cycles([ok_record.cell], ok_record)
     assert len(frame) == sum(max(1, len(c.layers)) for c in ok_record.result.cycles)
     assert list(frame["width_after"].dropna())[-1] == ok_record.result.widths["hidden0"]
     assert frame["entropy_in_bits"].notna().any()
 
 
 def test_labels_show_the_options_that_differ_from_the_defaults(ok_record):
-    (row,) = tables.cells([ok_record.cell], contents(ok_record), "tiny").to_dict("records")
+    (row,) = cells([ok_record.cell], ok_record).to_dict("records")
     assert (row["method"], row["model"], row["solver"]) == ("dtc", "mlp(widths=[32])", "lars")
 
 
 def test_the_same_records_give_the_same_parquet_bytes(ok_record):
-    first, second = (tables.parquet(tables.cycles([ok_record.cell], contents(ok_record))) for _ in range(2))
+    first, second = (tables.parquet(cycles([ok_record.cell], ok_record)) for _ in range(2))
     assert first == second
 
 
 def test_a_plan_without_any_record_still_makes_tables():
     planned = [cell("dtc")]
-    assert len(tables.cells(planned, contents(), "tiny")) == 1
-    assert tables.cycles(planned, contents()).empty
+    assert len(cells(planned)) == 1
+    assert cycles(planned).empty
 
 
 def test_protocols_that_differ_in_a_suite_are_told_apart_by_what_differs():
     planned = [cell("dense", 0.0), cell("dense", 0.0, keep=0.7)]
-    assert list(tables.cells(planned[:1], contents(), "tiny")["protocol"]) == ["standard"]
-    assert list(tables.cells(planned, contents(), "tiny")["protocol"]) == ["standard(keep=0.8)", "standard(keep=0.7)"]
+    assert list(cells(planned[:1])["protocol"]) == ["standard"]
+    assert list(cells(planned)["protocol"]) == ["standard(keep=0.8)", "standard(keep=0.7)"]
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_tables_do_not_depend_on_how_many_records_become_a_frame_at_once(
+    ok_record, failed_record, metered_record, monkeypatch, chunk
+):
+    other = cell("random", seed=7)
+    metered = metered_record.model_copy(update={"cell": other, "key": other.key})
+    planned = [other, cell("dense", 0.0), ok_record.cell, failed_record.cell]
+    records = [failed_record, ok_record, metered]
+    whole = tables.tables(planned, records, "tiny")
+    monkeypatch.setattr(tables, "CHUNK", chunk)
+    parts = tables.tables(planned, iter(records), "tiny")
+    pd.testing.assert_frame_equal(parts.cells, whole.cells)
+    pd.testing.assert_frame_equal(parts.cycles, whole.cycles)
+    assert list(parts.cells["key"]) == [c.key for c in planned]

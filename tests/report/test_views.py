@@ -78,9 +78,12 @@ def test_durations_are_in_the_unit_a_person_would_use(seconds, words):
 
 
 def test_what_to_type_next_depends_on_what_is_not_done():
-    assert [step.strip() for step in next_steps(PLAN, NOTHING)] == ["3 cells missing: the same command runs them"]
-    broken = Contents({cell.key: (failed(cell),) for cell in PLAN.cells}, ())
-    assert [step.strip() for step in next_steps(PLAN, broken)] == ["3 cells failed: --retry-failed tries them again"]
+    def steps(*statuses):
+        return [step.strip() for step in next_steps(statuses)]
+
+    assert steps("missing", "infra", "cancelled", "ok") == ["3 cells missing: the same command runs them"]
+    assert steps("oom", "error", "ok") == ["2 cells failed: --retry-failed tries them again"]
+    assert steps("ok") == []
 
 
 def test_time_left_is_unknown_known_or_nothing(done):

@@ -1,0 +1,163 @@
+"""Where a run's files lie: a folder of this machine, or an object store that fsspec knows (s3://, gs://, …).
+
+Every file is written whole or not at all, and one process at a time writes to a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+import filelock
+from upath import UPath
+
+from dtcbench.errors import UserError
+
+Place: TypeAlias = Path | UPath
+"""A file or a folder. What is no `Path` lies in an object store."""
+
+BEAT_S = 5.0
+"""Between two renewals of the lease on a folder of an object store."""
+LEASE_S = 3 * BEAT_S
+"""A lease that was not renewed for so long is nobody's: its holder is dead."""
+REMEDY = "choose another folder with --out"
+
+
+class StoreError(UserError):
+    """A run's folder cannot be used as asked; the message names it and the remedy."""
+
+
+def place(text: str) -> Place:
+    """The place that a person names: a path, or an address such as `s3://bucket/folder`."""
+    if "://" not in text:
+        return Path(text)
+    try:
+        there = UPath(text)
+        there.exists()
+    except ImportError as error:
+        raise StoreError(f"{text}: {error}, with pip, or {REMEDY}") from error
+    except Exception as error:  # each store has exceptions of its own
+        raise StoreError(f"{text}: {type(error).__name__}: {error}; {REMEDY}") from error
+    return there
+
+
+def make_folder(folder: Place) -> None:
+    """The folder is there from now on; StoreError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}; {REMEDY}") from error
+
+
+def write(file: Place, content: bytes) -> None:
+    """Write a file: its name never stands for half of it. StoreError where that cannot be done."""
+    try:
+        if isinstance(file, Path):
+            _write_and_rename(file, content)
+        else:
+            file.fs.pipe_file(file.path, content)
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror or error}; free space or {REMEDY}") from error
+
+
+def create(file: Place, content: bytes) -> None:
+    """Write a file that must not stand yet: StoreError where it does."""
+    taken = StoreError(f"{file} stands already; two runs wrote to one folder")
+    if file.exists():
+        raise taken
+    if isinstance(file, Path):
+        write(file, content)  # whoever writes here holds the folder
+        return
+    try:
+        file.fs.pipe_file(file.path, content, mode="create")
+    except FileExistsError:
+        raise taken from None
+    except OSError as error:
+        raise StoreError(f"{file}: {error}; {REMEDY}") from error
+
+
+def rename(file: Place, name: str) -> None:
+    """Give a file another name in its folder."""
+    if isinstance(file, Path):
+        file.rename(file.with_name(name))
+    else:
+        file.fs.mv(file.path, file.with_name(name).path)
+
+
+@contextmanager
+def held(folder: Place) -> Iterator[None]:
+    """Hold the folder for one writer; StoreError where another process holds it."""
+    with _locked(folder) if isinstance(folder, Path) else _leased(folder):
+        yield
+
+
+def _write_and_rename(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f"{file.name}.tmp")
+    with temporary.open("wb") as half:
+        half.write(content)
+        half.flush()
+        os.fsync(half.fileno())
+    temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must survive a power cut
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The lock belongs to the process: the system frees it when that dies, however it dies."""
+    lock, owner = filelock.FileLock(folder / ".lock"), folder / ".owner"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise StoreError(f"{folder} is in use by {_holder(owner)}; wait for it to end, or {REMEDY}") from None
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}; {REMEDY}") from error
+    try:
+        write(owner, f"process {os.getpid()}".encode())
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(owner: Path) -> str:
+    try:
+        return owner.read_text(encoding="utf-8")
+    except OSError:  # it has just ended, or has not yet said who it is
+        return "another process"
+
+
+@contextmanager
+def _leased(folder: UPath) -> Iterator[None]:
+    """An object store frees nothing by itself: the lease is an object that its holder writes anew again and again.
+
+    Two that find it abandoned at the same moment may both go on; no record is lost then, as none is overwritten.
+    """
+    lease, done = folder / ".lease", threading.Event()
+    if lease.exists():
+        before = lease.read_bytes()
+        done.wait(LEASE_S)
+        if lease.exists() and lease.read_bytes() != before:
+            raise StoreError(f"{folder} is in use by another process; wait for it to end, or {REMEDY}")
+
+    def renew() -> None:
+        while not done.wait(BEAT_S):
+            with suppress(StoreError):  # the next beat may get through
+                write(lease, os.urandom(16))
+
+    write(lease, os.urandom(16))
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        lease.unlink()

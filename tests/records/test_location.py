@@ -1,0 +1,94 @@
+"""Runs in an object store, played by fsspec's own store in memory, and what both kinds of place promise."""
+
+import itertools
+
+import pytest
+
+from dtcbench.records import location
+from dtcbench.records.location import StoreError, create, held, place, write
+from dtcbench.records.store import Store
+
+_buckets = itertools.count()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def folder(request, tmp_path):
+    """An empty folder of either kind."""
+    return tmp_path if request.param == "folder" else place(f"memory://bucket{next(_buckets)}/run")
+
+
+@pytest.fixture
+def bucket():
+    return place(f"memory://bucket{next(_buckets)}/run")
+
+
+@pytest.fixture
+def short_lease(monkeypatch):
+    monkeypatch.setattr(location, "BEAT_S", 0.02)
+    monkeypatch.setattr(location, "LEASE_S", 0.3)
+
+
+def test_a_run_reads_back_what_was_written_wherever_it_lies(folder, ok_record, failed_record):
+    store = Store(folder)
+    with store.locked():
+        store.append(ok_record)
+        store.append(failed_record)
+        store.save_suite("tiny", "name: tiny", store.read())
+    assert {r.key: r for r in Store(folder).records()} == {r.key: r for r in (ok_record, failed_record)}
+    assert store.existing().suite.read_text() == "name: tiny"
+
+
+def test_a_damaged_record_is_set_aside_wherever_it_lies(folder, ok_record):
+    store = Store(folder)
+    with store.locked():
+        write(store.append(ok_record), b"{")
+        (damaged,) = store.read().damaged
+        store.set_aside(damaged)
+    assert store.read().damaged == ()
+    assert store.read().next_attempt(ok_record.key) == 2
+
+
+def test_what_stands_is_never_written_again(folder):
+    write(folder / "other", b"")
+    create(folder / "record", b"first")
+    with pytest.raises(StoreError, match="record stands already"):
+        create(folder / "record", b"second")
+    assert (folder / "record").read_bytes() == b"first"
+
+
+def test_a_bucket_held_by_a_living_run_is_refused_and_free_when_that_ends(bucket, short_lease):
+    with (
+        held(bucket),
+        pytest.raises(StoreError, match=rf"{bucket} is in use by another process; .*--out"),
+        held(bucket),
+    ):
+        pass
+    with held(bucket):
+        assert (bucket / ".lease").exists()
+    assert not (bucket / ".lease").exists()
+
+
+def test_a_bucket_whose_holder_died_is_taken_over(bucket, short_lease):
+    write(bucket / ".lease", b"of a process that renews it no more")
+    with held(bucket):
+        assert (bucket / ".lease").read_bytes() != b"of a process that renews it no more"
+
+
+def test_a_path_is_a_path_and_an_address_is_not(tmp_path):
+    assert place(str(tmp_path)) == tmp_path
+    assert str(place("memory://somewhere/run")) == "memory://somewhere/run"
+
+
+def test_an_address_that_leads_nowhere_says_so_and_what_to_do():
+    with pytest.raises(StoreError, match=r"nosuch://bucket/run: .*--out"):
+        place("nosuch://bucket/run")
+
+
+def test_a_store_whose_package_is_missing_names_the_package():
+    try:
+        import s3fs  # noqa: F401
+    except ImportError:
+        with pytest.raises(StoreError, match=r"s3://bucket/run: Install s3fs.*with pip"):
+            place("s3://bucket/run")
+    else:
+        pytest.skip("s3fs is installed here")
