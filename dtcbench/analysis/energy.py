@@ -11,10 +11,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.pairing import DENSE, POOL, distinct, one_line
+from dtcbench.analysis.pairing import DENSE, POOL, Group, distinct, known, one_line
 
 TARGET_DELTA = 0.01
 """How far below the dense median the validation accuracy to reach lies: one percentage point."""
@@ -83,12 +85,12 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def row(planned: pd.DataFrame, ok: pd.DataFrame, paired: pd.DataFrame) -> dict[str, Any]:
+def row(planned: Group, ok: Group, paired: Group) -> dict[str, Any]:
     """`COLUMNS`, but for the rank, of the row of `planned` cells; `qualifies` says whether it may have one.
 
-    `ok` and `paired` are those of the cells that are, by seed, as `pairing.beside_dense` gives them.
+    `ok` and `paired` are those of the cells that are, as `pairing.beside_dense` gives them.
     """
-    metered = paired[paired["energy_j"].notna()]
+    metered = paired.where(known(paired["energy_j"]))
     # A reading of 0 J is a window too short for the meter, not a ratio.
     pairs = _positive(metered, "energy_j")
     energy = stats.geometric_mean_estimate(_ratios(pairs, "energy_j"), of="energy pair")
@@ -98,7 +100,7 @@ def row(planned: pd.DataFrame, ok: pd.DataFrame, paired: pd.DataFrame) -> dict[s
     caveats = [
         unmeasured("not measured", ok["energy_j"], ok["energy_reason"]),
         unmeasured("dense not measured", metered["energy_j_baseline"], metered["energy_reason_baseline"]),
-        "0 J read" if (metered[["energy_j", "energy_j_baseline"]] == 0).any(axis=None) else None,
+        "0 J read" if (_both_sides(metered, "energy_j") == 0).any() else None,
         # Where every ok cell has a pair, `interval_note` has said it.
         energy.reason if compared and len(pairs) < len(ok) else None,
         *(_caveats(paired, pairs) if compared else ()),
@@ -106,15 +108,15 @@ def row(planned: pd.DataFrame, ok: pd.DataFrame, paired: pd.DataFrame) -> dict[s
         "pairs span hardware classes" if len(pairs) and not compared else None,
     ]
     return {
-        "energy_measured": int(ok["energy_j"].notna().sum()),
+        "energy_measured": int(known(ok["energy_j"]).sum()),
         **_ends("energy", energy),
         "net_energy_ratio": stats.geometric_mean(_ratios(pairs, "net_energy_j")),
         **_ends("time", time),
         "power_ratio": stats.geometric_mean(_ratios(pairs, "mean_power_w")),
         "target_accuracy": stats.mean(planned["target_accuracy"]),
-        "target_reached": int(ok["reached"].sum()) if ok["reached"].notna().any() else pd.NA,
+        "target_reached": int(np.nansum(ok["reached"])) if known(ok["reached"]).any() else pd.NA,
         **_ends("target_energy", _to_target(paired, pairs)),
-        "cpu_energy_measured": int(ok["cpu_energy_j"].notna().sum()),
+        "cpu_energy_measured": int(known(ok["cpu_energy_j"]).sum()),
         "cpu_energy_ratio": stats.geometric_mean(_ratios(paired, "cpu_energy_j")),
         "energy_note": "; ".join(filter(None, caveats)),
         "qualifies": compared and not bars,
@@ -130,7 +132,9 @@ def with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
 
 def notes(ok: pd.DataFrame) -> Iterator[str]:
     """What must be said of the energy of the `ok` cells under the rows."""
-    if (absent := unmeasured("Energy was not measured", ok["energy_j"], ok["energy_reason"])) is not None:
+    if (
+        absent := unmeasured("Energy was not measured", ok["energy_j"].to_numpy(), ok["energy_reason"].to_numpy())
+    ) is not None:
         yield f"{absent}."
     if ok["energy_j"].isna().all():
         return
@@ -157,41 +161,41 @@ def obstacles(ok: pd.DataFrame) -> Iterator[str]:
         yield f"Energy of {cells} comes from a simulated GPU ({names}): not for publication."
 
 
-def unmeasured(what: str, energy_j: pd.Series, reason: pd.Series) -> str | None:
+def unmeasured(what: str, energy_j: NDArray[Any], reason: NDArray[Any]) -> str | None:
     """`what`, in how many cells unless in all, and the distinct reasons; None if all were measured."""
-    absent = energy_j.isna()
+    absent = ~known(energy_j)
     if not absent.any():
         return None
     count = "" if absent.all() else f" in {absent.sum()} of {len(energy_j)} cells"
     return f"{what}{count}: {', '.join(map(one_line, distinct(reason[absent]))) or 'no reason recorded'}"
 
 
-def _ratios(pairs: pd.DataFrame, quantity: str) -> pd.Series:
+def _ratios(pairs: Group, quantity: str) -> NDArray[Any]:
     """`quantity` over dense's, of the pairs with positive figures on both sides; none unless of one hardware class."""
     positive = _positive(pairs, quantity)
-    ratios = stats.paired_ratios(positive[quantity], positive[f"{quantity}_baseline"])
-    return ratios if _of_one_class(positive) else ratios.iloc[:0]
+    ratios: NDArray[Any] = positive[quantity] / positive[f"{quantity}_baseline"]
+    return ratios if _of_one_class(positive) else ratios[:0]
 
 
-def _positive(pairs: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    return pairs[(pairs[quantity] > 0) & (pairs[f"{quantity}_baseline"] > 0)]
+def _positive(pairs: Group, quantity: str) -> Group:
+    return pairs.where((pairs[quantity] > 0) & (pairs[f"{quantity}_baseline"] > 0))
 
 
 def _ends(name: str, estimate: stats.Estimate) -> dict[str, float]:
     return {f"{name}_ratio": estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _of_one_class(pairs: pd.DataFrame) -> bool:
+def _of_one_class(pairs: Group) -> bool:
     classes = _both_sides(pairs, "hardware_class")
-    return bool(classes.notna().all() and classes.nunique() == 1)
+    return bool(known(classes).all()) and len(distinct(classes)) == 1
 
 
-def _both_sides(pairs: pd.DataFrame, column: str) -> pd.Series:
-    sides: pd.Series = pd.concat([pairs[column], pairs[f"{column}_baseline"]])
+def _both_sides(pairs: Group, column: str) -> NDArray[Any]:
+    sides: NDArray[Any] = np.concatenate([pairs[column], pairs[f"{column}_baseline"]])
     return sides
 
 
-def _to_target(paired: pd.DataFrame, pairs: pd.DataFrame) -> stats.Estimate:
+def _to_target(paired: Group, pairs: Group) -> stats.Estimate:
     """Joules to the target over dense's. One seed that never got there though its dense cell did, metered or
     not, makes it infinite: a mean over the others would hide it.
     """
@@ -201,30 +205,30 @@ def _to_target(paired: pd.DataFrame, pairs: pd.DataFrame) -> stats.Estimate:
     return stats.geometric_mean_estimate(_ratios(_reached(pairs), "target_j"))
 
 
-def _reached(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs[(pairs["reached"] == 1) & (pairs["reached_baseline"] == 1)]
+def _reached(pairs: Group) -> Group:
+    return pairs.where((pairs["reached"] == 1) & (pairs["reached_baseline"] == 1))
 
 
-def _caveats(paired: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+def _caveats(paired: Group, pairs: Group) -> Iterator[str]:
     """What to know of the figures that rest on `pairs`, those of the `paired` cells that were measured."""
     if harmless := sorted(_flags(pairs) - set(DISQUALIFYING)):
         yield f"flags: {', '.join(harmless)}"
     if (net := len(_positive(pairs, "net_energy_j"))) < len(pairs):
         yield f"net of idle from {net} of {len(pairs)} pairs"
-    if short := [str(seed) for seed in paired.index[paired["reached_baseline"] == 0]]:
+    if short := [str(seed) for seed in paired["seed"][paired["reached_baseline"] == 0]]:
         yield f"dense never reaches the target in seed{'s' if len(short) > 1 else ''} {', '.join(short)}"
     reached = _reached(pairs)
     if (known := len(_positive(reached, "target_j"))) < len(reached):
         yield f"joules to the target known in {known} of {len(reached)} pairs"
 
 
-def _bars(planned: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+def _bars(planned: Group, pairs: Group) -> Iterator[str]:
     """Why the row of `planned` cells, of which `pairs` were measured beside dense, can have no energy rank."""
-    if len(pairs) < (seeds := planned["pool_seeds"].max()):
+    if len(pairs) < (seeds := int(planned["pool_seeds"].max())):
         yield f"energy compared in {len(pairs)} of {seeds} seeds"
     if len(methods := distinct(_both_sides(pairs, "energy_method"))) > 1:
         yield f"measured by {' and '.join(methods)}"
-    if _both_sides(pairs, "gpu_uuid").isna().any():
+    if not known(_both_sides(pairs, "gpu_uuid")).all():
         yield "GPU not known"
     elif (pairs["gpu_uuid"] != pairs["gpu_uuid_baseline"]).any():
         yield "pairs on different GPUs"
@@ -232,10 +236,10 @@ def _bars(planned: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
     yield from (words for flag, words in DISQUALIFYING.items() if flag in flags)
 
 
-def _flags(pairs: pd.DataFrame) -> set[str]:
+def _flags(pairs: Group) -> set[str]:
     """The flags of the cells and their dense cells; a simulated one has its flag in any case."""
     cells = distinct(_both_sides(pairs, "energy_flags"))
-    is_simulated = _both_sides(pairs, "simulated").eq(True).any()
+    is_simulated = (_both_sides(pairs, "simulated") == True).any()  # noqa: E712 - of arrays
     found = {flag.strip() for flags in cells for flag in flags.split(",")} - {""}
     return found | {"simulated"} if is_simulated else found
 

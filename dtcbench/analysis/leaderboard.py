@@ -15,7 +15,19 @@ from typing import Any
 import pandas as pd
 
 from dtcbench.analysis import energy, stats
-from dtcbench.analysis.pairing import COSTS, DENSE, IDENTITY, POOL, beside_dense, distinct, one_line, tidy
+from dtcbench.analysis.pairing import (
+    COSTS,
+    DENSE,
+    IDENTITY,
+    POOL,
+    Group,
+    beside_dense,
+    distinct,
+    groups,
+    known,
+    one_line,
+    tidy,
+)
 
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
@@ -86,8 +98,8 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
     pandas.errors.MergeError when two dense cells share a protocol, dataset, model and seed.
     """
     planned = beside_dense(energy.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
-    groups = planned.groupby(IDENTITY, sort=False, dropna=False)
-    rows = sorted((_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups), key=_rank)
+    rows = [_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups(planned, IDENTITY)]
+    rows.sort(key=_rank)
     ok = planned[planned["status"] == "ok"]
     return Leaderboard(
         suite=suite,
@@ -109,17 +121,14 @@ def _last_entropies(cycles: pd.DataFrame) -> pd.DataFrame:
     """Per cell key, the entropies of the last cycle that measured something, mean over layers."""
     measured = cycles[cycles["entropy_in_bits"].notna()]
     last = measured[measured["cycle"] == measured.groupby("key")["cycle"].transform("max")]
-    return pd.DataFrame({column: last.groupby("key")[column].agg(_mean_of_known) for column in ENTROPIES}, dtype=float)
+    means: pd.DataFrame = last.groupby("key")[ENTROPIES].mean()
+    return means
 
 
-def _mean_of_known(values: pd.Series) -> float:
-    return stats.mean(values.dropna()) if values.notna().any() else math.nan
-
-
-def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
+def _row(identity: dict[str, Any], cells: Group) -> dict[str, Any]:
     """The leaderboard row of the planned `cells` that share `identity`."""
-    ok = cells[cells["status"] == "ok"].set_index("seed")
-    paired = ok[ok["accuracy_baseline"].notna()]
+    ok = cells.where(cells["status"] == "ok")
+    paired = ok.where(known(ok["accuracy_baseline"]))
     return {
         **identity,
         "ok": len(ok),
@@ -137,13 +146,13 @@ def _row(identity: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _accuracy(ok: pd.DataFrame) -> dict[str, Any]:
+def _accuracy(ok: Group) -> dict[str, Any]:
     """Accuracy and its paired difference to dense."""
     accuracy = stats.mean_estimate(ok["accuracy"])
-    differences = stats.paired_differences(ok["accuracy"], ok["accuracy_baseline"])
+    differences = ok["accuracy"] - ok["accuracy_baseline"]
     difference = stats.mean_estimate(differences, of="paired seed")
     reasons = [accuracy.reason] if len(ok) else []
-    if len(differences) < len(ok):
+    if not known(differences).all():
         reasons.append(difference.reason and f"{difference.reason} of the difference")
     return {
         "accuracy_mean": accuracy.mean,
@@ -156,19 +165,19 @@ def _accuracy(ok: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _pairing_note(ok: pd.DataFrame) -> str:
-    alone = [str(seed) for seed in ok.index[ok["accuracy_baseline"].isna()]]
+def _pairing_note(ok: Group) -> str:
+    alone = list(map(str, ok["seed"][~known(ok["accuracy_baseline"])]))
     return f"no ok dense cell for seed{'s' if len(alone) > 1 else ''} {', '.join(alone)}" if alone else ""
 
 
-def _mean_ratio(paired: pd.DataFrame, cost: str) -> float:
-    return stats.mean(stats.paired_ratios(paired[cost], paired[f"{cost}_baseline"]))
+def _mean_ratio(paired: Group, cost: str) -> float:
+    return stats.mean(paired[cost] / paired[f"{cost}_baseline"])
 
 
-def _failures(cells: pd.DataFrame) -> str:
+def _failures(cells: Group) -> str:
     """`oom ×2: reason; missing ×1`, sorted; empty when all cells are ok."""
-    failed = cells[cells["status"] != "ok"]
-    reasons = [one_line(str(reason)) for reason in failed["reason"].astype(object).fillna("")]
+    failed = cells.where(cells["status"] != "ok")
+    reasons = [one_line("" if pd.isna(reason) else str(reason)) for reason in failed["reason"]]
     outcomes = sorted(Counter(zip(failed["status"], reasons, strict=True)).items())
     return "; ".join(f"{status} ×{count}" + (f": {reason}" if reason else "") for (status, reason), count in outcomes)
 

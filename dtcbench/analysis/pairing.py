@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 DENSE = "dense"
 """The method every other one is paired with."""
@@ -65,9 +70,43 @@ def beside_dense(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def distinct(values: pd.Series) -> tuple[str, ...]:
+class Group:
+    """Some of a table's rows, by column: what a DataFrame is, without what one costs for a handful of rows."""
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """The column's values in these rows."""
+        return self._columns[column][self._rows]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Group:
+        """Those of the rows that are chosen."""
+        return Group(self._columns, self._rows[chosen])
+
+
+def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], Group]]:
+    """The rows that agree in the columns `by`, and on what, in the order of their first rows."""
+    columns = {str(name): table[name].to_numpy() for name in table}
+    numbers = table.groupby(by, sort=False, dropna=False).ngroup().to_numpy()
+    for rows in np.split(np.argsort(numbers, kind="stable"), np.flatnonzero(np.diff(np.sort(numbers))) + 1):
+        if rows.size:
+            yield tuple(columns[name][rows[0]] for name in by), Group(columns, rows)
+
+
+def known(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where there is a value."""
+    there: NDArray[np.bool_] = ~pd.isna(values)
+    return there
+
+
+def distinct(values: Iterable[Any]) -> tuple[str, ...]:
     """The distinct known values, as text, sorted."""
-    return tuple(sorted({str(value) for value in values.dropna()}))
+    return tuple(sorted({str(value) for value in values if not pd.isna(value)}))
 
 
 def one_line(text: str) -> str:

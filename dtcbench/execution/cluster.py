@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,7 @@ class RayExecutor:
     ----------
     slots : cells handed to Ray at the same time; what the nodes there can run unless given. More than that is
         for a cluster that grows.
+    work : what is done with a task on its node
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class RayExecutor:
         address: str | None = None,
         slots: int | None = None,
         silence_s: float = SILENCE_S,
+        work: Callable[[Task], Report] = attempt,
     ) -> None:
         if address is not None:
             _refuse_a_motley(survey(address))
         self._ray = _connect(request, cores, address)
         self._request = request
         self._silence_s = silence_s
+        self._work = work
         self.slots = slots or self._room()
         self._function = self._ray.remote(
             num_cpus=request.cpus,
@@ -98,7 +102,7 @@ class RayExecutor:
         """Hand a task to Ray; all of one block to the same GPU."""
         flight = _Flight(task, f"{task.cell.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
         function = self._function if task.block is None else self._in_block(task.block)
-        self._flights[function.remote(task, flight.id, self._board)] = flight
+        self._flights[function.remote(task, flight.id, self._board, self._work)] = flight
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that came back within the time, and those that will not come back any more."""
@@ -247,13 +251,13 @@ def survey(address: str) -> list[Node]:
     return nodes
 
 
-def _attempt(task: Task, id: str, board: Any) -> Report:
+def _attempt(task: Task, id: str, board: Any, work: Callable[[Task], Report]) -> Report:
     """An attempt on a node, watched from inside and from outside."""
     import ray
 
     node = ray.get_runtime_context().get_node_id()
     with time_limit(task.timeout_s, id), signs_of_life(lambda: board.beat.remote(id, node)):
-        return attempt(task)
+        return work(task)
 
 
 def _connect(request: Request, cores: int | None, address: str | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -58,12 +58,15 @@ class Tables:
 
 def tables(planned: Collection[Cell], records: Iterable[CellRecord], suite: str) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    places = {cell.key: place for place, cell in enumerate(planned)}
-    rows = {cell.key: tuple(_cell_row(cell, None, suite).values()) for cell in planned}
+    labels = Labels()
+    identities = {identity[0]: identity for identity in (_identity(cell, labels) for cell in planned)}
+    places = {key: place for place, key in enumerate(identities)}
+    missing = _figures(None, suite)
+    rows = {key: (*identity, *missing) for key, identity in identities.items()}
     cycle_frames, metered = [_cycles([])], []
     for chunk in _chunks(record for record in records if record.key in places):
-        rows |= {record.key: tuple(_cell_row(record.cell, record, suite).values()) for record in chunk}
-        cycle_frames.append(_cycles([row for record in chunk for row in _cycle_rows(record)]))
+        rows |= {record.key: (*identities[record.key], *_figures(record, suite)) for record in chunk}
+        cycle_frames.append(_cycles([row for r in chunk for row in _cycle_rows(identities[r.key], r)]))
         metered += [record for record in chunk if record.energy and record.energy.trace_sha256]
     recipes = protocol_labels(planned)
     cells, cycles = pd.DataFrame(list(rows.values()), columns=list(_cell_columns())), pd.concat(cycle_frames)
@@ -80,7 +83,7 @@ def _chunks(records: Iterator[CellRecord]) -> Iterator[list[CellRecord]]:
         yield chunk
 
 
-def _cycles(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     columns = [*_identity_columns("sparsity_planned"), *_CYCLE, "cumulative_j", *_LAYER]
     types = dict.fromkeys(columns, "float64") | dict.fromkeys(_TEXT, "str") | dict.fromkeys(_WHOLE, "int64")
     return pd.DataFrame(rows, columns=columns).astype(types)
@@ -104,7 +107,7 @@ def power(energy: Energy) -> dict[str, float | None]:
 
 def protocol_labels(planned: Iterable[Cell]) -> dict[str, str]:
     """By a protocol's full label: its name, with the options in which the planned cells' protocols differ."""
-    choices = {cell.protocol.label: cell.protocol for cell in planned}.values()
+    choices = {cell.protocol.model_dump_json(): cell.protocol for cell in planned}.values()
     return {
         choice.label: Choice(
             name=choice.name,
@@ -128,22 +131,42 @@ def label(axis: registry.Axis, choice: Choice) -> str:
     return Choice(name=choice.name, options=set_by_hand).label
 
 
+class Labels:
+    """The labels of many cells' choices, of which few differ."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def full(self, choice: Choice) -> str:
+        """`choice.label`: every option in it."""
+        return self._remembered("", choice, lambda: choice.label)
+
+    def of(self, axis: registry.Axis, choice: Choice) -> str:
+        """`label(axis, choice)`."""
+        return self._remembered(axis.noun, choice, lambda: label(axis, choice))
+
+    def _remembered(self, kind: str, choice: Choice, find: Callable[[], str]) -> str:
+        name = kind, choice.model_dump_json()
+        if name not in self._known:
+            self._known[name] = find()
+        return self._known[name]
+
+
 def _identity_columns(sparsity: str) -> tuple[str, ...]:
     return ("key", "protocol", "model", "dataset", "method", "solver", sparsity, "seed")
 
 
-def _identity(cell: Cell, sparsity: str) -> dict[str, Any]:
-    values = (
+def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
+    return (
         cell.key,
-        cell.protocol.label,
-        label(registry.models, cell.model),
-        label(registry.datasets, cell.dataset),
-        label(registry.methods, cell.method),
-        label(registry.solvers, cell.solver) if cell.solver else None,
+        labels.full(cell.protocol),
+        labels.of(registry.models, cell.model),
+        labels.of(registry.datasets, cell.dataset),
+        labels.of(registry.methods, cell.method),
+        labels.of(registry.solvers, cell.solver) if cell.solver else None,
         cell.sparsity,
         cell.seed,
     )
-    return dict(zip(_identity_columns(sparsity), values, strict=True))
 
 
 def _cell_columns() -> tuple[str, ...]:
@@ -161,21 +184,20 @@ def _cell_columns() -> tuple[str, ...]:
     )
 
 
-def _cell_row(cell: Cell, record: CellRecord | None, suite: str) -> dict[str, Any]:
-    """In the order of `_cell_columns`; of a cell without a record, a row of its own kind of empty."""
+def _figures(record: CellRecord | None, suite: str) -> tuple[Any, ...]:
+    """What `_cell_columns` names after the identity, of a cell's record, or of a cell that has none."""
     result = record.result if record else None
-    return {
-        **_identity(cell, "sparsity"),
-        "suite": suite,
-        "status": record.status.value if record else MISSING,
-        "reason": (record.reason or None) if record else "not run yet",
-        "attempt": record and record.attempt,
-        "wall_s": record and record.wall_s,
-        "sparsity_reached": result and result.sparsity,
-        **{name: result and getattr(result, name) for name in _RESULT},
-        **_energy(record.energy if record and result else None),
-        **_provenance(record.provenance if record else None),
-    }
+    return (
+        suite,
+        record.status.value if record else MISSING,
+        (record.reason or None) if record else "not run yet",
+        record and record.attempt,
+        record and record.wall_s,
+        result and result.sparsity,
+        *(result and getattr(result, name) for name in _RESULT),
+        *_energy(record.energy if record and result else None).values(),
+        *_provenance(record.provenance if record else None).values(),
+    )
 
 
 def _energy(energy: Energy | None) -> dict[str, Any]:
@@ -213,14 +235,14 @@ def _stack(provenance: Provenance) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _cycle_rows(record: CellRecord) -> Iterable[dict[str, Any]]:
-    identity, energy = _identity(record.cell, "sparsity_planned"), record.energy
+def _cycle_rows(identity: tuple[Any, ...], record: CellRecord) -> Iterator[tuple[Any, ...]]:
+    energy = record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
     for cycle in record.result.cycles if record.result else ():
-        row = identity | {name: getattr(cycle, name) for name in _CYCLE}
         # From the beginning of training to the end of this cycle's stretch of it.
-        row["cumulative_j"] = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
+        joules = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
+        row = (*identity, *(getattr(cycle, name) for name in _CYCLE), joules)
         if not cycle.layers:
-            yield row
+            yield (*row, *(None for _ in _LAYER))
         for layer in cycle.layers:
-            yield row | {name: getattr(layer, name) for name in _LAYER}
+            yield (*row, *(getattr(layer, name) for name in _LAYER))

@@ -6,8 +6,8 @@ import math
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,11 +71,17 @@ def test_equal_values_have_an_interval_of_no_width_and_raise_no_warning():
     assert (estimate.mean, estimate.low, estimate.high) == (0.1, 0.1, 0.1)
 
 
-def test_only_seeds_with_both_values_pair():
-    values = pd.Series({0: 0.9, 1: 0.8, 2: math.nan, 3: 0.7})
-    baseline = pd.Series({3: 0.9, 1: 0.9, 2: 0.9})
-    assert stats.paired_differences(values, baseline).to_dict() == pytest.approx({1: -0.1, 3: -0.2})
-    assert stats.paired_ratios(values, baseline).to_dict() == pytest.approx({1: 8 / 9, 3: 7 / 9})
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=6))
+def test_the_interval_is_the_percentile_bootstrap_of_scipy(values):
+    ours = stats.mean_estimate(values)
+    scipys = scipy.stats.bootstrap(
+        (np.sort(values),),
+        np.mean,
+        n_resamples=stats.RESAMPLES,
+        method="percentile",
+        rng=stats.generator("bootstrap over seeds"),
+    ).confidence_interval
+    assert ours.interval == pytest.approx((scipys.low, scipys.high), abs=1e-12)
 
 
 def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one():

@@ -1,0 +1,162 @@
+"""What the bench itself costs when cells cost nothing: scheduling, Ray, sealing, and reading it all again.
+
+    python benchmarks/scale.py cells 1000 10000     cells of no work through scheduler, Ray and store
+    python benchmarks/scale.py records 100000       records written here, then made into a leaderboard
+
+`cells` prints milliseconds a cell, and what of them Ray alone and sealing alone take, in one run: the ratios
+compare between machines. The memory is the driver's. Then it times `status` and `board` on the result.
+`records` prints the seconds and the peak memory of `dtcbench report`. The folder is a temporary one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from dtcbench.execution.cluster import RayExecutor
+from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.worker import Report, Task, attempt
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import parse
+from dtcbench.records.location import write
+from dtcbench.records.record import CellRecord
+from dtcbench.records.store import Contents, Store, seal
+
+SUITE = """
+name: scale
+question: What does the bench itself cost?
+cost: minutes
+protocol: {{name: standard, steps: 40, batch_size: 16, lr: 0.01, cycle_steps: 5, keep: 0.7}}
+grid:
+  - models: [{models}]
+    datasets: [digits]
+    methods: [dtc, dtc-published, magnitude, random]
+    solvers: [lars, interior-point, omp, fista]
+    sparsities: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9]
+    seeds: 10
+"""
+CELLS_A_MODEL = 10 * (1 + 10 * 10)
+"""Ten seeds of dense and, at ten sparsities, of two methods with four solvers and two without."""
+
+
+class Silent:
+    """Watches without a word."""
+
+    def started(self, cell: Cell) -> None: ...
+    def ended(self, record: CellRecord, final: bool) -> None: ...
+    def stopping(self, running: int) -> None: ...
+
+
+def suite_of(count: int) -> str:
+    """A suite of `count` cells or a few more."""
+    models = ", ".join(f"{{name: mlp, widths: [{16 + number}]}}" for number in range(-(-count // CELLS_A_MODEL)))
+    return SUITE.format(models=models)
+
+
+def template() -> dict[str, Any]:
+    """The record of a real cell, with eight cycles or so, which all others are copies of."""
+    plan = expand(parse(suite_of(1), "scale"))
+    job = Job.of(plan.suite, (), None)
+    return attempt(job.task(to_run(plan.cells[15:16], Contents({}, ()), False)[0])).record
+
+
+def no_work(record: dict[str, Any], task: Task) -> Report:
+    """What a worker would leave, with none of the work."""
+    return Report(record | {"key": task.cell.key, "cell": task.cell.model_dump(mode="json"), "attempt": 1}, None)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def verb(name: str, folder: Path) -> tuple[float, float]:
+    """Seconds of a dtcbench command on a run, and the peak memory in MiB of the largest one so far."""
+    command = [sys.executable, "-m", "dtcbench.cli", name, str(folder)]
+    took = seconds(lambda: subprocess.run(command, check=False, stdout=subprocess.DEVNULL))  # 1: cells are missing
+    return took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
+    text = suite_of(count)
+    plan = expand(parse(text, "scale"))
+    attempts = to_run(plan.cells[:count], Contents({}, ()), False)
+    store, executor = Store(folder), RayExecutor(plan.suite.request, work=partial(no_work, record))
+    bare = ray.remote(num_cpus=1, max_retries=0)(no_work)
+    job = Job.of(plan.suite, (), None)
+    ray.get([bare.remote(record, job.task(a)) for a in attempts[:10]])  # workers are up
+    ray_alone = seconds(lambda: [ray.get(bare.remote(record, job.task(a))) for a in attempts[:200]]) / 200
+    before = resident_mib()
+    with store.locked():
+        store.save_suite("scale", text, store.read())
+        took = seconds(lambda: drive(attempts, job, store, executor, Silent())) / count
+        grown = resident_mib() - before
+        executor.close()
+        sealed = CellRecord.model_validate(record)
+        spare = Store(folder / "spare")
+        with spare.locked():
+            sealing = (
+                seconds(lambda: [spare.append(sealed.model_copy(update={"attempt": n})) for n in range(200)]) / 200
+            )
+    print(
+        f"{count} cells: {1e3 * took:.2f} ms a cell; one Ray task after another {1e3 * ray_alone:.2f} ms, "
+        f"sealing alone {1e3 * sealing:.2f} ms; driver grew by {grown:.0f} MiB",
+        flush=True,
+    )
+    say("status", "board", folder=folder)
+
+
+def say(*verbs: str, folder: Path) -> None:
+    for name in verbs:
+        took, peak_mib = verb(name, folder)
+        print(f"  {name}: {took:.1f} s, peak memory {peak_mib:.0f} MiB", flush=True)
+
+
+def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:
+    text = suite_of(count)
+    plan = expand(parse(text, "scale"))
+    records = folder / "records"
+    records.mkdir(parents=True)
+    write(folder / "suite.yaml", text.encode())
+    size = 0
+    for number, cell in enumerate(plan.cells):
+        result = record["result"] | {"accuracy": 0.5 + 0.4 * (number * 7919 % 1000) / 1000}
+        one = record | {"key": cell.key, "cell": cell.model_dump(mode="json"), "attempt": 1, "result": result}
+        content = seal(one)
+        size += len(content)
+        (records / f"{cell.key}.1.json").write_bytes(content)
+    print(f"{len(plan.cells)} records of {size / len(plan.cells) / 1024:.1f} KiB in the mean", flush=True)
+    say("report", "status", folder=folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["cells", "records"])
+    parser.add_argument("counts", type=int, nargs="+")
+    asked = parser.parse_args()
+    record = template()
+    for count in asked.counts:
+        with tempfile.TemporaryDirectory() as folder:
+            {"cells": run_cells, "records": make_records}[asked.what](Path(folder) / "run", count, record)
+
+
+if __name__ == "__main__":
+    main()
