@@ -45,10 +45,10 @@ grid:
     methods: [dtc, dtc-published, magnitude, random]
     solvers: [lars, interior-point, omp, fista]
     sparsities: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9]
-    seeds: 10
+    seeds: {seeds}
 """
-CELLS_A_MODEL = 10 * (1 + 10 * 10)
-"""Ten seeds of dense and, at ten sparsities, of two methods with four solvers and two without."""
+CELLS_A_SEED = 1 + 10 * 10
+"""Of one model: dense and, at ten sparsities, two methods with four solvers and two without."""
 
 
 class Silent:
@@ -59,15 +59,16 @@ class Silent:
     def stopping(self, running: int) -> None: ...
 
 
-def suite_of(count: int) -> str:
+def suite_of(count: int, seeds: int) -> str:
     """A suite of `count` cells or a few more."""
-    models = ", ".join(f"{{name: mlp, widths: [{16 + number}]}}" for number in range(-(-count // CELLS_A_MODEL)))
-    return SUITE.format(models=models)
+    count_of_models = -(-count // (CELLS_A_SEED * seeds))
+    models = ", ".join(f"{{name: mlp, widths: [{16 + number}]}}" for number in range(count_of_models))
+    return SUITE.format(models=models, seeds=seeds)
 
 
 def template() -> dict[str, Any]:
     """The record of a real cell, with eight cycles or so, which all others are copies of."""
-    plan = expand(parse(suite_of(1), "scale"))
+    plan = expand(parse(suite_of(1, 1), "scale"))
     job = Job.of(plan.suite, (), None)
     return attempt(job.task(to_run(plan.cells[15:16], Contents({}, ()), False)[0])).record
 
@@ -96,7 +97,7 @@ def verb(name: str, folder: Path) -> tuple[float, float]:
 
 
 def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
-    text = suite_of(count)
+    text = suite_of(count, seeds=10)
     plan = expand(parse(text, "scale"))
     attempts = to_run(plan.cells[:count], Contents({}, ()), False)
     store, executor = Store(folder), RayExecutor(plan.suite.request, work=partial(no_work, record))
@@ -131,7 +132,7 @@ def say(*verbs: str, folder: Path) -> None:
 
 
 def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:
-    text = suite_of(count)
+    text = suite_of(count, seeds=50)
     plan = expand(parse(text, "scale"))
     records = folder / "records"
     records.mkdir(parents=True)
