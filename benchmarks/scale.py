@@ -89,11 +89,10 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def verb(name: str, folder: Path) -> tuple[float, float]:
-    """Seconds of a dtcbench command on a run, and the peak memory in MiB of the largest one so far."""
-    command = [sys.executable, "-m", "dtcbench.cli", name, str(folder)]
-    took = seconds(lambda: subprocess.run(command, check=False, stdout=subprocess.DEVNULL))  # 1: cells are missing
-    return took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+def children() -> tuple[float, float]:
+    """Processor seconds of the commands so far, and the peak memory in MiB of the largest one."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
@@ -127,8 +126,11 @@ def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
 
 def say(*verbs: str, folder: Path) -> None:
     for name in verbs:
-        took, peak_mib = verb(name, folder)
-        print(f"  {name}: {took:.1f} s, peak memory {peak_mib:.0f} MiB", flush=True)
+        command = [sys.executable, "-m", "dtcbench.cli", name, str(folder)]
+        before, _ = children()
+        took = seconds(partial(subprocess.run, command, check=False, stdout=subprocess.DEVNULL))  # 1: cells are missing
+        cpu_s, peak_mib = children()
+        print(f"  {name}: {took:.1f} s, processor {cpu_s - before:.1f} s, peak memory {peak_mib:.0f} MiB", flush=True)
 
 
 def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:

@@ -19,8 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json(\.damaged)?")
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
+
+
+Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
+"""Names of record files by cell key, and by attempt and whether the file was set aside as damaged."""
 
 
 class UnknownSchemaError(ValueError):
@@ -163,31 +166,30 @@ class Store:
         StoreError for a file that may be sound but cannot be read, or not by this version of dtcbench:
         redoing its cell would throw away what is there.
         """
-        histories = dict(self._histories())
+        histories = {key: self._history(key, names) for key, names in self.files().items()}
         return Contents(
             {key: history.records for key, history in histories.items() if history.records},
             tuple(damaged for history in histories.values() for damaged in history.damaged),
             tuple(aside for history in histories.values() for aside in history.set_aside),
         )
 
-    def records(self) -> Iterator[CellRecord]:
-        """The record that counts of each cell, by key, one at a time: a large run does not fit into memory.
+    def files(self) -> Files:
+        """The record files of each cell, by key."""
+        names = sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
+        files: Files = {}
+        for match in filter(None, map(_RECORD_NAME.fullmatch, names)):
+            files.setdefault(match[1], {})[int(match[2]), bool(match[3])] = match[0]
+        return files
 
-        StoreError as for `read`.
+    def records(self, files: Files) -> Iterator[CellRecord]:
+        """The record that counts of each cell among the `files`, one at a time: a large run does not fit into
+        memory. StoreError as for `read`.
         """
-        for _, history in self._histories():
-            if (record := counting(history.records)) is not None:
+        for key, names in files.items():
+            if (record := counting(self._history(key, names).records)) is not None:
                 yield record
 
-    def _histories(self) -> Iterator[tuple[str, _History]]:
-        """Cell by cell, by key: the names of one cell's files follow one another."""
-        names = sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
-        matches = filter(None, map(_RECORD_NAME.fullmatch, names))
-        for key, files in groupby(matches, key=lambda match: match[1]):
-            yield key, self._history(key, {(int(match[2]), bool(match[3])): match[0] for match in files})
-
     def _history(self, key: str, files: dict[tuple[int, bool], str]) -> _History:
-        """`files` by attempt, and whether it was set aside."""
         read = [self._file(key, number, name) for (number, aside), name in sorted(files.items()) if not aside]
         return _History(
             tuple(record for record in read if isinstance(record, CellRecord)),

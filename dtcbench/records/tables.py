@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -39,8 +39,8 @@ _LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha25
 
 CHUNK = 2000
 """Records whose cycles become a frame at once: as Python objects they are many times larger."""
-_TEXT = ("key", "protocol", "model", "dataset", "method", "solver", "group")
-_WHOLE = ("seed", "cycle", "step")
+_TEXT = ("key", "group")
+_WHOLE = ("cycle", "step")
 """Of the columns of `cycles`, those that hold text and those that are never empty; the others are floats."""
 
 
@@ -56,26 +56,62 @@ class Tables:
     """The records behind which there are power samples, in plan order."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What some of the records that count, one of a cell, give to the tables."""
+
+    figures: dict[str, tuple[Any, ...]]
+    """By cell key."""
+    cycles: pd.DataFrame
+    metered: tuple[CellRecord, ...]
+
+
 def tables(planned: Collection[Cell], records: Iterable[CellRecord], suite: str) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    labels = Labels()
-    identities = {identity[0]: identity for identity in (_identity(cell, labels) for cell in planned)}
-    places = {key: place for place, key in enumerate(identities)}
-    missing = _figures(None, suite)
-    rows = {key: (*identity, *missing) for key, identity in identities.items()}
-    cycle_frames, metered = [_cycles([])], []
-    for chunk in _chunks(record for record in records if record.key in places):
-        rows |= {record.key: (*identities[record.key], *_figures(record, suite)) for record in chunk}
-        cycle_frames.append(_cycles([row for r in chunk for row in _cycle_rows(identities[r.key], r)]))
-        metered += [record for record in chunk if record.energy and record.energy.trace_sha256]
-    recipes = protocol_labels(planned)
-    cells, cycles = pd.DataFrame(list(rows.values()), columns=list(_cell_columns())), pd.concat(cycle_frames)
-    in_plan_order = np.argsort(cycles["key"].map(places).to_numpy(), kind="stable")
+    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
+
+
+def part(records: Sequence[CellRecord]) -> Part:
+    """What the records give to the tables, whichever cells are planned."""
+    return Part(
+        {record.key: _figures(record) for record in records},
+        _cycles([row for record in records for row in _cycle_rows(record)]),
+        tuple(record for record in records if record.energy and record.energy.trace_sha256),
+    )
+
+
+def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str) -> Tables:
+    """The tables of a suite's planned cells, from all parts."""
+    identities = _identities(planned)
+    places = {key: place for place, key in enumerate(identities["key"])}
+    figures, frames, metered = [_figures(None)] * len(places), [_cycles([])], []
+    for one in parts:
+        for key in one.figures.keys() & places.keys():
+            figures[places[key]] = one.figures[key]
+        frames.append(one.cycles)
+        metered += [record for record in one.metered if record.key in places]
+    cells = pd.DataFrame(figures, columns=list(_figure_columns()))
+    cells.insert(0, "suite", suite)
     return Tables(
-        cells.assign(protocol=cells["protocol"].map(recipes)),
-        cycles.assign(protocol=cycles["protocol"].map(recipes)).iloc[in_plan_order].reset_index(drop=True),
+        pd.concat([identities, cells], axis=1),
+        _in_plan_order(pd.concat(frames), identities, places),
         tuple(sorted(metered, key=lambda record: places[record.key])),
     )
+
+
+def _in_plan_order(cycles: pd.DataFrame, identities: pd.DataFrame, places: dict[str, int]) -> pd.DataFrame:
+    """The planned cells' cycles, each with what identifies its cell."""
+    place = cycles["key"].map(places)
+    kept = cycles.assign(place=place)[place.notna()].sort_values("place", kind="stable", ignore_index=True)
+    identity = identities.rename(columns={"sparsity": "sparsity_planned"}).take(kept["place"].to_numpy(dtype=np.int64))
+    return pd.concat([identity.reset_index(drop=True), kept.drop(columns=["key", "place"])], axis=1)
+
+
+def _identities(planned: Collection[Cell]) -> pd.DataFrame:
+    labels, recipes = Labels(), protocol_labels(planned)
+    rows = [_identity(cell, labels, recipes) for cell in planned]
+    columns = ["key", "protocol", "model", "dataset", "method", "solver", "sparsity", "seed"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:6], "str") | {"sparsity": "float64"})
 
 
 def _chunks(records: Iterator[CellRecord]) -> Iterator[list[CellRecord]]:
@@ -84,7 +120,7 @@ def _chunks(records: Iterator[CellRecord]) -> Iterator[list[CellRecord]]:
 
 
 def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    columns = [*_identity_columns("sparsity_planned"), *_CYCLE, "cumulative_j", *_LAYER]
+    columns = ["key", *_CYCLE, "cumulative_j", *_LAYER]
     types = dict.fromkeys(columns, "float64") | dict.fromkeys(_TEXT, "str") | dict.fromkeys(_WHOLE, "int64")
     return pd.DataFrame(rows, columns=columns).astype(types)
 
@@ -152,14 +188,10 @@ class Labels:
         return self._known[name]
 
 
-def _identity_columns(sparsity: str) -> tuple[str, ...]:
-    return ("key", "protocol", "model", "dataset", "method", "solver", sparsity, "seed")
-
-
-def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
+def _identity(cell: Cell, labels: Labels, recipes: dict[str, str]) -> tuple[Any, ...]:
     return (
         cell.key,
-        labels.full(cell.protocol),
+        recipes[labels.full(cell.protocol)],
         labels.of(registry.models, cell.model),
         labels.of(registry.datasets, cell.dataset),
         labels.of(registry.methods, cell.method),
@@ -169,10 +201,8 @@ def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
     )
 
 
-def _cell_columns() -> tuple[str, ...]:
+def _figure_columns() -> tuple[str, ...]:
     return (
-        *_identity_columns("sparsity"),
-        "suite",
         "status",
         "reason",
         "attempt",
@@ -184,11 +214,10 @@ def _cell_columns() -> tuple[str, ...]:
     )
 
 
-def _figures(record: CellRecord | None, suite: str) -> tuple[Any, ...]:
-    """What `_cell_columns` names after the identity, of a cell's record, or of a cell that has none."""
+def _figures(record: CellRecord | None) -> tuple[Any, ...]:
+    """What `_figure_columns` names, of a cell's record, or of a cell that has none."""
     result = record.result if record else None
     return (
-        suite,
         record.status.value if record else MISSING,
         (record.reason or None) if record else "not run yet",
         record and record.attempt,
@@ -235,13 +264,13 @@ def _stack(provenance: Provenance) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _cycle_rows(identity: tuple[Any, ...], record: CellRecord) -> Iterator[tuple[Any, ...]]:
+def _cycle_rows(record: CellRecord) -> Iterator[tuple[Any, ...]]:
     energy = record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
     for cycle in record.result.cycles if record.result else ():
         # From the beginning of training to the end of this cycle's stretch of it.
         joules = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
-        row = (*identity, *(getattr(cycle, name) for name in _CYCLE), joules)
+        row = (record.key, *(getattr(cycle, name) for name in _CYCLE), joules)
         if not cycle.layers:
             yield (*row, *(None for _ in _LAYER))
         for layer in cycle.layers:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from dtcbench.analysis import leaderboard
 from dtcbench.plan.grid import Plan
 from dtcbench.records.location import Place
+from dtcbench.records.reading import read
 from dtcbench.records.store import Store
-from dtcbench.records.tables import Tables, parquet, tables
+from dtcbench.records.tables import Tables, parquet
 from dtcbench.report import html, markdown, tabular
 from dtcbench.report.power import power_table
 
@@ -24,7 +25,7 @@ class Derived:
 def derive(plan: Plan, store: Store) -> Derived:
     """Tables and leaderboard as the records are now."""
     suite = plan.suite
-    made = tables(plan.cells, store.records(), suite.name)
+    made = read(plan, store)
     return Derived(made, leaderboard.build(made.cells, made.cycles, suite=suite.name, question=suite.question))
 
 

@@ -34,7 +34,7 @@ def test_a_run_reads_back_what_was_written_wherever_it_lies(folder, ok_record, f
         store.append(ok_record)
         store.append(failed_record)
         store.save_suite("tiny", "name: tiny", store.read())
-    assert {r.key: r for r in Store(folder).records()} == {r.key: r for r in (ok_record, failed_record)}
+    assert {r.key: r for r in store.records(store.files())} == {r.key: r for r in (ok_record, failed_record)}
     assert store.existing().suite.read_text() == "name: tiny"
 
 

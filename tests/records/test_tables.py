@@ -1,9 +1,13 @@
 import pandas as pd
 import pytest
 from cells import cell
+from suites_for_tests import TINY
 
-from dtcbench.records import tables
+from dtcbench.plan.grid import Plan
+from dtcbench.plan.suite import parse
+from dtcbench.records import reading, tables
 from dtcbench.records.record import Energy, PowerTrace
+from dtcbench.records.store import Store
 
 
 def cells(planned, *records):
@@ -161,3 +165,18 @@ def test_tables_do_not_depend_on_how_many_records_become_a_frame_at_once(
     pd.testing.assert_frame_equal(parts.cells, whole.cells)
     pd.testing.assert_frame_equal(parts.cycles, whole.cycles)
     assert list(parts.cells["key"]) == [c.key for c in planned]
+
+
+def test_many_records_read_by_several_processes_give_the_tables_of_one(tmp_path, ok_record, monkeypatch):
+    planned = [cell("random", seed=seed) for seed in range(5)]
+    store = Store(tmp_path)
+    with store.locked():
+        for one in planned[1:]:
+            store.append(ok_record.model_copy(update={"cell": one, "key": one.key}))
+    monkeypatch.setattr(reading, "CHUNK", 1)
+    plan = Plan(parse(TINY, "tiny"), tuple(planned), (), ())
+    together = reading.read(plan, store)
+    alone = tables.tables(planned, store.records(store.files()), "tiny")
+    pd.testing.assert_frame_equal(together.cells, alone.cells)
+    pd.testing.assert_frame_equal(together.cycles, alone.cycles)
+    assert list(together.cells["status"]) == ["missing", *["ok"] * 4]
