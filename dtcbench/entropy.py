@@ -1,4 +1,5 @@
-"""Gibbs entropy of measurement vectors: the published estimator, and ours.
+"""How random a layer is: Gibbs entropy of its measurement vectors, published estimator and ours, and two measures
+of complexity that do not hang on the number of measurements.
 
 The published one (arXiv 2505.23869, supplement code) bins the measurements over ±50, drops what
 falls outside, and takes log2 for the incoming but the natural logarithm for the outgoing vector.
@@ -9,6 +10,7 @@ measurements, which falls with every cycle: hence the normalised form.
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -41,3 +43,42 @@ def entropy_bits(y: NDArray[np.float64]) -> float:
 def normalised_entropy(y: NDArray[np.float64]) -> float:
     """`entropy_bits(y) / log2(n)`, between 0 and 1; NaN for a single measurement, whose bound is 0."""
     return entropy_bits(y) / math.log2(len(y)) if len(y) > 1 else math.nan
+
+
+_LEVELS = 256
+_MOST_WEIGHTS = 2**20
+"""Of a larger layer, evenly spread neurons stand for all: compressing takes about 50 ns a weight."""
+
+
+def compressed_bits(weights: NDArray[np.floating]) -> float:
+    """Bits per weight that DEFLATE (zlib, level 9) makes of `weights` [m, …], quantised to 256 equal steps over
+    their range: an upper bound, up to a constant, on the algorithmic complexity of the quantised weights.
+
+    Source: Li and Vitányi, An Introduction to Kolmogorov Complexity and Its Applications, 2008, chapter 8.
+    """
+    stride = max(1, math.ceil(weights.size / _MOST_WEIGHTS))
+    chosen = weights[::stride]
+    low, high = chosen.min(), chosen.max()
+    steps = (chosen - low) / (high - low) * (_LEVELS - 1) if high > low else np.zeros_like(chosen)
+    return 8 * len(zlib.compress(np.rint(steps).astype(np.uint8).tobytes(), level=9)) / chosen.size
+
+
+def lempel_ziv(values: NDArray[np.floating]) -> float:
+    """Normalised Lempel-Ziv complexity of `values` [n], read as above or not above their median: c · log2(n) / n.
+
+    c is the number of phrases in the exhaustive history: about 1 for coin tosses, towards 0 for order. NaN for one
+    value. Source: Lempel and Ziv, IEEE Trans. Inf. Theory 22, 1976, equation 1; counted as by Kaspar and Schuster,
+    Phys. Rev. A 36, 1987.
+    """
+    n = len(values)
+    if n < 2:
+        return math.nan
+    text = (values > np.median(values)).astype(np.uint8).tobytes()
+    phrases, begin = 0, 0
+    while begin < n:
+        length = 1
+        # A phrase is the shortest one that does not stand in what comes before its last symbol.
+        while begin + length <= n and text.find(text[begin : begin + length], 0, begin + length - 1) >= 0:
+            length += 1
+        phrases, begin = phrases + 1, begin + length
+    return phrases * math.log2(n) / n

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
+from dtcbench.entropy import compressed_bits, entropy_bits, lempel_ziv, normalised_entropy, published_entropy
 
 vectors = arrays(float, st.integers(2, 60), elements=st.floats(-40, 40))
 
@@ -52,3 +52,43 @@ def test_entropy_does_not_depend_on_the_order_of_the_measurements(y, random):
     shuffled = list(y)
     random.shuffle(shuffled)
     assert entropy_bits(np.array(shuffled)) == pytest.approx(entropy_bits(y))
+
+
+def test_weights_of_one_value_or_one_pattern_compress_and_noise_does_not():
+    noise = np.random.default_rng(0).uniform(size=(64, 256))
+    assert compressed_bits(np.full((64, 256), 0.3)) < 0.1
+    assert compressed_bits(np.tile(noise[:1], (64, 1))) < 0.5
+    assert compressed_bits(noise) == pytest.approx(8, abs=0.05)
+
+
+@given(arrays(float, (7, 5), elements=st.floats(-40, 40)))
+def test_scaling_by_a_power_of_two_changes_no_bit_of_the_compressed_size(weights):
+    assert compressed_bits(4 * weights) == compressed_bits(weights)
+
+
+def test_of_a_large_layer_evenly_spread_neurons_stand_for_all(monkeypatch):
+    noise = np.random.default_rng(0).uniform(size=(64, 256))
+    noise[1::2] = 0.5
+    monkeypatch.setattr("dtcbench.entropy._MOST_WEIGHTS", noise.size // 2)
+    assert compressed_bits(noise) == compressed_bits(noise[::2])
+
+
+@pytest.mark.parametrize(
+    ("bits", "phrases"),
+    [
+        ("0001101001000101", 6),  # 0·001·10·100·1000·101: Lempel and Ziv 1976; Kaspar and Schuster 1987
+        ("0101010101010101", 3),  # 0·1·0101…
+        ("10", 2),
+    ],
+)
+def test_lempel_ziv_counts_the_phrases_of_the_literature(bits, phrases):
+    n = len(bits)
+    values = np.array(list(bits), dtype=float)
+    assert lempel_ziv(values) * n / math.log2(n) == pytest.approx(phrases)
+
+
+def test_coin_tosses_are_complex_and_order_is_not():
+    tosses = np.random.default_rng(0).normal(size=4000)
+    assert lempel_ziv(tosses) == pytest.approx(1, abs=0.1)
+    assert lempel_ziv(np.sort(tosses)) < 0.05
+    assert math.isnan(lempel_ziv(tosses[:1]))

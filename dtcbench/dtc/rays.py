@@ -19,6 +19,10 @@ Solve = Callable[[Array, Array, float], Array]
 class Tomography:
     """Both reconstructions of one group, and the measurements they rest on."""
 
+    phi: Array
+    """Φ [n, m]."""
+    projections: Projections
+    """What was measured."""
     y: Array
     """[n, 2]: incoming, outgoing."""
     coefficients: Array
@@ -45,4 +49,4 @@ def trace(projections: Projections, sensing: Sensing, solve: Solve, lam: float) 
         raise SolverError(f"the solver returned shape {s.shape}, not {expected}")
     if not np.isfinite(s).all():
         raise SolverError(f"the solver returned NaN or infinity at width {expected[0]}, λ {lam:g}")
-    return Tomography(y, s, sensing.psi @ s)
+    return Tomography(sensing.phi, projections, y, s, sensing.psi @ s)

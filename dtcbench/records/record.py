@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
 
 
 class Status(StrEnum):
@@ -160,6 +160,16 @@ class Layer(Explained):
     """`entropy_in_bits / log2(n)`: n measurements bound the entropy by log2 n."""
     entropy_out_normalised: float | None
     """`entropy_out_bits / log2(n)`."""
+    entropy_in_shuffled_bits: float | None
+    """Our estimator on the measurement, by the same Φ, of the incoming projection in random order: the null of
+    `entropy_in_bits`, in which the order of the neurons counts for nothing."""
+    entropy_out_shuffled_bits: float | None
+    """The same of the outgoing projection."""
+    compressed_bits: float
+    """Bits per incoming weight after quantising and compressing, before this compression."""
+    lempel_ziv: float | None
+    """Normalised Lempel-Ziv complexity of the incoming projection, read as above or below its median, before this
+    compression."""
 
 
 class Cycle(Explained):
@@ -252,7 +262,7 @@ class Provenance(Explained):
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     key: str
     """The cell's key."""
     cell: Cell

@@ -60,6 +60,16 @@ class Removal:
     solver_s: float
     reason: str
     """Why there is no tomography, where there is none."""
+    null: np.random.Generator
+    """Puts projections in random order, to see what of an entropy is due to their order."""
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """How random a group is just before a compression."""
+
+    compressed_bits: float
+    lempel_ziv: float
 
 
 def _check(scores: NDArray[np.floating], kept: Kept, seen: Group) -> None:
@@ -110,8 +120,9 @@ class Compressor:
         sensitivities: NDArray[np.floating] | None,
     ) -> tuple[Removal, Kept | None]:
         origins = self.origins.setdefault(group.name, np.arange(group.width, dtype=np.int64))
+        null = generator(self.seed, "null", cycle, place)
         if cut is None:
-            return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED), None
+            return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED, null), None
         before = self.solver.seconds if self.solver else 0.0
         draws = generator(self.seed, "compress", cycle, place)
         seen = Group(group.w_in, group.w_out, cut, draws, self.solver, sensitivities)
@@ -123,7 +134,7 @@ class Compressor:
             raise type(error)(f"{self._where(group, cut, cycle)}: {error}") from error
         self.origins[group.name] = origins[kept]
         solver_s = (self.solver.seconds if self.solver else 0.0) - before
-        removal = Removal(group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED)
+        removal = Removal(group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED, null)
         return removal, kept
 
     def _where(self, group: PrunableGroup, cut: Cut, cycle: int) -> str:
@@ -132,7 +143,7 @@ class Compressor:
         return f"cycle {cycle}, group {group.name}, width {group.width}, {kept}{solver}"
 
 
-def layer(removal: Removal) -> Layer:
+def layer(removal: Removal, complexity: Complexity) -> Layer:
     """The record of one group's removal, entropies of its measurements included."""
     facts: dict[str, Any] = {
         "group": removal.group,
@@ -140,8 +151,9 @@ def layer(removal: Removal) -> Layer:
         "width_after": len(removal.origins),
         "kept_sha256": hashlib.sha256(removal.origins.astype("<i8").tobytes()).hexdigest(),
     }
-    figures = _measured(removal.tomography, removal.solver_s) if removal.tomography else dict.fromkeys(_FIGURES)
+    figures = _measured(removal.tomography, removal) if removal.tomography else dict.fromkeys(_FIGURES)
     reasons = {name: removal.reason for name, value in figures.items() if value is None}
+    figures |= {"compressed_bits": complexity.compressed_bits, "lempel_ziv": complexity.lempel_ziv}
     for name, value in figures.items():
         if isinstance(value, float) and math.isnan(value):
             figures[name], reasons[name] = None, _WHY_NAN[name.rpartition("_")[2]]
@@ -152,19 +164,23 @@ _FIGURES = ("measurements", "nonzeros", "solver_s", *(f for f in Layer.model_fie
 _WHY_NAN = {
     "published": "NaN: no measurement lies within ±50, the published histogram's range",
     "normalised": "one measurement bounds the entropy by log2 1 = 0",
+    "ziv": "one neuron has no order",
 }
 
 
-def _measured(tomography: Tomography, solver_s: float) -> dict[str, Any]:
+def _measured(tomography: Tomography, removal: Removal) -> dict[str, Any]:
     incoming, outgoing = tomography.y.T
+    projections = tomography.projections
     return {
         "measurements": len(tomography.y),
         "nonzeros": int(np.count_nonzero(tomography.coefficient_ray)),
-        "solver_s": solver_s,
+        "solver_s": removal.solver_s,
         "entropy_in_published": published_entropy(incoming, "incoming"),
         "entropy_out_published": published_entropy(outgoing, "outgoing"),
         "entropy_in_bits": entropy_bits(incoming),
         "entropy_out_bits": entropy_bits(outgoing),
         "entropy_in_normalised": normalised_entropy(incoming),
         "entropy_out_normalised": normalised_entropy(outgoing),
+        "entropy_in_shuffled_bits": entropy_bits(tomography.phi @ removal.null.permutation(projections.incoming)),
+        "entropy_out_shuffled_bits": entropy_bits(tomography.phi @ removal.null.permutation(projections.outgoing)),
     }

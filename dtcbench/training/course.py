@@ -14,11 +14,13 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
+from dtcbench.dtc.projections import project
 from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.phases import Phases
+from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Cycle, Layer, Result
-from dtcbench.training.compression import Compressor, TimedSolver, layer
+from dtcbench.training.compression import Complexity, Compressor, TimedSolver, layer
 from dtcbench.training.evaluation import Evaluate
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Step, cross_entropy, train
@@ -118,12 +120,20 @@ class Course:
 
         The sensitivities a method asks for are those over the first of `samples` (the whole training split).
         """
+        complexities = [self._complexity(group) for group in self.groups]
         with self.work.phases.compress():
             looked_at = (samples or self.work.train).first(self.method.sensitivity_samples)
             due = self.method.sensitivity_samples > 0 and any(cut(group) for group in self.groups)
             sensitivities = self._sensitivities(looked_at) if due else {}
             removals = self.compressor.compress(self.groups, cut, len(self.cycles), shrink, sensitivities)
-        return [layer(removal) for removal in removals]
+        return [layer(removal, complexity) for removal, complexity in zip(removals, complexities, strict=True)]
+
+    def _complexity(self, group: PrunableGroup) -> Complexity:
+        """Observed as an evaluation is: outside the energy boundary, and in a repeat not again."""
+        return Complexity(
+            self.work.evaluate(lambda: compressed_bits(group.w_in)),
+            self.work.evaluate(lambda: lempel_ziv(project(group.w_in, group.w_out).incoming)),
+        )
 
     def _sensitivities(self, samples: Samples) -> dict[str, NDArray[np.floating]]:
         """Per group the sensitivities [batches, m]; counted in the training FLOPs. Leaves no gradients behind."""
