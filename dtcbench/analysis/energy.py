@@ -26,7 +26,7 @@ DISQUALIFYING = {
     "shared": "GPU shared with others",
     "simulated": "simulated GPU",
     "disagreement": "counter and integral disagree",
-    "gaps": "gaps between power samples",
+    "gaps": "gaps between samples",
     "lost-samples": "lost power samples",
     "limit-changed": "power limit changed inside a window",
     "not-repeatable": "repeats took other courses",

@@ -15,7 +15,7 @@ FLAGS = {
     "short": f"the window has less than {SHORT_WINDOW_S:.0f} s, or fewer than {MIN_SAMPLES} samples",
     "coarse": f"the driver's refresh makes the figure uncertain by more than {100 * COARSE_SHARE:.0f} %",
     "disagreement": f"counter and integral differ by more than {DISAGREEMENT_PCT:.0f} %",
-    "gaps": f"the power, or the counter where no power is told, was not seen for longer than {LONG_GAP_S:.0f} s",
+    "gaps": f"the power, or the counter that gave the joules, was not seen for longer than {LONG_GAP_S:.0f} s",
     "lost-samples": f"more than {100 * LOST_SHARE:.0f} % of the power samples could not be read",
     "shared": "the figure covers more than the cell: a MIG instance, a part of a GPU, or a foreign process",
     "simulated": "the GPU is a simulation",

@@ -119,13 +119,18 @@ def cpu_energy_j(trace: Trace, stretches: Sequence[Stretch], packages: Packages)
     if packages.reason:
         return packages.reason
     inside = windows(counting(stretches))
+    if not inside:
+        return "nothing ran inside the energy boundary"
     total_uj = 0.0
     for number, zone in enumerate(packages.zones):
         name = f"rapl{number}_uj"
         seen = integrate.unwrapped(trace.column(name), zone.range_uj)
         known = np.isfinite(seen)
-        if not inside or known.sum() < 2:
-            return f"{zone.name} was not read: {trace.errors.get(name, (0, 'nothing ran inside the boundary'))[1]}"
+        why = trace.errors.get(name, (0, "the sampler came late"))[1]
+        if known.sum() < 2:
+            return f"{zone.name} was not read: {why}"
+        if (gap_s := _longest_gap_s(trace, [seen], inside)) > LONG_GAP_S:
+            return f"{zone.name} was not read for {gap_s:.1f} s: {why}"
         edges = [edge for interval in inside for edge in (interval.begin_s, interval.end_s)]
         at = np.interp(edges, trace.t_s[known], seen[known])
         total_uj += float((at[1::2] - at[::2]).sum())
@@ -177,6 +182,7 @@ def gpu_figures(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances)
 def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joules: Joules) -> PowerTrace:
     inside = windows(counting(stretches))
     polled = trace.column(trace.power or "counter_mj")
+    used = [polled] if joules.counter_j is None else [polled, trace.column("counter_mj")]
     idle_w, why_not_idle = _idle(trace, seen)
     cumulative, why_not_cumulative = _cumulative(counting(stretches), joules)
     temperatures = list(joules.inside("temperature_c"))
@@ -195,7 +201,7 @@ def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joul
         simulated=seen.simulated,
         interval_s=seen.interval_s,
         samples=sum(integrate.samples_in(trace.t_s, polled, i.begin_s, i.end_s) for i in inside),
-        longest_gap_s=max(integrate.longest_gap_s(trace.t_s, polled, i.begin_s, i.end_s) for i in inside),
+        longest_gap_s=_longest_gap_s(trace, used, inside),
         read_errors={name: f"{count} times: {why}" for name, (count, why) in sorted(trace.errors.items())},
         cool_down_s=seen.cool_down_s,
         phases=list(_phases(stretches, joules)),
@@ -203,6 +209,11 @@ def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joul
         reasons={name: reason for name, (value, reason) in figures.items() if value is None},
         **{name: value for name, (value, _) in figures.items()},
     )
+
+
+def _longest_gap_s(trace: Trace, columns: Sequence[integrate.Floats], inside: Sequence[Interval]) -> float:
+    """The longest time inside the windows that one of the columns was not read for."""
+    return max(integrate.longest_gap_s(trace.t_s, seen, i.begin_s, i.end_s) for seen in columns for i in inside)
 
 
 def _failure(trace: Trace, inside: Sequence[Interval]) -> str:
@@ -217,7 +228,7 @@ def _failure(trace: Trace, inside: Sequence[Interval]) -> str:
 
 
 def _processes(trace: Trace, inside: Sequence[Interval]) -> frozenset[int]:
-    """Compute processes seen on the GPU inside the windows."""
+    """Compute processes seen on the GPU from the beginning of the first interval to the end of the last."""
     begin, end = inside[0].begin_s, inside[-1].end_s
     return frozenset(pid for pid, (first, last) in trace.processes.items() if first <= end and last >= begin)
 
@@ -242,8 +253,9 @@ def _foreign(trace: Trace, inside: Sequence[Interval], seen: Circumstances) -> s
 def _idle(trace: Trace, seen: Circumstances) -> tuple[float | None, str]:
     if seen.idle is None:
         return None, "the suite asks for no idle measurement"
-    if seen.earlier_processes:
-        return None, f"{len(seen.earlier_processes)} compute processes were on the GPU before the cell"
+    if others := len(seen.earlier_processes | _processes(trace, [seen.idle])):
+        are = "es were" if others > 1 else " was"
+        return None, f"{others} compute process{are} on the GPU while it should be idle"
     idle = Joules(trace, [seen.idle], 1)
     energy_j = idle.counter_j if idle.counter_j is not None else idle.integral_j
     return (None, idle.why_nothing) if energy_j is None else (energy_j / seen.idle.seconds, "")

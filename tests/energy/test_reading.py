@@ -76,6 +76,7 @@ def test_repeats_are_divided_and_the_first_training_only_warms_up():
     assert found.window_s == 80
     assert found.energy_j == pytest.approx(20 * 300, rel=1e-3)
     assert found.quantisation_j == pytest.approx(0.1 * 300)  # four windows, four trainings
+    assert found.flags == []  # together they are long enough
 
 
 def test_time_that_no_refresh_can_tell_apart_counts_unless_something_was_evaluated():
@@ -116,6 +117,13 @@ def test_a_counter_that_stands_still_is_not_believed():
     found = energy(trace(counter_mj=np.full(4001, 7e6)))
     assert found.method == "integral"
     assert found.trace.reasons["counter_j"] == "the counter did not move"
+
+
+def test_a_counter_that_moved_only_before_the_window_is_not_believed():
+    counter = np.minimum(trace().columns["counter_mj"], 5.75e6)
+    found = energy(trace(counter_mj=counter))
+    assert (found.method, found.energy_j) == ("integral", pytest.approx(80 * 300))
+    assert found.trace.counter_j is None
 
 
 def test_with_neither_there_is_no_number_and_both_reasons():
@@ -173,11 +181,23 @@ def test_counter_and_integral_that_disagree_are_flagged(factor, flagged):
     assert ("disagreement" in found.flags) is flagged
 
 
-def test_a_time_without_samples_is_reported_and_flagged():
+TWO_WINDOWS = [stretch("train", 5, 45), stretch("evaluate", 45, 46), stretch("train", 46, 86)]
+
+
+@pytest.mark.parametrize("stretches", [TRAINING, TWO_WINDOWS])
+def test_a_time_without_samples_is_reported_and_flagged(stretches):
     power = np.full(4001, 300.0)
     power[2000:2043] = np.nan
-    found = energy(trace(instant_w=power))
+    found = energy(trace(instant_w=power), stretches)
     assert found.trace.longest_gap_s == pytest.approx(44 * 0.025)
+    assert found.flags == ["gaps"]
+
+
+def test_a_counter_that_was_not_seen_at_the_end_of_a_window_is_flagged_however_well_it_agrees():
+    counter = trace().columns["counter_mj"].copy()
+    counter[-700:] = np.nan  # from 82.5 s on
+    found = energy(trace(counter_mj=counter))
+    assert abs(found.cross_check_pct) < 5
     assert found.flags == ["gaps"]
 
 
@@ -264,16 +284,24 @@ def test_in_a_container_a_second_process_or_an_earlier_one_is_foreign():
 
 
 def test_idle_power_is_measured_before_the_window():
-    seen = trace(power=steps((0, 70), (20, 300)))
+    seen = trace(power=steps((0, 70), (20, 300)), processes={OWN: (BEGIN_S + 20, BEGIN_S + 100)})
     found = energy(seen, [stretch("train", 25, 95)], circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
     assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
 
 
 def test_there_is_no_idle_power_while_others_compute():
     busy = circumstances(idle=Interval(BEGIN_S, BEGIN_S + 4), earlier_processes=frozenset({99}), label_shared=True)
-    found = energy(gpu=busy)
+    found = energy(trace(processes={99: (BEGIN_S, BEGIN_S + 100), OWN: (BEGIN_S + 5, BEGIN_S + 100)}), gpu=busy)
     assert found.trace.idle_w is None
-    assert "1 compute processes were on the GPU before" in found.trace.reasons["idle_w"]
+    assert "1 compute process was on the GPU while it should be idle" in found.trace.reasons["idle_w"]
+
+
+def test_a_process_that_came_and_went_while_the_gpu_should_be_idle_leaves_no_idle_power():
+    passing = {OWN: (BEGIN_S + 20, BEGIN_S + 100), 99: (BEGIN_S + 7, BEGIN_S + 9)}
+    idle = circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15))
+    found = energy(trace(processes=passing), [stretch("train", 25, 95)], idle)
+    assert found.trace.idle_w is None
+    assert found.energy_j == pytest.approx(70 * 300, abs=0.01)
 
 
 def test_temperatures_at_both_ends_of_the_window():
@@ -293,6 +321,19 @@ def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
     assert (phases["train"].stretches, phases["train"].duration_s) == (2, 70)
     assert phases["evaluate"].energy_j is None
     assert "last 0.5 s on average; below 2 s" in phases["evaluate"].reasons["energy_j"]
+
+
+def test_many_short_stretches_make_no_phase_with_joules():
+    cycles = [(stretch("train", 4 * n, 4 * n + 3.5), stretch("compress", 4 * n + 3.5, 4 * n + 4)) for n in range(20)]
+    phases = {phase.phase: phase for phase in energy(stretches=[s for cycle in cycles for s in cycle]).trace.phases}
+    assert (phases["compress"].energy_j, phases["compress"].duration_s) == (None, 10)
+    assert phases["train"].energy_j == pytest.approx(70 * 300)
+
+
+def test_a_phases_joules_and_seconds_are_those_of_one_training():
+    repeats = [stretch("train", 1, 4), *(stretch("train", 5 + 20 * n, 25 + 20 * n, 1 + n) for n in range(4))]
+    (train,) = energy(stretches=repeats).trace.phases
+    assert (train.energy_j, train.duration_s) == (pytest.approx(20 * 300), pytest.approx(20))
 
 
 def test_joules_to_the_end_of_each_stretch_of_training_are_means_over_the_repeats():
@@ -337,6 +378,21 @@ def test_a_package_that_cannot_be_read_any_more_has_a_reason():
     seen = trace(errors={"rapl0_uj": (9, "Permission denied")})
     found = energy(seen, packages=Packages((Zone("package-0", None, 1e9),), None))
     assert found.reasons["cpu_energy_j"] == "package-0 was not read: Permission denied"
+
+
+def test_a_package_that_was_not_read_to_the_end_of_the_window_gives_no_number():
+    counter = np.arange(4001) * 0.025 * 50e6
+    counter[2000:] = np.nan
+    seen = trace(rapl0_uj=counter, errors={"rapl0_uj": (2001, "Permission denied")})
+    found = energy(seen, packages=Packages((Zone("package-0", None, 1e12),), None))
+    assert found.reasons["cpu_energy_j"] == "package-0 was not read for 35.0 s: Permission denied"
+
+
+def test_processor_joules_are_those_of_one_training_inside_its_windows():
+    joules = np.interp(np.arange(4001) * 0.025, [0, 5, 25, 30, 50, 100], [0, 0, 1000, 9000, 10_000, 90_000])
+    repeats = [stretch("train", 1, 4), stretch("train", 5, 25, 1), stretch("train", 30, 50, 2)]
+    found = energy(trace(rapl0_uj=1e6 * joules), repeats, packages=Packages((Zone("package-0", None, 1e12),), None))
+    assert found.cpu_energy_j == pytest.approx(1000)
 
 
 def test_where_nothing_was_sampled_every_null_has_its_reason():
