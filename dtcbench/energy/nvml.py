@@ -178,7 +178,7 @@ def _power_limit_w(nvml: Any, handle: Any) -> float | None:
 def _in_mig_mode(nvml: Any, handle: Any) -> bool:
     try:
         current, _pending = nvml.nvmlDeviceGetMigMode(handle)
-    except nvml.NVMLError:  # boards without MIG do not support the question
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):  # the board, or the driver, has no MIG
         return False
     return bool(current)
 

@@ -28,6 +28,8 @@ SLOW_S = 0.5
 """Between two polls of what changes slowly, or is slow to ask: temperature, clocks, limits, processes."""
 _VALUE = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal"}
 """The member of a field's value by its type (nvmlValueType_t)."""
+_ABSENT = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_InvalidArgument)
+"""How a board, a driver without the function, and one that does not know the field's number say so."""
 _FIELDS = {
     "average_w": pynvml.NVML_FI_DEV_POWER_AVERAGE,
     "instant_w": pynvml.NVML_FI_DEV_POWER_INSTANT,
@@ -125,7 +127,7 @@ class Gpu:
 
     def _refused(self, name: str, error: pynvml.NVMLError) -> None:
         self._columns.failed(name, str(error))
-        if isinstance(error, pynvml.NVMLError_NotSupported):
+        if isinstance(error, _ABSENT):
             self._unsupported.add(name)
         if isinstance(error, pynvml.NVMLError_GpuIsLost):
             self.lost_s = time.monotonic()

@@ -70,6 +70,14 @@ def test_a_gpu_in_mig_mode_says_so_and_one_that_could_be_does_not(fake_nvml):
     assert not nvml.gpu("GPU-aaaa").mig
 
 
+def test_a_gpu_that_does_not_tell_whether_mig_divides_it_is_not_taken_for_a_whole_one(fake_nvml):
+    fake_nvml.mig_mode = error(pynvml.NVML_ERROR_UNKNOWN)
+    assert nvml.gpus() == nvml.NvmlState((), "GPU 0: Unknown Error")
+    for without in (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND):
+        fake_nvml.mig_mode = error(without)
+        assert not nvml.gpu("GPU-aaaa").mig
+
+
 def test_a_mig_instance_leads_to_its_board(fake_nvml):
     fake_nvml.instances = {"MIG-1234": "GPU-aaaa"}
     assert nvml.board_of_instance("MIG-1234").uuid == "GPU-aaaa"

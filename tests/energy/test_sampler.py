@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pynvml
 import pytest
 from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
 
@@ -64,6 +66,7 @@ def test_what_power_depends_on_is_read_more_slowly(play):
     assert set(finite(trace, "temperature_c")) == {61}
     assert set(finite(trace, "power_limit_w")) == {500}
     assert all(int(bits) & 0x40 for bits in finite(trace, "throttle_reasons"))
+    assert (set(finite(trace, "sm_clock_mhz")), set(finite(trace, "memory_clock_mhz"))) == ({1980}, {2619})
     for name in ("sm_clock_mhz", "memory_clock_mhz", "utilisation_pct", "processes"):
         assert 2 <= len(finite(trace, name)) < len(trace.t_s) / 4
 
@@ -124,6 +127,7 @@ def test_compute_processes_are_noted_with_their_times(play):
     trace = sampled(1.4)
     assert set(trace.processes) == {12, 13}
     assert trace.processes[12][0] < trace.processes[13][0] <= trace.processes[13][1]
+    assert trace.processes[12][1] == trace.processes[13][1]  # seen last when last looked for
 
 
 def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
@@ -133,6 +137,66 @@ def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
     assert set(finite(trace, "rapl0_uj")) == {7e6}
     assert trace.errors["rapl1_uj"][1] == "No such file or directory"
     assert trace.power is None
+
+
+@pytest.fixture
+def polled(monkeypatch):
+    """What three polls leave of a board that answers so, by the name of the question; all else is not supported."""
+
+    def told(answer):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def polled(**answers):
+        for question in ("TotalEnergyConsumption", "FieldValues", "PowerUsage"):
+            given = answers.get(question, [pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)] * 3)
+            ask = given if callable(given) else lambda *_, left=list(given): told(left.pop(0))
+            monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", ask)
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+        columns = sampler.Columns()
+        gpu = sampler.Gpu(UUID, columns)
+        for _ in range(3):
+            columns.begin_row()
+            gpu.poll()
+        return columns
+
+    return polled
+
+
+@pytest.mark.parametrize(("question", "column"), [("TotalEnergyConsumption", "counter_mj"), ("PowerUsage", "usage_w")])
+def test_a_counter_or_a_usage_of_zero_is_a_failed_reading_too(polled, question, column):
+    columns = polled(**{question: [0] * 3})
+    assert np.isnan(columns.values[column]).all()
+    assert columns.errors[column] == [3, "read as 0, which no board draws"]
+
+
+def test_a_reading_that_failed_does_not_repeat_the_one_before(polled):
+    columns = polled(PowerUsage=[90_000, 0, 80_000])
+    assert columns.values["usage_w"].tolist() == pytest.approx([90, np.nan, 80], nan_ok=True)
+
+
+def test_field_185_is_the_average_power_and_186_the_instantaneous_one(polled):
+    def fields(handle, numbers):
+        milliwatts = {185: 300_000, 186: 250_000}
+        return [SimpleNamespace(nvmlReturn=0, valueType=1, value=SimpleNamespace(uiVal=milliwatts[n])) for n in numbers]
+
+    columns = polled(FieldValues=fields)
+    assert (columns.values["average_w"].tolist(), columns.values["instant_w"].tolist()) == ([300] * 3, [250] * 3)
+
+
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT])
+def test_a_driver_older_than_power_by_field_is_asked_for_the_usage(polled, code):
+    columns = polled(FieldValues=[pynvml.NVMLError(code)] * 3, PowerUsage=[90_000] * 3)
+    assert columns.values["usage_w"].tolist() == [90, 90, 90]
+    assert columns.errors["instant_w"][0] == 1
+
+
+def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
+    columns = polled(FieldValues=[pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)] * 3, PowerUsage=[90_000] * 3)
+    assert columns.errors["instant_w"] == [3, "Unknown Error"]
+    assert "usage_w" not in columns.values
 
 
 def test_an_unknown_gpu_and_a_missing_library_are_told_at_once(play, monkeypatch, tmp_path):
