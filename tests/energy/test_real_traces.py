@@ -12,9 +12,15 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from energy.traces import OWN, circumstances
 from reference import power_file
 
+from dtcbench.energy.flags import COARSE_SHARE
 from dtcbench.energy.integrate import REFRESH_S, integral_j, longest_gap_s, refreshes, samples_in
+from dtcbench.energy.phases import Stretch
+from dtcbench.energy.rapl import Packages
+from dtcbench.energy.reading import read
+from dtcbench.energy.trace import Trace
 
 STEP_S = 0.01
 """Windows begin at every multiple of it after the beginning of the load."""
@@ -160,3 +166,32 @@ def test_no_refresh_went_unpolled_during_the_load(board, longest_s, samples):
     assert longest_gap_s(*figure, board.begin_s, board.end_s) == pytest.approx(longest_s)
     assert longest_s < REFRESH_S
     assert samples_in(*figure, board.begin_s, board.end_s) == samples
+
+
+def replayed(board, begin_s, end_s):
+    """The energy of a cell that trained from `begin_s` to `end_s` while the driver told what is recorded."""
+    names = {"reported_instant_w": "instant_w", "reported_average_w": "average_w"}
+    reported = recording(board).reported.rename(columns=names)
+    columns = {name: reported[name].to_numpy(dtype=float) for name in ("t_s", *names.values()) if name in reported}
+    trace = Trace(columns, {}, {OWN: (begin_s, end_s)}, None, 0.5)
+    training = [Stretch("train", begin_s, end_s, 0)]
+    return read(trace, training, circumstances(), Packages((), "no RAPL"), (), "0" * 64)
+
+
+@pytest.mark.parametrize(("board", "off_pct"), [("a100", 0.10), ("rtx3090", -5.75)])
+def test_the_record_of_a_replay_holds_the_integral_and_says_that_it_is_short_and_unchecked(board, off_pct):
+    real = recording(board)
+    found = replayed(board, real.begin_s, real.end_s)
+    true_j = integral_j(real.meter["t_s"].to_numpy(), real.meter["measured_w"].to_numpy(), real.begin_s, real.end_s)
+    assert 100 * (found.energy_j / true_j - 1) == pytest.approx(off_pct, abs=0.01)
+    assert (found.method, found.trace.integrated, found.flags) == ("integral", "instant_w", ["short"])
+    assert found.reasons["cross_check_pct"] == "only one of counter and power was read"
+    assert found.quantisation_j == pytest.approx(found.energy_j * REFRESH_S / (real.end_s - real.begin_s))
+
+
+@pytest.mark.parametrize(
+    ("window_s", "flags"), [(0.99 * REFRESH_S / COARSE_SHARE, ["short", "coarse"]), (2.5, ["short"])]
+)
+def test_the_record_of_a_replay_below_two_seconds_says_that_it_is_coarse_too(window_s, flags):
+    begin_s = recording("a100").begin_s
+    assert replayed("a100", begin_s, begin_s + window_s).flags == flags
