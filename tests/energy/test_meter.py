@@ -156,12 +156,12 @@ BOARD = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, None, No
 def meter(monkeypatch):
     """A meter on a whole H200 that torch computed on, which has seen `trace`; `processes` were there before."""
 
-    def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None):
+    def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: nvml.TorchGpu("H200", torch_uuid, 139.0))
         monkeypatch.setattr(meters, "settle", lambda uuid, metering: Settled(7.0, True, processes, None))
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
         made = meters.SampledMeter(
-            Told(told), GivenGpu(BOARD, None), Packages((), "no RAPL"), Share(1, 1), metering or Metering()
+            Told(told), GivenGpu(BOARD, None), Packages((), "no RAPL"), Share(gpus, 1), metering or Metering()
         )
         made.settle()
         return made
@@ -190,6 +190,14 @@ def test_joules_of_another_gpu_than_torch_computed_on_are_no_number(meter):
     energy = meter(trace(), torch_uuid="GPU-bbbb").reading(MINUTE, []).energy
     assert energy.energy_j is None
     assert energy.reasons["energy_j"] == "the meter read GPU-aaaa, torch computed on GPU-bbbb"
+
+
+def test_the_board_of_a_cell_with_half_of_it_is_labelled_if_the_suite_says_so_and_else_not_measured(meter):
+    half = meter(trace(), gpus=0.5, metering=Metering(shared="label")).reading(MINUTE, []).energy
+    assert half.energy_j == pytest.approx(80 * 300, abs=0.01)
+    assert "shared" in half.flags
+    refused = meter(trace(), gpus=0.5).reading(MINUTE, []).energy
+    assert refused.reasons["energy_j"] == "the cell was given 0.5 of the GPU"
 
 
 def test_the_record_holds_the_digest_of_the_samples_and_the_flags_from_elsewhere(meter):

@@ -51,6 +51,19 @@ def test_the_device_has_done_its_work_at_both_edges(bench):
     assert bench.log == ["synchronize", "work", "synchronize"]
 
 
+def test_queued_work_counts_for_the_phase_that_queued_it():
+    now, queued = 0.0, 5.0
+
+    def synchronize():
+        nonlocal now, queued
+        now, queued = now + queued, 0.0
+
+    phases = Phases(synchronize, clock=lambda: now)
+    with phases.train():
+        queued = 2.0
+    assert phases.stretches == (Stretch("train", 5, 7, 0),)
+
+
 def test_an_exception_ends_the_stretch_and_passes(bench):
     with pytest.raises(MemoryError), bench.phases.train():
         bench.work(2)

@@ -72,5 +72,13 @@ def test_a_process_that_stays_is_told(room):
     assert found.cool_down_s == pytest.approx(10, abs=0.2)
 
 
+def test_a_process_that_comes_while_the_gpu_is_measured_is_told(room):
+    here = room()
+    here._nvml.processes = []
+    sleep = here.sleep
+    here.sleep = lambda seconds: (sleep(seconds), setattr(here._nvml, "processes", [99] if here.now > 3 else []))
+    assert here.settle(idle="5s").processes == {99}
+
+
 def test_no_idle_measurement_if_none_is_asked_for(room):
     assert room().settle(idle="0s").idle is None

@@ -8,6 +8,8 @@ from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
 from dtcbench.records.record import CellRecord
+from dtcbench.training import warming
+from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
 from dtcbench.training.warming import warm_up
 
@@ -218,6 +220,24 @@ def test_a_network_that_warms_up_changes_nothing_of_the_cell():
     before = run(work)
     warm_up(work)
     assert worker.same_course(run(workplace(cell("dtc"))), before)
+
+
+def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_for_the_device(patient, monkeypatch):
+    meter, log, cpu = patient(2), [], torch.device("cpu")
+    monkeypatch.setattr(worker, "_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(worker, "to_device", lambda splits, device: to_device(splits, cpu))
+    monkeypatch.setattr(worker, "warm_up", lambda work: log.append("warm-up"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("waited"))
+    assert record_of(cell("random")).status == "ok"
+    assert log == ["warm-up", *["waited"] * 2 * len(meter.phases.stretches)]
+
+
+def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(monkeypatch):
+    work, steps = workplace(cell("dtc")), []
+    monkeypatch.setattr(warming, "gradient_step", lambda model, optimizer: lambda batch: steps.append(len(batch)))
+    warm_up(work)
+    assert steps == [32, 32, 32]
+    assert work.phases.stretches == ()
 
 
 def test_the_gpu_is_measured_idle_before_anything_of_the_cell_looks_at_it(patient, monkeypatch):
