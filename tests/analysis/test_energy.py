@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from handmade import build, cell, joules, layer, row
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from dtcbench.analysis import energy
 from dtcbench.analysis.energy import DISQUALIFYING
+from dtcbench.energy.flags import FLAGS
 
 FIGURES = [name for name in energy.COLUMNS if name.endswith(("_ratio", "_low", "_high", "_rank"))]
 TIMES = ["time_ratio", "time_low", "time_high"]
@@ -150,6 +153,12 @@ def test_a_disqualifying_flag_of_one_cell_keeps_its_row_from_a_rank_and_is_told(
     assert dtc["energy_note"] == f"flags: warm; no rank: {words}"
 
 
+def test_the_flags_bar_a_rank_that_the_energy_page_says_do():
+    page = (Path(__file__).parents[2] / "docs" / "energy.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (yes|no) \|$", page, flags=re.MULTILINE))
+    assert told == {flag: "yes" if flag in DISQUALIFYING else "no" for flag in FLAGS}
+
+
 def test_a_flag_of_a_dense_cell_bars_all_that_pair_with_it():
     board = build(joules("dense", [100, 100], energy_flags=["short", ""]) + joules("dtc", [50, 50]))
     assert board.rows["energy_rank"].isna().all()
@@ -173,6 +182,11 @@ def test_a_pair_on_two_gpus_has_no_rank_and_says_so():
     board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", "GPU-1"]))
     assert row(board, "dtc")["energy_note"] == "no rank: pairs on different GPUs"
     assert math.isnan(ranks(board)["dtc"])
+
+
+def test_a_gpu_that_is_not_known_has_no_rank_and_says_so():
+    board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", None]))
+    assert row(board, "dtc")["energy_note"] == "no rank: GPU not known"
 
 
 def test_seeds_may_lie_on_different_gpus_as_long_as_each_pair_shares_one():
@@ -217,6 +231,11 @@ def test_one_simulated_cell_is_enough():
     board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], simulated=[False, True]))
     assert ranks(board)["dense"] == 1 and math.isnan(ranks(board)["dtc"])
     assert board.obstacles == ("Energy of 1 cell comes from a simulated GPU (A GPU): not for publication.",)
+
+
+def test_a_simulated_dense_cell_bars_all_that_pair_with_it():
+    board = build(joules("dense", [100, 100], simulated=[True, False]) + joules("dtc", [50, 50]))
+    assert row(board, "dtc")["energy_note"] == "no rank: simulated GPU"
 
 
 def test_without_a_simulation_nothing_forbids_publishing():
