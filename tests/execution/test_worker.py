@@ -191,19 +191,25 @@ def test_repeats_change_nothing_of_the_result(patient):
     timeless = {"train_s", "compress_s", "evaluate_s", "cycles"}
     assert repeated.model_dump(exclude=timeless) == alone.model_dump(exclude=timeless)
     assert worker.same_course(repeated, alone)
+    assert repeated.evaluate_s > 0  # the first training's, as all seconds are
 
 
 def test_a_repeat_that_takes_another_course_is_flagged(patient, monkeypatch):
-    meter = patient(2)
-    monkeypatch.setattr(worker, "same_course", lambda one, other: False)
-    record_of(cell("dtc"))
-    assert meter.flags == ["not-repeatable"]
+    meter, alike = patient(3), iter([False, True])
+    monkeypatch.setattr(worker, "same_course", lambda one, other: next(alike))
+    record_of(cell("random"))
+    assert meter.flags == ["not-repeatable"]  # though the second repeat was as the first training
 
 
 def test_another_loss_or_another_neuron_is_another_course():
-    one, other = (record_of(cell("dtc", seed=seed)).result for seed in (0, 1))
+    one = record_of(cell("random")).result
+    first, *later = one.cycles
+    other_loss = first.model_copy(update={"loss": first.loss + 1e-9})
+    other_layer = first.layers[0].model_copy(update={"kept_sha256": "0" * 64})
+    other_neurons = first.model_copy(update={"layers": [other_layer]})
     assert worker.same_course(one, one)
-    assert not worker.same_course(one, other)
+    for cycle in (other_loss, other_neurons):
+        assert not worker.same_course(one, one.model_copy(update={"cycles": [cycle, *later]}))
 
 
 def test_a_failed_cell_closes_its_meter_and_has_no_energy(patient):
