@@ -1,0 +1,121 @@
+"""The cluster launcher's file: what Ray makes of it, offline, and what it must say."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from dtcbench.execution import cluster
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "cluster.yaml").read_text()
+NODE_LOST_SOON = {
+    "RAY_health_check_initial_delay_ms": "0",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_grpc_client_keepalive_time_ms": "3000",
+    "RAY_grpc_client_keepalive_timeout_ms": "3000",
+}
+"""With these a node that is off is noticed within 3 s, and a frozen node's task fails at all."""
+
+
+def between(begin, end):
+    """The lines from a mark to another, the marks included."""
+    return re.compile(rf"^# --- {begin}\n(.*?)^# --- {end}\n", re.MULTILINE | re.DOTALL)
+
+
+def rack():
+    """The file for machines of one's own, made from the one for AWS as its first lines say."""
+    without, cuts = between("aws: begin", "aws: end").subn("", TEXT)
+    assert cuts == 1
+    opened, cuts = between("rack: begin", "rack: end").subn(
+        lambda found: re.sub("^#", "", found[1], flags=re.MULTILINE), without
+    )
+    assert cuts == 1
+    return opened
+
+
+@pytest.fixture(params=["aws", "local"])
+def config(request):
+    """The launcher's configuration, completed by Ray, for each of the two providers."""
+    config = yaml.safe_load({"aws": TEXT, "local": rack()}[request.param])
+    assert config["provider"]["type"] == request.param
+    return prepare_config(config)
+
+
+@pytest.fixture
+def aws():
+    return prepare_config(yaml.safe_load(TEXT))
+
+
+def start_line(config, kind):
+    """The words of the one command that starts Ray."""
+    [line] = [line for line in config[f"{kind}_start_ray_commands"] if "ray start" in line]
+    return shlex.split(line.replace(";", " ; "))
+
+
+def variables(words):
+    return dict(word.split("=", 1) for word in words[: words.index(";")] if "=" in word)
+
+
+def test_ray_finds_nothing_wrong_with_it(config):
+    validate_config(config)
+
+
+def test_ray_would_find_something_wrong(config):
+    config["rsync_exlude"] = []
+    with pytest.raises(Exception, match="rsync_exlude"):
+        validate_config(config)
+
+
+def test_both_start_lines_set_what_a_run_needs_and_the_same(config):
+    head, worker = (variables(start_line(config, kind)) for kind in ("head", "worker"))
+    assert head == worker
+    needed = cluster._EVERYWHERE | NODE_LOST_SOON | {"RAY_AUTH_MODE": "token"}
+    assert {name: head.get(name) for name in needed} == needed
+
+
+def test_every_node_finds_the_data_where_they_are_copied_to(config):
+    data = variables(start_line(config, "worker"))["DTCBENCH_DATA_DIR"]
+    assert data.replace("$HOME", "~") in config["file_mounts"]
+
+
+def test_every_node_gets_the_token_and_no_line_tells_it(config):
+    assert "~/.ray/auth_token" in config["file_mounts"]
+    assert "RAY_AUTH_TOKEN" not in yaml.safe_dump(config)
+
+
+def test_the_head_has_no_cores_and_its_dashboard_no_visitors(config):
+    words = start_line(config, "head")
+    assert {"--num-cpus=0", "--num-gpus=0", "--dashboard-host=127.0.0.1"} <= set(words)
+
+
+def test_every_node_gets_the_python_and_the_packages_that_are_pinned(config):
+    lines = {line for kind in ("head", "worker") for line in config[f"{kind}_setup_commands"]}
+    pinned = re.search(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[1]
+    assert {version for line in lines for version in re.findall(r"\bray\S*==([\d.]+)", line)} == {pinned}
+    assert pinned in re.search(r"rayVersion: ([\d.]+)", TEXT)[1]
+    for kind in ("head", "worker"):
+        setup = " ".join(config[f"{kind}_setup_commands"])
+        assert re.search(r"uv venv --python 3\.\d+\.\d+ ", setup)
+        assert "--requirements ~/dtcbench/requirements.lock" in setup
+
+
+def test_no_node_but_the_head_is_paid_for_before_cells_wait(aws):
+    types = aws["available_node_types"]
+    assert aws["head_node_type"] == "head"
+    assert types["head"]["resources"] == {"CPU": 0}
+    workers = [kind for name, kind in types.items() if name != "head"]
+    assert [kind["min_workers"] for kind in workers] == [0] * len(workers)
+    assert all(0 < kind["max_workers"] <= aws["max_workers"] for kind in workers)
+
+
+def test_a_suite_can_ask_for_each_kind_of_gpu_before_its_first_node_is_up(aws):
+    for kind in (kind for name, kind in aws["available_node_types"].items() if name != "head"):
+        resources = kind["resources"]
+        assert resources["CPU"] > 0 and resources["GPU"] == 1
+        assert resources[f"accelerator_type:{kind['labels']['gpu']}"] == 1
