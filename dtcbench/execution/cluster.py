@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -262,6 +263,8 @@ def _attempt(task: Task, id: str, board: Any, work: Callable[[Task], Report]) ->
 
 def _connect(request: Request, cores: int | None, address: str | None) -> Any:
     """Ray, started on loopback or connected to the cluster at `address`."""
+    if address is not None:
+        _refuse_silence(address)
     for name, value in (_EVERYWHERE | ({} if address else _LOOPBACK)).items():
         os.environ.setdefault(name, value)
     import ray
@@ -281,6 +284,19 @@ def _connect(request: Request, cores: int | None, address: str | None) -> Any:
         reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
         raise ClusterError(f"--address {address}: {reason}") from error
     return ray
+
+
+def _refuse_silence(address: str) -> None:
+    """ClusterError where nothing listens at HOST:PORT: Ray itself would go on asking for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:  # auto, ray://…
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"--address {address}: nothing answers there ({error}); is the cluster up, and the port right?"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

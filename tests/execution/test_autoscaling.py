@@ -197,3 +197,11 @@ def test_a_cluster_grows_from_no_worker_node_to_two_for_a_suite_and_shrinks_to_n
 
     assert until(lambda: not growing.alive(), 90), "idle nodes stay"
     assert len(growing.workers()) == 2
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(dtcbench):
+    began = time.monotonic()
+    ended = dtcbench("doctor", "--cluster", "--address", f"127.0.0.1:{free_port()}")
+    assert ended.code == 2
+    assert "nothing answers there" in ended.err and "is the cluster up" in ended.err
+    assert time.monotonic() - began < 30
