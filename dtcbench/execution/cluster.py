@@ -97,6 +97,7 @@ class RayExecutor:
         self._blocks: dict[str, Any] = {}
         self._flights: dict[Any, _Flight] = {}
         self._seen: dict[str, Sign] = {}
+        self._signs(_SURVEY_S)  # on a busy head its process takes a while to start: that is no silence
         self._looked = time.monotonic()
 
     def submit(self, task: Task) -> None:
@@ -166,10 +167,10 @@ class RayExecutor:
             self._seen, self._looked = self._signs(), time.monotonic()
         return self._seen
 
-    def _signs(self) -> dict[str, Sign]:
+    def _signs(self, within_s: float = _ANSWER_S) -> dict[str, Sign]:
         """What the board knows; ClusterError where nobody answers any more."""
         try:
-            signs: dict[str, Sign] = self._ray.get(self._board.signs.remote(), timeout=_ANSWER_S)
+            signs: dict[str, Sign] = self._ray.get(self._board.signs.remote(), timeout=within_s)
         except self._ray.exceptions.RayError as error:
             raise ClusterError(
                 f"the cluster's head does not answer ({_first_line(error)}); mend it: the same command resumes"
