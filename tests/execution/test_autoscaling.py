@@ -170,7 +170,7 @@ def growing(tmp_path):
     scenario = write_scenario(tmp_path / "scenario", [FakeGpu()])
     cluster = Growing(folder, environment(built(), scenario))
     try:
-        assert until(cluster.nodes, 60), "no head"
+        assert until(cluster.nodes, 120), "no head"
         yield cluster
     finally:
         cluster.end()
@@ -195,7 +195,7 @@ def test_a_cluster_grows_from_no_worker_node_to_two_for_a_suite_and_shrinks_to_n
     assert [attempt.status for attempt in attempts] == [Status.OK] * 4
     assert [dict(node.labels)["kind"] for node in growing.workers()] == ["L4", "L4"]
 
-    assert until(lambda: not growing.alive(), 90), "idle nodes stay"
+    assert until(lambda: not growing.alive(), 120), "idle nodes stay"
     assert len(growing.workers()) == 2
 
 
