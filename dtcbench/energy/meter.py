@@ -89,7 +89,7 @@ class NoMeter:
 
     def reading(self, phases: Phases, flags: list[str]) -> Reading:
         """No joules, and why."""
-        return Reading(unmeasured(self.reason, self.cpu, phases.stretches), None)
+        return Reading(unmeasured(self.reason, self.cpu, phases.stretches, flags), None)
 
     def close(self) -> None:
         """Nothing was started."""

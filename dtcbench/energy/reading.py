@@ -79,9 +79,9 @@ def read(
     return _energy(stretches, found, cpu, flags, trace_sha256)
 
 
-def unmeasured(reason: str, cpu: str, stretches: Sequence[Stretch]) -> Energy:
+def unmeasured(reason: str, cpu: str, stretches: Sequence[Stretch], flags: Sequence[str]) -> Energy:
     """Nothing sampled: of the GPU because of `reason`, of the processors because of `cpu`."""
-    return _energy(stretches, Unread(reason), cpu, (), None)
+    return _energy(stretches, Unread(reason), cpu, flags, None)
 
 
 def _energy(
@@ -183,7 +183,7 @@ def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joul
     inside = windows(counting(stretches))
     polled = trace.column(trace.power or "counter_mj")
     used = [polled] if joules.counter_j is None else [polled, trace.column("counter_mj")]
-    idle_w, why_not_idle = _idle(trace, seen)
+    idle_w, why_not_idle = _idle(trace, seen, joules.counter_j is not None)
     cumulative, why_not_cumulative = _cumulative(counting(stretches), joules)
     temperatures = list(joules.inside("temperature_c"))
     figures: dict[str, tuple[Any, str]] = {
@@ -250,14 +250,17 @@ def _foreign(trace: Trace, inside: Sequence[Interval], seen: Circumstances) -> s
     return f"{len(foreign)} foreign compute process{'es' if len(foreign) > 1 else ''} ran on the GPU"
 
 
-def _idle(trace: Trace, seen: Circumstances) -> tuple[float | None, str]:
+def _idle(trace: Trace, seen: Circumstances, by_counter: bool) -> tuple[float | None, str]:
+    """Watts while nobody used the GPU, by the way that gave the joules, from which they are to be taken."""
     if seen.idle is None:
         return None, "the suite asks for no idle measurement"
+    if not list(Joules(trace, [seen.idle], 1).inside("processes")):
+        return None, "the driver does not list the compute processes: some may have been on the GPU"
     if others := len(seen.earlier_processes | _processes(trace, [seen.idle])):
         are = "es were" if others > 1 else " was"
         return None, f"{others} compute process{are} on the GPU while it should be idle"
     idle = Joules(trace, [seen.idle], 1)
-    energy_j = idle.counter_j if idle.counter_j is not None else idle.integral_j
+    energy_j = idle.counter_j if by_counter else idle.integral_j
     return (None, idle.why_nothing) if energy_j is None else (energy_j / seen.idle.seconds, "")
 
 

@@ -34,7 +34,7 @@ def _window(energy: Energy) -> str:
 def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
     watts = power(energy)
     before, after = (_figure(trace, f"temperature_{when}_c", ".0f", "°C") for when in ("before", "after"))
-    cooled = f" after {trace.cool_down_s:.0f} s of cool-down" if trace.idle_w is not None else ""
+    cooled = f" after {trace.cool_down_s:.0f} s of cool-down"
     rows = [
         ("GPU", f"{trace.device}, {trace.gpu_uuid}{'; a simulation: not for publication' if trace.simulated else ''}"),
         ("integral beside counter", _figure(energy, "cross_check_pct", "+.1f", "%")),

@@ -1,5 +1,7 @@
 """From samples and stretches to joules: what counts, what is flagged, and what is no number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from energy.traces import BEGIN_S, OWN, circumstances, stretch, trace
@@ -304,6 +306,33 @@ def test_a_process_that_came_and_went_while_the_gpu_should_be_idle_leaves_no_idl
     assert found.energy_j == pytest.approx(70 * 300, abs=0.01)
 
 
+IDLE_THEN_BUSY = {
+    "stretches": [stretch("train", 25, 95)],
+    "gpu": circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)),
+}
+
+
+def test_where_the_driver_lists_no_processes_nobody_knows_that_the_gpu_was_idle():
+    untold = {"processes": (1, "Not Supported")}
+    blind = np.full(4001, np.nan)
+    seen = replace(trace(processes={}, errors=untold), columns=trace().columns | {"processes": blind})
+    found = energy(seen, **IDLE_THEN_BUSY)
+    assert found.trace.idle_w is None
+    assert "does not list the compute processes" in found.trace.reasons["idle_w"]
+    assert found.energy_j == pytest.approx(70 * 300, abs=0.01)
+
+
+def test_idle_power_comes_by_the_way_the_joules_came_by():
+    while_idle = {OWN: (BEGIN_S + 20, BEGIN_S + 100)}
+    seen = trace(power=steps((0, 70), (20, 300)), processes=while_idle)
+    stopped = np.where(seen.t_s > BEGIN_S + 24, seen.column("counter_mj")[960], seen.column("counter_mj"))
+    found = energy(
+        trace(power=lambda t: np.full_like(t, 200.0), processes=while_idle, counter_mj=stopped), **IDLE_THEN_BUSY
+    )
+    assert found.method == "integral"
+    assert found.trace.idle_w == pytest.approx(200)
+
+
 def test_temperatures_at_both_ends_of_the_window():
     degrees = np.linspace(30, 70, 4001)
     found = energy(trace(temperature_c=degrees))
@@ -396,7 +425,8 @@ def test_processor_joules_are_those_of_one_training_inside_its_windows():
 
 
 def test_where_nothing_was_sampled_every_null_has_its_reason():
-    found = unmeasured("the cell ran on the CPU", "no RAPL here", TRAINING)
+    found = unmeasured("the cell ran on the CPU", "no RAPL here", TRAINING, ["not-repeatable"])
     assert_null(found, "the cell ran on the CPU")
     assert found.reasons["cpu_energy_j"] == "no RAPL here"
     assert (found.window_s, found.repeats, found.trace_sha256) == (80, 1, None)
+    assert found.flags == ["not-repeatable"]

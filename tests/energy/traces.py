@@ -27,6 +27,7 @@ def trace(seconds=100.0, power=lambda t: np.full_like(t, 300.0), processes=None,
         "temperature_c": np.full_like(t, 50.0),
         "throttle_reasons": np.full_like(t, 0x4),
         "power_limit_w": np.full_like(t, 700.0),
+        "processes": np.where(np.arange(t.size) % 20 == 0, 1.0, np.nan),  # asked for more slowly
         **{name: value for name, value in changes.items() if name not in ("errors", "lost_s")},
     }
     return Trace(

@@ -105,7 +105,7 @@ def test_without_a_meter_there_is_a_reason_and_no_joule():
         (energy(trace=trace(simulated=True)), ("GPU", "A GPU, GPU-0; a simulation: not for publication")),
         (
             energy(trace=trace(idle_w=None, reasons={"idle_w": "others used the GPU"})),
-            ("power", "180.0 W on average, idle – (others used the GPU)"),
+            ("power", "180.0 W on average, idle – (others used the GPU) after 30 s of cool-down"),
         ),
         (energy(trace=trace(idle_w=None, reasons={"idle_w": "others used the GPU"})), ("above idle", "–")),
         (
