@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from dtcbench.plan.request import Request, shown
 from dtcbench.records.record import Status
 
 SILENCE_S = 120.0
-"""After so long without a sign of life an attempt is given up: its node is frozen or cut off."""
+"""After so long without a sign of life an attempt is given up: its node is frozen or cut off, or it hangs."""
 GRACE_S = 5.0
 _LOOK_S = 1.0
 """Between two looks at the board."""
@@ -35,8 +35,10 @@ _EVERYWHERE = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a task without a GPU sees none
     "CUDA_DEVICE_ORDER": PCI_ORDER,  # Ray counts GPUs as NVML does, CUDA by itself does not
+    "RAY_grpc_client_keepalive_time_ms": "3000",  # else nobody misses the task of a frozen node
+    "RAY_grpc_client_keepalive_timeout_ms": "3000",
 }
-_LOOPBACK = {
+LOOPBACK = {
     "RAY_AUTH_MODE": "disabled",  # sockets stay on loopback; a token would be written to the home folder
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
@@ -178,16 +180,26 @@ class RayExecutor:
         return signs
 
     def _silent(self) -> list[Outcome]:
-        """Attempts that gave signs of life once, and none for too long."""
+        """Attempts that gave signs of life once, and none for too long, and that no time limit will end."""
         signs, lost = self._glance(), []
         for reference, flight in list(self._flights.items()):
             sign = signs.get(flight.id)
-            if sign is not None and sign.silent_s > self._silence_s:
-                self._forget(reference)
-                self._ray.cancel(reference, force=True)
-                reason = f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
-                lost.append(Outcome(flight.task, None, Status.INFRA, reason))
+            if sign is None or sign.silent_s <= self._silence_s:
+                continue
+            if not self._is_there(sign.node):
+                told = Status.INFRA, f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
+            elif flight.task.timeout_s is None:
+                told = Status.TIMEOUT, f"no sign of life for {sign.silent_s:.0f} s, but of its node: it hangs"
+            else:  # it holds Python's lock, perhaps for a reason: it has its time
+                continue
+            self._forget(reference)
+            self._ray.cancel(reference, force=True)
+            lost.append(Outcome(flight.task, None, *told))
         return lost
+
+    def _is_there(self, node: str) -> bool:
+        """Whether the cluster still counts the node in: it asks every node for its health all the time."""
+        return any(known["NodeID"] == node and known["Alive"] for known in self._ray.nodes())
 
     def _outcome(self, reference: Any) -> Outcome:
         try:
@@ -262,12 +274,17 @@ def _attempt(task: Task, id: str, board: Any, work: Callable[[Task], Report]) ->
         return work(task)
 
 
+def prepare(more: Mapping[str, str]) -> None:
+    """Set what Ray reads from the environment when it is first imported, unless the user has."""
+    for name, value in (_EVERYWHERE | dict(more)).items():
+        os.environ.setdefault(name, value)
+
+
 def _connect(request: Request, cores: int | None, address: str | None) -> Any:
     """Ray, started on loopback or connected to the cluster at `address`."""
     if address is not None:
         _refuse_silence(address)
-    for name, value in (_EVERYWHERE | ({} if address else _LOOPBACK)).items():
-        os.environ.setdefault(name, value)
+    prepare({} if address else LOOPBACK)
     import ray
 
     if ray.is_initialized():
