@@ -123,7 +123,8 @@ def _locked(folder: Path) -> Iterator[None]:
         write(owner, f"process {os.getpid()}".encode())
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that became read-only must not hide what it ended
+            owner.unlink(missing_ok=True)
         lock.release()
 
 
