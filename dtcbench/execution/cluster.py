@@ -28,8 +28,10 @@ _LOOK_S = 1.0
 """Between two looks at the board."""
 _SURVEY_S = 120.0
 """How long the nodes may take to tell what they offer: each starts a process and imports torch."""
-_ANSWER_S = 10.0
-"""How long the head may take to answer before the cluster counts as lost."""
+_ANSWER_S = 60.0
+"""How long the head may take to answer before the cluster counts as lost: a busy one may have to start the board."""
+_STACK_S = 10.0
+"""How long a node may take to show the stack of an attempt."""
 _EVERYWHERE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -95,7 +97,9 @@ class RayExecutor:
         )(_attempt)
         # On the head, which outlives every other node; a local Ray is its own head.
         head = {"node:__internal_head__": 0.001}
-        self._board = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1)(Board).remote()
+        # Started and asked again whenever it dies: those that live beat again.
+        board = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1, max_task_retries=-1)(Board)
+        self._board = board.remote()
         self._blocks: dict[str, Any] = {}
         self._flights: dict[Any, _Flight] = {}
         self._seen: dict[str, Sign] = {}
@@ -186,7 +190,7 @@ class RayExecutor:
             sign = signs.get(flight.id)
             if sign is None or sign.silent_s <= self._silence_s:
                 continue
-            if not self._is_there(sign.node):
+            if not _is_there(self._ray, sign.node):
                 told = Status.INFRA, f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
             elif flight.task.timeout_s is None:
                 told = Status.TIMEOUT, f"no sign of life for {sign.silent_s:.0f} s, but of its node: it hangs"
@@ -196,10 +200,6 @@ class RayExecutor:
             self._ray.cancel(reference, force=True)
             lost.append(Outcome(flight.task, None, *told))
         return lost
-
-    def _is_there(self, node: str) -> bool:
-        """Whether the cluster still counts the node in: it asks every node for its health all the time."""
-        return any(known["NodeID"] == node and known["Alive"] for known in self._ray.nodes())
 
     def _outcome(self, reference: Any) -> Outcome:
         try:
@@ -233,7 +233,7 @@ class RayExecutor:
         there = NodeAffinitySchedulingStrategy(sign.node, soft=False)
         look = self._ray.remote(num_cpus=0, max_retries=0)(take_stack).options(scheduling_strategy=there)
         try:
-            return str(self._ray.get(look.remote(flight.id), timeout=_ANSWER_S))
+            return str(self._ray.get(look.remote(flight.id), timeout=_STACK_S))
         except self._ray.exceptions.RayError:
             return ""
 
@@ -252,17 +252,28 @@ def survey(address: str) -> list[Node]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray = _connect(Request(cpus=0), None, address)
-    ask = ray.remote(num_cpus=0, max_retries=0)(describe)
-    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in alive]
-    answers = [ask.options(scheduling_strategy=strategy).remote() for strategy in strategies]
-    try:
-        nodes: list[Node] = ray.get(answers, timeout=_SURVEY_S)
-    except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"--address {address}: not every node answers ({_first_line(error)}); is dtcbench installed on all of them?"
-        ) from error
+    ask = ray.remote(num_cpus=0, max_retries=3)(describe)  # again, until a node that dies is known to be dead
+    answers = {
+        node["NodeID"]: ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    nodes = []
+    for node, answer in answers.items():
+        try:
+            nodes.append(ray.get(answer, timeout=_SURVEY_S))
+        except ray.exceptions.RayError as error:
+            if _is_there(ray, node):  # what has gone meanwhile has no say
+                reason = f"not every node answers ({_first_line(error)}); is dtcbench installed on all of them?"
+                raise ClusterError(f"--address {address}: {reason}") from error
     return nodes
+
+
+def _is_there(ray: Any, node: str) -> bool:
+    """Whether the cluster still counts the node in: it asks every node for its health all the time."""
+    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
 
 
 def _attempt(task: Task, id: str, board: Any, work: Callable[[Task], Report]) -> Report:
