@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from pydantic import BaseModel
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
@@ -72,3 +75,19 @@ def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=N
 def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:
     """An attempt at the cell as a suite named tiny would make it."""
     return job(device=device, plugins=plugins, metering=metering).task(Attempt(the_cell, attempt))
+
+
+def timeless(model: BaseModel) -> Any:
+    """What is left of a record or a part of it without times and the attempt's number."""
+    return _timeless(model.model_dump(mode="json"))
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {name: part for name, part in value.items() if not _is_of_time(name)}
+        return {name: _timeless(part) for name, part in kept.items()}
+    return [_timeless(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_of_time(name: str) -> bool:
+    return name.endswith("_s") or name in {"attempt", "started_at"}

@@ -1,0 +1,333 @@
+"""Faults of nodes, workers, memory, disk and driver: every planned cell ends in one state, the others unharmed."""
+
+import queue
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+from cells import cell, job, timeless
+from drivers import Driver
+from mishaps import MISHAPS, mishap, pid_of, release, unharmed
+from rack import Rack
+
+from dtcbench.execution.board import Sign
+from dtcbench.execution.cluster import RayExecutor
+from dtcbench.execution.driver import drive, to_run
+from dtcbench.execution.inline import InlineExecutor
+from dtcbench.plan.request import Request
+from dtcbench.records.store import Store, StoreError
+
+pytestmark = pytest.mark.cluster
+
+OTHERS = tuple(cell("random", seed=seed) for seed in range(3))
+LOST_ONCE = ((1, "infra"), (2, "ok"))
+TIMEOUT = ((1, "timeout"),)
+
+
+class Heard:
+    """Hands on every record as it is sealed."""
+
+    def __init__(self):
+        self.records = queue.SimpleQueue()
+
+    def started(self, cell): ...
+    def stopping(self, running): ...
+
+    def ended(self, record, final):
+        self.records.put(record)
+
+
+@pytest.fixture(scope="module")
+def rack():
+    rack = Rack(nodes=2)
+    yield rack
+    rack.close()
+
+
+@pytest.fixture(scope="module")
+def connected(rack):
+    executor = RayExecutor(Request(cpus=1), address=rack.address)
+    assert executor.slots == 2
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def executor(rack, connected):
+    while len(rack.nodes) < 2:
+        rack.add()
+    return connected
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What is true of each cell when nothing happens to it."""
+    MISHAPS.load()
+    contents = run(tmp_path_factory.mktemp("undisturbed"), InlineExecutor(), (*OTHERS, unharmed()))
+    return {key: timeless(contents.record(key).result) for key in contents.attempts}
+
+
+def run(folder, executor, cells, watcher=None, timeout_s=None, plugins=(MISHAPS,)):
+    store = Store(folder)
+    with store.locked():
+        attempts = to_run(cells, store.read(), retry_failed=False)
+        drive(attempts, job(timeout_s, plugins), store, executor, watcher or Heard())
+    return store.read()
+
+
+def run_beside(folder, executor, cells, saboteur):
+    """Run the cells while `saboteur(heard)` runs in a thread, and see that it came to its end."""
+    heard, end = Heard(), queue.SimpleQueue()
+    threading.Thread(target=lambda: end.put(saboteur(heard)), daemon=True).start()  # none that hangs holds up the test
+    contents = run(folder, executor, cells, heard)
+    end.get(timeout=30)
+    return contents
+
+
+def ends(contents, the_cell):
+    return tuple((record.attempt, record.status) for record in contents.attempts[the_cell.key])
+
+
+def assert_whole(contents, harmed, undisturbed):
+    """Every cell ended once; the harmed ones as expected, the others at once and with their own numbers."""
+    assert not contents.damaged
+    assert set(contents.attempts) == {the_cell.key for the_cell in (*harmed, *OTHERS)}
+    for other in OTHERS:
+        assert ends(contents, other) == ((1, "ok"),)
+        assert timeless(contents.record(other.key).result) == undisturbed[other.key]
+    for the_cell, expected in harmed.items():
+        assert ends(contents, the_cell) == expected
+        if expected[-1][1] == "ok":
+            assert timeless(contents.record(the_cell.key).result) == undisturbed[unharmed().key]
+
+
+# workers
+
+
+def test_a_worker_that_dies_however_it_dies_costs_one_attempt_and_no_cell(tmp_path, executor, undisturbed):
+    harmed = [mishap(what, tmp_path / what) for what in ("kill", "exit", "segfault")]
+    contents = run(tmp_path / "run", executor, (*harmed, *OTHERS))
+    assert_whole(contents, dict.fromkeys(harmed, LOST_ONCE), undisturbed)
+    for the_cell in harmed:
+        assert "the worker was lost" in contents.attempts[the_cell.key][0].reason
+
+
+@pytest.fixture
+def warm(tmp_path, executor):
+    """Both nodes have a worker that has imported everything: a time limit counts from before that."""
+    waiting = [mishap("wait", tmp_path / f"warm-{number}") for number in range(2)]
+
+    def let_both_go(heard):
+        for number in range(2):
+            pid_of(tmp_path / f"warm-{number}")
+        for number in range(2):
+            release(tmp_path / f"warm-{number}")
+
+    run_beside(tmp_path / "warm", executor, waiting, let_both_go)
+    return executor
+
+
+def test_a_cell_that_hangs_even_with_the_lock_is_a_timeout_with_its_stack_and_not_tried_again(
+    tmp_path, warm, undisturbed
+):
+    harmed = [mishap(what, tmp_path / what) for what in ("hang", "hang-with-lock")]
+    contents = run(tmp_path / "run", warm, (*OTHERS, *harmed), timeout_s=5.0)
+    assert_whole(contents, dict.fromkeys(harmed, TIMEOUT), undisturbed)
+    for the_cell in harmed:
+        assert "in scores" in contents.record(the_cell.key).detail
+        assert "timeout of 5 s" in contents.record(the_cell.key).reason
+
+
+def test_what_the_cell_itself_does_wrong_has_its_own_status_and_reason_and_is_not_tried_again(
+    tmp_path, executor, undisturbed
+):
+    lacking, failing = (mishap(what, tmp_path / what) for what in ("device-memory", "exception"))
+    diverging = cell("dense", 0.0, lr=1e30)
+    expected = {lacking: ((1, "oom"),), failing: ((1, "error"),), diverging: ((1, "diverged"),)}
+    contents = run(tmp_path / "run", executor, (*expected, *OTHERS))
+    assert_whole(contents, expected, undisturbed)
+    reasons = [contents.record(the_cell.key).reason for the_cell in expected]
+    assert "CUDA out of memory" in reasons[0]
+    assert reasons[1] == "ValueError: the method gave up"
+    assert "lower the learning rate" in reasons[2]
+
+
+# nodes
+
+
+def test_a_killed_raylet_costs_one_attempt_and_no_cell(tmp_path, rack, executor, undisturbed):
+    harmed = mishap("wait", tmp_path / "harm")
+
+    def kill(heard):
+        rack.kill_raylet(rack.node_of(pid_of(tmp_path / "harm")))
+
+    contents = run_beside(tmp_path / "run", executor, (harmed, *OTHERS), kill)
+    assert_whole(contents, {harmed: LOST_ONCE}, undisturbed)
+
+
+def test_a_node_powered_off_in_mid_cell_costs_one_attempt_and_no_cell(tmp_path, rack, executor, undisturbed):
+    harmed = mishap("wait", tmp_path / "harm")
+
+    def power_off(heard):
+        rack.power_off(rack.node_of(pid_of(tmp_path / "harm")))
+
+    contents = run_beside(tmp_path / "run", executor, (harmed, *OTHERS), power_off)
+    assert_whole(contents, {harmed: LOST_ONCE}, undisturbed)
+
+
+def test_a_frozen_node_costs_one_attempt_and_once_thawed_nothing_more(tmp_path, rack, executor, undisturbed):
+    harmed = mishap("wait", tmp_path / "harm")
+    last = mishap("wait", tmp_path / "last")
+
+    def freeze_and_thaw(heard):
+        node = rack.node_of(pid_of(tmp_path / "harm"))
+        other = pid_of(tmp_path / "last")
+        rack.freeze(node)
+        lost = heard.records.get()
+        assert (lost.key, lost.status) == (harmed.key, "infra")
+        release(tmp_path / "harm")
+        rack.thaw(node)
+        rack.gone(node)  # its cluster takes it back no more, and it ends itself
+        assert rack.node_of(other) is not node
+        release(tmp_path / "last")
+
+    contents = run_beside(tmp_path / "run", executor, (harmed, last, *OTHERS), freeze_and_thaw)
+    assert_whole(contents, {harmed: LOST_ONCE, last: ((1, "ok"),)}, undisturbed)
+
+
+def test_the_late_result_of_an_attempt_that_was_given_up_for_its_silence_is_ignored(
+    tmp_path, executor, undisturbed, monkeypatch
+):
+    harmed = mishap("wait", tmp_path / "harm")
+    last = mishap("wait", tmp_path / "last")
+    late = []
+    monkeypatch.setattr(executor._ray, "cancel", lambda reference, force: None)  # as if it never got there
+
+    def cut_off_and_deliver(heard):
+        pid_of(tmp_path / "harm")
+        pid_of(tmp_path / "last")
+        ((reference, zombie),) = [(r, f) for r, f in executor._flights.items() if f.task.cell == harmed]
+        monkeypatch.setattr(executor, "_signs", lambda: {zombie.id: Sign("a node that is gone", 121.0)})
+        lost = heard.records.get()
+        assert (lost.key, lost.status) == (harmed.key, "infra")
+        release(tmp_path / "harm")
+        late.append(executor._ray.get(reference, timeout=60).record)
+        release(tmp_path / "last")
+
+    contents = run_beside(tmp_path / "run", executor, (harmed, last, *OTHERS), cut_off_and_deliver)
+    assert_whole(contents, {harmed: LOST_ONCE, last: ((1, "ok"),)}, undisturbed)
+    assert [(record["key"], record["attempt"], record["status"]) for record in late] == [(harmed.key, 1, "ok")]
+    assert "no sign of life for 121 s" in contents.attempts[harmed.key][0].reason
+
+
+def test_a_cell_that_holds_the_lock_without_a_time_limit_is_a_timeout_and_not_blamed_on_its_node(
+    tmp_path, executor, monkeypatch
+):
+    monkeypatch.setattr(executor, "_silence_s", 5.0)
+    harmed = mishap("hang-with-lock", tmp_path / "harm")
+    contents = run(tmp_path / "run", executor, (harmed,))
+    assert ends(contents, harmed) == TIMEOUT
+    assert "but of its node: it hangs" in contents.record(harmed.key).reason
+
+
+# memory
+
+
+@pytest.fixture
+def small_node(rack, connected):
+    """The only node: it kills what makes the machine's memory fill by 2 GiB more."""
+    used, total = rack.memory()
+    if total - used < 4 * 2**30:
+        pytest.skip("needs 4 GiB of free memory")
+    for node in list(rack.nodes):
+        rack.power_off(node)
+    rack.add(RAY_memory_usage_threshold=f"{(used + 2 * 2**30) / total:.3f}", RAY_memory_monitor_refresh_ms="100")
+    yield
+    for node in list(rack.nodes):
+        rack.power_off(node)
+
+
+def test_a_cell_that_eats_its_nodes_memory_is_killed_tried_once_more_and_oom(
+    tmp_path, small_node, connected, undisturbed
+):
+    harmed = mishap("eat", tmp_path / "harm", times=9)
+    contents = run(tmp_path / "run", connected, (harmed, *OTHERS))
+    assert_whole(contents, {harmed: ((1, "oom"), (2, "oom"))}, undisturbed)
+    assert "the node's memory ran out" in contents.record(harmed.key).reason
+
+
+# disk
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for a few records."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    while subprocess.run(["umount", "--lazy", disk], capture_output=True).returncode == 0:
+        """As often as it was mounted."""
+
+
+MANY = tuple(cell("random", seed=seed) for seed in range(8))
+
+
+def test_a_full_disk_ends_the_run_with_the_remedy_and_with_room_the_next_run_does_the_rest(small_disk):
+    with pytest.raises(StoreError, match=r"No space left on device; free space or choose another folder"):
+        run(small_disk / "run", InlineExecutor(), MANY)
+    sealed = Store(small_disk / "run").read()
+    assert 0 < len(sealed.attempts) < len(MANY)
+    assert not sealed.damaged
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    contents = run(small_disk / "run", InlineExecutor(), MANY)
+    assert [ends(contents, the_cell) for the_cell in MANY] == [((1, "ok"),)] * len(MANY)
+    assert list(small_disk.rglob("*.tmp")) == []
+
+
+class WritesEndAfterTheFirstRecord(Heard):
+    """Covers the disk by a read-only view of itself."""
+
+    def __init__(self, disk):
+        self._disk = disk
+
+    def ended(self, record, final):
+        for options in (["--bind", self._disk, self._disk], ["-o", "remount,bind,ro", self._disk]):
+            subprocess.run(["mount", *options], check=True)
+
+
+def test_a_disk_that_becomes_read_only_ends_the_run_with_the_remedy_and_writable_it_resumes(small_disk):
+    with pytest.raises(StoreError, match=r"Read-only file system; free space or choose another folder"):
+        run(small_disk / "run", InlineExecutor(), OTHERS, WritesEndAfterTheFirstRecord(small_disk))
+    assert [len(attempts) for attempts in Store(small_disk / "run").read().attempts.values()] == [1]
+    with pytest.raises(StoreError, match="choose another folder with --out"):
+        run(small_disk / "run", InlineExecutor(), OTHERS)
+    subprocess.run(["umount", "--lazy", small_disk], check=True)
+    contents = run(small_disk / "run", InlineExecutor(), OTHERS)
+    assert [ends(contents, the_cell) for the_cell in OTHERS] == [((1, "ok"),)] * len(OTHERS)
+
+
+# the driver
+
+
+def test_a_driver_killed_twenty_times_at_any_moment_leaves_what_an_undisturbed_run_leaves(tmp_path, rack, executor):
+    cells = tuple(cell("random", seed=seed) for seed in range(60))
+    chance = np.random.default_rng(5)
+    for number in range(20):
+        over_ray = number % 5 == 4
+        driver = Driver(tmp_path / "run", cells, rack.address if over_ray else None)
+        driver.has_started_a_cell(
+            within_s=chance.choice([0.2, 60.0])
+        )  # soon after its start, or once a cell has started
+        assert driver.join(chance.uniform(0, 5 if over_ray else 0.7)) is None, "it was done before it was killed"
+        driver.kill()
+    survivor = Driver(tmp_path / "run", cells, rack.address)
+    assert survivor.join(120) == 0
+    killed, calm = Store(tmp_path / "run").read(), run(tmp_path / "calm", InlineExecutor(), cells, plugins=())
+    assert not killed.damaged
+    assert {key: timeless(killed.record(key)) for key in killed.attempts} == {
+        key: timeless(calm.record(key)) for key in calm.attempts
+    }
+    assert all(len(attempts) == 1 for attempts in killed.attempts.values())
