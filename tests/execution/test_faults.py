@@ -316,7 +316,7 @@ def test_a_driver_killed_twenty_times_at_any_moment_leaves_what_an_undisturbed_r
     cells = tuple(cell("random", seed=seed) for seed in range(60))
     chance = np.random.default_rng(5)
     for number in range(20):
-        over_ray = number % 5 == 4
+        over_ray = number % 7 == 6
         driver = Driver(tmp_path / "run", cells, rack.address if over_ray else None)
         driver.has_started_a_cell(
             within_s=chance.choice([0.2, 60.0])

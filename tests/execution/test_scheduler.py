@@ -91,23 +91,84 @@ def test_stopping_starts_nothing_more_and_retries_nothing():
     assert set(state.finished) == {CELLS[0].key, CELLS[1].key}
 
 
+class Fate:
+    """Draws what happens next to a scheduler, and holds it to its promises after each event."""
+
+    def __init__(self, draw, count, slots, retries):
+        self.draw, self.slots, self.now = draw, slots, 0.0
+        self.state = scheduler(count, slots=slots, infra_retries=retries, timeout_s=10)
+        self.begun, self.over, self.given_up, self.stopped = {}, [], [], False
+
+    def next_event(self):
+        """Something happens; what an executor tells comes in any order, and twice or late too."""
+        events = [self.start, self.time_passes]
+        events += [self.one_begins, self.one_ends] if self.state.running else []
+        events += [self.late_news] if self.over else []
+        events += [] if self.stopped else [self.stop]
+        self.draw(st.sampled_from(events))()
+        self.check()
+
+    def start(self):
+        started = self.state.start()
+        assert not (self.stopped and started)
+
+    def time_passes(self):
+        self.now += self.draw(st.sampled_from([0.0, 1.0, 10.0, 11.0]))
+        late = {attempt for attempt in self.state.running if self.now - self.begun.get(attempt, self.now) > 10}
+        overdue = self.state.overdue(self.now)
+        assert set(overdue) == late
+        left = self.state.seconds_to_deadline(self.now)
+        assert (left is None) == (not any(attempt in self.begun for attempt in self.state.running))
+        assert left is None or (left == 0) >= bool(late)
+        for attempt in overdue:
+            self.end(attempt, Status.TIMEOUT, "cell")
+
+    def one_begins(self):
+        attempt = self.draw(st.sampled_from(self.state.running))
+        self.state.begun(attempt, self.now)
+        self.begun[attempt] = self.now
+
+    def one_ends(self):
+        attempt = self.draw(st.sampled_from(self.state.running))
+        self.end(attempt, self.draw(st.sampled_from(list(Status))), self.draw(st.sampled_from(["cell", "node"])))
+
+    def end(self, attempt, status, by):
+        assert self.state.ended(attempt, status, by)
+        self.over.append(attempt)
+
+    def late_news(self):
+        attempt, before = self.draw(st.sampled_from(self.over)), self.seen()
+        self.state.begun(attempt, self.now)
+        assert not self.state.ended(attempt, Status.OK)
+        assert self.seen() == before
+
+    def stop(self):
+        self.given_up, self.stopped = [attempt.cell.key for attempt in self.state.stop()], True
+
+    def seen(self):
+        return self.state.running, self.state.done, dict(self.state.finished)
+
+    def check(self):
+        running = [attempt.cell.key for attempt in self.state.running]
+        assert len(running) == len(set(running)) <= self.slots
+        assert not set(running) & set(self.state.finished)
+        assert not set(self.over) & set(self.state.running)
+
+
 @given(st.data(), st.integers(1, 6), st.integers(1, 4), st.integers(0, 2))
-def test_whatever_happens_every_cell_ends_once_and_never_runs_twice_at_once(data, count, slots, retries):
-    state = scheduler(count, slots=slots, infra_retries=retries)
-    ended: list[str] = []
-    for _ in range(200):
-        state.start()
-        running = [a.cell.key for a in state.running]
-        assert len(running) == len(set(running)) <= slots
-        assert not set(running) & set(ended)
-        if state.done:
-            break
-        attempt = data.draw(st.sampled_from(state.running))
-        before = set(state.finished)
-        state.ended(attempt, data.draw(st.sampled_from(list(Status))), data.draw(st.sampled_from(["cell", "node"])))
-        ended += set(state.finished) - before
-    assert state.done
-    assert sorted(ended) == sorted(c.key for c in CELLS[:count])
+def test_whatever_happens_in_whatever_order_every_cell_ends_once_and_never_runs_twice_at_once(
+    data, count, slots, retries
+):
+    fate = Fate(data.draw, count, slots, retries)
+    for _ in range(data.draw(st.integers(0, 60))):
+        fate.next_event()
+    for _ in range(count * (1 + retries + 1)):  # more attempts than there can be: then everything has ended
+        fate.start()
+        fate.check()
+        for attempt in fate.state.running:
+            fate.end(attempt, Status.INFRA, "node")
+    assert fate.state.done
+    assert sorted([*fate.state.finished, *fate.given_up]) == sorted(c.key for c in CELLS[:count])
 
 
 # pairing
