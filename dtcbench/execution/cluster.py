@@ -30,6 +30,8 @@ _SURVEY_S = 120.0
 """How long the nodes may take to tell what they offer: each starts a process and imports torch."""
 _ANSWER_S = 60.0
 """How long the head may take to answer before the cluster counts as lost: a busy one may have to start the board."""
+_KNOCK_S = 10.0
+"""How long an address may take to accept a connection."""
 _STACK_S = 10.0
 """How long a node may take to show the stack of an attempt."""
 _EVERYWHERE = {
@@ -321,7 +323,7 @@ def _refuse_silence(address: str) -> None:
     if not port.isdigit() or "/" in host:  # auto, ray://…
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
     except OSError as error:
         raise ClusterError(
             f"--address {address}: nothing answers there ({error}); is the cluster up, and the port right?"
