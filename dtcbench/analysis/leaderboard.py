@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from dtcbench.analysis.pairing import (
     one_line,
     tidy,
 )
+from dtcbench.analysis.summary import summary
 
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
@@ -48,6 +50,13 @@ COLUMNS = {
     "difference_mean": "accuracy minus the paired dense accuracy, a fraction of 1, mean over pairs",
     "difference_low": "lower end of its interval",
     "difference_high": "upper end of its interval",
+    "difference_p": "p-value of no difference to dense: two-sided paired t-test over seeds",
+    "difference_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
+    "equivalence_p": f"p-value of {stats.MARGIN} or more between the two: two one-sided paired t-tests over seeds",
+    "equivalence_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
+    "equivalent": f"yes where equivalence_p_adjusted is at most {stats.SIGNIFICANCE}: equivalent to dense within "
+    f"{stats.MARGIN}; no is not shown to be; empty without a test",
+    "test_note": "why there is no test",
     "bits_per_character_mean": "cross-entropy on the test text in bits, mean over seeds; language models only",
     "interval_note": "why an interval is absent",
     "pairing_note": "which seeds have no dense cell to pair with",
@@ -74,6 +83,8 @@ class Leaderboard:
     """What the suite was run to find out."""
     rows: pd.DataFrame
     """`COLUMNS`; by protocol, dataset, model, sparsity (dense first), then the most accurate first."""
+    summary: pd.DataFrame
+    """`summary.COLUMNS`: mean ranks and profiles; empty where no two methods share two (dataset, model) pairs."""
     notes: tuple[str, ...]
     """Sentences that belong under any rendering of the rows."""
     hardware_classes: tuple[str, ...]
@@ -100,12 +111,16 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
     planned = beside_dense(energy.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
     rows = [_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups(planned, IDENTITY)]
     rows.sort(key=_rank)
+    _test(rows)
     ok = planned[planned["status"] == "ok"]
+    board = energy.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)]
+    summed = summary(board)
     return Leaderboard(
         suite=suite,
         question=question,
-        rows=energy.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)],
-        notes=_notes(planned, ok),
+        rows=board,
+        notes=(*_notes(planned, ok), *_notes_on_tests(board, summed)),
+        summary=summed,
         hardware_classes=distinct(ok["hardware_class"]),
         stacks=distinct(ok["stack"]),
         obstacles=tuple(energy.obstacles(ok)),
@@ -161,8 +176,27 @@ def _accuracy(ok: Group) -> dict[str, Any]:
         "difference_mean": difference.mean,
         "difference_low": difference.low,
         "difference_high": difference.high,
+        "differences": differences,
         "interval_note": "; ".join(filter(None, reasons)),
     }
+
+
+def _test(rows: list[dict[str, Any]]) -> None:
+    """Test every row's differences to dense, all rows of the leaderboard being one family of comparisons."""
+    # Dense beside itself is no comparison.
+    samples = [[] if row["method"] == DENSE else row["differences"] for row in rows]
+    different, equivalent = stats.p_values(samples), stats.equivalence_p_values(samples)
+    figures = {
+        "difference_p": different,
+        "difference_p_adjusted": stats.adjusted(different),
+        "equivalence_p": equivalent,
+        "equivalence_p_adjusted": stats.adjusted(equivalent),
+    }
+    for place, row in enumerate(rows):
+        row |= {name: float(values[place]) for name, values in figures.items()}
+        p, is_dense = row["equivalence_p_adjusted"], row["method"] == DENSE
+        row["equivalent"] = "" if math.isnan(p) else "yes" if p <= stats.SIGNIFICANCE else "no"
+        row["test_note"] = "" if is_dense else stats.untested(row["differences"], of="paired seed") or ""
 
 
 def _pairing_note(ok: Group) -> str:
@@ -207,3 +241,20 @@ def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
         if len(found := distinct(ok[column])) > 1:
             notes.append(f"The ok cells span {len(found)} {noun}: {', '.join(found)}.")
     return tuple(notes)
+
+
+def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
+    """What must be said of tests and ranks, where there are any."""
+    within = f"within {100 * stats.MARGIN:g} point of dense"
+    if rows["difference_p"].notna().any():
+        yield (
+            "The adjusted p is that of a paired t-test of the difference to dense, adjusted for all differences of the "
+            "leaderboard (Benjamini and Yekutieli). A large p shows no equality: a row is equivalent, "
+            f"{within}, only where two one-sided t-tests, adjusted alike, show it."
+        )
+    if len(summed):
+        yield (
+            "Mean ranks and profiles are over (dataset, model) pairs, among the methods all of whose cells of those "
+            "pairs are ok; each pool of methods has ranks of its own. The profile is the share of pairs on which a "
+            f"method's error is at most {stats.TAU:g} times the least of its pool."
+        )

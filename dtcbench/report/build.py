@@ -38,6 +38,7 @@ def write(derived: Derived, store: Store) -> list[Place]:
         store.derived("tables/cycles.parquet", parquet(cycles)),
         *([store.derived("tables/power.parquet", parquet(power_table(traces.items())))] if traces else []),
         store.derived("leaderboard.csv", tabular.leaderboard_csv(board)),
+        *([store.derived("summary.csv", tabular.summary_csv(board))] if len(board.summary) else []),
         store.derived("leaderboard.md", markdown.leaderboard_markdown(board)),
         store.derived("leaderboard.html", html.page(board, cells, cycles, traces)),
     ]

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from dtcbench.analysis import stats
+from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import DENSE
 
 Row = Mapping[Hashable, Any]
@@ -65,6 +67,21 @@ def difference(row: Row, digits: int = 2) -> str:
     return _with_interval(row, "difference", f"+z.{digits}f")
 
 
+def difference_p(row: Row) -> str:
+    """Adjusted p-value of the difference to dense: `0.031`, `< 0.001`, or why there is none."""
+    if row["method"] == DENSE:
+        return ABSENT
+    p = float(row["difference_p_adjusted"])
+    return row["test_note"] if math.isnan(p) else p_value(p)
+
+
+def p_value(p: float) -> str:
+    """`0.031`, or `< 0.001`; `–` where there is none."""
+    if math.isnan(p):
+        return ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def energy(row: Row) -> str:
     """Energy in per cent of dense with its interval, or `not measured`."""
     return _metered(row, "energy_measured", _share_with_interval(row, "energy"))
@@ -110,6 +127,14 @@ def remarks(row: Row) -> str:
 def is_metered(row: Row) -> bool:
     """Whether any of the row's energy was measured."""
     return bool(row["energy_measured"])
+
+
+def _is_tested(row: Row) -> bool:
+    return not math.isnan(row["difference_p"])
+
+
+def _equivalent(row: Row) -> str:
+    return {"yes": "yes", "no": "not shown"}.get(row["equivalent"], ABSENT)
 
 
 def _reached(row: Row) -> str:
@@ -190,6 +215,8 @@ COLUMNS = (
     BITS_PER_CHARACTER,
     Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
     Column("Difference to dense, points", difference, _value("difference_mean")),
+    Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
+    Column(f"Within {100 * stats.MARGIN:g} point of dense", _equivalent, _equivalent, False, concerns=_is_tested),
     _share("Parameters, of dense", "parameters_ratio"),
     _share("Training FLOPs, of dense", "training_flops_ratio"),
     _share("Inference FLOPs, of dense", "inference_flops_ratio"),
@@ -211,3 +238,23 @@ COLUMNS = (
 def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
     """The columns that say something of any of these rows."""
     return tuple(column for column in COLUMNS if any(map(column.concerns, rows)))
+
+
+SUMMARY_COLUMNS = (
+    _label("Method", "method"),
+    _label("Solver", "solver"),
+    _number("Mean rank", "mean_rank", ".2f"),
+    Column(f"Error at most {stats.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
+    Column("Pairs covered", lambda row: f"{row['covered']}/{row['planned']}", lambda row: row["covered"]),
+)
+"""The columns of a summary over (dataset, model) pairs."""
+
+
+def summary_pools(board: Leaderboard) -> list[tuple[str, list[Row]]]:
+    """The summary's pools, each with a title that says what its methods share, and its lines."""
+    pools: dict[str, list[Row]] = {}
+    for row in board.summary.to_dict("records"):
+        removed = sparsity({**row, "sparsity_reached": math.nan}).replace(ABSENT, "by schedule,")
+        title = f"{row['protocol']} · {removed} removed · {row['pairs'].count(';') + 1} pairs: {row['pairs']}"
+        pools.setdefault(title, []).append(row)
+    return list(pools.items())

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import IDENTITY, POOL, one_line, tidy
 from dtcbench.report import figures
-from dtcbench.report.columns import ABSENT, Column, Row, shown, sparsity
+from dtcbench.report.columns import ABSENT, SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
 from dtcbench.report.power import power_figure
 
 _POWER_CAPTION = (
@@ -65,6 +65,7 @@ def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: 
             _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), _shown(_of_pool(cells, pool), traces), looks)
             for number, (pool, rows) in enumerate(board.pools, 1)
         ],
+        summaries=[_summary(title, rows) for title, rows in summary_pools(board)],
         has_results=bool((cells["status"] == "ok").any()),
         failures=_failures(cells),
         plotly_js=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704 - the installed plotly's own source
@@ -98,6 +99,10 @@ def _pool(
     if traces:
         drawn.append(_figure(f"{id}-power", "Power over time", _POWER_CAPTION, power_figure(traces, looks)))
     return Pool(" · ".join(pool), columns, table, drawn)
+
+
+def _summary(title: str, rows: Sequence[Row]) -> Pool:
+    return Pool(title, SUMMARY_COLUMNS, [[_cell(column, row) for column in SUMMARY_COLUMNS] for row in rows], [])
 
 
 def _cell(column: Column, row: Row) -> Cell:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-
-import pandas as pd
+from collections.abc import Sequence
 
 from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import one_line
-from dtcbench.report.columns import shown
+from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, summary_pools
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
@@ -17,14 +16,15 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     blocks += [f"> **{_escaped(obstacle)}**" for obstacle in board.obstacles]
     blocks.append(_escaped(board.question))
     for pool, rows in board.pools:
-        blocks += [f"### {_escaped(' · '.join(pool))}", _table(rows)]
+        records = rows.to_dict("records")
+        blocks += [f"### {_escaped(' · '.join(pool))}", _table(records, shown(records))]
+    for title, lines in summary_pools(board):
+        blocks += [f"### Over pairs: {_escaped(title)}", _table(lines, SUMMARY_COLUMNS)]
     blocks.append("\n".join(f"- {_escaped(note)}" for note in board.notes))
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(rows: pd.DataFrame) -> str:
-    records = rows.to_dict("records")
-    columns = shown(records)
+def _table(records: Sequence[Row], columns: Sequence[Column]) -> str:
     lines = [
         [column.title for column in columns],
         ["---:" if column.is_number else "---" for column in columns],

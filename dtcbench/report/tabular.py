@@ -8,3 +8,8 @@ from dtcbench.analysis.leaderboard import Leaderboard
 def leaderboard_csv(board: Leaderboard) -> str:
     """One line per row under `leaderboard.COLUMNS`; an empty field is not available."""
     return board.rows.to_csv(index=False, lineterminator="\n")
+
+
+def summary_csv(board: Leaderboard) -> str:
+    """One line per method and pool under `summary.COLUMNS`; the heading alone where no pool has two pairs."""
+    return board.summary.to_csv(index=False, lineterminator="\n")

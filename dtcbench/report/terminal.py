@@ -39,6 +39,8 @@ def leaderboard(board: Leaderboard) -> RenderableType:
             _table(rows, remarks),
             *(_line(f"[{number}] {remark}") for number, remark in enumerate(remarks, 1)),
         ]
+    for title, lines in columns.summary_pools(board):
+        parts += [Padding(_line(title, style="bold"), _BLANK_LINE_ABOVE), _summary(lines)]
     notes = Group(*(_line(f"· {note}", style="dim") for note in board.notes))
     return Group(*parts, Padding(notes, _BLANK_LINE_ABOVE))
 
@@ -54,6 +56,18 @@ def _table(rows: Sequence[Row], remarks: list[str]) -> Table:
         for position, row in enumerate(section):
             table.add_row("" if position else removed, *(_line(text(row)) for _, text in shown))
         table.add_section()
+    return table
+
+
+def _summary(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("method", overflow="fold")
+    _, _, *figures = columns.SUMMARY_COLUMNS  # method and solver share a column
+    for column in figures:
+        table.add_column(column.title.lower(), justify="right")
+    for row in rows:
+        name = series_label(row["method"], row["solver"])
+        table.add_row(_line(name), *(_line(column.text(row)) for column in figures))
     return table
 
 

@@ -153,6 +153,57 @@ def test_several_stacks_are_pointed_out():
     assert "The ok cells span 2 stacks of package versions: aaaa, bbbb." in board.notes
 
 
+# tests of differences and equivalence
+
+
+def of_seeds(method: str, *accuracies: float, **values) -> list[dict]:
+    return [cell(method, seed, accuracy=accuracy, **values) for seed, accuracy in enumerate(accuracies)]
+
+
+DENSE_CELLS = of_seeds("dense", 0.900, 0.910, 0.920, 0.930, 0.940)
+
+
+def test_a_small_steady_loss_is_a_difference_and_still_equivalent_within_a_point():
+    board = build(DENSE_CELLS + of_seeds("dtc", 0.8981, 0.908, 0.9182, 0.9279, 0.938))
+    dtc = row(board, "dtc")
+    assert dtc["difference_p_adjusted"] < 0.001
+    assert dtc["equivalent"] == "yes"
+
+
+def test_a_noisy_difference_around_zero_is_no_difference_and_not_equivalent():
+    dtc = row(build(DENSE_CELLS + of_seeds("dtc", 0.93, 0.87, 0.96, 0.89, 0.95)), "dtc")
+    assert dtc["difference_p_adjusted"] > 0.5
+    assert dtc["equivalent"] == "no"
+
+
+def test_more_comparisons_raise_the_adjusted_p_and_never_the_p():
+    dtc = of_seeds("dtc", 0.88, 0.905, 0.91, 0.92, 0.91)
+    others = [c for at in (0.1, 0.5, 0.7) for c in of_seeds("random", 0.9, 0.92, 0.9, 0.95, 0.93, sparsity=at)]
+    few, many = (row(build(DENSE_CELLS + dtc + more), "dtc") for more in ([], others))
+    assert few["difference_p"] == many["difference_p"] == few["difference_p_adjusted"]
+    assert few["difference_p"] < many["difference_p_adjusted"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "note"),
+    [
+        ([0.89, 0.92], "2 paired seeds: no test"),
+        ([0.88, 0.89, 0.90, 0.91, 0.92], "equal in all seeds: no test"),
+    ],
+)
+def test_without_enough_seeds_or_any_spread_there_is_no_test_but_a_reason(accuracies, note):
+    dtc = row(build(DENSE_CELLS + of_seeds("dtc", *accuracies)), "dtc")
+    assert dtc["test_note"] == note
+    assert dtc["equivalent"] == ""
+    assert dtc[["difference_p", "difference_p_adjusted", "equivalence_p_adjusted"]].isna().all()
+
+
+def test_dense_is_compared_with_nothing():
+    dense = row(build(DENSE_CELLS), "dense")
+    assert dense[["equivalent", "test_note"]].tolist() == ["", ""]
+    assert math.isnan(dense["difference_p"])
+
+
 def test_two_dense_cells_of_one_seed_are_refused():
     with pytest.raises(pd.errors.MergeError):
         build([cell("dense", 0), cell("dense", 0), cell("dtc", 0)])

@@ -97,7 +97,8 @@ def test_each_pool_has_its_table_and_its_figures(two_pools):
     reader = Reader(page(two_pools.board, two_pools.cells, two_pools.cycles, {}))
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
     assert plots == [f"pool-{n}-{figure}" for n in (1, 2) for figure in ("sparsity", "flops", "cycles")]
-    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2
+    summed = two_pools.board.summary.groupby(["sparsity", "pairs"]).ngroups
+    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed
 
 
 def test_methods_that_measure_nothing_are_named(html):

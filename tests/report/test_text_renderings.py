@@ -14,7 +14,7 @@ from rich.console import Console
 from dtcbench.analysis.leaderboard import COLUMNS
 from dtcbench.report import columns, terminal
 from dtcbench.report.markdown import leaderboard_markdown
-from dtcbench.report.tabular import leaderboard_csv
+from dtcbench.report.tabular import leaderboard_csv, summary_csv
 
 
 def printed(board) -> str:
@@ -134,12 +134,41 @@ def test_csv_keeps_every_row_column_and_digit_and_leaves_absent_fields_empty(run
     assert lines == [{name: written(row[name]) for name in COLUMNS} for row in rows]
 
 
+def test_csv_of_the_summary_keeps_every_line(two_pools):
+    lines = list(csv.DictReader(io.StringIO(summary_csv(two_pools.board))))
+    assert [float(line["mean_rank"]) for line in lines] == two_pools.board.summary["mean_rank"].tolist()
+
+
 def test_markdown_has_a_line_per_row_and_a_table_per_pool(two_pools):
-    text = leaderboard_markdown(two_pools.board)
+    board = two_pools.board
+    text = leaderboard_markdown(board)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(lines) == 2 * (2 + 16)
+    pools = board.summary.groupby(["sparsity", "pairs"]).ngroups
+    assert len(lines) == 2 * (2 + 16) + 2 * pools + len(board.summary)
     assert text.count("### standard · ") == 2
+    assert text.count("### Over pairs: standard · ") == pools == 3
     assert text.endswith("\n") and not text.endswith("\n\n")
+
+
+def test_the_p_of_a_difference_is_shown_or_why_there_is_none(row):
+    row |= {"difference_p_adjusted": 0.0312, "test_note": "", "equivalent": "no"}
+    assert columns.difference_p(row) == "0.031"
+    assert columns.difference_p(row | {"difference_p_adjusted": 0.00003}) == "< 0.001"
+    assert columns.difference_p(row | {"difference_p_adjusted": math.nan, "test_note": "why"}) == "why"
+    assert columns.difference_p(row | {"method": "dense"}) == "–"
+
+
+def test_markdown_shows_p_and_equivalence_where_there_are_three_seeds_and_nowhere_else(run, two_pools):
+    titles = ("Difference, adjusted p", "Within 1 point of dense")
+    assert all(title in leaderboard_markdown(run.board) for title in titles)
+    assert not any(title in leaderboard_markdown(two_pools.board) for title in titles)
+
+
+@pytest.mark.parametrize("render", [leaderboard_markdown, printed])
+def test_ranks_over_pairs_are_shown_with_the_coverage_of_every_method(two_pools, render):
+    text = render(two_pools.board)
+    assert "standard · 80 % removed · 2 pairs: digits · mlp" in text.replace("\\", "")
+    assert "2/2" in text and "2.00" in text
 
 
 def test_markdown_shows_a_row_of_failures_with_its_coverage_and_reason(run):

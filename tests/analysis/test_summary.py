@@ -1,0 +1,81 @@
+"""Mean ranks and profiles over (dataset, model) pairs: pools, coverage, and nothing imputed."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+from handmade import build, cell
+
+SEEDS = range(3)
+
+
+def on(dataset: str, failed: tuple[str, ...] = (), **accuracies: float) -> list[dict]:
+    """Cells of one data set, one accuracy a method; the last seed of the `failed` methods is not ok."""
+    return [
+        cell(
+            method,
+            seed,
+            dataset=dataset,
+            accuracy=accuracy,
+            status="oom" if method in failed and seed == SEEDS[-1] else "ok",
+        )
+        for method, accuracy in {"dense": 0.99, **accuracies}.items()
+        for seed in SEEDS
+    ]
+
+
+def lines(*cells: list[dict]) -> pd.DataFrame:
+    return build([c for some in cells for c in some]).summary
+
+
+def ranks(summary: pd.DataFrame, pairs: int) -> dict[str, float]:
+    """The mean ranks of the pool with so many pairs."""
+    pool = summary[summary["pairs"].str.count(";") == pairs - 1]
+    return dict(zip(pool["method"], pool["mean_rank"], strict=True))
+
+
+def test_ranks_are_means_over_pairs_the_best_first():
+    summary = lines(on("a", dtc=0.9, random=0.8, magnitude=0.95), on("b", dtc=0.7, random=0.6, magnitude=0.5))
+    assert summary["method"].tolist() == ["dtc", "magnitude", "random"]
+    assert ranks(summary, 2) == {"dtc": 1.5, "magnitude": 2.0, "random": 2.5}
+    assert summary["profile"].tolist() == [0.5, 0.5, 0.0]
+
+
+def test_a_failed_cell_costs_its_method_the_pair_and_changes_no_other_rank():
+    whole = lines(on("a", dtc=0.9, random=0.8), on("b", dtc=0.9, random=0.8), on("c", dtc=0.5, random=0.8))
+    more = {"magnitude": 0.99}
+    summary = lines(
+        on("a", dtc=0.9, random=0.8, **more),
+        on("b", dtc=0.9, random=0.8, **more),
+        on("c", dtc=0.5, random=0.8, **more, failed=("magnitude",)),
+    )
+    assert ranks(summary, 3) == ranks(whole, 3) == {"dtc": pytest.approx(4 / 3), "random": pytest.approx(5 / 3)}
+    assert ranks(summary, 2) == {"magnitude": 1.0, "dtc": 2.0, "random": 3.0}
+    covered = summary.drop_duplicates("method").set_index("method")[["covered", "planned"]]
+    assert covered.loc["magnitude"].tolist() == [2, 3]
+    assert covered.loc["dtc"].tolist() == [3, 3]
+
+
+def test_a_pool_is_of_methods_and_a_method_alone_has_no_rank():
+    summary = lines(on("a", dtc=0.9, random=0.8), on("b", dtc=0.9, random=0.8), on("c", dtc=0.9))
+    assert set(summary["pairs"]) == {"a · mlp; b · mlp"}
+    assert summary.set_index("method")["planned"].to_dict() == {"dtc": 3, "random": 2}
+
+
+def test_one_pair_needs_no_summary():
+    assert lines(on("a", dtc=0.9, random=0.8)).empty
+
+
+def test_protocols_and_sparsities_are_ranked_apart():
+    cells = on("a", dtc=0.9, random=0.8) + on("b", dtc=0.9, random=0.8)
+    halved = [{**c, "sparsity": 0.5} for c in cells if c["method"] != "dense"]
+    scheduled = [{**c, "sparsity": math.nan, "protocol": "published"} for c in cells if c["method"] != "dense"]
+    summary = lines(cells, halved, scheduled)
+    assert summary.groupby(["protocol", "sparsity"], dropna=False).size().tolist() == [2, 2, 2]
+
+
+def test_the_order_of_the_cells_does_not_change_a_bit():
+    cells = on("a", dtc=0.9, random=0.8, magnitude=0.8) + on("b", dtc=0.7, random=0.6, magnitude=0.7)
+    pd.testing.assert_frame_equal(build(cells).summary, build(cells[::-1]).summary, check_exact=True)
