@@ -93,8 +93,8 @@ def row(planned: Group, ok: Group, paired: Group) -> dict[str, Any]:
     metered = paired.where(known(paired["energy_j"]))
     # A reading of 0 J is a window too short for the meter, not a ratio.
     pairs = _positive(metered, "energy_j")
-    energy = stats.geometric_mean_estimate(_ratios(pairs, "energy_j"), of="energy pair")
-    time = stats.geometric_mean_estimate(_ratios(paired, "training_s"))
+    energy = stats.geometric_mean_estimate(ratios(pairs, "energy_j"), of="energy pair")
+    time = stats.geometric_mean_estimate(ratios(paired, "training_s"))
     compared = math.isfinite(energy.mean)
     bars = list(_bars(planned, pairs))
     caveats = [
@@ -110,14 +110,14 @@ def row(planned: Group, ok: Group, paired: Group) -> dict[str, Any]:
     return {
         "energy_measured": int(known(ok["energy_j"]).sum()),
         **_ends("energy", energy),
-        "net_energy_ratio": stats.geometric_mean(_ratios(pairs, "net_energy_j")),
+        "net_energy_ratio": stats.geometric_mean(ratios(pairs, "net_energy_j")),
         **_ends("time", time),
-        "power_ratio": stats.geometric_mean(_ratios(pairs, "mean_power_w")),
+        "power_ratio": stats.geometric_mean(ratios(pairs, "mean_power_w")),
         "target_accuracy": stats.mean(planned["target_accuracy"]),
         "target_reached": int(np.nansum(ok["reached"])) if known(ok["reached"]).any() else pd.NA,
         **_ends("target_energy", _to_target(paired, pairs)),
         "cpu_energy_measured": int(known(ok["cpu_energy_j"]).sum()),
-        "cpu_energy_ratio": stats.geometric_mean(_ratios(paired, "cpu_energy_j")),
+        "cpu_energy_ratio": stats.geometric_mean(ratios(paired, "cpu_energy_j")),
         "energy_note": "; ".join(filter(None, caveats)),
         "qualifies": compared and not bars,
     }
@@ -170,7 +170,7 @@ def unmeasured(what: str, energy_j: NDArray[Any], reason: NDArray[Any]) -> str |
     return f"{what}{count}: {', '.join(map(one_line, distinct(reason[absent]))) or 'no reason recorded'}"
 
 
-def _ratios(pairs: Group, quantity: str) -> NDArray[Any]:
+def ratios(pairs: Group, quantity: str) -> NDArray[Any]:
     """`quantity` over dense's, of the pairs with positive figures on both sides; none unless of one hardware class."""
     positive = _positive(pairs, quantity)
     ratios: NDArray[Any] = positive[quantity] / positive[f"{quantity}_baseline"]
@@ -202,7 +202,7 @@ def _to_target(paired: Group, pairs: Group) -> stats.Estimate:
     never = (paired["reached"] == 0) & (paired["reached_baseline"] == 1)
     if never.any() and _of_one_class(pairs):
         return stats.Estimate(math.inf, None, "a seed never reached the target")
-    return stats.geometric_mean_estimate(_ratios(_reached(pairs), "target_j"))
+    return stats.geometric_mean_estimate(ratios(_reached(pairs), "target_j"))
 
 
 def _reached(pairs: Group) -> Group:

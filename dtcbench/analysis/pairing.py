@@ -32,6 +32,7 @@ _FIGURES = [
 ]
 """Columns of numbers: without an ok cell a table may hold them as objects."""
 _FROM_DENSE = [
+    "key",
     "accuracy",
     *COSTS,
     "energy_j",

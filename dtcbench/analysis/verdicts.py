@@ -1,0 +1,172 @@
+"""What a claim's verdict is made of, and the one rule by which comparisons become one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+from dtcbench.analysis import stats
+
+MIN_SEEDS = 5
+"""No comparison on fewer paired seeds supports or refutes anything."""
+
+
+class Verdict(StrEnum):
+    """What the cells say of a claim, or of one comparison it rests on."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    NOT_SHOWN = "not shown"
+    """There are figures, and they do not decide."""
+    NOT_MEASURED = "not measured"
+    """There are no figures."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One figure and how far the seeds leave it open."""
+
+    name: str
+    value: float
+    """NaN where there is none."""
+    low: float = math.nan
+    high: float = math.nan
+    """Ends of the interval; NaN without one."""
+    unit: Literal["points", "percent", "r"] = "points"
+    """Of a fraction of 1 when shown: percentage points, per cent, or a correlation as it is."""
+
+    @classmethod
+    def of(cls, name: str, estimate: stats.Estimate, unit: Literal["points", "percent", "r"] = "points") -> Effect:
+        """A mean over seeds with its interval."""
+        return cls(name, estimate.mean, estimate.low, estimate.high, unit)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One of the comparisons a claim rests on."""
+
+    where: str
+    """What is compared, and in which pool."""
+    verdict: Verdict
+    reason: str
+    effects: tuple[Effect, ...] = ()
+    """The one that was judged first."""
+    seeds: int = 0
+    """Paired seeds."""
+    cells: tuple[str, ...] = ()
+    """Keys of the cells the effects rest on."""
+    kind: str = ""
+    """Which part of the claim it concerns."""
+    p: float = math.nan
+    """Of the test behind the judgement, where there is one."""
+    p_adjusted: float = math.nan
+    """The same, adjusted for the number of the claim's comparisons."""
+
+    def __post_init__(self) -> None:
+        if self.verdict in (Verdict.SUPPORTED, Verdict.REFUTED) and self.seeds < MIN_SEEDS:
+            raise ValueError(f"{self.where}: {self.verdict} on {self.seeds} seeds; {MIN_SEEDS} are needed")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim, its verdict and all it rests on."""
+
+    name: str
+    statement: str
+    """What is claimed, in a sentence."""
+    verdict: Verdict
+    rule: str
+    """By which rule, in a sentence."""
+    reason: str
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Keys of all cells the verdict rests on, sorted."""
+        return tuple(sorted({key for comparison in self.comparisons for key in comparison.cells}))
+
+
+def conclude(
+    name: str,
+    statement: str,
+    rule: str,
+    comparisons: Iterable[Comparison],
+    *,
+    nothing: str,
+    kinds: Collection[str] = (),
+) -> Finding:
+    """The verdict on a claim: what all its measured comparisons say alike; `not shown` where they do not.
+
+    Since every one of them must agree, no correction for their number is needed (Berger, Technometrics 24, 295-300,
+    1982, the intersection-union test); a single one of them is no finding, and its p is adjusted. Of each of `kinds`
+    at least one must be measured. `nothing` is the reason where there is no comparison at all.
+    """
+    all_of_them = _adjusted(sorted(comparisons, key=lambda comparison: (comparison.where, comparison.kind)))
+    measured = [c for c in all_of_them if c.verdict is not Verdict.NOT_MEASURED]
+    absent = sorted(set(kinds) - {c.kind for c in measured})
+    if not measured:
+        verdict, reason = Verdict.NOT_MEASURED, _reasons(all_of_them) or nothing
+    elif absent:
+        verdict, reason = Verdict.NOT_SHOWN, f"not measured: {', '.join(absent)}; {_tally(measured)}"
+    elif len({c.verdict for c in measured}) == 1:
+        verdict, reason = measured[0].verdict, _tally(measured)
+    else:
+        verdict, reason = Verdict.NOT_SHOWN, _tally(measured)
+    return Finding(name, statement, verdict, rule, reason, all_of_them)
+
+
+def obstacle(seeds: int, alone: Sequence[int]) -> str | None:
+    """Why a comparison of so many paired seeds decides nothing; `alone` are planned seeds without an ok pair.
+
+    A seed that failed is no seed to leave out: what made it fail may be what the comparison is about.
+    """
+    if alone:
+        return f"no ok pair for seed{'s' if len(alone) > 1 else ''} {', '.join(map(str, alone))}"
+    return f"{seeds} seed{'' if seeds == 1 else 's'}: five are needed" if seeds < MIN_SEEDS else None
+
+
+def is_better(estimate: stats.Estimate) -> tuple[Verdict, str]:
+    """Whether a mean difference is above 0 (supported) or below it (refuted), with its whole interval."""
+    if estimate.interval is None:
+        return Verdict.NOT_SHOWN, str(estimate.reason)
+    if estimate.low > 0:
+        return Verdict.SUPPORTED, "the interval is above 0"
+    if estimate.high < 0:
+        return Verdict.REFUTED, "the interval is below 0"
+    return Verdict.NOT_SHOWN, "the interval holds 0"
+
+
+def is_equivalent(estimate: stats.Estimate, margin: float = stats.MARGIN) -> tuple[Verdict, str]:
+    """Whether a mean difference lies within `margin` of 0 (supported) or outside (refuted), with its whole interval."""
+    if estimate.interval is None:
+        return Verdict.NOT_SHOWN, str(estimate.reason)
+    if estimate.low > -margin and estimate.high < margin:
+        return Verdict.SUPPORTED, "the interval is within the margin"
+    if estimate.low > margin or estimate.high < -margin:
+        return Verdict.REFUTED, "the interval is outside the margin"
+    return Verdict.NOT_SHOWN, "the interval crosses the margin"
+
+
+def _adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    adjusted = stats.adjusted([comparison.p for comparison in comparisons])
+    return tuple(replace(c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
+
+
+def _tally(measured: Sequence[Comparison]) -> str:
+    """`4 comparisons: 1 for the claim, 3 open (the interval holds 0)`."""
+    counts = Counter(comparison.verdict for comparison in measured)
+    words = {Verdict.SUPPORTED: "for the claim", Verdict.REFUTED: "against it", Verdict.NOT_SHOWN: "open"}
+    parts = [f"{counts[verdict]} {text}" for verdict, text in words.items() if counts[verdict]]
+    of_open = _reasons([comparison for comparison in measured if comparison.verdict is Verdict.NOT_SHOWN])
+    number = f"{len(measured)} comparison{'' if len(measured) == 1 else 's'}"
+    return f"{number}: {', '.join(parts)}" + (f" ({of_open})" if of_open else "")
+
+
+def _reasons(comparisons: Sequence[Comparison]) -> str:
+    """Their distinct reasons, the most frequent first."""
+    counts = Counter(comparison.reason for comparison in comparisons)
+    return "; ".join(sorted(counts, key=lambda reason: (-counts[reason], reason)))
