@@ -269,6 +269,29 @@ def board(
 
 
 @app.command()
+def claims(
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders, or names under runs/.")],
+    reference: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """The paper's claims one by one: verdict, effect, rule, cells.
+
+    Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
+    """
+    from dtcbench.analysis.claims import findings
+    from dtcbench.report.build import Pooled, pooling_notes
+    from dtcbench.report.claims import claims_view
+    from dtcbench.report.comparison import read_reference
+
+    published = read_reference(reference, None) if reference else None
+    pooled = Pooled([_run(folder, plugin) for folder in run_folders])
+    tables = pooled.tables()
+    _say(claims_view(findings(tables.cells, tables.cycles, published), pooling_notes(pooled)))
+
+
+@app.command()
 def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
     """Rebuild a run's tables, Markdown, CSV and page from its records.
 

@@ -11,8 +11,9 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import cli
+from dtcbench.records.store import seal, unseal
 
-VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "report", "check"]
+VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report", "check"]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError
 from dtcbench.registry import solvers
@@ -110,6 +111,8 @@ MISTAKES = {
     ),
     "report of no run": (["report", "nowhere"], "nowhere holds no run"),
     "board of no run": (["board", "nowhere"], "nowhere holds no run"),
+    "claims of no run": (["claims", "tiny", "nowhere"], "nowhere holds no run"),
+    "claims against no table": (["claims", "tiny", "--reference", "tiny.yaml"], "--reference tiny.yaml: cannot be"),
     "run of no run's cell": (["show", "abc", "--run", "nowhere"], "nowhere holds no run"),
     "ambiguous cell": (["show", ""], "3 cells begin with ''; give more digits, or the run with --run:\n  "),
     "no such cell": (["show", "zz"], "no record of a cell 'zz' in runs/tiny; `dtcbench plan SUITE` lists the keys"),
@@ -274,6 +277,28 @@ def test_board_puts_published_figures_beside_ours(copy_of_tiny, dtcbench):
     assert ended.code == 0
     assert "magnitude, seed 0" in ended.out
     assert "0 of 5 cycles equal to the last bit" in ended.out
+
+
+def test_claims_gives_all_six_a_verdict_and_a_reason(in_tiny, dtcbench):
+    ended = dtcbench("claims", "tiny")
+    assert ended.code == 0
+    assert ended.out.count("Rule: ") == ended.out.count("Here: ") == 6
+    assert "supported" not in ended.out.replace("Supported", "") and "5. entropy: not shown" in ended.out
+    assert "1 seed: five are needed" in ended.out
+    assert "no published curves were given (--reference)" in ended.out
+
+
+def test_claims_pools_runs_by_their_cells_and_points_out_a_conflict(copy_of_tiny, dtcbench):
+    alone = dtcbench("claims", "tiny").out
+    shutil.copytree("runs/tiny", "runs/again")
+    assert dtcbench("claims", "tiny", "again").out == alone
+    record = next(path for path in (copy_of_tiny / "runs/again/records").glob("*.json"))
+    key = record.name.split(".")[0]
+    changed = unseal(record.read_bytes()).model_dump(mode="json")
+    changed["result"]["accuracy"] = 0.123
+    record.write_bytes(seal(changed))
+    ended = dtcbench("claims", "tiny", "again")
+    assert f"Other accuracies in a later run, which do not count: {key[:12]}" in ended.out
 
 
 # running

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from dtcbench.analysis import leaderboard
 from dtcbench.plan.grid import Plan
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
+from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
-from dtcbench.records.tables import Tables, parquet
+from dtcbench.records.tables import Tables, parquet, tables
 from dtcbench.report import html, markdown, tabular
 from dtcbench.report.power import power_table
 
@@ -29,6 +31,32 @@ def derive(plan: Plan, store: Store) -> Derived:
     return Derived(made, leaderboard.build(made.cells, made.cycles, suite=suite.name, question=suite.question))
 
 
+@dataclass
+class Pooled:
+    """The tables of several runs, each cell once: as in the first run that has it ok."""
+
+    runs: Sequence[tuple[Plan, Store]]
+    conflicts: list[str] = field(default_factory=list)
+    """Keys of the cells that a later run has with another accuracy; known once the tables are made."""
+
+    def tables(self) -> Tables:
+        """Of the cells that any of the runs planned."""
+        planned = {cell.key: cell for plan, _ in self.runs for cell in plan.cells}
+        suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
+        return tables(planned.values(), self._records(), ", ".join(suites))
+
+    def _records(self) -> Iterator[CellRecord]:
+        seen: dict[str, float] = {}
+        for _, store in self.runs:
+            for record in store.records(store.files()):
+                known = seen.get(record.key)
+                if known is None:
+                    yield record  # of a cell that failed, the last one counts
+                    seen |= {record.key: record.result.accuracy} if record.result else {}
+                elif record.result and record.result.accuracy != known:
+                    self.conflicts.append(record.key)
+
+
 def write(derived: Derived, store: Store) -> list[Place]:
     """Write all files made from the tables into the run's folder; their paths."""
     cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
@@ -42,3 +70,11 @@ def write(derived: Derived, store: Store) -> list[Place]:
         store.derived("leaderboard.md", markdown.leaderboard_markdown(board)),
         store.derived("leaderboard.html", html.page(board, cells, cycles, traces)),
     ]
+
+
+def pooling_notes(pooled: Pooled) -> list[str]:
+    """What must be said of cells that several runs hold."""
+    if not pooled.conflicts:
+        return []
+    keys = ", ".join(key[:12] for key in sorted(pooled.conflicts))
+    return [f"Other accuracies in a later run, which do not count: {keys}"]

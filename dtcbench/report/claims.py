@@ -1,0 +1,78 @@
+"""The claims for a terminal: first the six verdicts, then each with its rule and what it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dtcbench.analysis.pairing import one_line
+from dtcbench.analysis.verdicts import Comparison, Effect, Finding, Verdict
+from dtcbench.report.columns import ABSENT, p_value
+
+_COLOURS = {
+    Verdict.SUPPORTED: "green",
+    Verdict.REFUTED: "red",
+    Verdict.NOT_SHOWN: "yellow",
+    Verdict.NOT_MEASURED: "dim",
+}
+_MARKS = {Verdict.SUPPORTED: "for", Verdict.REFUTED: "against", Verdict.NOT_SHOWN: "open", Verdict.NOT_MEASURED: ABSENT}
+_BLANK_LINE_ABOVE = (1, 0, 0, 0)
+_INDENT = (0, 0, 0, 2)
+_KEYS_SHOWN = 4
+_NOTE = (
+    "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of the claim's comparisons; "
+    "a single comparison is no finding. docs/statistics.md has the rules and their sources."
+)
+
+
+def claims_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> RenderableType:
+    """The verdicts, then per claim its rule, its reason, its comparisons and the keys of its cells."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    for title in ("", "claim", "verdict"):
+        table.add_column(title, no_wrap=title != "claim")
+    for number, finding in enumerate(findings, 1):
+        table.add_row(str(number), Text(finding.statement), _verdict(finding))
+    parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
+    for number, finding in enumerate(findings, 1):
+        parts.append(Padding(_details(number, finding), _BLANK_LINE_ABOVE))
+    return Group(*parts, Padding(Text(_NOTE, style="dim"), _BLANK_LINE_ABOVE))
+
+
+def effect_text(effect: Effect) -> str:
+    """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation stands as it is."""
+    scale, form, unit = {"points": (100, "+.2f", " points"), "percent": (100, ".2f", " %"), "r": (1, "+.2f", "")}[
+        effect.unit
+    ]
+    if math.isnan(effect.value):
+        return f"{effect.name}: {ABSENT}"
+    low, high = (f"{scale * end:{form}}" for end in (effect.low, effect.high))
+    interval = "" if math.isnan(effect.low) else f" [{low}, {high}]"
+    return f"{effect.name}: {scale * effect.value:{form}}{unit}{interval}".replace("-", "−")
+
+
+def _verdict(finding: Finding) -> Text:
+    return Text(finding.verdict, style=_COLOURS[finding.verdict])
+
+
+def _details(number: int, finding: Finding) -> RenderableType:
+    heading = Text(f"{number}. {finding.name}: ", style="bold").append_text(_verdict(finding))
+    parts: list[RenderableType] = [Text(f"Rule: {finding.rule}"), Text(f"Here: {one_line(finding.reason)}")]
+    parts += [_comparison(comparison) for comparison in finding.comparisons]
+    if cells := finding.cells:
+        more = f" and {len(cells) - _KEYS_SHOWN} more" if len(cells) > _KEYS_SHOWN else ""
+        parts.append(Text(f"Cells: {', '.join(key[:12] for key in cells[:_KEYS_SHOWN])}{more}", style="dim"))
+    return Group(heading, Padding(Group(*parts), _INDENT))
+
+
+def _comparison(comparison: Comparison) -> RenderableType:
+    mark = Text(f"{_MARKS[comparison.verdict]:>7}", style=_COLOURS[comparison.verdict])
+    adjusted = "" if math.isnan(comparison.p_adjusted) else f" (adjusted p {p_value(comparison.p_adjusted)})"
+    line = Text.assemble(mark, f"  {one_line(comparison.where)}: {one_line(comparison.reason)}{adjusted}")
+    effects = (Text(f"         {one_line(effect_text(effect))}", style="dim") for effect in comparison.effects)
+    return Group(line, *effects)

@@ -1,0 +1,53 @@
+"""Several runs as one table: every cell once, and every protocol told apart."""
+
+from __future__ import annotations
+
+import pytest
+from cells import task
+from suites_for_tests import TINY, edited
+
+from dtcbench.execution.worker import lost
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import parse
+from dtcbench.records.record import CellRecord, Status
+from dtcbench.records.store import Store
+from dtcbench.report.build import Pooled
+
+PLAN = expand(parse(TINY, "suite.yaml"))
+
+
+@pytest.fixture
+def finished(tiny_workplace):
+    return PLAN, Store(tiny_workplace / "runs/tiny")
+
+
+@pytest.fixture
+def failed(tmp_path):
+    """A run of the same cells of which one has failed and the others are missing."""
+    store = Store(tmp_path / "failed")
+    record = lost(task(PLAN.cells[1]), Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
+    with store.locked():
+        store.append(CellRecord.model_validate(record))
+    return PLAN, store
+
+
+def test_a_cell_of_several_runs_is_one_row(finished):
+    once, twice = Pooled([finished]).tables(), Pooled([finished, finished]).tables()
+    assert once.cells.equals(twice.cells)
+    assert once.cycles.equals(twice.cycles)
+
+
+def test_an_ok_cell_counts_wherever_it_stands_before_one_that_failed(finished, failed):
+    for runs in ([failed, finished], [finished, failed]):
+        pooled = Pooled(runs)
+        made = pooled.tables()
+        assert made.cells["status"].tolist() == ["ok"] * 3
+        assert made.cycles.equals(Pooled([finished]).tables().cycles)
+        assert not pooled.conflicts
+
+
+def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
+    longer = expand(parse(edited(TINY, ("steps: 30", "steps: 60")), "suite.yaml"))
+    cells = Pooled([finished, (longer, Store(tmp_path / "longer"))]).tables().cells
+    assert sorted(set(cells["protocol"])) == ["standard(steps=30)", "standard(steps=60)"]
+    assert cells.groupby("protocol")["status"].first().tolist() == ["ok", "missing"]
