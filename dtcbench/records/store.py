@@ -6,6 +6,7 @@
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/tables/*.parquet               views of the records
     RUN/leaderboard.{md,csv,html}      the report
+    RUN/README.md                      the data card, once it is published: it makes a bundle of the run
 
 A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's canonical JSON.
 """
@@ -13,13 +14,12 @@ A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -29,9 +29,20 @@ from dtcbench.records.record import CellRecord, Status
 if TYPE_CHECKING:
     import pandas as pd
 
-_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.(\d+)\.json(\.damaged)?")
+_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
+Part = Literal["suite", "record", "trace", "card", "lock", "own"]
+"""What a file of a run is. `own` is of use to the run alone: logs, what was set aside or half written."""
+_PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
+    ("suite", re.compile(r"suite\.yaml")),
+    ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
+    ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
+    ("card", re.compile(r"README\.md")),
+    ("lock", re.compile(r"\.lock|\.owner|\.lease")),
+    ("own", re.compile(r"ray\.log|records/.*\.damaged|(records|power)/.*\.tmp")),
+)
+CARD = "README.md"
 
 
 Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
@@ -143,7 +154,7 @@ class Store:
 
         StoreError where the file is missing, or is not the one that the record was made from.
         """
-        import pandas as pd
+        from dtcbench.records import samples
 
         digest = record.energy.trace_sha256 if record.energy else None
         if digest is None:
@@ -155,7 +166,10 @@ class Store:
             raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
         if hashlib.sha256(content).hexdigest() != digest:
             raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
-        return pd.read_parquet(io.BytesIO(content))
+        try:
+            return samples.frame(content)
+        except ValueError as error:
+            raise StoreError(f"{path}: {error}; redo the cell in a new folder") from error
 
     def _trace_path(self, record: CellRecord) -> Place:
         return self._power / f"{record.key}.{record.attempt}.parquet"
@@ -189,6 +203,22 @@ class Store:
             if (record := counting(self._history(key, names).records)) is not None:
                 yield record
 
+    def examined(self) -> Iterator[tuple[str, CellRecord | ValueError]]:
+        """Every record file that was not set aside, by its name in the run, with its record or what is wrong with it.
+
+        Nothing is raised for what a file holds: it may come from anywhere.
+        """
+        for name in sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []:
+            if (match := _RECORD_NAME.fullmatch(name)) and not match[3]:
+                try:
+                    yield f"{self._records.name}/{name}", self._record(match[1], int(match[2]), name)
+                except ValueError as error:
+                    yield f"{self._records.name}/{name}", error
+
+    def trace_name(self, record: CellRecord) -> str:
+        """The name in the run of the file with the samples behind a record's energy."""
+        return f"{self._power.name}/{self._trace_path(record).name}"
+
     def _history(self, key: str, files: dict[tuple[int, bool], str]) -> _History:
         read = [self._file(key, number, name) for (number, aside), name in sorted(files.items()) if not aside]
         return _History(
@@ -200,15 +230,23 @@ class Store:
     def _file(self, key: str, number: int, name: str) -> CellRecord | Damaged:
         path = self._records / name
         try:
-            record = unseal(path.read_bytes())
-            if (record.key, record.attempt) != (key, number):
-                raise ValueError("holds another cell or attempt than its name says")
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
+            return self._record(key, number, name)
         except UnknownSchemaError as error:
             raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
+        except StoreError:
+            raise
         except ValueError as error:
             return Damaged(path, key, number, str(error).partition("\n")[0])
+
+    def _record(self, key: str, number: int, name: str) -> CellRecord:
+        """The record in a file of this name; ValueError says what is wrong with it."""
+        path = self._records / name
+        try:
+            record = unseal(path.read_bytes())
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
+        if (record.key, record.attempt) != (key, number):
+            raise ValueError("holds another cell or attempt than its name says")
         return record
 
     def set_aside(self, damaged: Damaged) -> None:
@@ -226,6 +264,11 @@ class Store:
         for folder in filter(lambda folder: folder.is_dir(), (self._records, self._power)):
             for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
                 path.unlink()
+
+
+def part(name: str) -> Part | None:
+    """What the file of this name in a run's folder is; None where a run names none so, as what is derived."""
+    return next((kind for kind, pattern in _PARTS if pattern.fullmatch(name)), None)
 
 
 def counting(attempts: Sequence[CellRecord]) -> CellRecord | None:
@@ -260,7 +303,11 @@ def _unsealed(content: bytes) -> Any:
         raise ValueError("truncated or not JSON") from None
     if not isinstance(sealed, dict) or set(sealed) != {"record", "sha256"}:
         raise ValueError("not a sealed record")
-    if _digest(_canonical(sealed["record"])) != sealed["sha256"]:
+    try:
+        digest = _digest(_canonical(sealed["record"]))
+    except RecursionError:
+        raise ValueError("nested far too deeply") from None
+    if digest != sealed["sha256"]:
         raise ValueError("altered: its content does not match its seal")
     return sealed["record"]
 

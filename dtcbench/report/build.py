@@ -57,24 +57,29 @@ class Pooled:
                     self.conflicts.append(record.key)
 
 
-def write(derived: Derived, store: Store) -> list[Place]:
-    """Write all files made from the tables into the run's folder; their paths."""
-    cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
-    traces = {r.key: trace for r in derived.tables.metered if (trace := store.trace(r)) is not None}
-    return [
-        store.derived("tables/cells.parquet", parquet(cells)),
-        store.derived("tables/cycles.parquet", parquet(cycles)),
-        *([store.derived("tables/power.parquet", parquet(power_table(traces.items())))] if traces else []),
-        store.derived("leaderboard.csv", tabular.leaderboard_csv(board)),
-        *([store.derived("summary.csv", tabular.summary_csv(board))] if len(board.summary) else []),
-        store.derived("leaderboard.md", markdown.leaderboard_markdown(board)),
-        store.derived("leaderboard.html", html.page(board, cells, cycles, traces)),
-    ]
-
-
 def pooling_notes(pooled: Pooled) -> list[str]:
     """What must be said of cells that several runs hold."""
     if not pooled.conflicts:
         return []
     keys = ", ".join(key[:12] for key in sorted(pooled.conflicts))
     return [f"Other accuracies in a later run, which do not count: {keys}"]
+
+
+def files(derived: Derived, store: Store) -> dict[str, bytes | str]:
+    """Everything made from the tables, by its name in the run's folder. The same records give the same bytes."""
+    cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
+    traces = {r.key: trace for r in derived.tables.metered if (trace := store.trace(r)) is not None}
+    return {
+        "tables/cells.parquet": parquet(cells),
+        "tables/cycles.parquet": parquet(cycles),
+        **({"tables/power.parquet": parquet(power_table(traces.items()))} if traces else {}),
+        "leaderboard.csv": tabular.leaderboard_csv(board),
+        **({"summary.csv": tabular.summary_csv(board)} if len(board.summary) else {}),
+        "leaderboard.md": markdown.leaderboard_markdown(board),
+        "leaderboard.html": html.page(board, cells, cycles, traces),
+    }
+
+
+def write(derived: Derived, store: Store) -> list[Place]:
+    """Write all files made from the tables into the run's folder; their paths."""
+    return [store.derived(name, content) for name, content in files(derived, store).items()]

@@ -12,15 +12,15 @@ from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, summary
 
 def leaderboard_markdown(board: Leaderboard) -> str:
     """A heading, what forbids publishing, the question, the tables and the notes; ends in a newline."""
-    blocks = [f"## {_escaped(board.suite)}"]
-    blocks += [f"> **{_escaped(obstacle)}**" for obstacle in board.obstacles]
-    blocks.append(_escaped(board.question))
+    blocks = [f"## {escaped(board.suite)}"]
+    blocks += [f"> **{escaped(obstacle)}**" for obstacle in board.obstacles]
+    blocks.append(escaped(board.question))
     for pool, rows in board.pools:
         records = rows.to_dict("records")
-        blocks += [f"### {_escaped(' · '.join(pool))}", _table(records, shown(records))]
+        blocks += [f"### {escaped(' · '.join(pool))}", _table(records, shown(records))]
     for title, lines in summary_pools(board):
-        blocks += [f"### Over pairs: {_escaped(title)}", _table(lines, SUMMARY_COLUMNS)]
-    blocks.append("\n".join(f"- {_escaped(note)}" for note in board.notes))
+        blocks += [f"### Over pairs: {escaped(title)}", _table(lines, SUMMARY_COLUMNS)]
+    blocks.append("\n".join(f"- {escaped(note)}" for note in board.notes))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -28,11 +28,11 @@ def _table(records: Sequence[Row], columns: Sequence[Column]) -> str:
     lines = [
         [column.title for column in columns],
         ["---:" if column.is_number else "---" for column in columns],
-        *([_escaped(column.text(row)) for column in columns] for row in records),
+        *([escaped(column.text(row)) for column in columns] for row in records),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` on one line, with what Markdown or HTML would interpret made literal."""
     return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", one_line(text))

@@ -121,7 +121,7 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
     if column is None:
         return None
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
-    counted = windows(counting(list(_stretches(trace))))
+    counted = windows(counting(list(stretches(trace))))
     inside = np.zeros(len(t_s), dtype=bool)
     for window in counted:
         first, past = np.searchsorted(t_s, [window.begin_s, window.end_s])
@@ -133,7 +133,7 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
     return _Curve(column, counted[0].begin_s if counted else 0.0, t_s, power_w, inside, part)
 
 
-def _stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
+def stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
     """The stretches of a trace, as far as samples tell: each from its first sample to the one after its last."""
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
     phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
