@@ -304,15 +304,20 @@ def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
 
 @app.command()
 def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
-    """What stands against publishing a run's tables.
+    """Hold a run or a bundle to every rule of publishing.
+
+    Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings do not.
 
     Example: dtcbench check runs/quick
     """
-    from dtcbench.report.build import derive
+    from dtcbench.publish.check import check
+    from dtcbench.publish.findings import bars, lines
+    from dtcbench.records.runs import run_named
 
-    obstacles = derive(*_run(run_folder, plugin)).board.obstacles
-    _say(*obstacles, *([] if obstacles else ["No energy of this run comes from a simulated GPU."]))
-    if obstacles:
+    _load_plugins(plugin)
+    findings = check(run_named(run_folder))
+    _say(*lines(findings), "must not be published" if bars(findings) else "nothing bars publishing")
+    if bars(findings):
         raise typer.Exit(1)
 
 

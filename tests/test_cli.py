@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from dtcbench import cli
 from dtcbench.records.store import seal, unseal
 
-VERBS = ["doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report", "check"]
+VERBS = [
+    *("doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
+    "check",
+]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError
 from dtcbench.registry import solvers

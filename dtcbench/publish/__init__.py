@@ -1,0 +1,1 @@
+"""From a run to results that others can check."""

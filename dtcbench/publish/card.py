@@ -1,0 +1,87 @@
+"""The data card of a bundle: a README.md that a dataset hub reads, and what else of a bundle is derived. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+import yaml
+
+from dtcbench.analysis.leaderboard import COLUMNS, Leaderboard
+from dtcbench.analysis.pairing import one_line
+from dtcbench.records.store import CARD
+from dtcbench.report import build
+from dtcbench.report.markdown import escaped, leaderboard_markdown
+
+UNKNOWN = "unknown"
+"""The hub's own word for a licence that nobody has named: whoever publishes names it."""
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
+"""A licence as a hub names it, such as cc-by-4.0."""
+_LICENSED = re.compile(rf"---\nlicense: ({LICENCE.pattern})\n")
+_TABLES = {
+    "cells": "one row per planned cell: what it is, how it ended, its figures, where it was made",
+    "cycles": "one row per cell, train-compress cycle and layer: widths, accuracies, entropies",
+    "power": "one row per sample of a GPU's power, by the cell's key",
+}
+
+
+def licence_of(card: str) -> str:
+    """The licence that a card names; `unknown` where it names none."""
+    found = _LICENSED.match(card)
+    return found[1] if found else UNKNOWN
+
+
+def bundle_files(derived: build.Derived, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
+    """Everything in a bundle that is derived from its records, by name: what is `made` of them, but for pages, and
+    the card. `dtcbench report` makes the page, which carries megabytes of script."""
+    kept = {name: content for name, content in made.items() if not name.endswith(".html")}
+    frames = {"cells": derived.tables.cells, "cycles": derived.tables.cycles}
+    files = {CARD: card(derived.board, frames, kept, licence), **kept}
+    return {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
+
+
+def card(board: Leaderboard, frames: Mapping[str, pd.DataFrame], files: Collection[str], licence: str) -> str:
+    """The card: front matter for the hub, then what the bundle is, its leaderboard, its tables and its columns."""
+    tables = [name for name in _TABLES if f"tables/{name}.parquet" in files]
+    hardware = ", ".join(board.hardware_classes)
+    head = {
+        "license": licence,
+        "pretty_name": one_line(f"dtcbench {board.suite} on {hardware}"),
+        "tags": ["dtcbench", "model-compression", "pruning", "energy"],
+        "configs": [
+            {"config_name": name, "data_files": f"tables/{name}.parquet", **({"default": True} if not place else {})}
+            for place, name in enumerate(tables)
+        ],
+    }
+    blocks = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---",
+        f"# dtcbench: {escaped(board.suite)} on {escaped(hardware)}",
+        "A bundle of [dtcbench](https://arxiv.org/abs/2505.23869), the test bench for Dual Tomographic Compression: "
+        "every cell of one suite on one class of hardware, sealed, and the tables that are made of them.",
+        _FILES.format(tables="\n".join(f"| `tables/{name}.parquet` | {_TABLES[name]} |" for name in tables)),
+        leaderboard_markdown(board).rstrip("\n"),
+        "## Columns",
+        "Units are in the names: `_s` seconds, `_j` joules, `_w` watts, `_bits` bits. An accuracy is a fraction of 1. "
+        "What was not measured is empty, with its reason; never 0.",
+        *(f"`tables/{name}.parquet`: {_names(frame)}" for name, frame in frames.items() if name in tables),
+        "`leaderboard.csv`:\n\n" + "\n".join(f"- `{name}`: {escaped(text)}" for name, text in COLUMNS.items()),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+_FILES = """\
+| file | what |
+|---|---|
+| `suite.yaml` | what was asked and run |
+| `records/KEY.ATTEMPT.json` | one attempt at one cell, sealed with the SHA-256 of its content |
+| `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, where a GPU was metered |
+{tables}
+| `leaderboard.md`, `leaderboard.csv` | the table below, and with every figure |
+
+`dtcbench check FOLDER` holds all of it to its rules, `dtcbench reproduce FOLDER --sample 3` runs three of its cells
+again, `dtcbench report FOLDER` makes its page."""
+
+
+def _names(frame: pd.DataFrame) -> str:
+    return ", ".join(f"`{name}`" for name in frame.columns)

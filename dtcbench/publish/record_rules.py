@@ -1,0 +1,173 @@
+"""Rules on one record and the samples behind it. Pure.
+
+A record from elsewhere may say anything that its schema allows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from dtcbench.analysis.energy import DISQUALIFYING
+from dtcbench.energy.flags import SHORT_WINDOW_S
+from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.energy.joules import Joules
+from dtcbench.energy.trace import Trace
+from dtcbench.energy.windows import counting, trainings_of, windows
+from dtcbench.publish.findings import Finding, error, warning
+from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.report.power import stretches
+
+SIMULATED = "FAKE"
+"""The name of a simulated GPU begins so (docs/energy.md)."""
+OVERSHOOT = 0.05
+"""A board's reading may be off by so much (docs/energy.md, §5), and so may its mean against its limit."""
+TOLERANCE = 0.02
+"""Of joules computed again from samples, beside what the edges of the windows leave open."""
+_LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)
+_MOST = 2**63
+"""No count is larger."""
+
+
+def of_record(record: CellRecord, where: str) -> Iterator[Finding]:
+    """What the record says against itself; `where` is its file. One that is not ok has nothing to say."""
+    if record.status is not Status.OK or record.result is None:
+        return
+    yield from _figures(record, record.result, where)
+    if record.provenance is None:
+        yield error("provenance", where, "nothing says where it was made; run its cell again")
+    else:
+        yield from _provenance(record.provenance, where)
+    if record.energy is None:
+        yield error("meter", where, "nothing says how its energy was measured, or why not; run its cell again")
+        return
+    yield from _meter(record.energy, record.provenance, where)
+    if record.energy.energy_j is not None:
+        yield from _window(record.energy, where)
+        yield from _power(record.energy, limit_of_class(record.provenance), where)
+
+
+def of_trace(energy: Energy, samples: pd.DataFrame, where: str) -> Iterator[Finding]:
+    """What the samples say against the energy that is said to come from them; `where` is their file."""
+    if energy.energy_j is None or energy.trace is None:
+        return
+    try:
+        trace, counted = _trace(samples), counting(list(stretches(samples)))
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as wrong:
+        yield error("traces", where, f"holds no samples of power: {type(wrong).__name__}: {wrong}")
+        return
+    if not (inside := windows(counted)):
+        yield error("traces", where, "no sample lies inside the energy boundary")
+        return
+    again = Joules(trace, inside, trainings_of(counted))
+    edges_s = 2 * len(inside) * max(energy.trace.interval_s, REFRESH_S)
+    slack = TOLERANCE + edges_s / again.window_s if again.window_s else math.inf
+    told = (
+        ("counter_j", energy.trace.counter_j, again.counter_j),
+        ("integral_j", energy.trace.integral_j, again.integral_j),
+        ("energy_j", energy.energy_j, again.integral_j if energy.method == "integral" else again.counter_j),
+        ("window_s", energy.window_s, again.window_s),
+        ("repeats", float(energy.repeats), float(trainings_of(counted))),
+    )
+    for name, recorded, computed in told:
+        if recorded is not None and not _near(recorded, computed, slack):
+            seen = "none" if computed is None else f"{computed:.6g}"
+            yield error("traces", where, f"the record says {name} {recorded:.6g}, its samples give {seen}")
+    limits = list(again.inside("power_limit_w"))
+    yield from _power(energy, max(limits) if limits else None, where)
+
+
+def limit_of_class(provenance: Provenance | None) -> float | None:
+    """The power limit in a hardware class such as `NVIDIA H200, 139 GiB, 700 W`; None where it tells none."""
+    found = _LIMIT.search(provenance.hardware_class) if provenance else None
+    return float(found[1]) if found else None
+
+
+def _figures(record: CellRecord, result: Result, where: str) -> Iterator[Finding]:
+    shares = {
+        name: getattr(result, name)
+        for name in ("accuracy", "accuracy_before", "accuracy_after", "validation_accuracy", "sparsity")
+    }
+    for name, value in shares.items():
+        if value is not None and not 0 <= value <= 1:
+            yield error("figures", where, f"{name} {value:g} is no share of 1")
+    counts = {name: getattr(result, name) for name in ("steps", "parameters", "training_flops", "inference_flops")}
+    for name, count in counts.items():
+        if not 0 <= count < _MOST:
+            yield error("figures", where, f"{name} is no count")
+    if not 0 < result.parameters_dense < _MOST or result.parameters > result.parameters_dense:
+        yield error("figures", where, "more parameters than the dense network has")
+    seconds = (result.train_s, result.compress_s, result.evaluate_s)
+    if not all(0 <= taken < math.inf for taken in (*seconds, record.wall_s)):
+        yield error("figures", where, "a time is negative or without end")
+    elif sum(seconds) > 1.01 * record.wall_s + 1:
+        yield error("figures", where, f"{sum(seconds):.4g} s of work in {record.wall_s:.4g} s")
+    if any(not 0 < layer.width_after < _MOST for cycle in result.cycles for layer in cycle.layers):
+        yield error("figures", where, "a layer is left with no neuron")
+
+
+def _provenance(provenance: Provenance, where: str) -> Iterator[Finding]:
+    remedy = "run it from a clean git checkout of dtcbench"
+    if provenance.commit is None:
+        yield error("provenance", where, f"no commit is recorded ({provenance.reasons.get('commit')}); {remedy}")
+    elif not provenance.commit_clean:
+        state = "uncommitted changes" if provenance.commit_clean is False else "a checkout in an unknown state"
+        yield error("provenance", where, f"made with {state} on commit {provenance.commit[:12]}; {remedy}")
+    if provenance.lock_sha256 is None:
+        yield error("provenance", where, f"no requirements.lock is recorded; {remedy}")
+    for name, digest in sorted(provenance.plugins.items()):
+        yield warning("provenance", where, f"made with plug-in {name} ({digest[:12]}), whose source is not published")
+
+
+def _meter(energy: Energy, provenance: Provenance | None, where: str) -> Iterator[Finding]:
+    trace = energy.trace
+    names = [trace.device if trace else "", (provenance and provenance.gpu) or ""]
+    names.append(provenance.hardware_class if provenance else "")
+    if any(name.startswith(SIMULATED) for name in names) or "simulated" in energy.flags or (trace and trace.simulated):
+        yield error("meter", where, "a simulated GPU is no measurement; run it on a real one")
+    if energy.energy_j is None:
+        return
+    absent = [name for name in ("trace", "trace_sha256") if getattr(energy, name) is None]
+    if absent or energy.method == "none" or energy.scope == "none" or (provenance and provenance.device == "cpu"):
+        yield error("meter", where, f"{energy.energy_j:g} J that no meter is named for, or no samples; null it")
+    if not 0 < energy.energy_j < math.inf:
+        yield error("meter", where, f"{energy.energy_j:g} J is no energy of a training")
+    told = {"counter": trace and trace.counter_j, "integral": trace and trace.integral_j}.get(energy.method)
+    if told is not None and told != energy.energy_j:
+        yield error("meter", where, f"energy_j {energy.energy_j:.6g} is not the {energy.method}'s {told:.6g}")
+    if spoiling := sorted(set(energy.flags) & (set(DISQUALIFYING) - {"simulated", "short"})):
+        yield warning("meter", where, f"flags that bar a rank: {', '.join(spoiling)}")
+
+
+def _window(energy: Energy, where: str) -> Iterator[Finding]:
+    if not energy.window_s >= SHORT_WINDOW_S or "short" in energy.flags:
+        yield error(
+            "window",
+            where,
+            f"joules were read over {energy.window_s:.3g} s or too few samples, below {SHORT_WINDOW_S:g} s; "
+            "raise the suite's energy.min_window, or measure nothing with `energy: {meter: none}`",
+        )
+
+
+def _power(energy: Energy, limit_w: float | None, where: str) -> Iterator[Finding]:
+    seconds = energy.window_s / energy.repeats if energy.repeats > 0 else math.nan
+    mean_w = energy.energy_j / seconds if energy.energy_j is not None and seconds > 0 else math.nan
+    if limit_w is not None and not mean_w <= limit_w * (1 + OVERSHOOT):
+        yield error("power", where, f"a mean power of {mean_w:.4g} W, above the board's limit of {limit_w:.4g} W")
+
+
+def _near(recorded: float, computed: float | None, slack: float) -> bool:
+    return computed is not None and abs(recorded - computed) <= slack * abs(computed)
+
+
+def _trace(samples: pd.DataFrame) -> Trace:
+    """The samples as the meter had them. KeyError, ValueError, TypeError where they are none."""
+    numbers = samples.drop(columns=["phase", "training"])
+    columns = {str(name): numbers[name].to_numpy(dtype=np.float64) for name in numbers}
+    if not len(samples) or not np.isfinite(columns["t_s"]).all() or (np.diff(columns["t_s"]) < 0).any():
+        raise ValueError("its times do not run on")
+    return Trace(columns, errors={}, processes={}, lost_s=None, sampler_cpu_pct=0.0)

@@ -1,0 +1,59 @@
+"""Two small runs that are fit for publishing: one without energy, and one whose joules come from a made-up board."""
+
+import contextlib
+import shutil
+
+import pytest
+from suites_for_tests import TINY, edited
+from tampering import made_clean, metered, records, reseal
+from typer.testing import CliRunner
+
+from dtcbench import cli
+from dtcbench.publish.check import check
+from dtcbench.publish.findings import lines
+from dtcbench.records.store import Store
+
+THREE_SEEDS = edited(TINY, ("seeds: 1", "seeds: 3"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished run of nine cells, as if made from a clean checkout; only to be read."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(THREE_SEEDS)
+    with contextlib.chdir(folder):
+        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
+        assert ended.exit_code == 0, ended.output
+        for path in records(folder / "runs/tiny"):
+            reseal(path, made_clean)
+        assert CliRunner().invoke(cli.app, ["report", "tiny"]).exit_code == 0
+    return folder / "runs/tiny"
+
+
+@pytest.fixture(scope="session")
+def with_power(finished, tmp_path_factory):
+    """The same run as if each cell had been metered on one GPU; only to be read."""
+    folder = tmp_path_factory.mktemp("metered") / "tiny"
+    shutil.copytree(finished, folder)
+    for path in records(folder):
+        metered(path, watts=300.0)
+    assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the finished run, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture
+def gpu_run(with_power, tmp_path):
+    """A copy of the metered run, to be changed."""
+    return shutil.copytree(with_power, tmp_path / "gpu")
+
+
+@pytest.fixture
+def found():
+    """`found(folder)`: what a check finds, one line a finding."""
+    return lambda folder: lines(check(Store(folder)))

@@ -1,0 +1,119 @@
+"""Runs made fit for publishing, and what a forger does to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dtcbench.energy.phases import Stretch
+from dtcbench.energy.rapl import Packages
+from dtcbench.energy.reading import Circumstances, read
+from dtcbench.energy.trace import Trace, to_parquet
+from dtcbench.records.store import seal
+
+GPU = "NVIDIA H200"
+LIMIT_W = 700.0
+OWN_PROCESS = 4711
+
+
+def records(run: Path) -> list[Path]:
+    """The record files of a run, by cell: dense first, then by method, each by seed."""
+
+    def order(path):
+        cell = content(path)["cell"]
+        return cell["method"]["name"] != "dense", cell["method"]["name"], cell["seed"]
+
+    return sorted((run / "records").glob("*.json"), key=order)
+
+
+def content(path: Path) -> dict:
+    """What a sealed file holds."""
+    return json.loads(path.read_text())["record"]
+
+
+def reseal(path: Path, edit) -> None:
+    """Change a record as who knows how seals are made can do it; `edit` changes its JSON values in place."""
+    record = content(path)
+    edit(record)
+    path.write_bytes(seal(record))
+
+
+def made_clean(record: dict) -> None:
+    """As if the record had been made from a clean checkout."""
+    record["provenance"] |= {"commit": "c0ffee" + 34 * "0", "commit_clean": True, "lock_sha256": "10c" + 61 * "0"}
+    record["provenance"]["reasons"] = {
+        name: why
+        for name, why in record["provenance"]["reasons"].items()
+        if name not in ("commit", "commit_clean", "lock_sha256")
+    }
+
+
+def on_a_gpu(record: dict) -> None:
+    """As if the cell had been run on a GPU."""
+    record["provenance"] |= {
+        "hardware_class": f"{GPU}, 139 GiB, {LIMIT_W:.0f} W",
+        "device": "cuda",
+        "gpu": GPU,
+        "driver": "570.1",
+        "reasons": {},
+    }
+
+
+def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False) -> Path:
+    """Put a meter's reading into a record: so many watts for so long, once. The file with the samples."""
+    trace, stretches = power(watts, seconds)
+    file = to_parquet(trace, stretches, {})
+    energy = read(
+        trace, stretches, circumstances(name, simulated), Packages((), "no RAPL"), [], hashlib.sha256(file).hexdigest()
+    )
+
+    def edit(record):
+        on_a_gpu(record)
+        record["energy"] = energy.model_dump(mode="json")
+        record["wall_s"] = seconds + 10
+
+    reseal(path, edit)
+    place = path.parent.parent / "power" / path.with_suffix(".parquet").name
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(file)
+    return place
+
+
+def circumstances(name: str, simulated: bool) -> Circumstances:
+    """A whole GPU of the cell's own."""
+    return Circumstances(
+        device=name,
+        uuid="GPU-aaaa",
+        simulated=simulated,
+        interval_s=0.025,
+        shared=None,
+        label_shared=False,
+        own_processes=frozenset({OWN_PROCESS}),
+        earlier_processes=frozenset(),
+        idle=None,
+        cool_down_s=0.0,
+        cooled=True,
+    )
+
+
+def power(watts: float, seconds: float) -> tuple[Trace, list[Stretch]]:
+    """A board at constant power, polled every 25 ms from two seconds before the training on."""
+    t = np.arange(0, seconds + 3, 0.025)
+    refreshed = np.floor(t / 0.1 + 1e-9) * 0.1
+    columns = {
+        "t_s": 1000 + t,
+        "counter_mj": np.floor(1000 * watts * refreshed) + 5e6,
+        "instant_w": np.full_like(t, watts),
+        "power_limit_w": np.full_like(t, LIMIT_W),
+    }
+    processes = {OWN_PROCESS: (1000.0, 1003.0 + seconds)}
+    half = 1002 + seconds / 2
+    stretches = [
+        Stretch("train", 1002.0, half - 0.5, 0),
+        Stretch("compress", half - 0.5, half, 0),
+        Stretch("train", half, 1002 + seconds, 0),
+    ]
+    return Trace(columns, {}, processes, None, 1.0), stretches
