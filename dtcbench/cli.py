@@ -321,6 +321,28 @@ def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def publish(
+    run_folder: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's folder or name [default: rebuild the results only].")
+    ] = None,
+    results: Annotated[str, typer.Option(metavar="FOLDER", help="Where results are published.")] = "results",
+    plugin: Plugins = None,
+) -> None:
+    """Check a run, copy it among the results, rebuild their tables.
+
+    Nothing that was published is ever overwritten: a bundle grows, and what clashes is refused.
+
+    Example: dtcbench publish runs/quick
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.location import place
+    from dtcbench.records.runs import run_named
+
+    _load_plugins(plugin)
+    _tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
+
+
 def main() -> None:
     """Entry point: a user's mistake is one message and exit code 2, never a traceback."""
     try:
@@ -346,6 +368,18 @@ def _say(*parts: RenderableType) -> None:
     """Print tables, and text as it is: brackets are no markup, long lines stay whole."""
     for part in parts:
         _console().print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Print lines as they come; exit code 1 where they end in a refusal."""
+    from dtcbench.analysis.pairing import one_line
+    from dtcbench.publish.verbs import RefusedError
+
+    try:
+        for line in lines:
+            _say(one_line(line))
+    except RefusedError:
+        raise typer.Exit(1) from None
 
 
 def _load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
