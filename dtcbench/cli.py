@@ -343,6 +343,63 @@ def publish(
     _tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
 
 
+@app.command()
+def merge(
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles of one suite.")],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="A new folder for their union.")],
+    plugin: Plugins = None,
+) -> None:
+    """Put runs of one suite together, without loss.
+
+    Each hardware class has a folder of its own, so that a cell from two machines stays two rows. A cell of which
+    two runs on one hardware class hold other numbers is shown, and nothing is written.
+
+    Example: dtcbench merge runs/quick elsewhere/quick --out runs/both
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.location import place
+    from dtcbench.records.runs import run_named
+
+    _load_plugins(plugin)
+    _tell(verbs.merge([run_named(folder) for folder in run_folders], place(out)))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A run's folder or name.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another's.")],
+    plugin: Plugins = None,
+) -> None:
+    """What moved from one run to another, row by row, paired by seed.
+
+    Example: dtcbench compare runs/quick elsewhere/quick
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.runs import run_named
+
+    _load_plugins(plugin)
+    _say(verbs.compared(run_named(before), run_named(after)))
+
+
+@app.command()
+def reproduce(
+    run_folder: RunFolder,
+    sample: Annotated[int, typer.Option(min=1, metavar="K", help="How many cells.")] = 3,
+    seed: Annotated[int, typer.Option(metavar="S", help="Chooses which: state it with what you found.")] = 0,
+    plugin: Plugins = None,
+) -> None:
+    """Run some cells of a run or bundle again, and hold them against their records.
+
+    Bit for bit where processor and versions are the same, else within the spread of the recorded seeds.
+
+    Example: dtcbench reproduce results/quick/HARDWARE --sample 3
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.runs import run_named
+
+    _tell(verbs.reproduce(run_named(run_folder), sample, seed, _load_plugins(plugin)))
+
+
 def main() -> None:
     """Entry point: a user's mistake is one message and exit code 2, never a traceback."""
     try:

@@ -15,7 +15,7 @@ from dtcbench.records.store import seal, unseal
 
 VERBS = [
     *("doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
-    *("check", "publish"),
+    *("check", "publish", "merge", "compare", "reproduce"),
 ]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError

@@ -1,0 +1,95 @@
+"""Some cells of a bundle, run again here and held against their records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dtcbench.analysis.stats import MIN_SEEDS
+from dtcbench.energy.meter import Share
+from dtcbench.execution.worker import Task, attempt
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import Metering
+from dtcbench.plan.protocol import from_choice
+from dtcbench.publish.numbers import differences, numbers, stack
+from dtcbench.records.record import CellRecord, Provenance, Status
+from dtcbench.registry import Plugin
+
+Word = Literal["same", "within the spread", "DIFFERS", "not judged", "not run"]
+_SHOWN = 3
+"""Differences that a verdict names."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one cell that was run again."""
+
+    word: Word
+    reason: str
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the record was not reproduced."""
+        return self.word in ("DIFFERS", "not run")
+
+
+def sample(records: Iterable[CellRecord], count: int, seed: int) -> list[CellRecord]:
+    """So many of the ok records, by a seed that anyone can state: those whose hash of seed and key is smallest.
+
+    No generator is in it, so that the choice is the same everywhere, and a larger sample holds the smaller one.
+    """
+    ok = (record for record in records if record.status is Status.OK)
+    return sorted(ok, key=lambda record: hashlib.sha256(f"{seed}:{record.key}".encode()).digest())[:count]
+
+
+def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
+    """The record of the same cell, run in this process and without a meter."""
+    device = record.provenance.device if record.provenance else "cpu"
+    share = Share(1.0 if device == "cuda" else 0.0, from_choice(record.cell.protocol).threads)
+    task = Task(record.cell, record.suite, 1, device, share, Metering(meter="none"), plugins=plugins)
+    return CellRecord.model_validate(attempt(task).record)
+
+
+def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> Verdict:
+    """Bit for bit where both were made by one stack; else within the spread of `row`, the recorded accuracies of the
+    cell's row, one per seed.
+    """
+    if again.result is None or recorded.result is None or again.provenance is None or recorded.provenance is None:
+        word: Word = "DIFFERS" if again.status is Status.DIVERGED else "not run"
+        return Verdict(word, f"{again.status}: {again.reason}")
+    found = list(differences(numbers(recorded.result), numbers(again.result)))
+    if not found:
+        return Verdict("same", "bit for bit")
+    first = "; ".join(f"{place}: {one} recorded, {other} here" for place, one, other in found[:_SHOWN])
+    if not (unlike := _unlike(recorded.provenance, again.provenance)):
+        return Verdict("DIFFERS", f"on the same stack {len(found)} numbers differ: {first}")
+    off, spread = abs(recorded.result.accuracy - again.result.accuracy), max(row) - min(row)
+    told = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
+    if len(row) < MIN_SEEDS:
+        return Verdict("not judged", f"{told}; {len(row)} seeds give no spread to judge it by")
+    if off <= spread:
+        return Verdict("within the spread", f"{told}; {off:.6f} apart, the seeds {spread:.6f}")
+    return Verdict("DIFFERS", f"{told}; {off:.6f} apart, more than the seeds, {spread:.6f}")
+
+
+def row_of(cell: Cell) -> str:
+    """What the cells of one row share: everything but the seed."""
+    return cell.model_copy(update={"seed": 0}).canonical_json
+
+
+def row_accuracies(records: Iterable[CellRecord]) -> Callable[[Cell], list[float]]:
+    """By cell, the recorded accuracies of its row, one per seed."""
+    rows: dict[str, list[float]] = {}
+    for record in records:
+        if record.result is not None:
+            rows.setdefault(row_of(record.cell), []).append(record.result.accuracy)
+    return lambda cell: rows[row_of(cell)]
+
+
+def _unlike(recorded: Provenance, here: Provenance) -> str:
+    """In what two stacks differ, in words; empty where in nothing."""
+    one, other = stack(recorded), stack(here)
+    names = [name for name in [*one, *(other.keys() - one.keys())] if one.get(name) != other.get(name)]
+    return ", ".join(f"{name} ({one.get(name)} recorded, {other.get(name)} here)" for name in names)

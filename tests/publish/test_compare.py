@@ -1,0 +1,98 @@
+"""What moved between two runs: row by row, seed by seed, and never more than the seeds can tell."""
+
+import math
+import shutil
+
+import pytest
+from tampering import content, records, reseal
+
+from dtcbench.publish import compare
+from dtcbench.publish.check import examine
+from dtcbench.records.store import Store
+
+
+@pytest.fixture
+def after(finished, tmp_path):
+    """A copy to be compared with the finished run."""
+    return shutil.copytree(finished, tmp_path / "after")
+
+
+def of(run):
+    return examine(Store(run)).derived.tables
+
+
+def rows(before, after):
+    return {row.competitor: row for row in compare.moves(of(before), of(after))}
+
+
+def shift(run, method, by):
+    """Add to the accuracies of a method, seed by seed."""
+    for path, points in zip(
+        [p for p in records(run) if content(p)["cell"]["method"]["name"] == method], by, strict=True
+    ):
+        accuracy = content(path)["result"]["accuracy"]
+        reseal(path, lambda record, value=accuracy + points: record["result"].update(accuracy=value))
+
+
+def test_a_run_has_not_moved_from_itself(finished):
+    for row in rows(finished, finished).values():
+        assert (row.verdict, row.pairs, row.equal, row.alone, row.other_cells) == ("same", 3, 3, (0, 0), 0)
+        assert (row.accuracy.mean, row.time.mean) == (0, 1)
+        assert math.isnan(row.energy.mean)
+
+
+def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after):
+    shift(after, "magnitude", [0.02, 0.03, 0.01])
+    found = rows(finished, after)
+    assert found["magnitude"].verdict == "moved"
+    assert found["magnitude"].accuracy.mean == pytest.approx(0.02)
+    assert 0.01 <= found["magnitude"].accuracy.low <= found["magnitude"].accuracy.high <= 0.031
+    assert found["dense"].verdict == found["dtc / lars"].verdict == "same"
+
+
+def test_what_moved_up_and_down_is_not_told_apart(finished, after):
+    shift(after, "magnitude", [0.02, -0.02, 0.0])
+    assert rows(finished, after)["magnitude"].verdict == "not told apart"
+
+
+def test_two_seeds_have_no_interval(finished, after):
+    shift(after, "dtc", [0.02, 0.02, 0.02])
+    records(after)[3].unlink()
+    row = rows(finished, after)["dtc / lars"]
+    assert (row.verdict, row.pairs, row.alone) == ("too few seeds", 2, (1, 0))
+
+
+def test_a_row_of_one_run_alone_is_a_row(finished, after):
+    for path in records(after):
+        if content(path)["cell"]["method"]["name"] == "magnitude":
+            path.unlink()
+    row = rows(after, finished)["magnitude"]
+    assert (row.verdict, row.pairs, row.alone) == ("no seed in both", 0, (0, 3))
+
+
+def test_joules_and_seconds_are_ratios_within_one_hardware_class(with_power, finished):
+    same = rows(with_power, with_power)["dtc / lars"]
+    assert (same.energy.mean, same.time.mean) == (1, 1)
+    apart = rows(finished, with_power)["dtc / lars"]
+    assert math.isnan(apart.energy.mean) and math.isnan(apart.time.mean)
+
+
+def test_other_configurations_are_paired_by_seed_and_named(finished, dtcbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suite = (finished / "suite.yaml").read_text().replace("steps: 30", "steps: 40")
+    (tmp_path / "more.yaml").write_text(suite)
+    assert dtcbench("run", "more.yaml", "--inline").code == 0
+    ended = dtcbench("compare", finished, "tiny")
+    assert ended.code == 0
+    assert "9 of 9 pairs are not the same cell: their configurations differ." in ended.out
+
+
+def test_the_table_says_what_it_compares_and_how_to_read_it(finished, after, dtcbench):
+    shift(after, "magnitude", [0.02, 0.03, 0.01])
+    ended = dtcbench("compare", finished, after)
+    assert ended.code == 0
+    assert ended.out.startswith(f"from {finished} to {after}\n")
+    line = next(line for line in ended.out.splitlines() if line.strip().startswith("magnitude"))
+    assert "+2.00 [+1.00, +3.00]" in line
+    assert line.rstrip().endswith("moved")
+    assert "Rows are not corrected for their number" in ended.out
