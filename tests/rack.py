@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,19 @@ class Rack:
     def workers(self, node: Any) -> list[int]:
         """The processes on the node that may run a cell."""
         return [pid for pid in _family(_raylet(node).pid) if _name(pid).startswith("ray::_attempt")]
+
+    def wait_for_exit(self, pid: int) -> None:
+        """Return once the process has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            select.select([handle], [], [])
+            os.close(handle)
+
+    @property
+    def board(self) -> int:
+        """The process of the board, on the head; there must be one only."""
+        (pid,) = [pid for pid in _family(_raylet(self._cluster.head_node).pid) if _name(pid).startswith("ray::Board")]
+        return pid
 
     def kill_process(self, pid: int) -> None:
         """SIGKILL to one process, which may just have ended."""

@@ -160,7 +160,7 @@ def test_whatever_happens_in_whatever_order_every_cell_ends_once_and_never_runs_
     data, count, slots, retries
 ):
     fate = Fate(data.draw, count, slots, retries)
-    for _ in range(data.draw(st.integers(0, 60))):
+    for _ in range(data.draw(st.integers(0, 40))):
         fate.next_event()
     for _ in range(count * (1 + retries + 1)):  # more attempts than there can be: then everything has ended
         fate.start()
