@@ -388,7 +388,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(metavar="S", help="Chooses which: state it with what you found.")] = 0,
     plugin: Plugins = None,
 ) -> None:
-    """Run some cells of a run or bundle again, and hold them against their records.
+    """Run some cells again, and hold them against their records.
 
     Bit for bit where processor and versions are the same, else within the spread of the recorded seeds.
 

@@ -72,7 +72,7 @@ def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) ->
     """Run some cells of a run or bundle again, one verdict a line; RefusedError where one was not reproduced."""
     examined = _readable(run)
     planned = {cell.key for cell in examined.plan.cells} if examined.plan else set()
-    records = [record for record in run.records() if record.key in planned]
+    records = [record for record in run.records(run.files()) if record.key in planned]
     chosen = reproducing.sample(records, count, seed)
     if not chosen:
         raise UserError(f"{run.root} has no ok cell to run again")

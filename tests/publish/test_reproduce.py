@@ -10,7 +10,8 @@ from dtcbench.records.store import Store
 
 @pytest.fixture(scope="module")
 def recorded(finished):
-    return list(Store(finished).records())
+    store = Store(finished)
+    return list(store.records(store.files()))
 
 
 def test_a_tiny_run_is_published_checked_and_reproduced(finished, tmp_path, dtcbench):
