@@ -69,35 +69,35 @@ def of_dtc(series: list[Series]) -> list[Series]:
 
 def compared(one: Series, other: Series, judge: Judge, test: Test, kind: str = "") -> Comparison:
     """Accuracy of `one` minus that of `other`, over the seeds that both were planned on, at equal widths."""
-    pairs, alone = _paired(one, other)
+    ours, theirs, alone = _paired(one, other)
     where = f"{one.where}: {one.label} − {other.label}"
-    if pairs.empty:
+    if not len(ours):
         return Comparison(where, Verdict.NOT_MEASURED, "no ok pair", kind=kind)
-    differences = (pairs["accuracy"] - pairs["accuracy_other"]).to_numpy()
+    differences = ours["accuracy"] - theirs["accuracy"]
     estimate = stats.t_estimate(differences)
     effects = (Effect.of("difference in accuracy", estimate),)
-    keys = (*pairs["key"], *pairs["key_other"])
-    why = _unequal(pairs) or obstacle(len(pairs), alone)
+    keys = (*ours["key"], *theirs["key"])
+    why = _unequal(ours, theirs) or obstacle(len(ours), alone)
     verdict, reason = (Verdict.NOT_SHOWN, why) if why else judge(estimate)
-    p = float(test([differences])[0])
-    return Comparison(where, verdict, reason, effects, len(pairs), keys, kind, math.nan if why else p)
+    p = math.nan if why else float(test([differences])[0])
+    return Comparison(where, verdict, reason, effects, len(ours), keys, kind, p)
 
 
-def _paired(one: Series, other: Series) -> tuple[pd.DataFrame, list[int]]:
-    """The ok pairs by seed, and the planned seeds without one."""
-    columns = ["seed", "key", "accuracy", "parameters", "sparsity_reached"]
-    left, right = (pd.DataFrame({name: side.ok[name] for name in columns}) for side in (one, other))
-    pairs = left.merge(right, on="seed", suffixes=("", "_other")).sort_values("seed", ignore_index=True)
+def _paired(one: Series, other: Series) -> tuple[Group, Group, list[int]]:
+    """The ok cells of both sides in pairs, by seed, and the planned seeds without a pair."""
+    left, right = one.ok, other.ok
+    shared = np.intersect1d(left["seed"], right["seed"])
+    # Tidy cells are in the order of their seeds, so that those shared stand in one order on both sides.
+    ours, theirs = (side.where(np.isin(side["seed"], shared)) for side in (left, right))
     planned = {*one.cells["seed"], *other.cells["seed"]}
-    return pairs, sorted(int(seed) for seed in planned - set(pairs["seed"]))
+    return ours, theirs, sorted(int(seed) for seed in planned - set(shared))
 
 
-def _unequal(pairs: pd.DataFrame) -> str | None:
+def _unequal(ours: Group, theirs: Group) -> str | None:
     """That the two sides ended on networks of different sizes."""
-    same = (pairs["parameters"] == pairs["parameters_other"]) & (
-        (pairs["sparsity_reached"] - pairs["sparsity_reached_other"]).abs() < stats.ROUNDING
-    )
-    return None if same.all() else "the two end on different widths"
+    same_size = ours["parameters"] == theirs["parameters"]
+    same_share = np.abs(ours["sparsity_reached"] - theirs["sparsity_reached"]) < stats.ROUNDING
+    return None if (same_size & same_share).all() else "the two end on different widths"
 
 
 def unmeasured(one: Series, what: str) -> Comparison:

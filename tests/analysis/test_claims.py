@@ -325,7 +325,7 @@ def test_a_level_of_another_width_is_no_counterpart():
 # entropy
 
 
-def tracked(entropy, *, shuffled=None, seeds=5, cycles=12, accuracy=None):
+def tracked(entropy, *, shuffled=None, seeds=5, cycles=12, accuracy=None, further=None):
     """Cycles in which n halves what it was and `entropy(n, wave)` is measured, beside an accuracy that follows
     log n and a wave of its own."""
     cells = [cell("dtc", seed, protocol="standard") for seed in range(seeds)]
@@ -338,6 +338,8 @@ def tracked(entropy, *, shuffled=None, seeds=5, cycles=12, accuracy=None):
             row |= {f"entropy_{side}_bits": entropy(n, wave, rng) for side in ("in", "out")}
             if shuffled:
                 row |= {f"entropy_{side}_shuffled_bits": shuffled(n, wave, rng) for side in ("in", "out")}
+            others = np.random.default_rng([c["seed"], cycle])  # leaves the draws above as they are
+            row |= {name: measure(n, wave, others) for name, measure in (further or {}).items()}
             rows.append({**row, "test_after": accuracy if accuracy is not None else math.log2(n) + 2 * wave})
     return judged("entropy", cells, rows)
 
@@ -390,6 +392,18 @@ def test_too_little_for_a_correlation_decides_nothing(values, reason):
 def test_entropy_that_is_a_function_of_n_has_no_partial_correlation():
     finding = tracked(lambda n, wave, rng: math.log2(n))
     assert (finding.verdict, "alone decides" in finding.reason) == (Verdict.NOT_SHOWN, True)
+
+
+def test_further_measures_stand_beside_where_the_cycles_have_them_and_decide_nothing():
+    without = tracked(follows_n, cycles=30)
+    beside = tracked(follows_n, cycles=30, further={"compressed_bits": tracks, "lempel_ziv": tracks})
+    assert beside.verdict is without.verdict is Verdict.REFUTED
+    names = {e.name for e in beside.comparisons[0].effects} - {e.name for e in without.comparisons[0].effects}
+    assert names == {
+        f"{measure}: r {of}"
+        for measure in ("compressed size of the weights", "Lempel-Ziv complexity of the projection")
+        for of in ("with accuracy", "given log2 n")
+    }
 
 
 def test_cells_that_measure_nothing_are_not_measured():
