@@ -8,6 +8,8 @@ import yaml
 
 from dtcbench.plan.document import Document
 
+SUFFIX = "-smoke"
+"""Of a rehearsal's name."""
 _STEPS = 4
 _SAMPLES = 64
 _BATCH = 16
@@ -18,10 +20,10 @@ _VALIDATION = 0.25
 def rehearsal(text: str, file: str) -> str:
     """The YAML of a valid suite's rehearsal: one seed, the first sparsity above 0, a few steps on a few samples.
 
-    It bears the suite's name with `-smoke`, so that its records never mix with the suite's own.
+    It bears the suite's name with `SUFFIX`, so that its records never mix with the suite's own.
     """
     suite = dict(Document.read(text, file).value)
-    suite["name"] = f"{suite['name']}-smoke"
+    suite["name"] = f"{suite['name']}{SUFFIX}"
     suite["cost"] = "a rehearsal: its figures mean nothing"
     suite["protocol"] = _protocol(suite["protocol"])
     suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
 from dtcbench.publish import record_rules, table_rules
 from dtcbench.publish.card import bundle_files, licence_of
@@ -77,7 +78,8 @@ def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
         suite = parse(store.suite.read_text(encoding="utf-8"), name)
         if (cells := _planned(suite)) > MOST_CELLS:
             return None, [error("suite", name, f"it plans {cells} cells, more than {MOST_CELLS}")]
-        return expand(suite), []
+        rehearsed = [error("suite", name, "a rehearsal: its figures mean nothing; run the suite itself")]
+        return expand(suite), rehearsed if suite.name.endswith(SUFFIX) else []
     except SuiteError as wrong:
         return None, [error("suite", name, str(problem)) for problem in wrong.problems]
     except (OSError, ValueError) as wrong:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,7 +104,8 @@ def write_union(pieces: Pieces, out: Place) -> list[Place]:
         raise UserError(f"{out} is not empty; choose another folder with --out")
     suites = {name: _suite_of(of_class) for name, of_class in pieces.items()}
     _suite_of([piece for of_class in pieces.values() for piece in of_class])  # all of them must be of one suite
-    derived = {name: _write_class(of_class, suites[name], out / slug([name])) for name, of_class in pieces.items()}
+    folders = folders_of(pieces)
+    derived = {name: _write_class(of_class, suites[name], out / folders[name]) for name, of_class in pieces.items()}
     cells = _cells({name: one.tables.cells for name, one in derived.items()})
     cycles = pd.concat(one.tables.cycles.assign(hardware=name) for name, one in derived.items())
     boards = [replace(one.board, suite=f"{one.board.suite} on {name}") for name, one in derived.items()]
@@ -117,6 +118,16 @@ def write_union(pieces: Pieces, out: Place) -> list[Place]:
     for name, content in files.items():
         write(out / name, content)
     return [out / name for name in files]
+
+
+def folders_of(hardware_classes: Iterable[str]) -> dict[str, str]:
+    """By hardware class, its folder's name; classes that a name cannot tell apart have a number behind it."""
+    folders: dict[str, str] = {}
+    for name in hardware_classes:
+        plain = slug([name])
+        like_it = sum(folder == plain or folder.startswith(f"{plain}--") for folder in folders.values())
+        folders[name] = f"{plain}--{1 + like_it}" if like_it else plain
+    return folders
 
 
 def union(texts: Sequence[str]) -> str:

@@ -77,8 +77,9 @@ def of_trace(energy: Energy, samples: pd.DataFrame, where: str) -> Iterator[Find
         if recorded is not None and not _near(recorded, computed, slack):
             seen = "none" if computed is None else f"{computed:.6g}"
             yield error("traces", where, f"the record says {name} {recorded:.6g}, its samples give {seen}")
-    limits = list(again.inside("power_limit_w"))
-    yield from _power(energy, max(limits) if limits else None, where)
+    limits = trace.column("power_limit_w")
+    known = limits[np.isfinite(limits)]
+    yield from _power(energy, float(known.max()) if known.size else None, where)
 
 
 def limit_of_class(provenance: Provenance | None) -> float | None:

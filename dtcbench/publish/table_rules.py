@@ -56,7 +56,7 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
     for pool, rows in ok.groupby(POOL, sort=True):
         where = " · ".join(map(str, pool))
         if len(classes := distinct(rows["hardware_class"])) > 1:
-            remedy = "publish one run per class; `dtcbench merge` puts them side by side"
+            remedy = "run the suite once per class, by resources.accelerator or on one machine"
             yield error("hardware", where, f"{len(classes)} hardware classes: {'; '.join(classes)}; {remedy}")
         if len(stacks := distinct(rows["stack"])) > 1:
             yield warning("hardware", where, f"{len(stacks)} stacks of versions: {'; '.join(stacks)}")

@@ -56,8 +56,8 @@ def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:
         yield f"{len(found)} conflicts: {out} was not written; `dtcbench show CELL --run RUN` shows either record"
         raise RefusedError
     tables = merging.write_union(pieces, out)
-    for hardware_class, of_class in pieces.items():
-        yield f"{out / bundle.slug([hardware_class])}: {len(of_class)} records of {hardware_class}"
+    for hardware_class, folder in merging.folders_of(pieces).items():
+        yield f"{out / folder}: {len(pieces[hardware_class])} records of {hardware_class}"
     yield from map(str, tables)
 
 

@@ -1,5 +1,6 @@
 """Every rule of publishing: a run that keeps them passes, and each kind of forgery is named with its reason."""
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -101,6 +102,44 @@ def test_locks_and_logs_of_a_run_are_its_own(run, found):
 def test_a_suite_that_is_none_is_refused(run, found, text, words):
     (run / "suite.yaml").write_text(text)
     assert any(line.startswith("error: suite: suite.yaml: ") and words in line for line in found(run))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in itertools.pairwise("abcdefghi")
+)
+
+
+def test_a_bomb_of_aliases_is_refused(run, found):
+    (run / "suite.yaml").write_text(BOMB)
+    refused(found, run, "suite", "aliases expand to more than 100000 values")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"record":' + "[" * 200_000,
+        '{"record":' + "[" * 900 + "]" * 900 + ',"sha256":"x"}',
+        '{"a":' + "9" * 10_000 + "}",
+    ],
+    ids=["deep and open", "deep and closed", "a number of ten thousand digits"],
+)
+def test_a_record_that_would_choke_a_parser_is_refused(run, found, content):
+    path = records(run)[3]
+    path.write_text(content)
+    refused(found, run, "seals", path.name)
+
+
+def test_names_that_only_look_like_a_records_are_no_files_of_a_run(run, found):
+    for attempt in ("01", "٣", "1\n"):
+        (run / "records" / f"{'a' * 64}.{attempt}.json").write_text("{}")
+    line = refused(found, run, "files", "no file of a run")
+    assert line.count("aaaa.") == 3
+
+
+def test_a_rehearsal_is_refused(run, found):
+    text = (run / "suite.yaml").read_text()
+    (run / "suite.yaml").write_text(text.replace("name: tiny", "name: tiny-smoke"))
+    assert any("suite: suite.yaml: a rehearsal: its figures mean nothing" in line for line in found(run))
 
 
 def test_a_suite_that_is_not_text_is_refused(run, found):

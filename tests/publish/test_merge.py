@@ -164,6 +164,11 @@ def test_a_tampered_run_is_not_merged(run, another, tmp_path, dtcbench):
     assert "error: seals" in ended.err
 
 
+def test_hardware_that_a_folders_name_cannot_tell_apart_has_folders_of_its_own():
+    folders = merge.folders_of(["CPU A, 2 cores", "CPU A 2 cores", "CPU B"])
+    assert list(folders.values()) == ["cpu-a-2-cores", "cpu-a-2-cores--2", "cpu-b"]
+
+
 def test_suites_of_other_protocols_are_not_one_suite():
     suites = [
         "name: a\nprotocol: {name: standard, steps: 30}\ngrid: [{seeds: 1}]",
