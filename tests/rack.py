@@ -76,7 +76,7 @@ class Rack:
 
     def workers(self, node: Any) -> list[int]:
         """The processes on the node that may run a cell."""
-        return [pid for pid in _family(_raylet(node).pid) if _name(pid).startswith("ray::_attempt")]
+        return [pid for pid in _family(_raylet(node).pid) if _name(pid).startswith("ray::cell")]
 
     def wait_for_exit(self, pid: int) -> None:
         """Return once the process has ended."""

@@ -88,15 +88,15 @@ class RayExecutor:
         self._ray = _connect(request, cores, address)
         self._request = request
         self._silence_s = silence_s
-        self._work = work
         self.slots = slots or self._room()
         self._function = self._ray.remote(
             num_cpus=request.cpus,
             num_gpus=request.gpus,
             accelerator_type=request.accelerator,
+            name="cell",
             max_retries=0,  # trying again is the scheduler's business
             max_calls=1 if request.gpus else 0,  # a measured cell gets a process of its own
-        )(_attempt)
+        )(_watched(work))
         # On the head, which outlives every other node; a local Ray is its own head.
         head = {"node:__internal_head__": 0.001}
         # Started and asked again whenever it dies: those that live beat again.
@@ -112,7 +112,7 @@ class RayExecutor:
         """Hand a task to Ray; all of one block to the same GPU."""
         flight = _Flight(task, f"{task.cell.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
         function = self._function if task.block is None else self._in_block(task.block)
-        self._flights[function.remote(task, flight.id, self._board, self._work)] = flight
+        self._flights[function.remote(task, flight.id, self._board)] = flight
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that came back within the time, and those that will not come back any more."""
@@ -278,13 +278,17 @@ def _is_there(ray: Any, node: str) -> bool:
     return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
 
 
-def _attempt(task: Task, id: str, board: Any, work: Callable[[Task], Report]) -> Report:
-    """An attempt on a node, watched from inside and from outside."""
-    import ray
+def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Report]:
+    """`work` on a node, watched from inside and from outside."""
 
-    node = ray.get_runtime_context().get_node_id()
-    with time_limit(task.timeout_s, id), signs_of_life(lambda: board.beat.remote(id, node)):
-        return work(task)
+    def on_node(task: Task, id: str, board: Any) -> Report:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        with time_limit(task.timeout_s, id), signs_of_life(lambda: board.beat.remote(id, node)):
+            return work(task)
+
+    return on_node
 
 
 def prepare(more: Mapping[str, str]) -> None:

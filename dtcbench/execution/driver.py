@@ -125,8 +125,8 @@ def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, w
     """
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
     scheduler = Scheduler(attempts, Policy(executor.slots, job.block, limit))
-    run = _Run(scheduler, len(attempts), job, store, executor, watcher)
     interrupts, told = Interrupts(), False
+    run = _Run(scheduler, len(attempts), job, store, executor, watcher, interrupts)
     with interrupts.caught():
         try:
             while not run.scheduler.done:
@@ -154,15 +154,13 @@ class _Run:
     store: Store
     executor: Executor
     watcher: Watcher
+    interrupts: Interrupts
     began: dict[Attempt, tuple[str, float]] = field(default_factory=dict)
     failed: int = 0
 
     def step(self) -> None:
         """Start what can start, wait a little, and record what ended."""
-        for attempt in self.scheduler.start():
-            self.began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-            self.executor.submit(self.job.task(attempt))
-            self.watcher.started(attempt.cell)
+        self._start()
         for task in self.executor.begun():
             self.scheduler.begun(Attempt(task.cell, task.attempt), time.monotonic())
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())
@@ -172,6 +170,15 @@ class _Run:
             self.executor.kill(self.job.task(attempt))
             reason = f"took longer than the suite's timeout of {self.job.timeout_s:g} s; raise it or lower the steps"
             self._end(Outcome(self.job.task(attempt), None, Status.TIMEOUT, reason))
+
+    def _start(self) -> None:
+        """Start what can start, unless the user has asked to stop."""
+        if self.interrupts.asked_to_stop:
+            return
+        for attempt in self.scheduler.start():
+            self.began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+            self.executor.submit(self.job.task(attempt))
+            self.watcher.started(attempt.cell)
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -202,11 +209,12 @@ class _Run:
         if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
             final = record.key in self.scheduler.finished
             self.failed += final and record.status is not Status.OK
-            self.store.append(record, outcome.report.trace if outcome.report else None)
-            if not self.scheduler.holds(block := self.job.block(attempt.cell)):
+            if (block := outcome.task.block) is not None and not self.scheduler.holds(block):
                 self.executor.release(block)
-            self.watcher.ended(record, final=final)
             self.skip_the_rest()
+            self._start()  # before sealing: no worker waits for the disk
+            self.store.append(record, outcome.report.trace if outcome.report else None)
+            self.watcher.ended(record, final=final)
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:

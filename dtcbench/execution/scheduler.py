@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dtcbench.plan.cell import Cell
@@ -20,9 +20,14 @@ from dtcbench.records.record import Status
 class Attempt:
     """One try at one cell."""
 
-    cell: Cell
+    cell: Cell = field(compare=False)
     number: int
     """Counted from 1 over all runs on the same folder."""
+    key: str = field(init=False)
+    """The cell's, which takes a hash to find out: it stands for the cell wherever attempts are looked up."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.cell.key)
 
 
 def alone(cell: Cell) -> str:
@@ -116,7 +121,7 @@ class Scheduler:
         """
         if (ran := self._running.pop(attempt, None)) is None:
             return False
-        key = attempt.cell.key
+        key = attempt.key
         retries = self._retries.get(key, 0)
         if by == "node" and retries < self._worth(status) and not self._stopped:
             self._retries[key] = retries + 1

@@ -140,11 +140,27 @@ def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
 
 
 def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):
-    watcher = Watcher(on_end=lambda record: os.kill(os.getpid(), signal.SIGINT))
+    def interrupt_once(record):
+        if len(watcher.records) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = Watcher(on_end=interrupt_once)
     run(store, watcher=watcher)
+    assert len(watcher.records) == 2  # the second had started before the first was sealed
+    assert watcher.stops == [1]
+    assert len(to_run(CELLS, store.read(), retry_failed=False)) == 2
+
+
+def test_after_ctrl_c_nothing_starts_though_what_runs_ends(store):
+    class Interrupted(InlineExecutor):
+        def wait(self, timeout_s):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().wait(timeout_s)
+
+    watcher = Watcher()
+    run(store, executor=Interrupted(), watcher=watcher)
     assert len(watcher.records) == 1
     assert watcher.stops == [0]
-    assert len(to_run(CELLS, store.read(), retry_failed=False)) == 3
 
 
 def test_ctrl_c_twice_records_what_ran_as_cancelled_and_the_next_run_does_it(store):
@@ -169,7 +185,8 @@ def test_ctrl_c_twice_stops_at_once(store):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(store, watcher=Watcher(on_end=interrupt_twice))
-    assert len(store.read().attempts) == 1
+    assert [store.read().record(c.key).status for c in CELLS[:2]] == [Status.OK, Status.CANCELLED]
+    assert len(store.read().attempts) == 2
     assert signal.getsignal(signal.SIGINT) is before
 
 
