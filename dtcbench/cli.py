@@ -153,7 +153,7 @@ def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
     from dtcbench.report.plans import plan_view
 
     _, planned = _read(suite, plugin)
-    _say(plan_view(planned, run_of(planned.suite.name, out).read()))
+    _say(plan_view(planned, run_of(planned.suite.name, out).outlines()))
 
 
 @app.command()
@@ -186,7 +186,7 @@ def run(
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
     with store.locked():
-        contents = store.read()
+        contents = store.outlines()
         store.save_suite(planned.suite.name, text, contents)
         for damaged in contents.damaged:
             _say(f"damaged record: {damaged}")
@@ -216,7 +216,7 @@ def status(run_folder: RunFolder, plugin: Plugins = None) -> None:
     from dtcbench.report.plans import status_view
 
     planned, store = _run(run_folder, plugin)
-    contents = store.read()
+    contents = store.outlines()
     _say(status_view(planned, contents))
     records = [contents.record(cell.key) for cell in planned.cells]
     _exit_by(record.status if record else None for record in records)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from dtcbench.energy.meter import Share
 from dtcbench.errors import UserError
@@ -106,7 +106,7 @@ class Interrupts:
         self.asked_to_stop = True
 
 
-def to_run(cells: tuple[Cell, ...], contents: Contents, retry_failed: bool) -> list[Attempt]:
+def to_run(cells: tuple[Cell, ...], contents: Contents[Any], retry_failed: bool) -> list[Attempt]:
     """Attempts still to be made: cells without a record, those whose end says nothing about them,
     and, if asked for, those that failed."""
     attempts = []

@@ -160,7 +160,7 @@ def _write_class(pieces: Sequence[Piece], suite: str, folder: Place) -> build.De
             traced = record.energy is not None and record.energy.trace_sha256 is not None
             source = piece.run.root / piece.run.trace_name(piece.record)
             store.append(record, source.read_bytes() if traced else None)
-        store.save_suite(plan.suite.name, suite, store.read())
+        store.save_suite(plan.suite.name, suite, store.outlines())
         derived = build.derive(plan, store)
         build.write(derived, store)
     return derived

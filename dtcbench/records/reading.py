@@ -9,7 +9,7 @@ from itertools import islice
 from multiprocessing import get_context
 
 from dtcbench.plan.grid import Plan
-from dtcbench.records.store import Files, Store
+from dtcbench.records.store import Files, Store, uncollected
 from dtcbench.records.tables import CHUNK, Part, Tables, assembled, part
 
 
@@ -24,7 +24,8 @@ def read(plan: Plan, store: Store) -> Tables:
 
 
 def _part(store: Store, files: Files) -> Part:
-    return part(list(store.records(files)))
+    with uncollected():
+        return part(list(store.records(files)))
 
 
 def _assembled(plan: Plan, parts: Iterable[Part]) -> Tables:

@@ -13,18 +13,19 @@ A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.records.record import CellRecord, Outline, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,9 @@ Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
 """Names of record files by cell key, and by attempt and whether the file was set aside as damaged."""
 
 
+R = TypeVar("R", CellRecord, Outline)
+
+
 class UnknownSchemaError(ValueError):
     """A record whose seal holds, but whose content this version of dtcbench does not know."""
 
@@ -67,16 +71,16 @@ class Damaged:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """All records of a run."""
+class Contents(Generic[R]):
+    """All records of a run, or their outlines."""
 
-    attempts: dict[str, tuple[CellRecord, ...]]
+    attempts: dict[str, tuple[R, ...]]
     """By cell key, the oldest attempt first; only sealed, undamaged ones."""
     damaged: tuple[Damaged, ...]
     set_aside: tuple[tuple[str, int], ...] = ()
     """Key and attempt of the damaged records that earlier runs set aside."""
 
-    def record(self, key: str) -> CellRecord | None:
+    def record(self, key: str) -> R | None:
         """The record that counts for a cell: its ok one, else its latest; None where it has none."""
         return counting(self.attempts.get(key, ()))
 
@@ -89,10 +93,10 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class _History:
+class _History(Generic[R]):
     """Every file of one cell."""
 
-    records: tuple[CellRecord, ...]
+    records: tuple[R, ...]
     """The oldest attempt first."""
     damaged: tuple[Damaged, ...]
     set_aside: tuple[tuple[str, int], ...]
@@ -127,7 +131,7 @@ class Store:
             self._discard_half_written()
             yield
 
-    def save_suite(self, name: str, text: str, contents: Contents) -> None:
+    def save_suite(self, name: str, text: str, contents: Contents[Any]) -> None:
         """Keep the suite's text beside its records. StoreError where the records are another suite's."""
         others = {r.suite for records in contents.attempts.values() for r in records} - {name}
         if others:
@@ -174,13 +178,21 @@ class Store:
     def _trace_path(self, record: CellRecord) -> Place:
         return self._power / f"{record.key}.{record.attempt}.parquet"
 
-    def read(self) -> Contents:
+    def read(self) -> Contents[CellRecord]:
         """Every record; damaged files are listed, never raised.
 
         StoreError for a file that may be sound but cannot be read, or not by this version of dtcbench:
         redoing its cell would throw away what is there.
         """
-        histories = {key: self._history(key, names) for key, names in self.files().items()}
+        return self._contents(CellRecord)
+
+    def outlines(self) -> Contents[Outline]:
+        """The same of every record's outline, many times faster. Seals are held against contents all the same."""
+        return self._contents(Outline)
+
+    def _contents(self, kind: type[R]) -> Contents[R]:
+        with uncollected():
+            histories = {key: self._history(key, names, kind) for key, names in self.files().items()}
         return Contents(
             {key: history.records for key, history in histories.items() if history.records},
             tuple(damaged for history in histories.values() for damaged in history.damaged),
@@ -200,7 +212,7 @@ class Store:
         memory. StoreError as for `read`.
         """
         for key, names in files.items():
-            if (record := counting(self._history(key, names).records)) is not None:
+            if (record := counting(self._history(key, names, CellRecord).records)) is not None:
                 yield record
 
     def examined(self) -> Iterator[tuple[str, CellRecord | ValueError]]:
@@ -211,7 +223,7 @@ class Store:
         for name in sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []:
             if (match := _RECORD_NAME.fullmatch(name)) and not match[3]:
                 try:
-                    yield f"{self._records.name}/{name}", self._record(match[1], int(match[2]), name)
+                    yield f"{self._records.name}/{name}", self._record(match[1], int(match[2]), name, CellRecord)
                 except ValueError as error:
                     yield f"{self._records.name}/{name}", error
 
@@ -219,18 +231,18 @@ class Store:
         """The name in the run of the file with the samples behind a record's energy."""
         return f"{self._power.name}/{self._trace_path(record).name}"
 
-    def _history(self, key: str, files: dict[tuple[int, bool], str]) -> _History:
-        read = [self._file(key, number, name) for (number, aside), name in sorted(files.items()) if not aside]
+    def _history(self, key: str, files: dict[tuple[int, bool], str], kind: type[R]) -> _History[R]:
+        read = [self._file(key, number, name, kind) for (number, aside), name in sorted(files.items()) if not aside]
         return _History(
-            tuple(record for record in read if isinstance(record, CellRecord)),
+            tuple(record for record in read if not isinstance(record, Damaged)),
             tuple(damaged for damaged in read if isinstance(damaged, Damaged)),
             tuple((key, number) for number, aside in sorted(files) if aside),
         )
 
-    def _file(self, key: str, number: int, name: str) -> CellRecord | Damaged:
+    def _file(self, key: str, number: int, name: str, kind: type[R]) -> R | Damaged:
         path = self._records / name
         try:
-            return self._record(key, number, name)
+            return self._record(key, number, name, kind)
         except UnknownSchemaError as error:
             raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
         except StoreError:
@@ -238,11 +250,11 @@ class Store:
         except ValueError as error:
             return Damaged(path, key, number, str(error).partition("\n")[0])
 
-    def _record(self, key: str, number: int, name: str) -> CellRecord:
+    def _record(self, key: str, number: int, name: str, kind: type[R]) -> R:
         """The record in a file of this name; ValueError says what is wrong with it."""
         path = self._records / name
         try:
-            record = unseal(path.read_bytes())
+            record = unsealed(path.read_bytes(), kind)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
         if (record.key, record.attempt) != (key, number):
@@ -271,7 +283,19 @@ def part(name: str) -> Part | None:
     return next((kind for kind, pattern in _PARTS if pattern.fullmatch(name)), None)
 
 
-def counting(attempts: Sequence[CellRecord]) -> CellRecord | None:
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's collector of cycles, which would walk all records again and again: they form none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def counting(attempts: Sequence[R]) -> R | None:
     """The one of a cell's attempts, the oldest first, that counts: its ok one, else its latest; None of none."""
     done = [record for record in attempts if record.status is Status.OK] or attempts
     return done[-1] if done else None
@@ -285,17 +309,22 @@ def seal(record: dict[str, Any]) -> bytes:
 
 def unseal(content: bytes) -> CellRecord:
     """The record in a sealed file's content. ValueError says what is wrong with it."""
+    return unsealed(content, CellRecord)
+
+
+def unsealed(content: bytes, kind: type[R]) -> R:
+    """The record in a sealed file's content, or its outline. ValueError says what is wrong with it."""
     try:
         if (sealed := _SEALED.fullmatch(content)) and hashlib.sha256(sealed[1]).hexdigest() == sealed[2].decode():
-            return CellRecord.model_validate_json(sealed[1])
-        return CellRecord.model_validate(_unsealed(content))
+            return kind.model_validate_json(sealed[1])
+        return kind.model_validate(_meant(content))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
 
 
-def _unsealed(content: bytes) -> Any:
+def _meant(content: bytes) -> Any:
     """The record in a sealed file that may have been written by other means: its seal is of what the JSON means."""
     try:
         sealed = json.loads(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -21,7 +22,7 @@ from dtcbench.records.tables import MISSING, label
 DONE, FAILED = "done", "failed"
 
 
-def plan_view(plan: Plan, contents: Contents) -> RenderableType:
+def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     """Every cell with its state, what is excluded and why, notes, and an estimate of the time left."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("cell", "state", "method", "solver", "model", "dataset"):
@@ -35,7 +36,7 @@ def plan_view(plan: Plan, contents: Contents) -> RenderableType:
     return Group(table, *excluded, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
 
 
-def status_view(plan: Plan, contents: Contents) -> RenderableType:
+def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     """Counts by status, each failure with its reason, damaged records, time left."""
     records = [(cell, contents.record(cell.key)) for cell in plan.cells]
     failures = [
@@ -51,7 +52,7 @@ def status_view(plan: Plan, contents: Contents) -> RenderableType:
     return Group(head, *failures, *damaged, *unplanned, Text(time_left(plan, contents)))
 
 
-def state(cell: Cell, contents: Contents) -> str:
+def state(cell: Cell, contents: Contents[Any]) -> str:
     """`done`, `failed: STATUS`, `missing`, or `missing: STATUS` of an attempt that says nothing of the cell."""
     record = contents.record(cell.key)
     status = MISSING if record is None else record.status.value
@@ -66,7 +67,7 @@ def _state(status: str) -> str:
     return DONE if status == Status.OK else FAILED
 
 
-def counts(plan: Plan, contents: Contents) -> str:
+def counts(plan: Plan, contents: Contents[Any]) -> str:
     """`17 cells: 12 done, 1 failed, 4 missing; 2 excluded`."""
     states = Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
     parts = ", ".join(f"{states[name]} {name}" for name in (DONE, FAILED, MISSING))
@@ -80,7 +81,7 @@ def next_steps(statuses: Iterable[str]) -> list[str]:
     return [f"\n{states[name]} cells {name}: {step}" for name, step in steps.items() if states[name]]
 
 
-def time_left(plan: Plan, contents: Contents) -> str:
+def time_left(plan: Plan, contents: Contents[Any]) -> str:
     """What the missing cells will take, in words."""
     records = {cell: contents.record(cell.key) for cell in plan.cells}
     missing = [cell for cell in plan.cells if state(cell, contents).startswith(MISSING)]
