@@ -13,11 +13,15 @@ from dtcbench.records.store import Files, Store, uncollected
 from dtcbench.records.tables import CHUNK, Part, Tables, assembled, part
 
 
+FEW = 10
+"""So many chunks are read faster than processes for them would start and import what they need."""
+
+
 def read(plan: Plan, store: Store) -> Tables:
     """The tables of a plan's cells as their records are now; StoreError as for `Store.read`."""
     files = iter(store.files().items())
     chunks = list(iter(lambda: dict(islice(files, CHUNK)), {}))
-    if len(chunks) <= 2:  # starting processes would take longer
+    if len(chunks) <= FEW:
         return _assembled(plan, map(partial(_part, store), chunks))
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         return _assembled(plan, processes.map(partial(_part, store), chunks))
@@ -25,7 +29,7 @@ def read(plan: Plan, store: Store) -> Tables:
 
 def _part(store: Store, files: Files) -> Part:
     with uncollected():
-        return part(list(store.records(files)))
+        return part(list(store.tabled(files)))
 
 
 def _assembled(plan: Plan, parts: Iterable[Part]) -> Tables:

@@ -7,7 +7,7 @@ reason: a model with an unexplained `None` does not validate.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -273,6 +273,21 @@ class Outline(BaseModel):
     status: Status
     reason: str
     wall_s: float
+
+
+class SealedResult(Result):
+    """A result whose cycles are taken as the seal holds them: they were examined when they were sealed."""
+
+    cycles: list[dict[str, Any]]  # type: ignore[assignment]
+    """The fields of a `Cycle` each."""
+
+
+class Tabled(Outline):
+    """What the tables show of a record: read several times faster, as a record is mostly cycles."""
+
+    result: SealedResult | None
+    energy: Energy | None
+    provenance: Provenance | None
 
 
 class CellRecord(Explained):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from pydantic import ValidationError
 
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
-from dtcbench.records.record import CellRecord, Outline, Status
+from dtcbench.records.record import CellRecord, Outline, Status, Tabled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
 """Names of record files by cell key, and by attempt and whether the file was set aside as damaged."""
 
 
-R = TypeVar("R", CellRecord, Outline)
+R = TypeVar("R", CellRecord, Tabled, Outline)
 
 
 class UnknownSchemaError(ValueError):
@@ -153,7 +153,7 @@ class Store:
         create(path, seal(record.model_dump(mode="json")))
         return path
 
-    def trace(self, record: CellRecord) -> pd.DataFrame | None:
+    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
         """The samples behind a record's energy; None where there are none.
 
         StoreError where the file is missing, or is not the one that the record was made from.
@@ -175,7 +175,7 @@ class Store:
         except ValueError as error:
             raise StoreError(f"{path}: {error}; redo the cell in a new folder") from error
 
-    def _trace_path(self, record: CellRecord) -> Place:
+    def _trace_path(self, record: CellRecord | Tabled) -> Place:
         return self._power / f"{record.key}.{record.attempt}.parquet"
 
     def read(self) -> Contents[CellRecord]:
@@ -211,8 +211,15 @@ class Store:
         """The record that counts of each cell among the `files`, one at a time: a large run does not fit into
         memory. StoreError as for `read`.
         """
+        return self._counting(files, CellRecord)
+
+    def tabled(self, files: Files) -> Iterator[Tabled]:
+        """The same of what the tables show, faster."""
+        return self._counting(files, Tabled)
+
+    def _counting(self, files: Files, kind: type[R]) -> Iterator[R]:
         for key, names in files.items():
-            if (record := counting(self._history(key, names, CellRecord).records)) is not None:
+            if (record := counting(self._history(key, names, kind).records)) is not None:
                 yield record
 
     def examined(self) -> Iterator[tuple[str, CellRecord | ValueError]]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dtcbench import registry
 from dtcbench.plan.cell import Cell, Choice
-from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance
+from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance, Tabled
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
@@ -52,7 +52,7 @@ class Tables:
     """One row per planned cell in plan order; figures of a cell that is not ok are missing values."""
     cycles: pd.DataFrame
     """In plan order, one row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
-    metered: tuple[CellRecord, ...]
+    metered: tuple[Tabled, ...]
     """The records behind which there are power samples, in plan order."""
 
 
@@ -63,15 +63,16 @@ class Part:
     figures: dict[str, tuple[Any, ...]]
     """By cell key."""
     cycles: pd.DataFrame
-    metered: tuple[CellRecord, ...]
+    metered: tuple[Tabled, ...]
 
 
 def tables(planned: Collection[Cell], records: Iterable[CellRecord], suite: str) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
+    tabled = (Tabled.model_validate(record.model_dump(mode="json")) for record in records)
+    return assembled(planned, (part(chunk) for chunk in _chunks(tabled)), suite)
 
 
-def part(records: Sequence[CellRecord]) -> Part:
+def part(records: Sequence[Tabled]) -> Part:
     """What the records give to the tables, whichever cells are planned."""
     return Part(
         {record.key: _figures(record) for record in records},
@@ -114,7 +115,7 @@ def _identities(planned: Collection[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:6], "str") | {"sparsity": "float64"})
 
 
-def _chunks(records: Iterator[CellRecord]) -> Iterator[list[CellRecord]]:
+def _chunks(records: Iterator[Tabled]) -> Iterator[list[Tabled]]:
     while chunk := list(islice(records, CHUNK)):
         yield chunk
 
@@ -214,7 +215,7 @@ def _figure_columns() -> tuple[str, ...]:
     )
 
 
-def _figures(record: CellRecord | None) -> tuple[Any, ...]:
+def _figures(record: Tabled | None) -> tuple[Any, ...]:
     """What `_figure_columns` names, of a cell's record, or of a cell that has none."""
     result = record.result if record else None
     return (
@@ -264,14 +265,14 @@ def _stack(provenance: Provenance) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _cycle_rows(record: CellRecord) -> Iterator[tuple[Any, ...]]:
+def _cycle_rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
     energy = record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
     for cycle in record.result.cycles if record.result else ():
         # From the beginning of training to the end of this cycle's stretch of it.
-        joules = cumulative_j[cycle.cycle] if cycle.cycle < len(cumulative_j) else None
-        row = (record.key, *(getattr(cycle, name) for name in _CYCLE), joules)
-        if not cycle.layers:
+        joules = cumulative_j[cycle["cycle"]] if cycle["cycle"] < len(cumulative_j) else None
+        row = (record.key, *map(cycle.get, _CYCLE), joules)
+        if not cycle["layers"]:
             yield (*row, *(None for _ in _LAYER))
-        for layer in cycle.layers:
-            yield (*row, *(getattr(layer, name) for name in _LAYER))
+        for layer in cycle["layers"]:
+            yield (*row, *map(layer.get, _LAYER))

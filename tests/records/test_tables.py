@@ -174,6 +174,7 @@ def test_many_records_read_by_several_processes_give_the_tables_of_one(tmp_path,
         for one in planned[1:]:
             store.append(ok_record.model_copy(update={"cell": one, "key": one.key}))
     monkeypatch.setattr(reading, "CHUNK", 1)
+    monkeypatch.setattr(reading, "FEW", 1)
     plan = Plan(parse(TINY, "tiny"), tuple(planned), (), ())
     together = reading.read(plan, store)
     alone = tables.tables(planned, store.records(store.files()), "tiny")
