@@ -12,7 +12,6 @@ from dtcbench.plan.grid import Plan
 from dtcbench.records.store import Files, Store, uncollected
 from dtcbench.records.tables import CHUNK, Part, Tables, assembled, part
 
-
 FEW = 10
 """So many chunks are read faster than processes for them would start and import what they need."""
 
