@@ -142,10 +142,9 @@ def _leased(folder: UPath) -> Iterator[None]:
     Two that find it abandoned at the same moment may both go on; no record is lost then, as none is overwritten.
     """
     lease, done = folder / ".lease", threading.Event()
-    if lease.exists():
-        before = lease.read_bytes()
+    if (before := _held_by(lease)) is not None:
         done.wait(LEASE_S)
-        if lease.exists() and lease.read_bytes() != before:
+        if _held_by(lease) not in (None, before):
             raise StoreError(f"{folder} is in use by another process; wait for it to end, or {REMEDY}")
 
     def renew() -> None:
@@ -161,4 +160,15 @@ def _leased(folder: UPath) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        lease.unlink()
+        with suppress(OSError):  # an abandoned lease is found to be one
+            lease.unlink()
+
+
+def _held_by(lease: UPath) -> bytes | None:
+    """What the lease holds now, whatever was known of it; None where there is none."""
+    lease.fs.invalidate_cache()
+    try:
+        content: bytes = lease.fs.cat_file(lease.path)
+    except FileNotFoundError:
+        return None
+    return content
