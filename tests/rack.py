@@ -19,8 +19,10 @@ NOTICED_SOON = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "5",
+    "RAY_grpc_client_keepalive_time_ms": "3000",
+    "RAY_grpc_client_keepalive_timeout_ms": "3000",
 }
-"""A lost node is missed within seconds, but a busy one is not: a test machine may be very busy."""
+"""A lost or frozen node is missed within seconds, but a busy one is not: a test machine may be very busy."""
 
 
 class Rack:

@@ -39,8 +39,6 @@ _EVERYWHERE = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a task without a GPU sees none
     "CUDA_DEVICE_ORDER": PCI_ORDER,  # Ray counts GPUs as NVML does, CUDA by itself does not
-    "RAY_grpc_client_keepalive_time_ms": "3000",  # else nobody misses the task of a frozen node
-    "RAY_grpc_client_keepalive_timeout_ms": "3000",
 }
 LOOPBACK = {
     "RAY_AUTH_MODE": "disabled",  # sockets stay on loopback; a token would be written to the home folder
