@@ -27,7 +27,7 @@ def read(plan: Plan, store: Store) -> Tables:
 
 
 def _part(store: Store, files: Files) -> Part:
-    with uncollected():
+    with uncollected():  # in a process of its own, too
         return part(list(store.tabled(files)))
 
 

@@ -10,10 +10,9 @@ from dtcbench.plan.grid import Plan
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
 from dtcbench.records.record import CellRecord
-from dtcbench.records.store import Store
+from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
-from dtcbench.report import html, markdown, tabular
-from dtcbench.report.power import power_table
+from dtcbench.report import markdown, tabular
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,10 @@ class Derived:
 def derive(plan: Plan, store: Store) -> Derived:
     """Tables and leaderboard as the records are now."""
     suite = plan.suite
-    made = read(plan, store)
-    return Derived(made, leaderboard.build(made.cells, made.cycles, suite=suite.name, question=suite.question))
+    with uncollected():
+        made = read(plan, store)
+        board = leaderboard.build(made.cells, made.cycles, suite=suite.name, question=suite.question)
+    return Derived(made, board)
 
 
 @dataclass
@@ -67,17 +68,21 @@ def pooling_notes(pooled: Pooled) -> list[str]:
 
 def files(derived: Derived, store: Store) -> dict[str, bytes | str]:
     """Everything made from the tables, by its name in the run's folder. The same records give the same bytes."""
+    from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
+    from dtcbench.report.power import power_table
+
     cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
     traces = {r.key: trace for r in derived.tables.metered if (trace := store.trace(r)) is not None}
-    return {
-        "tables/cells.parquet": parquet(cells),
-        "tables/cycles.parquet": parquet(cycles),
-        **({"tables/power.parquet": parquet(power_table(traces.items()))} if traces else {}),
-        "leaderboard.csv": tabular.leaderboard_csv(board),
-        **({"summary.csv": tabular.summary_csv(board)} if len(board.summary) else {}),
-        "leaderboard.md": markdown.leaderboard_markdown(board),
-        "leaderboard.html": html.page(board, cells, cycles, traces),
-    }
+    with uncollected():
+        return {
+            "tables/cells.parquet": parquet(cells),
+            "tables/cycles.parquet": parquet(cycles),
+            **({"tables/power.parquet": parquet(power_table(traces.items()))} if traces else {}),
+            "leaderboard.csv": tabular.leaderboard_csv(board),
+            **({"summary.csv": tabular.summary_csv(board)} if len(board.summary) else {}),
+            "leaderboard.md": markdown.leaderboard_markdown(board),
+            "leaderboard.html": html.page(board, cells, cycles, traces),
+        }
 
 
 def write(derived: Derived, store: Store) -> list[Place]:
