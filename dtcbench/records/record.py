@@ -196,8 +196,8 @@ class Cycle(Explained):
     layers: list[Layer]
 
 
-class Result(Explained):
-    """What an `ok` cell measured."""
+class Figures(Explained):
+    """What an `ok` cell measured, but for its cycles."""
 
     accuracy: float
     """Test accuracy at the end, retraining included; a fraction of 1."""
@@ -228,6 +228,11 @@ class Result(Explained):
     """Seconds projecting, solving, selecting and shrinking."""
     evaluate_s: float
     """Seconds evaluating; outside the energy window."""
+
+
+class Result(Figures):
+    """What an `ok` cell measured."""
+
     cycles: list[Cycle]
 
 
@@ -275,10 +280,10 @@ class Outline(BaseModel):
     wall_s: float
 
 
-class SealedResult(Result):
+class SealedResult(Figures):
     """A result whose cycles are taken as the seal holds them: they were examined when they were sealed."""
 
-    cycles: list[dict[str, Any]]  # type: ignore[assignment]
+    cycles: list[dict[str, Any]]
     """The fields of a `Cycle` each."""
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from fake_nvml.library import (
+from fake_nvml.boards import (
     COUNTER_BASE_MJ,
     QUANTITIES,
     FakeGpu,

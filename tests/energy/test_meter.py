@@ -9,7 +9,7 @@ import time
 
 import pytest
 from energy.traces import BEGIN_S, stretch, trace
-from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
+from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench.energy import meter as meters
 from dtcbench.energy import nvml, rapl

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pynvml
 import pytest
-from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
+from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench.energy import integrate, sampler
 from dtcbench.energy.rapl import Zone

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_nvml.library import FakeGpu, built, environment, write_scenario
+from fake_nvml.boards import FakeGpu, built, environment, write_scenario
 
 from dtcbench import cli
 from dtcbench.records.record import Status

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_nvml.library import FakeGpu, built, environment, gpu_uuid, write_scenario
+from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench import cli
 

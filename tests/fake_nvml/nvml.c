@@ -1,6 +1,6 @@
 /* A fake libnvidia-ml.so.1: the boards that a scenario file describes, for tests without a GPU.
  *
- * The scenario is the file that DTCBENCH_FAKE_NVML names; library.py writes it and explains what
+ * The scenario is the file that DTCBENCH_FAKE_NVML names; boards.py writes it and explains what
  * each setting means. It is read once per process, by the first nvmlInit that finds it.
  *
  * Every figure is a function of the scenario and of CLOCK_MONOTONIC, so that all processes see the
