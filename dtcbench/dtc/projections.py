@@ -25,8 +25,14 @@ def project(w_in: NDArray[np.floating], w_out: NDArray[np.floating]) -> Projecti
 
     Kernel axes of convolutions are summed too. NonFiniteError where the weights are not finite.
     """
-    incoming = w_in.sum(axis=tuple(range(1, w_in.ndim)))
+    incoming = incoming_projection(w_in)
     outgoing = w_out.sum(axis=(0, *range(2, w_out.ndim)))
     if not (np.isfinite(incoming).all() and np.isfinite(outgoing).all()):
         raise NonFiniteError("weights are NaN or infinite; lower the learning rate")
     return Projections(incoming, outgoing)
+
+
+def incoming_projection(w_in: NDArray[np.floating]) -> NDArray[np.floating]:
+    """a_in [m] of incoming weights [m, fan_in, …]."""
+    summed: NDArray[np.floating] = w_in.sum(axis=tuple(range(1, w_in.ndim)))
+    return summed

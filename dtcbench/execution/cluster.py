@@ -16,11 +16,14 @@ from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
-from dtcbench.execution.watchdog import signs_of_life, take_stack, time_limit
+from dtcbench.execution.watchdog import take_stack, time_limit
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.request import Request, shown
+from dtcbench.pulse import pulse
 from dtcbench.records.record import Status
 
+BEAT_S = 2.0
+"""Between two signs of life of an attempt."""
 SILENCE_S = 120.0
 """After so long without a sign of life an attempt is given up: its node is frozen or cut off, or it hangs."""
 GRACE_S = 5.0
@@ -283,7 +286,7 @@ def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Repor
         import ray
 
         node = ray.get_runtime_context().get_node_id()
-        with time_limit(task.timeout_s, id), signs_of_life(lambda: board.beat.remote(id, node)):
+        with time_limit(task.timeout_s, id), pulse(lambda: board.beat.remote(id, node), BEAT_S):
             return work(task)
 
     return on_node

@@ -1,16 +1,12 @@
-"""What watches a cell from inside its own process: a time limit that nothing can hold up, and signs of life."""
+"""What watches a cell from inside its own process: a time limit that nothing can hold up."""
 
 from __future__ import annotations
 
 import faulthandler
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-BEAT_S = 2.0
-"""Between two signs of life."""
 
 
 @contextmanager
@@ -29,25 +25,6 @@ def time_limit(seconds: float | None, attempt: str) -> Iterator[None]:
         finally:
             faulthandler.cancel_dump_traceback_later()
     stack_file(attempt).unlink(missing_ok=True)
-
-
-@contextmanager
-def signs_of_life(beat: Callable[[], object]) -> Iterator[None]:
-    """Call `beat` now and every `BEAT_S`, from a thread of its own."""
-    done = threading.Event()
-
-    def go_on() -> None:
-        while not done.wait(BEAT_S):
-            beat()
-
-    beat()
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def stack_file(attempt: str) -> Path:

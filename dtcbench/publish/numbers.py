@@ -12,7 +12,8 @@ _SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
 
 def numbers(result: Result) -> dict[str, Any]:
     """Everything in a result that the cell's key and the stack decide, as plain values."""
-    return _untimed(result.model_dump(mode="json"))  # type: ignore[no-any-return]
+    untimed: dict[str, Any] = _untimed(result.model_dump(mode="json"))
+    return untimed
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -36,6 +37,7 @@ def stack(provenance: Provenance) -> dict[str, Any]:
         **processor,
         "threads": provenance.threads,
         "python": provenance.python,
+        "dtcbench": provenance.dtcbench,
         **provenance.packages,
         **{f"plug-in {name}": digest for name, digest in provenance.plugins.items()},
     }

@@ -8,13 +8,11 @@ results/README.md, index.html      derived, as is each bundle's card, leaderboar
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import Leaderboard
@@ -26,6 +24,7 @@ from dtcbench.records.location import Place, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
 from dtcbench.report.columns import Column, shown
+from dtcbench.report.html import template
 from dtcbench.report.markdown import escaped, leaderboard_markdown
 
 OPENING, LICENCE_FILE = "FINDINGS.md", "LICENCE"
@@ -94,7 +93,9 @@ def readme(opening: str, shelf: Sequence[Bundle]) -> str:
 def index(shelf: Sequence[Bundle]) -> str:
     """The same tables as one page that loads nothing and runs nothing."""
     pools = {bundle.name: [_pool(pool, rows) for pool, rows in bundle.board.pools] for bundle in shelf}
-    return _template().render(shelf=shelf, pools=pools, counts={bundle.name: _counts(bundle) for bundle in shelf})
+    return template("index.html").render(
+        shelf=shelf, pools=pools, counts={bundle.name: _counts(bundle) for bundle in shelf}
+    )
 
 
 def _pool(pool: Sequence[str], rows: pd.DataFrame) -> tuple[str, Sequence[Column], list[list[str]]]:
@@ -130,15 +131,3 @@ def _licence(results: Place) -> str:
     if not LICENCE.fullmatch(licence):
         raise UserError(f"{path}: {one_line(licence)[:80]!r} is no licence's name; write one word such as cc-by-4.0")
     return licence
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dtcbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("index.html")

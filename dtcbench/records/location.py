@@ -6,7 +6,7 @@ Every file is written whole or not at all, and one process at a time writes to a
 from __future__ import annotations
 
 import os
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ import filelock
 from upath import UPath
 
 from dtcbench.errors import UserError
+from dtcbench.pulse import pulse
 
 Place: TypeAlias = Path | UPath
 """A file or a folder. What is no `Path` lies in an object store."""
@@ -141,27 +142,23 @@ def _leased(folder: UPath) -> Iterator[None]:
 
     Two that find it abandoned at the same moment may both go on; no record is lost then, as none is overwritten.
     """
-    lease, done = folder / ".lease", threading.Event()
+    lease = folder / ".lease"
     if (before := _held_by(lease)) is not None:
-        done.wait(LEASE_S)
+        time.sleep(LEASE_S)
         if _held_by(lease) not in (None, before):
             raise StoreError(f"{folder} is in use by another process; wait for it to end, or {REMEDY}")
-
-    def renew() -> None:
-        while not done.wait(BEAT_S):
-            with suppress(StoreError):  # the next beat may get through
-                write(lease, os.urandom(16))
-
     write(lease, os.urandom(16))
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
     try:
-        yield
+        with pulse(lambda: _renew(lease), BEAT_S):
+            yield
     finally:
-        done.set()
-        thread.join()
         with suppress(OSError):  # an abandoned lease is found to be one
             lease.unlink()
+
+
+def _renew(lease: UPath) -> None:
+    with suppress(StoreError):  # the next beat may get through
+        write(lease, os.urandom(16))
 
 
 def _held_by(lease: UPath) -> bytes | None:

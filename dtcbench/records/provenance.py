@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,8 +144,8 @@ def cpu_model() -> str:
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    """Installed version of each of `PACKAGES`, or `not installed`."""
-    return {name: _version(name) for name in PACKAGES}
+    """Installed version of each of `PACKAGES`, or `not installed`; and that of zlib, which decides compressed sizes."""
+    return {**{name: _version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dtcbench import registry
 from dtcbench.plan.cell import Cell, Choice
-from dtcbench.records.record import CellRecord, Cycle, Energy, Layer, Provenance, Tabled
+from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
@@ -66,10 +66,9 @@ class Part:
     metered: tuple[Tabled, ...]
 
 
-def tables(planned: Collection[Cell], records: Iterable[CellRecord], suite: str) -> Tables:
+def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    tabled = (Tabled.model_validate(record.model_dump(mode="json")) for record in records)
-    return assembled(planned, (part(chunk) for chunk in _chunks(tabled)), suite)
+    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
 
 
 def part(records: Sequence[Tabled]) -> Part:

@@ -9,7 +9,7 @@ from dtcbench.analysis import leaderboard
 from dtcbench.plan.grid import Plan
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
-from dtcbench.records.record import CellRecord
+from dtcbench.records.record import Tabled
 from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
 from dtcbench.report import markdown, tabular
@@ -46,10 +46,10 @@ class Pooled:
         suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
         return tables(planned.values(), self._records(), ", ".join(suites))
 
-    def _records(self) -> Iterator[CellRecord]:
+    def _records(self) -> Iterator[Tabled]:
         seen: dict[str, float] = {}
         for _, store in self.runs:
-            for record in store.records(store.files()):
+            for record in store.tabled(store.files()):
                 known = seen.get(record.key)
                 if known is None:
                     yield record  # of a cell that failed, the last one counts

@@ -59,7 +59,7 @@ class Pool:
 def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Mapping[str, pd.DataFrame]) -> str:
     """The page: leaderboard, figures, failures and notes. The same frames give the same bytes."""
     looks = figures.styles(board)
-    return _template().render(
+    return template("page.html").render(
         board=board,
         pools=[
             _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), _shown(_of_pool(cells, pool), traces), looks)
@@ -73,7 +73,8 @@ def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: 
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page's template: everything that it is given is escaped, and nothing that it asks for may be missing."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dtcbench.report"),
         autoescape=True,
@@ -81,7 +82,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def _pool(

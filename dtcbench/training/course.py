@@ -14,7 +14,7 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
-from dtcbench.dtc.projections import project
+from dtcbench.dtc.projections import incoming_projection
 from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.phases import Phases
 from dtcbench.entropy import compressed_bits, lempel_ziv
@@ -132,7 +132,7 @@ class Course:
         """Observed as an evaluation is: outside the energy boundary, and in a repeat not again."""
         return Complexity(
             self.work.evaluate(lambda: compressed_bits(group.w_in)),
-            self.work.evaluate(lambda: lempel_ziv(project(group.w_in, group.w_out).incoming)),
+            self.work.evaluate(lambda: lempel_ziv(incoming_projection(group.w_in))),
         )
 
     def _sensitivities(self, samples: Samples) -> dict[str, NDArray[np.floating]]:

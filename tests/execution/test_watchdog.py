@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from dtcbench.execution import watchdog
-from dtcbench.execution.watchdog import signs_of_life, stack_file, take_stack, time_limit
+from dtcbench.execution.watchdog import stack_file, take_stack, time_limit
 
 HOLDS_THE_LOCK = "re.match(r'(a+)+$', 'a' * 60 + 'b')"
 """A regular expression that backtracks for ages inside one call, with Python's global lock held."""
@@ -34,18 +32,3 @@ def test_what_ends_in_time_leaves_nothing():
     assert not stack_file("in-time").exists()
     with time_limit(None, "no-limit"):
         assert not stack_file("no-limit").exists()
-
-
-def test_signs_of_life_are_given_until_the_work_is_done(monkeypatch):
-    monkeypatch.setattr(watchdog, "BEAT_S", 0.01)
-    beats, third = [], threading.Event()
-
-    def beat():
-        beats.append(1)
-        if len(beats) == 3:
-            third.set()
-
-    with signs_of_life(beat):
-        assert third.wait(10)
-    count = len(beats)
-    assert not third.wait(0) or len(beats) == count
