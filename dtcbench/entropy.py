@@ -47,7 +47,7 @@ def normalised_entropy(y: NDArray[np.float64]) -> float:
 
 _LEVELS = 256
 _MOST_WEIGHTS = 2**20
-"""Of a larger layer, evenly spread neurons stand for all: compressing takes about 50 ns a weight."""
+"""Of a larger layer, evenly spread neurons stand for all: zlib takes some 30 ns a weight, seen on an EPYC."""
 
 
 def compressed_bits(weights: NDArray[np.floating]) -> float:

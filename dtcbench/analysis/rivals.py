@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, groups
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
@@ -45,7 +46,7 @@ class Series:
     @property
     def label(self) -> str:
         """The competitor's name."""
-        return f"{self.method} / {self.solver}" if self.solver else self.method
+        return series_label(self.method, self.solver)
 
     @property
     def ok(self) -> Group:

@@ -39,7 +39,7 @@ class Estimate:
     mean: float
     """NaN where there is no value at all."""
     interval: tuple[float, float] | None
-    """Lower and upper end of the 95 % percentile bootstrap interval."""
+    """Lower and upper end: of 95 % unless asked otherwise, by the bootstrap or by Student's t as its maker says."""
     reason: str | None
     """Why there is no interval; None where there is one."""
 

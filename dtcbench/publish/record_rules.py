@@ -16,14 +16,13 @@ from dtcbench.analysis.energy import DISQUALIFYING
 from dtcbench.energy.flags import SHORT_WINDOW_S
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import Joules
+from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.trace import Trace
 from dtcbench.energy.windows import counting, trainings_of, windows
 from dtcbench.publish.findings import Finding, error, warning
 from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.report.power import stretches
 
-SIMULATED = "FAKE"
-"""The name of a simulated GPU begins so (docs/energy.md)."""
 OVERSHOOT = 0.05
 """A board's reading may be off by so much (docs/energy.md, §5), and so may its mean against its limit."""
 TOLERANCE = 0.02

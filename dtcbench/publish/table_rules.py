@@ -62,20 +62,15 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
             yield warning("hardware", where, f"{len(stacks)} stacks of versions: {'; '.join(stacks)}")
 
 
-def sparsity_text(sparsity: float) -> str:
-    """`sparsity 0.9`, or that the protocol's schedule decides it."""
-    return "the schedule's sparsity" if math.isnan(sparsity) else f"sparsity {sparsity:g}"
-
-
 def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
     once = cycles.drop_duplicates(["key", "cycle"])
     marks = once.assign(mark=pd.util.hash_pandas_object(once[_COURSE], index=False))
     courses = marks.groupby("key", sort=False)["mark"].agg(tuple).to_dict()
     for names, rows in ok.groupby(IDENTITY, sort=True, dropna=False):
         row = dict(zip(IDENTITY, names, strict=True))
-        where = (
-            f"{series_label(str(row['method']), str(row['solver']))} at sparsity {row['sparsity']:g}, {row['model']}"
-        )
+        sparsity = float(rows["sparsity"].iloc[0])
+        removed = "by schedule" if math.isnan(sparsity) else f"at sparsity {sparsity:g}"
+        where = f"{series_label(str(row['method']), str(row['solver']))} {removed}, {row['model']}"
         seen: dict[object, int] = {}
         for cell in rows.to_dict("records"):
             # Accuracies alone are fractions of few test samples and may well agree; whole courses do not.

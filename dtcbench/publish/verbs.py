@@ -1,4 +1,4 @@
-"""What the verbs of publishing do, in lines to print: `cli.py` prints them."""
+"""What the verbs of publishing do, in lines to print: `cli` prints them."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Growing:
         self.folder, self.port = folder, free_port()
         (folder / "cluster.yaml").write_text(yaml.safe_dump(launcher_file(self.port)))
         self.environment = surroundings | {
-            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+            "PYTHONPATH": str(Path(cli.__file__).parents[2]),
             "RAY_AUTH_MODE": "disabled",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",

@@ -41,7 +41,7 @@ def dtcbench(tmp_path_factory):
 
     def dtcbench(*arguments):
         command = [sys.executable, "-m", "dtcbench.cli", *arguments]
-        surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+        surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
         return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
 
     dtcbench.folder = folder

@@ -1,0 +1,6 @@
+"""`python -m dtcbench.cli`."""
+
+from dtcbench.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What the verbs share: their options, what they print, and runs by what a person types."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console, RenderableType
+
+    from dtcbench.plan.grid import Plan
+    from dtcbench.records.store import Store
+    from dtcbench.registry import Plugin
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite's YAML file, such as suites/quick.yaml.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto; without it, a Ray of this run's own.")
+]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="The run's folder, also s3://… [default: runs/NAME-OF-THE-SUITE]."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Python that registers models, methods, solvers, datasets."),
+]
+
+
+def console(file: TextIO | None = None) -> Console:
+    """On standard output, or on `file`."""
+    from rich.console import Console
+
+    # A pipe has no width: wide enough there that tables do not fold.
+    return Console(file=file, highlight=False, width=None if (file or sys.stdout).isatty() else 160)
+
+
+def say(*parts: RenderableType) -> None:
+    """Print tables, and text as it is: brackets are no markup, long lines stay whole."""
+    for part in parts:
+        console().print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Print lines as they come; exit code 1 where they end in a refusal."""
+    from dtcbench.analysis.pairing import one_line
+    from dtcbench.publish.verbs import RefusedError
+
+    try:
+        for line in lines:
+            say(one_line(line))
+    except RefusedError:
+        raise typer.Exit(1) from None
+
+
+def load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
+    from dtcbench.registry import Plugin
+
+    plugins = tuple(map(Plugin.read, paths or []))
+    for plugin in plugins:
+        plugin.load()
+    return plugins
+
+
+def read_suite(suite: Path, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
+    """A suite's text, or its rehearsal's, and the plan it makes."""
+    from dtcbench.plan.rehearsal import rehearsal
+    from dtcbench.plan.suite import read
+
+    text = read(suite)
+    planned = planned_from(text, str(suite), plugin)
+    if not smoke:
+        return text, planned
+    text = rehearsal(text, str(suite))
+    return text, planned_from(text, str(suite), plugin)
+
+
+def planned_from(text: str, name: str, plugin: list[Path] | None) -> Plan:
+    """The plan that a suite's text makes; errors bear `name`."""
+    from dtcbench.plan.grid import expand
+    from dtcbench.plan.suite import parse
+
+    load_plugins(plugin)
+    return expand(parse(text, name))
+
+
+def run_at(folder: str, plugin: list[Path] | None) -> tuple[Plan, Store]:
+    from dtcbench.records.runs import run_named
+
+    store = run_named(folder)
+    return planned_from(store.suite.read_text(encoding="utf-8"), str(store.suite), plugin), store
+
+
+def conclude(planned: Plan, store: Store) -> dict[str, str]:
+    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal.
+
+    The cells' statuses by key, those without a record `missing`.
+    """
+    from dtcbench.report import build, terminal
+
+    derived = build.derive(planned, store)
+    written = build.write(derived, store)
+    say(terminal.leaderboard(derived.board), "\nWritten:", *(f"  {path}" for path in written))
+    return dict(zip(derived.tables.cells["key"], derived.tables.cells["status"], strict=True))
+
+
+def exit_by(statuses: Iterable[str | None]) -> None:
+    if any(status != "ok" for status in statuses):
+        raise typer.Exit(1)

@@ -1,0 +1,115 @@
+"""After a run: how far it came, what it found, and what that says of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dtcbench.cli.common import Plugins, RunFolder, conclude, console, exit_by, run_at, say
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dtcbench.records.record import CellRecord
+    from dtcbench.records.store import Store
+
+
+def status(run_folder: RunFolder, plugin: Plugins = None) -> None:
+    """How far a run has come, and each failure with its reason.
+
+    Example: dtcbench status runs/quick
+    """
+    from dtcbench.report.plans import status_view
+
+    planned, store = run_at(run_folder, plugin)
+    contents = store.outlines()
+    say(status_view(planned, contents))
+    records = [contents.record(cell.key) for cell in planned.cells]
+    exit_by(record.status if record else None for record in records)
+
+
+def show(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's key.")],
+    run_folder: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Its run's folder [default: search runs/].")
+    ] = None,
+    power: Annotated[bool, typer.Option("--power", help="Its power over time too.")] = False,
+) -> None:
+    """All that is known of one cell, cycle by cycle.
+
+    Example: dtcbench show 3fa9c1 --run runs/quick --power
+    """
+    from dtcbench.records import runs
+    from dtcbench.report.cells import cell_view
+
+    among = [runs.run_named(run_folder)] if run_folder else runs.all_runs()
+    store, attempts = runs.attempts_at(cell, among)
+    say(cell_view(attempts))
+    if power:
+        say(_power(store, attempts))
+
+
+def board(
+    run_folder: RunFolder,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Published figures: print ours beside them, cycle by cycle.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose figures a reference's single `accuracy` column holds.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """The leaderboard, or ours beside published figures (--reference).
+
+    Example: dtcbench board runs/published --reference published_mnist.csv
+    """
+    from dtcbench.report import terminal
+    from dtcbench.report.build import derive
+    from dtcbench.report.comparison import comparison, read_reference
+
+    published = read_reference(reference, method) if reference else None
+    derived = derive(*run_at(run_folder, plugin))
+    say(terminal.leaderboard(derived.board) if published is None else comparison(derived.tables.cycles, published))
+
+
+def claims(
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders, or names under runs/.")],
+    reference: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """The paper's claims one by one: verdict, effect, rule, cells.
+
+    Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
+    """
+    from dtcbench.analysis.claims import findings
+    from dtcbench.report.build import Pooled, pooling_notes
+    from dtcbench.report.claims import claims_view
+    from dtcbench.report.comparison import read_reference
+
+    published = read_reference(reference, None) if reference else None
+    pooled = Pooled([run_at(folder, plugin) for folder in run_folders])
+    tables = pooled.tables()
+    say(claims_view(findings(tables.cells, tables.cycles, published), pooling_notes(pooled)))
+
+
+def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
+    """Rebuild a run's tables, Markdown, CSV and page from its records.
+
+    Example: dtcbench report runs/quick
+    """
+    planned, store = run_at(run_folder, plugin)
+    with store.locked():
+        conclude(planned, store)
+
+
+def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
+    """The samples behind the latest attempt that left any, drawn; or that there are none."""
+    from dtcbench.report.power import power_chart
+
+    traces = [trace for record in attempts if (trace := store.trace(record)) is not None]
+    return power_chart(traces[-1], console().width) if traces else "no samples of this cell's power were taken"

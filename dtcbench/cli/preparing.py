@@ -1,0 +1,111 @@
+"""Before a run: what this machine offers, what a suite may name, and which cells it has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dtcbench.cli.common import Address, Out, Plugins, SuiteFile, console, load_plugins, read_suite, say
+from dtcbench.errors import UserError
+
+
+def doctor(
+    cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of the cluster at --address.")] = False,
+    address: Address = "auto",
+) -> None:
+    """What this machine, or each node of a cluster, offers.
+
+    Example: dtcbench doctor; dtcbench doctor --cluster --address head:6379
+    """
+    from dtcbench.report.machine import cluster_table, machine_table
+
+    if not cluster:
+        say(machine_table())
+        return
+    from dtcbench.execution.cluster import survey
+    from dtcbench.execution.nodes import disagreements
+
+    nodes = survey(address or "auto")
+    names = sorted({name for node in nodes for name in node.versions})
+    say(cluster_table(nodes), *(f"differs: {line}" for line in disagreements(nodes, names)))
+
+
+def list_(
+    axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods or solvers.")] = "",
+    groups: Annotated[str, typer.Option(metavar="MODEL", help="The model's prunable groups instead.")] = "",
+    shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
+    plugin: Plugins = None,
+) -> None:
+    """The names a suite may use, or a model's prunable groups.
+
+    Example: dtcbench list solvers; dtcbench list --groups resnet-20
+    """
+    from dtcbench import registry
+    from dtcbench.report.axes import axis_table
+
+    load_plugins(plugin)
+    if groups:
+        from dtcbench.report.groups import groups_table, parse_shape
+
+        say(groups_table(groups, parse_shape(shape) if shape else None))
+        return
+    axes = {f"{a.noun}s": a for a in registry.AXES}
+    if axis and axis not in axes:
+        raise UserError(f"unknown axis {axis!r}; {registry.near(axis, list(axes))}")
+    say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
+
+
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="[default: all]")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Download, check and decode datasets before a run needs them.
+
+    Example: dtcbench fetch mnist
+    """
+    from dtcbench import registry
+
+    load_plugins(plugin)
+    chosen = {name: registry.datasets.bind(name, {}) for name in names or registry.datasets.names()}
+    for name, load in chosen.items():
+        with console().status(f"{name} …"):
+            splits = load()
+        shape = "×".join(map(str, splits.input_shape))
+        say(f"{name}: {len(splits.train_x)} training and {len(splits.test_x)} test samples of {shape}, checked")
+
+
+def selftest(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="[default: all, or the plug-ins']")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Try what every axis value must do: all, or a plug-in's.
+
+    Example: dtcbench selftest --plugin my_solver.py
+    """
+    from dtcbench.report.trials import trial_line
+    from dtcbench.selftest.trial import named, registered, trials
+
+    plugins = load_plugins(plugin)
+    chosen = named(names) if names else registered(plugins)
+    if not chosen:
+        raise UserError("the plug-in registers nothing; decorate a class or function with `@solvers.register(NAME)`")
+    contradicted = 0
+    for trial in trials(chosen):
+        say(trial_line(trial))
+        contradicted += bool(trial.contradiction)
+    if contradicted:
+        say(f"{contradicted} claims do not hold")
+        raise typer.Exit(1)
+
+
+def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
+    """List a suite's cells, done, missing or failed; run none.
+
+    Example: dtcbench plan suites/quick.yaml
+    """
+    from dtcbench.records.runs import run_of
+    from dtcbench.report.plans import plan_view
+
+    _, planned = read_suite(suite, plugin)
+    say(plan_view(planned, run_of(planned.suite.name, out).outlines()))

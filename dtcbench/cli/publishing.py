@@ -1,0 +1,102 @@
+"""From a run to results that others can check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dtcbench.cli.common import Plugins, RunFolder, load_plugins, say, tell
+
+
+def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
+    """Hold a run or a bundle to every rule of publishing.
+
+    Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings do not.
+
+    Example: dtcbench check runs/quick
+    """
+    from dtcbench.publish.check import check
+    from dtcbench.publish.findings import bars, lines
+    from dtcbench.records.runs import run_named
+
+    load_plugins(plugin)
+    findings = check(run_named(run_folder))
+    say(*lines(findings), "must not be published" if bars(findings) else "nothing bars publishing")
+    if bars(findings):
+        raise typer.Exit(1)
+
+
+def publish(
+    run_folder: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's folder or name [default: rebuild the results only].")
+    ] = None,
+    results: Annotated[str, typer.Option(metavar="FOLDER", help="Where results are published.")] = "results",
+    plugin: Plugins = None,
+) -> None:
+    """Check a run, copy it among the results, rebuild their tables.
+
+    Nothing that was published is ever overwritten: a bundle grows, and what clashes is refused.
+
+    Example: dtcbench publish runs/quick
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.location import place
+    from dtcbench.records.runs import run_named
+
+    load_plugins(plugin)
+    tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
+
+
+def merge(
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles of one suite.")],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="A new folder for their union.")],
+    plugin: Plugins = None,
+) -> None:
+    """Put runs of one suite together, without loss.
+
+    Each hardware class has a folder of its own, so that a cell from two machines stays two rows. A cell of which
+    two runs on one hardware class hold other numbers is shown, and nothing is written.
+
+    Example: dtcbench merge runs/quick elsewhere/quick --out runs/both
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.location import place
+    from dtcbench.records.runs import run_named
+
+    load_plugins(plugin)
+    tell(verbs.merge([run_named(folder) for folder in run_folders], place(out)))
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A run's folder or name.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another's.")],
+    plugin: Plugins = None,
+) -> None:
+    """What moved from one run to another, row by row, paired by seed.
+
+    Example: dtcbench compare runs/quick elsewhere/quick
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.runs import run_named
+
+    load_plugins(plugin)
+    say(verbs.compared(run_named(before), run_named(after)))
+
+
+def reproduce(
+    run_folder: RunFolder,
+    sample: Annotated[int, typer.Option(min=1, metavar="K", help="How many cells.")] = 3,
+    seed: Annotated[int, typer.Option(metavar="S", help="Chooses which: state it with what you found.")] = 0,
+    plugin: Plugins = None,
+) -> None:
+    """Run some cells again, and hold them against their records.
+
+    Bit for bit where processor and versions are the same, else within the spread of the recorded seeds.
+
+    Example: dtcbench reproduce results/quick/HARDWARE --sample 3
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.runs import run_named
+
+    tell(verbs.reproduce(run_named(run_folder), sample, seed, load_plugins(plugin)))
