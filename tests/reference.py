@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -32,6 +33,23 @@ def reference_file(name: str) -> Path:
     if not found:
         pytest.skip(f"no reference/{name} beside DTCBENCH_DATA_DIR or in ../shared")
     return found[0]
+
+
+def skip_unless_rounding_as_the_reference() -> None:
+    """Skips where products round otherwise than where the published figures were computed again: torch 2.13.0 with
+    AVX-512 on a processor of Intel's. MKL takes other code on other makers' processors, whatever they can do.
+    """
+    if not torch.__version__.startswith("2.13.0"):
+        pytest.skip(f"the reference was computed by torch 2.13.0, not {torch.__version__}")
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not _is_intels():
+        pytest.skip("the reference was computed with AVX-512 on a processor of Intel's; others round differently")
+
+
+def _is_intels() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def _reference_folders() -> list[Path]:

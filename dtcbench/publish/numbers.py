@@ -39,6 +39,7 @@ def stack(provenance: Provenance) -> dict[str, Any]:
         "python": provenance.python,
         "dtcbench": provenance.dtcbench,
         **provenance.packages,
+        **{f"kernels of {name}": kind for name, kind in provenance.kernels.items()},
         **{f"plug-in {name}": digest for name, digest in provenance.plugins.items()},
     }
 

@@ -13,6 +13,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import threadpoolctl
+import torch
+
 import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.energy.device import given_gpu
@@ -76,6 +79,7 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
         platform=platform.platform(),
         python=platform.python_version(),
         packages=package_versions(),
+        kernels=kernels(),
         dtcbench=dtcbench.__version__,
         commit=source.commit,
         commit_clean=source.clean,
@@ -86,7 +90,9 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
 
 
 def cpu_hardware() -> Hardware:
-    """Of a cell on the CPU, such as `CPU AMD EPYC 7763, 8 cores, 32 GiB`: logical processors, memory."""
+    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`: logical processors,
+    memory.
+    """
     reason = "the cell ran on the CPU"
     return Hardware(
         hardware_class=f"CPU {cpu_model()}, {_cores()} cores, {_memory_gib():.0f} GiB",
@@ -133,19 +139,31 @@ def _gpu_class(name: str, memory_gib: float, limit_w: float | None) -> str:
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's marketing name, or its architecture where the system tells no name."""
+    """The processor's marketing name and its maker's numbers, or its architecture where the system tells no name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
     except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+        first = ""
+    lines = (line.partition(":") for line in first.splitlines())
+    told = {name.strip(): value.strip() for name, _, value in lines}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{word} {told[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if told.get(key)]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed version of each of `PACKAGES`, or `not installed`; and that of zlib, which decides compressed sizes."""
     return {**{name: _version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+
+
+def kernels() -> dict[str, str]:
+    """Whose code torch and the OpenBLAS of NumPy and SciPy run here. It depends on the processor and on variables of
+    the environment, and another sums in another order. Torch's MKL tells nothing: the processor's maker decides there.
+    """
+    blas = {pool.get("architecture") for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"}
+    openblas = ", ".join(sorted(filter(None, blas))) or "none loaded"
+    return {"torch": torch.backends.cpu.get_cpu_capability(), "OpenBLAS": openblas}
 
 
 @functools.cache

@@ -243,7 +243,7 @@ class Provenance(Explained):
     """GPU (or CPU) model, memory and power limit: energies compare only within one class."""
     device: Literal["cpu", "cuda"]
     cpu: str
-    """Processor model."""
+    """Processor model, with the maker's numbers for it: virtual machines of unlike processors share a name."""
     cores: int
     """Logical processors the machine shows."""
     memory_gib: float
@@ -255,6 +255,8 @@ class Provenance(Explained):
     python: str
     packages: dict[str, str]
     """Versions of the packages that decide numbers."""
+    kernels: dict[str, str]
+    """Of torch and of OpenBLAS, the instruction set or processor whose code they run: it decides how sums round."""
     dtcbench: str
     commit: str | None
     """Git commit of the checkout dtcbench ran from."""

@@ -55,6 +55,7 @@ def _configuration(record: CellRecord) -> Table:
             ("hardware", p.hardware_class),
             ("threads", str(p.threads)),
             ("stack", ", ".join(f"{name} {version}" for name, version in sorted(p.packages.items()))),
+            ("kernels", ", ".join(f"{name} {kind}" for name, kind in p.kernels.items())),
             ("commit", commit),
         ]
     return _grid(rows)

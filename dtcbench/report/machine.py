@@ -38,7 +38,8 @@ def _processors() -> list[tuple[str, str]]:
     hardware = provenance.cpu_hardware()
     usable = len(os.sched_getaffinity(0))
     parallel = "MKL" if torch.backends.mkl.is_available() else "no MKL"
-    cpu = f"{hardware.hardware_class}; {usable} cores usable, {parallel}, {torch.backends.cpu.get_cpu_capability()}"
+    kernels = ", ".join(f"{name} {kind}" for name, kind in provenance.kernels().items())
+    cpu = f"{hardware.hardware_class}; {usable} cores usable, {parallel}; kernels: {kernels}"
     state = nvml.gpus()
     boards = [f"{gpu.name}, {gpu.memory_gib:.0f} GiB, driver {gpu.driver}" for gpu in state.gpus]
     sees = (

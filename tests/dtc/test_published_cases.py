@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from reference import reference_file
+from reference import reference_file, skip_unless_rounding_as_the_reference
 
 from dtcbench import registry
 from dtcbench.dtc.selection import Cut, Group
@@ -35,8 +34,7 @@ def step(request, cases):
 
 
 def test_with_the_processor_of_the_stored_cases_the_step_comes_out_to_the_last_bit(step):
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        pytest.skip("the cases were computed with AVX-512; other processors round differently")
+    skip_unless_rounding_as_the_reference()
     kind, case, scores, kept = step
     np.testing.assert_array_equal(kept, case["kept"])
     if kind != "random":

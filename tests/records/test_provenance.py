@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 import dtcbench
@@ -54,6 +55,8 @@ def test_a_cpu_cell():
     assert re.fullmatch(r"CPU .+, \d+ cores, \d+ GiB", found.hardware_class)
     assert found.cpu in found.hardware_class
     assert (found.device, found.threads, found.plugins) == ("cpu", 3, {"mine": "ab12"})
+    assert found.kernels["torch"] == torch.backends.cpu.get_cpu_capability()
+    assert found.kernels["OpenBLAS"] in {pool.get("architecture") for pool in threadpoolctl.threadpool_info()}
     assert (found.gpu, found.driver) == (None, None)
     assert found.reasons["gpu"] == found.reasons["driver"] == "the cell ran on the CPU"
     assert found.memory_gib > 0
@@ -75,6 +78,15 @@ def test_nothing_tells_the_host_the_user_or_a_path(monkeypatch):
     text = collect("cpu", 1, {}).model_dump_json()
     assert "secret" not in text
     assert str(Path(dtcbench.__file__).parent.parent) not in text
+
+
+def test_unlike_processors_of_one_name_are_told_apart(monkeypatch):
+    names = []
+    for family, model in ((25, 1), (26, 2)):
+        block = f"processor\t: 0\ncpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\n"
+        monkeypatch.setattr(Path, "read_text", lambda *_, block=block, **__: f"{block}\n{block}")
+        names.append(provenance.cpu_model.__wrapped__())
+    assert names == ["AMD EPYC (family 25, model 1)", "AMD EPYC (family 26, model 2)"]
 
 
 def test_processor_name_without_cpuinfo(monkeypatch):

@@ -3,9 +3,8 @@
 import csv
 
 import pytest
-import torch
 from cells import published_cell, workplace
-from reference import data_dir, reference_file
+from reference import data_dir, reference_file, skip_unless_rounding_as_the_reference
 
 from dtcbench.dtc.errors import CompressionError
 from dtcbench.training.protocols import run
@@ -23,8 +22,7 @@ def real_mnist(monkeypatch):
 @pytest.mark.mnist
 @pytest.mark.timeout(240)
 def test_the_magnitude_curve_is_the_notebooks_to_the_last_bit(real_mnist):
-    if not torch.__version__.startswith("2.13.0") or torch.backends.cpu.get_cpu_capability() != "AVX512":
-        pytest.skip("the reference was computed by torch 2.13.0 with AVX-512; other builds round differently")
+    skip_unless_rounding_as_the_reference()
     with reference_file("rerun_magnitude.csv").open() as file:
         expected = [(int(r["cycle"]), int(r["width"]), float(r["accuracy"])) for r in csv.DictReader(file)]
     assert curve(run(workplace(published_cell("magnitude-published")))) == expected
