@@ -67,6 +67,7 @@ def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
         f"Parameters and FLOPs stand beside and decide nothing. {_SEEDS}",
         saving.comparisons(cells, cycles),
         nothing="no cell of DTC",
+        bounds=(CLAIMED_SAVING,),
     )
 
 
@@ -95,6 +96,7 @@ def _random(series: list[Series]) -> Finding:
             for other in beside(one, series, _RIVALS["random"])
         ),
         nothing="no cell of random removal beside DTC",
+        bounds=(-stats.MARGIN, stats.MARGIN),
     )
 
 
@@ -108,6 +110,7 @@ def _entropy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
         f"Intervals are of 95 % over seeds. {_SEEDS}",
         tracking.comparisons(cells, cycles),
         nothing="no cell of DTC",
+        bounds=(tracking.STRONG,),
     )
 
 

@@ -97,7 +97,8 @@ def _comparison(series: Series, group: str, side: str, layers: dict[int, pd.Data
     if why is None and cycles < MIN_CYCLES:
         why = f"{cycles} cycles with a measurement: six are needed"
     verdict, reason = (Verdict.NOT_SHOWN, why) if why else _judged(entropy, shuffled)
-    return Comparison(where, verdict, reason, tuple(_effects(layers, entropy, shuffled, side)), len(layers), keys)
+    effects = tuple(_effects(layers, entropy, shuffled, side))
+    return Comparison(where, verdict, reason, effects, judged=2, seeds=len(layers), cells=keys)
 
 
 def _correlations(layers: dict[int, pd.DataFrame], measure: str) -> Correlations | None:

@@ -54,7 +54,7 @@ class Comparison:
     verdict: Verdict
     reason: str
     effects: tuple[Effect, ...] = ()
-    """The one that was judged first."""
+    """Those that were judged first."""
     seeds: int = 0
     """Paired seeds."""
     cells: tuple[str, ...] = ()
@@ -65,6 +65,8 @@ class Comparison:
     """Of the test behind the judgement, where there is one."""
     p_adjusted: float = math.nan
     """The same, adjusted for the number of the claim's comparisons."""
+    judged: int = 1
+    """How many of the effects, the first ones, the rule holds against its bounds."""
 
     def __post_init__(self) -> None:
         if self.verdict in (Verdict.SUPPORTED, Verdict.REFUTED) and self.seeds < MIN_SEEDS:
@@ -83,6 +85,8 @@ class Finding:
     """By which rule, in a sentence."""
     reason: str
     comparisons: tuple[Comparison, ...]
+    bounds: tuple[float, ...] = (0.0,)
+    """What the rule holds the judged effects against, in their unit."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -98,6 +102,7 @@ def conclude(
     *,
     nothing: str,
     kinds: Collection[str] = (),
+    bounds: tuple[float, ...] = (0.0,),
 ) -> Finding:
     """The verdict on a claim: what all its measured comparisons say alike; `not shown` where they do not.
 
@@ -116,7 +121,7 @@ def conclude(
         verdict, reason = measured[0].verdict, _tally(measured)
     else:
         verdict, reason = Verdict.NOT_SHOWN, _tally(measured)
-    return Finding(name, statement, verdict, rule, reason, all_of_them)
+    return Finding(name, statement, verdict, rule, reason, all_of_them, bounds)
 
 
 def obstacle(seeds: int, alone: Sequence[int]) -> str | None:

@@ -17,18 +17,27 @@ from dtcbench.report.energy import energy_rows
 
 def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
     """Everything recorded of one cell; `attempts` are its records, the oldest first."""
-    record = next((r for r in reversed(attempts) if r.result), attempts[-1])
-    parts: list[RenderableType] = [Text(record.cell.label, style="bold"), _configuration(record)]
-    parts += [
-        Text(f"attempt {r.attempt}: {r.status}, {r.started_at}, {r.wall_s:.1f} s{f': {r.reason}' if r.reason else ''}")
-        for r in attempts
-    ]
+    record = decisive(attempts)
+    parts: list[RenderableType] = [Text(record.cell.label, style="bold"), _grid(configuration_rows(record))]
+    parts += [Text(line) for line in attempt_lines(attempts)]
     if record.detail:
         parts.append(Text(record.detail, style="dim"))
     if record.result:
-        measured = energy_rows(record.energy) if record.energy else []
-        parts += [_grid([*_figures(record.result), *measured]), _cycles(record.result)]
+        parts += [_grid(figure_rows(record)), _cycles(record.result)]
     return Group(*parts)
+
+
+def decisive(attempts: Sequence[CellRecord]) -> CellRecord:
+    """The attempt that a reader wants to see: the last one with a result, else the last."""
+    return next((r for r in reversed(attempts) if r.result), attempts[-1])
+
+
+def attempt_lines(attempts: Sequence[CellRecord]) -> list[str]:
+    """How each attempt ended, when it began, how long it took."""
+    return [
+        f"attempt {r.attempt}: {r.status}, {r.started_at}, {r.wall_s:.1f} s{f': {r.reason}' if r.reason else ''}"
+        for r in attempts
+    ]
 
 
 def _grid(rows: Sequence[tuple[str, str]]) -> Table:
@@ -40,7 +49,8 @@ def _grid(rows: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _configuration(record: CellRecord) -> Table:
+def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
+    """What the cell is and where it ran, by name."""
     cell = record.cell
     rows = [("key", record.key), ("suite", record.suite)]
     choices = {"protocol": cell.protocol, "model": cell.model, "dataset": cell.dataset, "method": cell.method}
@@ -58,12 +68,19 @@ def _configuration(record: CellRecord) -> Table:
             ("kernels", ", ".join(f"{name} {kind}" for name, kind in p.kernels.items())),
             ("commit", commit),
         ]
-    return _grid(rows)
+    return rows
 
 
 def _bits(result: Result) -> str:
     bits = result.bits_per_character
     return f"{bits:.4f}" if bits is not None else f"– ({result.reasons['bits_per_character']})"
+
+
+def figure_rows(record: CellRecord) -> list[tuple[str, str]]:
+    """What an ok cell measured, by name: a figure, or why there is none."""
+    if record.result is None:
+        return []
+    return [*_figures(record.result), *(energy_rows(record.energy) if record.energy else [])]
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:
@@ -88,27 +105,34 @@ def _figures(result: Result) -> list[tuple[str, str]]:
     ]
 
 
+CYCLE_TITLES = (
+    "cycle",
+    "step",
+    "loss",
+    "before, %",
+    "after, %",
+    "group",
+    "width",
+    "n",
+    "non-zero",
+    "H in, bits",
+    "H out, bits",
+)
+"""Of `cycle_rows`: accuracy before and after the compression; then of one layer, with H its entropies."""
+
+
+def cycle_rows(result: Result) -> list[list[str]]:
+    """One line per cycle and layer, or per cycle where nothing was compressed."""
+    nothing: list[Layer | None] = [None]
+    return [_cycle_row(cycle, layer) for cycle in result.cycles for layer in cycle.layers or nothing]
+
+
 def _cycles(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    titles = (
-        "cycle",
-        "step",
-        "loss",
-        "before, %",
-        "after, %",
-        "group",
-        "width",
-        "n",
-        "non-zero",
-        "H in, bits",
-        "H out, bits",
-    )
-    for title in titles:
+    for title in CYCLE_TITLES:
         table.add_column(title, justify="left" if title == "group" else "right")
-    for cycle in result.cycles:
-        rows = [_cycle_row(cycle, layer) for layer in cycle.layers] or [_cycle_row(cycle, None)]
-        for row in rows:
-            table.add_row(*row)
+    for row in cycle_rows(result):
+        table.add_row(*row)
     return table
 
 
