@@ -24,7 +24,7 @@ from dtcbench.records.location import Place, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
 from dtcbench.report.columns import Column, shown
-from dtcbench.report.html import template
+from dtcbench.report.elements import template
 from dtcbench.report.markdown import escaped, leaderboard_markdown
 
 OPENING, LICENCE_FILE = "FINDINGS.md", "LICENCE"

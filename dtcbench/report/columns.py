@@ -191,7 +191,7 @@ def _metered_share(title: str, name: str, measured: str = "energy_measured") -> 
     )
 
 
-def _label(title: str, name: str) -> Column:
+def label(title: str, name: str) -> Column:
     """A name; `–` where there is none."""
     return Column(title, lambda row: row[name] or ABSENT, lambda row: row[name], is_number=False)
 
@@ -208,8 +208,8 @@ BITS_PER_CHARACTER = _number(
 )
 """Of language models."""
 COLUMNS = (
-    _label("Method", "method"),
-    _label("Solver", "solver"),
+    label("Method", "method"),
+    label("Solver", "solver"),
     Column("Sparsity", sparsity, sparsity_shown),
     Column("Accuracy, %", accuracy, _value("accuracy_mean")),
     BITS_PER_CHARACTER,
@@ -241,8 +241,8 @@ def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
 
 
 SUMMARY_COLUMNS = (
-    _label("Method", "method"),
-    _label("Solver", "solver"),
+    label("Method", "method"),
+    label("Solver", "solver"),
     _number("Mean rank", "mean_rank", ".2f"),
     Column(f"Error at most {stats.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
     Column("Pairs covered", lambda row: f"{row['covered']}/{row['planned']}", lambda row: row["covered"]),

@@ -1,4 +1,4 @@
-"""One claim as a figure: every comparison that it rests on, with its interval, beside what the rule holds it against."""
+"""One claim as a figure: every comparison it rests on, with its interval, beside what the rule holds it against."""
 
 from __future__ import annotations
 

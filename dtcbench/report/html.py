@@ -1,49 +1,26 @@
-"""The report of one suite as a single HTML page that loads nothing from anywhere."""
+"""The report of one suite as an HTML page: by itself, loading nothing from anywhere, or as part of a site."""
 
 from __future__ import annotations
 
-import functools
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.offline
-from markupsafe import Markup
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import IDENTITY, POOL, one_line, tidy
-from dtcbench.report import figures
+from dtcbench.report import elements, figures
 from dtcbench.report.columns import ABSENT, SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
+from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
 from dtcbench.report.power import power_figure
 
 _POWER_CAPTION = (
     "One seed's GPU power as the driver told it: dense, and each method at its highest planned sparsity. Solid where "
     "the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
 )
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One table cell: what is read and, as text, what it sorts by; empty where there is nothing."""
-
-    text: str
-    value: str
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of the page: the id of its element, what it shows, and plotly's description of it."""
-
-    id: str
-    title: str
-    caption: str
-    spec: dict[str, Any]
+FACETS = {"dataset": "Data set", "model": "Model"}
+"""What a leaderboard can be filtered by."""
 
 
 @dataclass(frozen=True)
@@ -51,38 +28,45 @@ class Pool:
     """The results of one (protocol, dataset, model)."""
 
     title: str
-    columns: tuple[Column, ...]
-    table: list[list[Cell]]
+    table: Table
     figures: list[Figure]
+    facets: dict[str, str]
 
 
-def page(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Mapping[str, pd.DataFrame]) -> str:
+@dataclass(frozen=True)
+class Links:
+    """Where the rows of a page lead."""
+
+    method: Callable[[Row], str] = no_link
+    cell: Callable[[Row], str] = no_link
+
+
+def page(
+    board: Leaderboard,
+    cells: pd.DataFrame,
+    cycles: pd.DataFrame,
+    traces: Mapping[str, pd.DataFrame],
+    frame: Frame = ALONE,
+    links: Links = Links(),
+) -> str:
     """The page: leaderboard, figures, failures and notes. The same frames give the same bytes."""
     looks = figures.styles(board)
+    pools = [
+        _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), _shown(_of_pool(cells, pool), traces), looks, links)
+        for number, (pool, rows) in enumerate(board.pools, 1)
+    ]
     return template("page.html").render(
+        frame=frame,
         board=board,
-        pools=[
-            _pool(f"pool-{number}", pool, rows, _of_pool(cycles, pool), _shown(_of_pool(cells, pool), traces), looks)
-            for number, (pool, rows) in enumerate(board.pools, 1)
+        pools=pools,
+        facets=elements.facets((pool.facets for pool in pools), FACETS),
+        summaries=[
+            Pool(title, elements.table(SUMMARY_COLUMNS, rows, links.method), [], {})
+            for title, rows in summary_pools(board)
         ],
-        summaries=[_summary(title, rows) for title, rows in summary_pools(board)],
         has_results=bool((cells["status"] == "ok").any()),
-        failures=_failures(cells),
-        plotly_js=Markup(plotly.offline.get_plotlyjs()),  # noqa: S704 - the installed plotly's own source
+        failures=_failures(cells, links),
     )
-
-
-@functools.cache
-def template(name: str) -> jinja2.Template:
-    """A page's template: everything that it is given is escaped, and nothing that it asks for may be missing."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dtcbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
 
 
 def _pool(
@@ -92,41 +76,27 @@ def _pool(
     cycles: pd.DataFrame,
     traces: Mapping[str, pd.DataFrame],
     looks: dict[str, figures.Style],
+    links: Links,
 ) -> Pool:
     records = rows.to_dict("records")
-    columns = shown(records)
-    table = [[_cell(column, row) for column in columns] for row in records]
     drawn = _figures(id, rows, cycles, looks) if rows["ok"].any() else []
     if traces:
-        drawn.append(_figure(f"{id}-power", "Power over time", _POWER_CAPTION, power_figure(traces, looks)))
-    return Pool(" · ".join(pool), columns, table, drawn)
-
-
-def _summary(title: str, rows: Sequence[Row]) -> Pool:
-    return Pool(title, SUMMARY_COLUMNS, [[_cell(column, row) for column in SUMMARY_COLUMNS] for row in rows], [])
-
-
-def _cell(column: Column, row: Row) -> Cell:
-    return Cell(column.text(row), _sortable(column.value(row)), column.is_number)
-
-
-def _sortable(value: float | str) -> str:
-    """`value` as the page's script reads it; empty where there is none."""
-    if not isinstance(value, float) or math.isfinite(value):
-        return str(value)
-    return "" if math.isnan(value) else "Infinity"
+        drawn.append(elements.figure(f"{id}-power", "Power over time", _POWER_CAPTION, power_figure(traces, looks)))
+    _, dataset, model = pool
+    facets = {"dataset": dataset, "model": model}
+    return Pool(" · ".join(pool), elements.table(shown(records), records, links.method), drawn, facets)
 
 
 def _figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]) -> list[Figure]:
     drawn = [
-        _figure(
+        elements.figure(
             f"{id}-sparsity",
             "Accuracy against sparsity",
             "Mean over seeds; bars are the 95 % intervals, where there are three seeds or more. "
             "The dashed line is dense, with its interval as a band.",
             figures.accuracy_by_sparsity(rows, looks),
         ),
-        _figure(
+        elements.figure(
             f"{id}-flops",
             "Accuracy against training FLOPs",
             "FLOPs of training relative to the paired dense cells; FLOPs are not energy. The dotted line is "
@@ -137,7 +107,7 @@ def _figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str,
     ]
     if not cycles.empty:
         drawn.append(
-            _figure(
+            elements.figure(
                 f"{id}-cycles",
                 "Accuracy and entropy over the cycles",
                 _cycles_caption(cycles),
@@ -159,11 +129,6 @@ def _cycles_caption(cycles: pd.DataFrame) -> str:
     return f"{caption} These measure nothing and have no entropy: {', '.join(silent)}." if silent else caption
 
 
-def _figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
-    # Plotly's own JSON turns NaN into null, which a browser's parser needs.
-    return Figure(id, title, caption, json.loads(drawing.to_json()))
-
-
 def _shown(cells: pd.DataFrame, traces: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """By label, the traces of one seed: of dense, and of every other competitor at its highest planned sparsity."""
     metered = tidy(cells)
@@ -181,18 +146,29 @@ def _of_pool(table: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
     return table[(table[POOL] == list(pool)).all(axis=1)]
 
 
-def _failures(cells: pd.DataFrame) -> list[dict[str, str]]:
+def _failures(cells: pd.DataFrame, links: Links) -> Table:
     """One line per cell that is not ok, by identity and seed."""
     failed = tidy(cells)
     failed = failed[failed["status"] != "ok"]
-    return [
-        {
-            **{name: str(cell[name]) or ABSENT for name in IDENTITY},
-            "sparsity": sparsity(cell),
-            "seed": str(cell["seed"]),
-            "status": str(cell["status"]),
-            "attempt": ABSENT if pd.isna(cell["attempt"]) else f"{cell['attempt']:.0f}",
-            "reason": ABSENT if pd.isna(cell["reason"]) else one_line(str(cell["reason"])),
-        }
-        for cell in failed.to_dict("records")
-    ]
+    return elements.table(_OF_FAILURES, failed.to_dict("records"), links.cell)
+
+
+def _text(title: str, text: Callable[[Row], str]) -> Column:
+    """A column that sorts by what it shows."""
+    return Column(title, text, lambda row: "" if text(row) == ABSENT else text(row), is_number=False)
+
+
+def _known(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
+    """The value of this name as `form` has it, or a dash where there is none."""
+    return lambda row: ABSENT if pd.isna(row[name]) or row[name] == "" else form(row[name])
+
+
+_OF_FAILURES = (
+    *(_text(name.capitalize(), _known(name, str)) for name in IDENTITY if name != "sparsity"),
+    Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
+    Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
+    _text("Status", _known("status", str)),
+    _text("Attempt", _known("attempt", "{:.0f}".format)),
+    _text("Reason", _known("reason", lambda reason: one_line(str(reason)))),
+)
+"""The columns of the cells that are not ok."""

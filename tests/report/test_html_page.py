@@ -75,9 +75,9 @@ def test_hostile_names_and_reasons_stay_text(run):
 
 def test_every_cell_that_is_not_ok_is_listed(run, html):
     failures = html[html.index("Cells that are not ok</h2>") : html.index("<h2>Notes")]
-    assert failures.count("<tr><td>") == (run.cells["status"] != "ok").sum() == 5
+    assert failures.count("<tr>") - 1 == (run.cells["status"] != "ok").sum() == 5
     assert "CUDA out of memory: tried to allocate 2.00 GiB" in failures
-    assert "<td>missing</td><td>–</td>" in failures
+    assert re.search(r">missing</td>\s*<td[^>]*>–</td>", failures)
 
 
 def test_without_an_ok_cell_the_page_says_so_and_keeps_its_rows(run):
@@ -98,7 +98,8 @@ def test_each_pool_has_its_table_and_its_figures(two_pools):
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
     assert plots == [f"pool-{n}-{figure}" for n in (1, 2) for figure in ("sparsity", "flops", "cycles")]
     summed = two_pools.board.summary.groupby(["sparsity", "pairs"]).ngroups
-    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed
+    failed = 1
+    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed + failed
 
 
 def test_methods_that_measure_nothing_are_named(html):

@@ -21,6 +21,21 @@ function sort(table, headers, column) {
   table.tBodies[0].append(...rows);
 }
 
+// Filters: what differs in any chosen facet is hidden.
+const filters = [...document.querySelectorAll("select[data-filter]")];
+filters.forEach((filter) => filter.addEventListener("change", choose));
+
+function choose() {
+  const chosen = filters.filter((filter) => filter.value !== "");
+  const items = [...document.querySelectorAll("[data-filtered]")];
+  for (const item of items) {
+    item.hidden = chosen.some((filter) => item.dataset[filter.dataset.filter] !== filter.value);
+  }
+  const shown = items.filter((item) => !item.hidden).length;
+  document.querySelector(".filters output").textContent = chosen.length ? `${shown} of ${items.length} shown` : "";
+  draw();  // what was hidden had no width to be drawn in
+}
+
 // Figures: drawn from the descriptions in the page, in the colours of the page's theme.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 

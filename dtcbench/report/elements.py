@@ -1,0 +1,157 @@
+"""What pages are put together from: tables that sort, figures, facets to filter by, and the frame around it all."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import plotly.graph_objects as go
+import plotly.offline
+from markupsafe import Markup
+
+from dtcbench.report.columns import Column, Row
+
+PLOTLY = "plotly.min.js"
+ASSETS = ("page.css", "page.js")
+"""What pages share beside plotly: the templates of these names."""
+_ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+_OF_A_SITE = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
+"""Plotly writes styles into its drawings, and loads nothing."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds a page."""
+
+    assets: str | None = None
+    """Where a page of a site finds what it shares with others; None: it carries everything itself."""
+    trail: tuple[tuple[str, str], ...] = ()
+    """Title and address of the pages above this one, the topmost first."""
+
+    @property
+    def policy(self) -> str:
+        """What a browser may load and run: nothing from elsewhere."""
+        return _ALONE if self.assets is None else _OF_A_SITE
+
+
+ALONE = Frame()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell: what is read and, as text, what it sorts by; empty where there is nothing."""
+
+    text: str
+    value: str = ""
+    is_number: bool = False
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table, and what it can be filtered by."""
+
+    cells: Sequence[Cell]
+    facets: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a reader can sort by any of its columns."""
+
+    titles: tuple[str, ...]
+    numbers: frozenset[str]
+    """Titles of the columns that sort as numbers."""
+    rows: list[Line]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a page: the id of its element, what it shows, and plotly's description of it."""
+
+    id: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facet:
+    """Something a page can be filtered by, and its values."""
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+
+
+def no_link(row: Row) -> str:
+    """A row that leads nowhere."""
+    return ""
+
+
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    href: Callable[[Row], str] = no_link,
+    facets: Callable[[Row], dict[str, str]] = lambda row: {},
+) -> Table:
+    """The table of `rows`; the first cell of each leads to its `href`."""
+    lines = []
+    for row in rows:
+        first, *others = columns
+        cells = [_cell(first, row, href(row)), *(_cell(column, row) for column in others)]
+        lines.append(Line(cells, facets(row)))
+    return Table(
+        tuple(column.title for column in columns),
+        frozenset(column.title for column in columns if column.is_number),
+        lines,
+    )
+
+
+def figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
+    """A figure as a page holds it."""
+    # Plotly's own JSON turns NaN into null, which a browser's parser needs.
+    return Figure(id, title, caption, json.loads(drawing.to_json()))
+
+
+def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[Facet]:
+    """What can be filtered by, of all rows' facets: those that tell any two rows apart."""
+    rows = list(found)
+    values = {name: tuple(sorted({row[name] for row in rows})) for name in titles}
+    return [Facet(name, titles[name], of) for name, of in values.items() if len(of) > 1]
+
+
+@functools.cache
+def template(name: str) -> jinja2.Template:
+    """A page's template: everything that it is given is escaped, and nothing that it asks for may be missing."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dtcbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["plotly_js"] = lambda: Markup(plotly_js())  # noqa: S704 - the installed plotly's own source
+    return environment.get_template(name)
+
+
+def plotly_js() -> str:
+    """The source of the library that draws the figures."""
+    source: str = plotly.offline.get_plotlyjs()
+    return source
+
+
+def _cell(column: Column, row: Row, href: str = "") -> Cell:
+    return Cell(column.text(row), _sortable(column.value(row)), column.is_number, href)
+
+
+def _sortable(value: float | str) -> str:
+    """`value` as the page's script reads it; empty where there is none."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return str(value)
+    return "" if math.isnan(value) else "Infinity"
