@@ -1,45 +1,40 @@
 """The folder of published results: everything in it that is derived from its bundles, rebuilt.
 
-results/FINDINGS.md                what was found, written by hand: the opening of README.md
+results/FINDINGS.md                what was found, written by hand: the opening of README.md and of the site
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
-results/README.md, index.html      derived, as is each bundle's card, leaderboard and tables
+results/README.md, _site/          derived, as is each bundle's card, leaderboard and tables
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import one_line
 from dtcbench.errors import UserError
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.check import examine
-from dtcbench.records.location import Place, write
+from dtcbench.records.location import Place, make_folder, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
-from dtcbench.report.columns import Column, shown
-from dtcbench.report.elements import template
-from dtcbench.report.markdown import escaped, leaderboard_markdown
+from dtcbench.report.claims import verdict_rows
+from dtcbench.report.markdown import escaped, leaderboard_markdown, markdown_table
+from dtcbench.report.site.claims import Judged
+from dtcbench.report.site.pages import judge, site
+from dtcbench.report.site.volumes import Volume
 
-OPENING, LICENCE_FILE = "FINDINGS.md", "LICENCE"
+OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "_site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OPENING = f"# Results\n\nWhat was found belongs into {OPENING} beside this file, which then opens it."
+_CLAIMS = """\
+## The paper's claims
 
-
-@dataclass(frozen=True)
-class Bundle:
-    """One bundle as the folder's own pages show it."""
-
-    name: str
-    """Its path in the folder: SUITE/HARDWARE."""
-    board: Leaderboard
-    """With the hardware in its heading."""
+By the cells below and the rules of [docs/statistics.md](../docs/statistics.md). `dtcbench claims` gives each with its
+comparisons, and so does the site that `dtcbench publish` makes in `results/_site/`. The first needs the paper's curves,
+which are not part of this repository: `--reference`."""
 
 
 def bundles(results: Place) -> list[Store]:
@@ -51,9 +46,9 @@ def bundles(results: Place) -> list[Store]:
 def _folders(parent: Place) -> list[Place]:
     inside = sorted((path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.name)
     for path in inside:
-        if not _PLAIN.fullmatch(path.name) or (isinstance(path, Path) and path.is_symlink()):
+        if (path.name != SITE and not _PLAIN.fullmatch(path.name)) or (isinstance(path, Path) and path.is_symlink()):
             raise UserError(f"{path}: neither a suite's nor a bundle's folder; remove or rename it")
-    return inside
+    return [path for path in inside if path.name != SITE]
 
 
 def rebuild(results: Place) -> list[Place]:
@@ -63,61 +58,73 @@ def rebuild(results: Place) -> list[Place]:
     """
     if not results.is_dir():
         raise UserError(f"{results}: no such folder; `dtcbench publish RUN` makes it")
-    licence, made, shelf = _licence(results), [], []
-    for store in bundles(results):
-        files, board = _bundle(store, licence)
-        made += [(store.root / name, content) for name, content in files.items()]
-        name = f"{store.root.parent.name}/{store.root.name}"
-        shelf.append(Bundle(name, replace(board, suite=f"{board.suite} on {', '.join(board.hardware_classes)}")))
-    made += [(results / "README.md", readme(_opening(results), shelf).encode())]
-    made += [(results / "index.html", index(shelf).encode())]
+    licence, opening, shelf = _licence(results), _opening(results), list(map(_volume, bundles(results)))
+    judged = judge(shelf, None)
+    made = [
+        (volume.store.root / name, content)
+        for volume in shelf
+        for name, content in bundle_files(volume.derived, build.files(volume.derived, volume.store), licence).items()
+    ]
+    made += [(results / "README.md", readme(opening, shelf, judged).encode())]
     for path, content in made:
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write(path, content)
-    return [path for path, _ in made]
+    return [path for path, _ in made] + write_site(results / SITE, shelf, opening, judged)
 
 
-def readme(opening: str, shelf: Sequence[Bundle]) -> str:
-    """The opening as it is, then every bundle's tables, with where they come from and how to check them."""
-    contents = "\n".join(f"- [{escaped(bundle.board.suite)}]({bundle.name}): {_counts(bundle)}" for bundle in shelf)
-    blocks = [opening.rstrip("\n"), contents or "Nothing is published yet."]
-    for bundle in shelf:
-        how = f"`dtcbench check results/{bundle.name}`, `dtcbench reproduce results/{bundle.name} --sample 3`"
+def write_site(folder: Place, volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> list[Place]:
+    """Write the site anew; the paths of its pages. UserError where the folder holds something else."""
+    _empty(folder)
+    written = []
+    for name, content in site(volumes, opening, judged):
+        make_folder((folder / name).parent)
+        write(folder / name, content.encode())
+        written.append(folder / name)
+    return written
+
+
+def readme(opening: str, shelf: Sequence[Volume], judged: Sequence[Judged]) -> str:
+    """The opening as it is, the verdicts, then every bundle's tables, with where they come from and how to check
+    them."""
+    contents = "\n".join(f"- [{escaped(volume.title)}]({volume.path}): {volume.counts}" for volume in shelf)
+    blocks = [opening.rstrip("\n"), contents or "Nothing is published yet.", *_verdicts(judged)]
+    for volume in shelf:
+        how = f"`dtcbench check results/{volume.path}`, `dtcbench reproduce results/{volume.path} --sample 3`"
         blocks += [
-            leaderboard_markdown(bundle.board).rstrip("\n"),
-            f"Records and tables: [{bundle.name}]({bundle.name}). {how}",
+            leaderboard_markdown(replace(volume.derived.board, suite=volume.title)).rstrip("\n"),
+            f"Records and tables: [{volume.path}]({volume.path}). {how}",
         ]
     return "\n\n".join(blocks) + "\n"
 
 
-def index(shelf: Sequence[Bundle]) -> str:
-    """The same tables as one page that loads nothing and runs nothing."""
-    pools = {bundle.name: [_pool(pool, rows) for pool, rows in bundle.board.pools] for bundle in shelf}
-    return template("index.html").render(
-        shelf=shelf, pools=pools, counts={bundle.name: _counts(bundle) for bundle in shelf}
-    )
+def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
+    if judged:
+        yield _CLAIMS
+    for one in judged:
+        yield f"On {escaped(one.hardware)}, by {escaped(', '.join(one.suites))}:"
+        yield markdown_table(("", "Claim", "Verdict", "Why"), verdict_rows(one.findings))
+        yield from (f"> **{escaped(note)}**" for note in one.notes)
 
 
-def _pool(pool: Sequence[str], rows: pd.DataFrame) -> tuple[str, Sequence[Column], list[list[str]]]:
-    """Title, columns and texts of one table."""
-    records = rows.to_dict("records")
-    columns = shown(records)
-    return " · ".join(pool), columns, [[column.text(row) for column in columns] for row in records]
-
-
-def _bundle(store: Store, licence: str) -> tuple[dict[str, bytes], Leaderboard]:
+def _volume(store: Store) -> Volume:
     examined = examine(store)
-    if examined.errors or examined.derived is None:
+    if examined.errors or examined.plan is None or examined.derived is None:
         raise UserError(
             "\n".join([f"{store.root} breaks the rules of publishing; mend or remove it:", *examined.errors])
         )
-    made = build.files(examined.derived, store)
-    return bundle_files(examined.derived, made, licence), examined.derived.board
+    path = f"{store.root.parent.name}/{store.root.name}"
+    return Volume(path, f"results/{path}", examined.plan, store, examined.derived)
 
 
-def _counts(bundle: Bundle) -> str:
-    rows = bundle.board.rows
-    return f"{int(rows['ok'].sum())} of {int(rows['planned'].sum())} cells ok"
+def _empty(folder: Place) -> None:
+    """Remove an earlier site. UserError where the folder is none, so that nothing else is ever removed."""
+    if not folder.exists():
+        return
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if files and not (folder / "assets" / "page.css").is_file():
+        raise UserError(f"{folder} is not empty and holds no site; choose another folder with --out")
+    for path in files:
+        path.unlink()
 
 
 def _opening(results: Place) -> str:

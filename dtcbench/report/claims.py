@@ -21,11 +21,11 @@ _COLOURS = {
     Verdict.NOT_SHOWN: "yellow",
     Verdict.NOT_MEASURED: "dim",
 }
-_MARKS = {Verdict.SUPPORTED: "for", Verdict.REFUTED: "against", Verdict.NOT_SHOWN: "open", Verdict.NOT_MEASURED: ABSENT}
+MARKS = {Verdict.SUPPORTED: "for", Verdict.REFUTED: "against", Verdict.NOT_SHOWN: "open", Verdict.NOT_MEASURED: ABSENT}
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 _INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
-_NOTE = (
+NOTE = (
     "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of the claim's comparisons; "
     "a single comparison is no finding. docs/statistics.md has the rules and their sources."
 )
@@ -41,7 +41,14 @@ def claims_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> Rende
     parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
     for number, finding in enumerate(findings, 1):
         parts.append(Padding(_details(number, finding), _BLANK_LINE_ABOVE))
-    return Group(*parts, Padding(Text(_NOTE, style="dim"), _BLANK_LINE_ABOVE))
+    return Group(*parts, Padding(Text(NOTE, style="dim"), _BLANK_LINE_ABOVE))
+
+
+def verdict_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]:
+    """Number, statement, verdict and reason of each claim."""
+    return [
+        (str(number), found.statement, found.verdict.value, found.reason) for number, found in enumerate(findings, 1)
+    ]
 
 
 def effect_text(effect: Effect) -> str:
@@ -71,7 +78,7 @@ def _details(number: int, finding: Finding) -> RenderableType:
 
 
 def _comparison(comparison: Comparison) -> RenderableType:
-    mark = Text(f"{_MARKS[comparison.verdict]:>7}", style=_COLOURS[comparison.verdict])
+    mark = Text(f"{MARKS[comparison.verdict]:>7}", style=_COLOURS[comparison.verdict])
     adjusted = "" if math.isnan(comparison.p_adjusted) else f" (adjusted p {p_value(comparison.p_adjusted)})"
     line = Text.assemble(mark, f"  {one_line(comparison.where)}: {one_line(comparison.reason)}{adjusted}")
     effects = (Text(f"         {one_line(effect_text(effect))}", style="dim") for effect in comparison.effects)

@@ -233,6 +233,25 @@ COLUMNS = (
     Column("Remarks", remarks, remarks, is_number=False),
 )
 """The columns of a leaderboard for reading, in order; the CSV has every figure."""
+_BY_TITLE = {column.title: column for column in COLUMNS}
+HEADLINE = (
+    *map(_BY_TITLE.__getitem__, ("Method", "Solver", "Sparsity")),
+    label("Data set", "dataset"),
+    label("Model", "model"),
+    *map(
+        _BY_TITLE.__getitem__,
+        (
+            "Accuracy, %",
+            "Ok cells",
+            "Difference to dense, points",
+            "Parameters, of dense",
+            "Training FLOPs, of dense",
+            "Energy, of dense",
+            "Time, of dense",
+        ),
+    ),
+)
+"""Those that rows of several leaderboards are shown with."""
 
 
 def shown(rows: Sequence[Row]) -> tuple[Column, ...]:

@@ -79,7 +79,7 @@ def _pool(
     links: Links,
 ) -> Pool:
     records = rows.to_dict("records")
-    drawn = _figures(id, rows, cycles, looks) if rows["ok"].any() else []
+    drawn = pool_figures(id, rows, cycles, looks)
     if traces:
         drawn.append(elements.figure(f"{id}-power", "Power over time", _POWER_CAPTION, power_figure(traces, looks)))
     _, dataset, model = pool
@@ -87,7 +87,10 @@ def _pool(
     return Pool(" · ".join(pool), elements.table(shown(records), records, links.method), drawn, facets)
 
 
-def _figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]) -> list[Figure]:
+def pool_figures(id: str, rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, figures.Style]) -> list[Figure]:
+    """The figures of some rows of one pool and of their cycles; none where no cell is ok."""
+    if not rows["ok"].any():
+        return []
     drawn = [
         elements.figure(
             f"{id}-sparsity",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import one_line
@@ -24,13 +24,22 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _table(records: Sequence[Row], columns: Sequence[Column]) -> str:
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[str] = ()) -> str:
+    """A table of texts, which may hold anything; the columns of these titles are set to the right."""
     lines = [
-        [column.title for column in columns],
-        ["---:" if column.is_number else "---" for column in columns],
-        *([escaped(column.text(row)) for column in columns] for row in records),
+        titles,
+        ["---:" if title in numbers else "---" for title in titles],
+        *(list(map(escaped, row)) for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _table(records: Sequence[Row], columns: Sequence[Column]) -> str:
+    return markdown_table(
+        [column.title for column in columns],
+        ([column.text(row) for column in columns] for row in records),
+        [column.title for column in columns if column.is_number],
+    )
 
 
 def escaped(text: str) -> str:

@@ -1,0 +1,135 @@
+"""The page of one cell: how it went, cycle by cycle, what it is, where it ran, and how to run it again."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dtcbench.analysis.leaderboard import series_label
+from dtcbench.analysis.pairing import one_line
+from dtcbench.plan.cell import Cell
+from dtcbench.records.record import CellRecord, Layer, Result
+from dtcbench.report import cells, elements, figures
+from dtcbench.report.elements import Figure, template
+from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
+from dtcbench.report.power import power_figure
+from dtcbench.report.site.volumes import Volume
+
+_PANEL_PX, _AROUND_PX = 190, 100
+_TITLES = {
+    "accuracy": "Accuracy, %",
+    "loss": "Training loss",
+    "width": "Width, neurons",
+    "entropy": "Entropy, bits",
+}
+_CAPTION = (
+    "Against the optimiser's steps. Accuracy before (solid) and just after (dashed) each compression; the loss of the "
+    "last batch before it; the widths it left; the entropies of the incoming (solid) and outgoing (dashed) "
+    "measurements, below the dotted bound log2 n."
+)
+
+
+def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method: str) -> str:
+    """The page of a planned cell; `attempts` are its records, the oldest first, and `method` its method's page."""
+    record = cells.decisive(attempts) if attempts else None
+    result = record.result if record else None
+    trace = volume.store.trace(record) if record else None
+    label = series_label(cell.method.label, cell.solver.label if cell.solver else "")
+    return template("cell.html").render(
+        frame=volume.frame(1, (label, f"../{method}")),
+        cell=cell,
+        suite=volume.suite,
+        status=record.status.value if record else "missing",
+        reason=one_line(record.reason) if record else "not run yet",
+        again=f"dtcbench run {volume.source}/suite.yaml --inline --cell {cell.key[:12]} --out runs/again",
+        attempts=[one_line(line) for line in cells.attempt_lines(attempts)],
+        figures=list(_figures(cell, result, trace)),
+        facts=cells.figure_rows(record) if record else [],
+        titles=cells.CYCLE_TITLES,
+        cycles=cells.cycle_rows(result) if result else [],
+        provenance=_provenance(record),
+        configuration=json.dumps(cell.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        detail=record.detail if record else "",
+    )
+
+
+def _figures(cell: Cell, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
+    if result is not None and result.cycles:
+        yield elements.figure("course", "Cycle by cycle", _CAPTION, course(result))
+    if trace is not None:
+        caption = "The GPU's power as the driver told it. Solid where the energy counts, faint elsewhere."
+        drawn = power_figure({cell.label: trace}, {cell.label: Style(COLOURS[0], MARKERS[0])})
+        yield elements.figure("power", "Power over time", caption, drawn)
+
+
+def course(result: Result) -> go.Figure:
+    """What a cell's cycles hold, one panel above the other, against the steps taken."""
+    lines: dict[str, list[go.Scatter]] = {
+        "accuracy": list(_accuracies(result)),
+        "loss": [_line("loss", [(c.step, c.loss) for c in result.cycles], NEUTRAL)],
+        "width": [],
+        "entropy": [],
+    }
+    groups = sorted({layer.group for cycle in result.cycles for layer in cycle.layers})
+    for number, group in enumerate(groups):
+        layers = [(cycle.step, layer) for cycle in result.cycles for layer in cycle.layers if layer.group == group]
+        colour = COLOURS[number % len(COLOURS)]
+        lines["width"].append(_line(group, [(step, layer.width_after) for step, layer in layers], colour))
+        lines["entropy"] += _entropies(group, layers, colour)
+    shown = {name: drawn for name, drawn in lines.items() if drawn}
+    figure = figures.blank(len(shown))
+    for row, (name, drawn) in enumerate(shown.items(), 1):
+        for line in drawn:
+            figure.add_trace(line, row=row, col=1)
+        figure.update_yaxes(title=_TITLES[name], row=row, col=1)
+    figure.update_xaxes(title="Optimiser steps", row=len(shown), col=1)
+    return figure.update_layout(height=_AROUND_PX + _PANEL_PX * len(shown))
+
+
+def _accuracies(result: Result) -> Iterator[go.Scatter]:
+    for split, colour in (("validation", COLOURS[0]), ("test", COLOURS[1])):
+        for when, dash in (("before", "solid"), ("after", "dash")):
+            points = [(cycle.step, getattr(cycle, f"{split}_{when}")) for cycle in result.cycles]
+            known = [(step, 100 * value) for step, value in points if value is not None]
+            if known:
+                yield _line(f"{split}, {when}", known, colour, dash)
+
+
+def _entropies(group: str, layers: Sequence[tuple[int, Layer]], colour: str) -> Iterator[go.Scatter]:
+    for side, dash in (("in", "solid"), ("out", "dash")):
+        bits = [(step, getattr(layer, f"entropy_{side}_bits")) for step, layer in layers]
+        known = [(step, value) for step, value in bits if value is not None]
+        if known:
+            yield _line(f"{group}, {'incoming' if side == 'in' else 'outgoing'}", known, colour, dash)
+    bound = [(step, math.log2(layer.measurements)) for step, layer in layers if layer.measurements]
+    if bound:
+        yield _line(f"{group}, log2 n", bound, colour, "dot")
+
+
+def _line(name: str, points: Sequence[tuple[int, float]], colour: str, dash: str = "solid") -> go.Scatter:
+    steps, values = zip(*points, strict=True)
+    line = {"color": colour, "width": 2, "dash": dash}
+    return go.Scatter(
+        x=list(steps), y=list(values), name=html.escape(name), mode="lines+markers", line=line, marker={"size": 5}
+    )
+
+
+def _provenance(record: CellRecord | None) -> list[tuple[str, str]]:
+    """Everything known of where and with what the cell ran; what is not known, with its reason."""
+    if record is None or record.provenance is None:
+        return []
+    told = record.provenance.model_dump(mode="json", exclude={"reasons"})
+    return [(name.replace("_", " "), _told(value, record.provenance.reasons.get(name))) for name, value in told.items()]
+
+
+def _told(value: object, reason: str | None) -> str:
+    if value is None:
+        return f"– ({reason})" if reason else "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

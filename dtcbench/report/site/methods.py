@@ -1,0 +1,102 @@
+"""The page of one method in one suite: its rows, its figures, its cells."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from dtcbench import registry
+from dtcbench.analysis.leaderboard import series_label
+from dtcbench.analysis.pairing import DENSE, POOL, one_line
+from dtcbench.report import elements, figures, html
+from dtcbench.report.columns import ABSENT, Column, Row, label, shown, sparsity
+from dtcbench.report.elements import Table, template
+from dtcbench.report.site.volumes import Volume, cell_file
+
+
+def method_page(volume: Volume, method: str, solver: str) -> str:
+    """The page of the method that the leaderboard names so."""
+    board, tables = volume.derived.board, volume.derived.tables
+    looks = figures.styles(board)
+    pools = []
+    for number, (pool, rows) in enumerate(board.pools, 1):
+        own = _of(rows, method, solver)
+        if own.empty:
+            continue
+        with_dense = pd.concat([rows[rows["method"] == DENSE], own]).drop_duplicates()
+        cycles = tables.cycles[(tables.cycles[POOL] == list(pool)).all(axis=1)]
+        records = own.to_dict("records")
+        drawn = html.pool_figures(f"pool-{number}", with_dense, _of(cycles, method, solver), looks)
+        pools.append(html.Pool(" · ".join(pool), elements.table(shown(records), records), drawn, {}))
+    return template("method.html").render(
+        frame=volume.frame(1),
+        label=series_label(method, solver),
+        suite=volume.suite,
+        about=list(_about(volume, method, solver)),
+        pools=pools,
+        cells=_cells(volume.cells, method, solver),
+    )
+
+
+def _about(volume: Volume, method: str, solver: str) -> list[tuple[str, str]]:
+    """What the method and its solver are, and every option they ran with."""
+    key = _of(volume.cells, method, solver)["key"].iloc[0]
+    cell = next(cell for cell in volume.plan.cells if cell.key == key)
+    rows = [("method", _summary(registry.methods, cell.method.name)), ("options", cell.method.label)]
+    if cell.solver:
+        rows += [("solver", _summary(registry.solvers, cell.solver.name)), ("its options", cell.solver.label)]
+    return rows
+
+
+def _summary(axis: registry.Axis, name: str) -> str:
+    try:
+        return f"{name}: {axis.summary(name)}"
+    except registry.UnknownNameError:
+        return f"{name}: of a plug-in that is not loaded"
+
+
+def _of(table: pd.DataFrame, method: str, solver: str) -> pd.DataFrame:
+    solvers = table["solver"].astype(object).where(table["solver"].notna(), "")
+    return table[(table["method"] == method) & (solvers == solver)]
+
+
+def _cells(cells: pd.DataFrame, method: str, solver: str) -> Table:
+    """One line per cell of the method, beside the dense cell of its seed."""
+    rows = _of(cells, method, solver).to_dict("records")
+    return elements.table(_OF_CELLS, rows, lambda row: f"../{cell_file(row['key'])}")
+
+
+def _percent(name: str, minus: str = "") -> Column:
+    """A fraction of 1 as per cent, or how many points it lies above another."""
+
+    def value(row: Row) -> float:
+        return float(row[name]) - (float(row[minus]) if minus else 0.0)
+
+    def text(row: Row) -> str:
+        form = "+z.2f" if minus else ".2f"
+        return ABSENT if math.isnan(value(row)) else f"{100 * value(row):{form}}".replace("-", "−")
+
+    return Column("Difference to dense, points" if minus else "Accuracy, %", text, value)
+
+
+def _seconds(row: Row) -> str:
+    return ABSENT if pd.isna(row["wall_s"]) else f"{row['wall_s']:.1f}"
+
+
+_OF_CELLS = (
+    Column("Cell", lambda row: row["key"][:12], lambda row: row["key"], is_number=False),
+    label("Data set", "dataset"),
+    label("Model", "model"),
+    Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
+    Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
+    label("Status", "status"),
+    _percent("accuracy"),
+    _percent("accuracy", minus="accuracy_baseline"),
+    Column("Wall time, s", _seconds, lambda row: float("nan") if pd.isna(row["wall_s"]) else float(row["wall_s"])),
+    Column("Reason", lambda row: _reason(row), lambda row: "" if pd.isna(row["reason"]) else row["reason"], False),
+)
+
+
+def _reason(row: Row) -> str:
+    return ABSENT if pd.isna(row["reason"]) else one_line(str(row["reason"]))

@@ -1,0 +1,47 @@
+"""The first page of the site: what was found, the verdicts, every bundle, and all rows of all leaderboards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from dtcbench.report import elements
+from dtcbench.report.columns import HEADLINE, Row, label
+from dtcbench.report.elements import Frame, template
+from dtcbench.report.site.claims import Judged
+from dtcbench.report.site.volumes import Volume
+
+FACETS = {"model": "Model", "dataset": "Data set", "hardware": "Hardware class", "method": "Method"}
+
+
+def overview_page(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> str:
+    """The page; `opening` is Markdown by whoever publishes, in which HTML is shown and not obeyed."""
+    rows = [row for volume in volumes for row in _rows(volume)]
+    columns = (*HEADLINE, label("Suite", "suite"), label("Hardware class", "hardware"))
+    return template("overview.html").render(
+        frame=Frame("assets"),
+        opening=Markup(MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"]).render(opening)),  # noqa: S704
+        judged=[(one, list(enumerate(one.findings, 1))) for one in judged],
+        volumes=volumes,
+        table=elements.table(columns, rows, lambda row: row["href"], _facets),
+        facets=elements.facets(map(_facets, rows), FACETS),
+    )
+
+
+def _rows(volume: Volume) -> list[Row]:
+    methods = volume.methods
+    return [
+        {
+            **row,
+            "suite": volume.suite,
+            "hardware": volume.hardware,
+            "href": f"{volume.path}/{methods[row['method'], row['solver']]}",
+        }
+        for row in volume.derived.board.rows.to_dict("records")
+    ]
+
+
+def _facets(row: Row) -> dict[str, str]:
+    return {name: str(row[name]) for name in FACETS}

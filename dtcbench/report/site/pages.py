@@ -1,0 +1,68 @@
+"""All pages of the site, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import pandas as pd
+
+from dtcbench.analysis.claims import findings
+from dtcbench.report import elements, html
+from dtcbench.report.build import Pooled, pooling_notes
+from dtcbench.report.columns import Row
+from dtcbench.report.site.cells import cell_page
+from dtcbench.report.site.claims import Judged, claims_page
+from dtcbench.report.site.methods import method_page
+from dtcbench.report.site.overview import overview_page
+from dtcbench.report.site.volumes import Volume, cell_file, pages_of_cells
+
+
+def site(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> Iterator[tuple[str, str]]:
+    """Name in the site and content of every page and of what they share. The same records give the same bytes.
+
+    Parameters
+    ----------
+    opening : Markdown that the overview begins with
+    judged : the claims, by kind of hardware, as `judge` gives them
+    """
+    yield "index.html", overview_page(volumes, opening, judged)
+    yield "claims.html", claims_page(judged, pages_of_cells(volumes))
+    yield f"assets/{elements.PLOTLY}", elements.plotly_js()
+    for name in elements.ASSETS:
+        yield f"assets/{name}", elements.template(name).render()
+    for volume in volumes:
+        for name, content in _of_volume(volume):
+            yield f"{volume.path}/{name}", content
+
+
+def judge(volumes: Sequence[Volume], reference: pd.DataFrame | None) -> list[Judged]:
+    """The claims by the cells of all volumes on one kind of hardware, and of each kind."""
+    found = []
+    for hardware, same in groupby(sorted(volumes, key=lambda one: one.hardware), key=lambda one: one.hardware):
+        on_it = list(same)
+        pooled = Pooled([(volume.plan, volume.store) for volume in on_it])
+        tables = pooled.tables()
+        suites = tuple(dict.fromkeys(volume.suite for volume in on_it))
+        found.append(
+            Judged(hardware, suites, findings(tables.cells, tables.cycles, reference), tuple(pooling_notes(pooled)))
+        )
+    return found
+
+
+def _of_volume(volume: Volume) -> Iterator[tuple[str, str]]:
+    methods, tables = volume.methods, volume.derived.tables
+    attempts = volume.store.read().attempts
+    traces = {r.key: trace for r in tables.metered if (trace := volume.store.trace(r)) is not None}
+
+    def of_method(row: Row) -> str:
+        return methods[row["method"], row["solver"]]
+
+    links = html.Links(of_method, lambda row: cell_file(row["key"]))
+    yield "index.html", html.page(volume.derived.board, tables.cells, tables.cycles, traces, volume.frame(0), links)
+    for (method, solver), name in methods.items():
+        yield name, method_page(volume, method, solver)
+    names = zip(tables.cells["key"], tables.cells["method"], tables.cells["solver"], strict=True)
+    of_cell = {str(key): methods[method, "" if pd.isna(solver) else solver] for key, method, solver in names}
+    for cell in volume.plan.cells:
+        yield cell_file(cell.key), cell_page(volume, cell, attempts.get(cell.key, ()), of_cell[cell.key])
