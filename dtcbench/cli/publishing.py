@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,6 +47,34 @@ def publish(
 
     load_plugins(plugin)
     tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
+
+
+def site(
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles.")],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="The site's folder, made anew.")] = "site",
+    reference: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
+    ] = None,
+    opening: Annotated[
+        Path | None, typer.Option(metavar="MD", help="Markdown that the first page begins with.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """A site of runs: an overview, the claims, a page per suite, method and cell.
+
+    It loads nothing from elsewhere: open index.html, or put the folder on any web server.
+
+    Example: dtcbench site runs/lenet runs/published --out site
+    """
+    from dtcbench.publish import verbs
+    from dtcbench.records.location import place
+    from dtcbench.records.runs import run_named
+    from dtcbench.report.comparison import read_reference
+
+    load_plugins(plugin)
+    published = read_reference(reference, None) if reference else None
+    runs = [run_named(folder) for folder in run_folders]
+    tell(verbs.site(runs, place(out), opening, published))
 
 
 def merge(

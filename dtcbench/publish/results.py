@@ -9,14 +9,16 @@ results/README.md, _site/          derived, as is each bundle's card, leaderboar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from dtcbench.analysis.pairing import one_line
 from dtcbench.errors import UserError
+from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
-from dtcbench.publish.check import examine
+from dtcbench.publish.check import Examined, examine
 from dtcbench.records.location import Place, make_folder, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
@@ -101,12 +103,26 @@ def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
     if judged:
         yield _CLAIMS
     for one in judged:
-        yield f"On {escaped(one.hardware)}, by {escaped(', '.join(one.suites))}:"
+        by = ", ".join(one.suites) or "no suite"
+        yield escaped(" ".join([f"On {one.hardware}, by {by}.", *one.left_out]))
         yield markdown_table(("", "Claim", "Verdict", "Why"), verdict_rows(one.findings))
-        yield from (f"> **{escaped(note)}**" for note in one.notes)
+        yield from (f"> **{escaped(note)}**" for note in one.conflicts)
+
+
+def volumes(runs: Iterable[Examined]) -> Iterator[Volume]:
+    """Runs as a site shows them, each in a folder of its own. UserError where one gives no tables."""
+    seen: Counter[str] = Counter()
+    for run in runs:
+        if run.plan is None or run.derived is None:
+            raise UserError("\n".join([f"{run.store.root} gives no tables:", *run.errors]))
+        path = f"{run.plan.suite.name}/{slug(run.derived.board.hardware_classes)}"
+        seen[path] += 1
+        unique = path if seen[path] == 1 else f"{path}--{seen[path]}"
+        yield Volume(unique, str(run.store.root), run.plan, run.store, run.derived)
 
 
 def _volume(store: Store) -> Volume:
+    """A bundle as the site shows it; UserError where it breaks a rule."""
     examined = examine(store)
     if examined.errors or examined.plan is None or examined.derived is None:
         raise UserError(

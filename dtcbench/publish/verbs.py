@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import pandas as pd
 from rich.console import RenderableType
 
 from dtcbench.errors import UserError
@@ -18,6 +20,7 @@ from dtcbench.records.store import Store
 from dtcbench.records.tables import Tables
 from dtcbench.registry import Plugin
 from dtcbench.report.plans import duration
+from dtcbench.report.site.pages import judge
 
 _UNREADABLE = ("folder", "suite", "seals", "figures", "traces")
 """Rules without which records cannot be relied on to be what they say."""
@@ -41,6 +44,16 @@ def publish(run: Store | None, folder: Place) -> Iterator[str]:
         yield f"{place}: {bundle.copy(examined, place)} files copied"
     written = results.rebuild(folder)
     yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
+
+
+def site(runs: Sequence[Store], out: Place, opening: Path | None, reference: pd.DataFrame | None) -> Iterator[str]:
+    """The site of runs, whether they keep the rules of publishing or not: what breaks them is on their pages."""
+    if opening is not None and not opening.is_file():
+        raise UserError(f"--opening {opening}: no such file")
+    volumes = list(results.volumes([_readable(run) for run in runs]))
+    text = opening.read_text(encoding="utf-8") if opening else "# Results"
+    pages = results.write_site(out, volumes, text, judge(volumes, reference))
+    yield f"{out / 'index.html'}: the first of {len(pages)} files"
 
 
 def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:

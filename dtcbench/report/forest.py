@@ -13,7 +13,7 @@ from dtcbench.analysis.verdicts import Comparison, Effect, Finding, Verdict
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL
 
-AXES = {"points": "percentage points", "percent": "%", "r": "correlation with accuracy"}
+AXES = {"points": "points", "percent": "%", "r": "correlation with accuracy"}
 """What the axis of a claim's effects is called, by their unit."""
 SCALES = {"points": 100, "percent": 100, "r": 1}
 _COLOURS = {
@@ -25,7 +25,9 @@ _COLOURS = {
 _WORDS = {Verdict.SUPPORTED: "for the claim", Verdict.REFUTED: "against it", Verdict.NOT_SHOWN: "open"}
 _SYMBOLS = ("circle", "circle-open")
 """Of the first effect that was judged, and of the second."""
-_ROW_PX, _AROUND_PX = 38, 140
+_ROW_PX, _AROUND_PX = 60, 140
+_LABEL_ABOVE = 0.45
+"""Of an interval, in rows."""
 _BETWEEN = 0.24
 """Between two effects of one comparison, in rows."""
 
@@ -53,12 +55,15 @@ def claim_figure(finding: Finding) -> go.Figure | None:
         figure.add_vline(x=SCALES[unit] * bound, line={"color": NEUTRAL, "dash": "dash"})
     labels = _labels([comparison.where for comparison in drawn])
     figure.update_xaxes(title=f"{_effect(drawn[0])}, {AXES[unit]}")
-    figure.update_yaxes(
-        tickvals=list(range(len(drawn))),
-        ticktext=[html.escape(label).replace("\n", "<br>") for label in labels],
-        range=[len(drawn) - 0.4, -0.6],
-    )
-    return figure.update_layout(height=_AROUND_PX + _ROW_PX * len(drawn))
+    for row, label in enumerate(labels):
+        # Above its interval, not beside it: on a phone there is no room beside.
+        figure.add_annotation(
+            **{"x": 0, "xref": "paper", "xanchor": "left", "y": row - _LABEL_ABOVE, "yanchor": "middle"},
+            **{"text": label, "align": "left", "showarrow": False, "font": {"size": 11}},
+        )
+    figure.update_yaxes(showticklabels=False, showgrid=False, range=[len(drawn) - 0.6, -0.9])
+    margin = figure.layout.margin.to_plotly_json() | {"l": 8}  # there are no labels beside
+    return figure.update_layout(height=_AROUND_PX + _ROW_PX * len(drawn), margin=margin, showlegend=True)
 
 
 def shared_part(places: Sequence[str]) -> str:
@@ -100,6 +105,12 @@ def _effect(comparison: Comparison) -> str:
 
 
 def _labels(places: Sequence[str]) -> list[str]:
-    """The places without what all of them share, in two lines where there is a colon."""
+    """The places without what all of them share, escaped, in two lines: the pool, then what is compared in it."""
     shared = shared_part(places)
-    return [place.removeprefix(shared).replace(": ", "\n", 1) for place in places]
+    return [_in_two_lines(html.escape(place.removeprefix(shared))) for place in places]
+
+
+def _in_two_lines(name: str) -> str:
+    pool, _, _ = name.partition(": ")
+    head, _, _ = pool.rpartition(" · ")
+    return name.replace(f"{head} · ", f"{head}<br>", 1) if head else name

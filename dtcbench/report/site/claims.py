@@ -26,7 +26,10 @@ class Judged:
     hardware: str
     suites: tuple[str, ...]
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
+    """Which suites did not count, and why."""
+    conflicts: tuple[str, ...]
+    """What must be said of cells that two suites hold with other numbers."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def method_page(volume: Volume, method: str, solver: str) -> str:
         frame=volume.frame(1),
         label=series_label(method, solver),
         suite=volume.suite,
+        obstacles=board.obstacles,
         about=list(_about(volume, method, solver)),
         pools=pools,
         cells=_cells(volume.cells, method, solver),

@@ -19,7 +19,8 @@ FACETS = {"model": "Model", "dataset": "Data set", "hardware": "Hardware class",
 def overview_page(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> str:
     """The page; `opening` is Markdown by whoever publishes, in which HTML is shown and not obeyed."""
     rows = [row for volume in volumes for row in _rows(volume)]
-    columns = (*HEADLINE, label("Suite", "suite"), label("Hardware class", "hardware"))
+    several = len({volume.hardware for volume in volumes}) > 1
+    columns = (*HEADLINE, label("Suite", "suite"), *([label("Hardware class", "hardware")] if several else ()))
     return template("overview.html").render(
         frame=Frame("assets"),
         opening=Markup(MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"]).render(opening)),  # noqa: S704

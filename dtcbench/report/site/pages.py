@@ -8,6 +8,7 @@ from itertools import groupby
 import pandas as pd
 
 from dtcbench.analysis.claims import findings
+from dtcbench.analysis.verdicts import MIN_SEEDS
 from dtcbench.report import elements, html
 from dtcbench.report.build import Pooled, pooling_notes
 from dtcbench.report.columns import Row
@@ -37,17 +38,27 @@ def site(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> I
 
 
 def judge(volumes: Sequence[Volume], reference: pd.DataFrame | None) -> list[Judged]:
-    """The claims by the cells of all volumes on one kind of hardware, and of each kind."""
-    found = []
-    for hardware, same in groupby(sorted(volumes, key=lambda one: one.hardware), key=lambda one: one.hardware):
-        on_it = list(same)
-        pooled = Pooled([(volume.plan, volume.store) for volume in on_it])
-        tables = pooled.tables()
-        suites = tuple(dict.fromkeys(volume.suite for volume in on_it))
-        found.append(
-            Judged(hardware, suites, findings(tables.cells, tables.cycles, reference), tuple(pooling_notes(pooled)))
-        )
-    return found
+    """The claims by the cells of all volumes on one kind of hardware, and of each kind.
+
+    A suite of fewer seeds than a verdict needs is left out, since it could only leave every claim open.
+    """
+    by_hardware = sorted(volumes, key=lambda volume: volume.hardware)
+    groups = groupby(by_hardware, key=lambda volume: volume.hardware)
+    return [_judged(hardware, list(same), reference) for hardware, same in groups]
+
+
+def _judged(hardware: str, volumes: Sequence[Volume], reference: pd.DataFrame | None) -> Judged:
+    heard = [volume for volume in volumes if volume.seeds >= MIN_SEEDS]
+    pooled = Pooled([(volume.plan, volume.store) for volume in heard])
+    tables = pooled.tables()
+    left_out = [
+        f"{volume.suite} is left out: it has {volume.seeds} seeds, and a verdict needs {MIN_SEEDS}."
+        for volume in volumes
+        if volume not in heard
+    ]
+    suites = tuple(dict.fromkeys(volume.suite for volume in heard))
+    found = findings(tables.cells, tables.cycles, reference)
+    return Judged(hardware, suites, found, tuple(left_out), tuple(pooling_notes(pooled)))
 
 
 def _of_volume(volume: Volume) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,11 @@ class Volume:
         return beside_dense(with_targets(tidy(tables.cells), tables.cycles))
 
     @property
+    def seeds(self) -> int:
+        """How many seeds its suite has."""
+        return len({cell.seed for cell in self.plan.cells})
+
+    @property
     def counts(self) -> str:
         """How many of its cells are ok."""
         rows = self.derived.board.rows

@@ -1,0 +1,232 @@
+"""The site: every page there, every link leading somewhere, nothing from elsewhere, the same bytes again."""
+
+import hashlib
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from suites_for_tests import TINY, edited
+from tampering import content, records, reseal
+
+from dtcbench.plan.cell import Cell
+from dtcbench.report import elements
+
+PAPER = "https://arxiv.org/abs/2505.23869"
+
+
+@pytest.fixture(scope="session")
+def site_of(tmp_path_factory):
+    """`site_of(dtcbench, run, …)`: the folder of the runs' site."""
+
+    def make(dtcbench, *runs, **options) -> Path:
+        out = tmp_path_factory.mktemp("site") / "site"
+        more = [argument for name, value in options.items() for argument in (f"--{name}", value)]
+        ended = dtcbench("site", *runs, "--out", out, *more)
+        assert ended.code == 0, ended.out + ended.err
+        return out
+
+    return make
+
+
+@pytest.fixture
+def site(site_of, dtcbench, finished):
+    """The site of the finished run."""
+    return site_of(dtcbench, finished)
+
+
+def pages(site: Path) -> dict[str, str]:
+    return {str(path.relative_to(site)): path.read_text() for path in sorted(site.rglob("*.html"))}
+
+
+def volume(site: Path) -> Path:
+    (folder,) = (site / "tiny").iterdir()
+    return folder
+
+
+def references(page: str) -> list[str]:
+    return [html.unescape(link) for link in re.findall(r'(?:href|src)="([^"]*)"', page)]
+
+
+def test_there_is_a_page_for_every_suite_method_and_cell(site, finished):
+    folder = volume(site)
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*.html")}
+    cells = {f"cells/{path.name.partition('.')[0]}.html" for path in records(finished)}
+    assert len(cells) == 9
+    assert names == {"index.html", "methods/dense.html", "methods/dtc-lars.html", "methods/magnitude.html", *cells}
+    assert {path.name for path in site.iterdir()} == {"index.html", "claims.html", "assets", "tiny"}
+
+
+def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(site):
+    for name, page in pages(site).items():
+        for link in references(page):
+            assert link == PAPER or (site / name).parent.joinpath(unquote(link)).resolve().is_file(), (name, link)
+        assert "default-src 'none'" in html.unescape(page)
+        assert "unsafe-inline" not in re.search(r"script-src [^;]*", page)[0]
+
+
+def test_every_page_can_be_reached_from_the_first(site):
+    seen, ahead = set(), [site / "index.html"]
+    while ahead:
+        page = ahead.pop().resolve()
+        if page in seen or page.suffix != ".html":
+            continue
+        seen.add(page)
+        ahead += [page.parent / link for link in references(page.read_text()) if link != PAPER]
+    assert seen == {path.resolve() for path in site.rglob("*.html")}
+
+
+def test_the_same_records_give_the_same_bytes_wherever_the_site_lies(site, site_of, dtcbench, finished):
+    again = site_of(dtcbench, finished)
+    files = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
+    assert len(files) > 15
+    assert all((site / name).read_bytes() == (again / name).read_bytes() for name in files)
+
+
+def test_a_cells_page_holds_its_whole_configuration_whose_hash_is_its_key(site):
+    for path in (volume(site) / "cells").iterdir():
+        (text,) = re.findall(r"<pre tabindex=\"0\">(\{.*?\})</pre>", path.read_text(), re.DOTALL)
+        cell = Cell.model_validate(json.loads(html.unescape(text)))
+        assert f"{cell.key}.html" == path.name
+        assert hashlib.sha256(cell.canonical_json.encode()).hexdigest() == cell.key
+
+
+def test_the_line_on_a_cells_page_runs_it_again_with_the_same_result(site, finished, dtcbench, tmp_path, monkeypatch):
+    record = content(records(finished)[4])
+    page = (volume(site) / f"cells/{record['key']}.html").read_text()
+    (line,) = re.findall(r"<code>dtcbench (run .*?)</code>", page)
+    monkeypatch.chdir(tmp_path)
+    ended = dtcbench(*html.unescape(line).split())
+    assert ended.code == 0, ended.out + ended.err
+    (again,) = (tmp_path / "runs/again/records").iterdir()
+    assert content(again)["result"]["accuracy"] == record["result"]["accuracy"]
+
+
+def test_a_cells_page_shows_every_cycle_and_where_it_ran(site, finished):
+    record = content(records(finished)[4])
+    page = (volume(site) / f"cells/{record['key']}.html").read_text()
+    assert page.count("<tr><td>") == len(record["result"]["cycles"]) > 3
+    assert f"{100 * record['result']['accuracy']:.2f} %" in page
+    assert html.escape(record["provenance"]["hardware_class"]) in page
+    assert record["provenance"]["commit"] in page
+    assert "not measured (" in page
+    drawn = json.loads(re.search(r'data-plot="course">(.*?)</script>', page, re.DOTALL)[1])
+    names = {trace["name"] for trace in drawn["data"]}
+    assert {"validation, before", "loss", "hidden0", "hidden0, incoming", "hidden0, log2 n"} <= names
+
+
+def test_the_power_of_a_metered_cell_is_drawn_on_its_page(site_of, dtcbench, with_power):
+    site = site_of(dtcbench, with_power)
+    page = next((volume(site) / "cells").iterdir()).read_text()
+    drawn = json.loads(re.search(r'data-plot="power">(.*?)</script>', page, re.DOTALL)[1])
+    watts = [value for trace in drawn["data"] for value in trace["y"] if value is not None]
+    assert max(watts) == pytest.approx(300, rel=0.05)
+
+
+def test_a_failed_cell_has_a_page_with_its_reason_and_its_stack(run, site_of, dtcbench):
+    path = records(run)[5]
+
+    def fail(record):
+        record |= {"status": "error", "reason": "it <b>broke</b>", "detail": "Traceback: <i>here</i>"}
+        nothing = dict.fromkeys(("result", "energy"))
+        record |= {**nothing, "reasons": record["reasons"] | dict.fromkeys(nothing, "it broke")}
+
+    reseal(path, fail)
+    site = site_of(dtcbench, run)
+    page = (volume(site) / f"cells/{path.name.partition('.')[0]}.html").read_text()
+    assert "error: it &lt;b&gt;broke&lt;/b&gt;" in page
+    assert "Traceback: &lt;i&gt;here&lt;/i&gt;" in page
+    assert f'href="cells/{path.name.partition(".")[0]}.html"' in (volume(site) / "index.html").read_text()
+
+
+def test_a_cell_that_has_not_run_has_a_page_that_says_so(run, site_of, dtcbench):
+    path = records(run)[5]
+    path.unlink()
+    page = (volume(site_of(dtcbench, run)) / f"cells/{path.name.partition('.')[0]}.html").read_text()
+    assert "missing: not run yet" in page
+    assert "--cell " in page
+
+
+def test_a_methods_page_lists_its_cells_beside_dense(site, finished):
+    page = (volume(site) / "methods/dtc-lars.html").read_text()
+    dense, ours = (
+        {content(path)["cell"]["seed"]: content(path)["result"]["accuracy"] for path in records(finished)
+         if content(path)["cell"]["method"]["name"] == method}
+        for method in ("dense", "dtc")
+    )  # fmt: skip
+    for seed, accuracy in ours.items():
+        assert f"{100 * (accuracy - dense[seed]):+z.2f}".replace("-", "−") in page
+    assert page.count('href="../cells/') == 3
+    assert "lars(max_iterations=" in page
+
+
+def test_three_seeds_are_heard_on_no_claim_and_the_page_says_why(site):
+    page = (site / "claims.html").read_text()
+    assert page.count('class="verdict not-measured"') == 6
+    assert "tiny is left out: it has 3 seeds, and a verdict needs 5." in page
+
+
+def test_five_seeds_give_every_claim_a_figure_where_there_is_a_comparison(site_of, dtcbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    methods = ("methods: [dtc, magnitude]", "methods: [dtc, random, scratch]")
+    Path("tiny.yaml").write_text(
+        edited(TINY, ("seeds: 1", "seeds: 5"), ("[16]", "[128]"), ("steps: 30", "steps: 60"), methods)
+    )
+    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+    page = (site_of(dtcbench, "runs/tiny") / "claims.html").read_text()
+    drawn = re.findall(r'data-plot="claim-1-(\d)"', page)
+    assert drawn == ["3", "4", "5", "6"]  # no published curves, no joules
+    assert page.count("it rests on</summary>") == 5  # the cells behind the claim on energy are named, too
+    assert "<summary>2 comparisons</summary>" in page
+
+
+def test_words_of_a_suite_and_of_the_opening_are_never_markup_of_the_page(run, site_of, dtcbench, tmp_path):
+    suite, opening = run / "suite.yaml", tmp_path / "opening.md"
+    suite.write_text(suite.read_text().replace("Does it run?", "'<script>alert(1)</script>'"))
+    hostile = "<script>alert(2)</script>\n\n[x](javascript:alert(3))"
+    opening.write_text(f"# Found\n\n*Little*.\n\n{hostile}\n\n|a|b|\n|-|-|\n|1|2|\n")
+    site = site_of(dtcbench, run, opening=opening)
+    for page in pages(site).values():
+        assert not re.search(r"<script>|href=\"javascript", page)
+    first = (site / "index.html").read_text()
+    assert "<em>Little</em>" in first
+    assert "<td>1</td>" in first
+    assert "&lt;script&gt;alert(2)" in first
+
+
+def test_two_runs_of_one_suite_have_folders_of_their_own(site_of, dtcbench, finished, with_power, tmp_path):
+    other = shutil.copytree(finished, tmp_path / "other")
+    site = site_of(dtcbench, finished, other, with_power)
+    assert len(list((site / "tiny").iterdir())) == 3
+    assert (site / "index.html").read_text().count('data-filter="hardware"') == 1
+
+
+def test_a_site_made_again_keeps_no_page_of_before(dtcbench, finished, run, tmp_path):
+    out = tmp_path / "out"
+    assert dtcbench("site", finished, "--out", out).code == 0
+    stale = out / "tiny" / "gone.html"
+    stale.write_text("")
+    assert dtcbench("site", finished, "--out", out).code == 0
+    assert not stale.exists()
+
+
+def test_a_folder_that_is_no_site_is_left_alone(dtcbench, finished, tmp_path):
+    (tmp_path / "thesis.tex").write_text("three years")
+    ended = dtcbench("site", finished, "--out", tmp_path)
+    assert ended.code == 2
+    assert f"{tmp_path} is not empty and holds no site; choose another folder with --out" in ended.err
+    assert (tmp_path / "thesis.tex").read_text() == "three years"
+
+
+def test_an_opening_that_is_not_there_is_named(dtcbench, finished, tmp_path):
+    ended = dtcbench("site", finished, "--out", tmp_path / "s", "--opening", tmp_path / "no.md")
+    assert (ended.code, f"--opening {tmp_path / 'no.md'}: no such file" in ended.err) == (2, True)
+
+
+def test_a_page_is_filtered_by_what_tells_rows_apart_alone():
+    rows = [{"model": "a", "dataset": "x"}, {"model": "b", "dataset": "x"}]
+    (facet,) = elements.facets(rows, {"model": "Model", "dataset": "Data set"})
+    assert (facet.name, facet.title, facet.values) == ("model", "Model", ("a", "b"))
