@@ -67,9 +67,9 @@ def claim_figure(finding: Finding) -> go.Figure | None:
 
 
 def shared_part(places: Sequence[str]) -> str:
-    """What all the names of places begin with, up to a ` · `."""
-    parts = [place.split(" · ") for place in places]
-    same = takewhile(lambda column: len(set(column)) == 1, zip(*(part[:-1] for part in parts), strict=False))
+    """What the names of all places begin with, up to a ` · ` before what is compared there."""
+    pools = [place.partition(": ")[0].split(" · ")[:-1] for place in places]
+    same = takewhile(lambda column: len(set(column)) == 1, zip(*pools, strict=False))
     return "".join(f"{column[0]} · " for column in same)
 
 

@@ -1,0 +1,87 @@
+"""A claim as a figure: every judged effect at its place, beside the bounds of its rule."""
+
+import math
+
+import pytest
+
+from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, conclude
+from dtcbench.report.figures import COLOURS
+from dtcbench.report.forest import claim_figure, shared_part
+
+
+def comparison(where, value, verdict=Verdict.SUPPORTED, low=None, unit="points", more=(), judged=1):
+    low = value - 0.01 if low is None else low
+    effect = Effect("difference in accuracy", value, low, value + 0.01, unit)
+    return Comparison(where, verdict, "for a reason", (effect, *more), seeds=5, judged=judged)
+
+
+def figure_of(*comparisons, bounds=(0.0,)):
+    return claim_figure(conclude("x", "X.", "rule", comparisons, nothing="nothing", bounds=bounds))
+
+
+def placed(figure) -> dict[float, tuple[float, str]]:
+    """By row, the value drawn there and the name of its trace."""
+    return {y: (x, trace.name) for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True)}
+
+
+def test_each_comparison_stands_in_its_row_in_points_with_its_interval():
+    figure = figure_of(comparison("p · a: dtc − b", 0.03), comparison("p · c: dtc − b", -0.02, Verdict.REFUTED))
+    assert placed(figure) == {0: (3.0, "for the claim"), 1: (-2.0, "against it")}
+    above = figure.data[0].error_x
+    assert above.array == pytest.approx([1.0])
+    assert above.arrayminus == pytest.approx([1.0])
+    assert [note.text for note in figure.layout.annotations] == ["a: dtc − b", "c: dtc − b"]
+
+
+def test_verdicts_have_colours_of_their_own():
+    verdicts = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.NOT_SHOWN)
+    figure = figure_of(*(comparison(f"{n}: a − b", 0.1, verdict) for n, verdict in enumerate(verdicts)))
+    assert len({trace.marker.color for trace in figure.data}) == 3
+    assert {trace.marker.color for trace in figure.data} <= set(COLOURS)
+
+
+def test_the_rules_bounds_are_lines_in_the_effects_unit():
+    figure = figure_of(comparison("a: x", 0.0), bounds=(-0.01, 0.01))
+    assert [shape.x0 for shape in figure.layout.shapes] == [-1.0, 1.0]
+
+
+def test_two_judged_effects_stand_beside_one_another():
+    partial = Effect("entropy: r given log2 n", 0.2, 0.1, 0.3, "r")
+    figure = figure_of(comparison("a: x", 0.9, unit="r", more=(partial,), judged=2), bounds=(0.5,))
+    (first, second) = sorted(placed(figure).items())
+    assert first[1][0] == 0.9
+    assert second == (pytest.approx(-first[0]), (0.2, "for the claim: r given log2 n"))
+    assert figure.layout.xaxis.title.text.endswith("correlation with accuracy")
+
+
+def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
+    absent = Comparison("b: x", Verdict.NOT_MEASURED, "no cell")
+    without = comparison("c: x", math.nan, Verdict.NOT_SHOWN)
+    assert list(placed(figure_of(comparison("a: x", 0.1), absent, without))) == [0]
+    assert figure_of(absent, without) is None
+    assert figure_of() is None
+
+
+def test_without_an_interval_there_is_no_bar():
+    figure = figure_of(comparison("a: x", 0.1, low=math.nan))
+    assert math.isnan(figure.data[0].error_x.arrayminus[0])
+
+
+def test_names_are_read_as_they_are():
+    figure = figure_of(comparison("p · <b>m</b> · 50 % removed: <i>x</i> − y", 0.1), comparison("q · m · z: x", 0.1))
+    texts = [note.text for note in figure.layout.annotations]
+    assert texts == ["p · &lt;b&gt;m&lt;/b&gt;<br>50 % removed: &lt;i&gt;x&lt;/i&gt; − y", "q · m<br>z: x"]
+
+
+@pytest.mark.parametrize(
+    ("places", "shared"),
+    [
+        (["a · b · c: d", "a · b · e: f"], "a · b · "),
+        (["a · b: c", "d · b: c"], ""),
+        (["a: b"], ""),
+        (["a · b: c · d"], "a · "),
+        ([], ""),
+    ],
+)
+def test_the_shared_part_of_places_ends_before_what_is_compared(places, shared):
+    assert shared_part(places) == shared
