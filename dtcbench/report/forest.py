@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 import plotly.graph_objects as go
@@ -83,12 +83,17 @@ def _trace(points: Sequence[tuple[float, Effect]], verdict: Verdict, place: int,
     """The effects in this place of all comparisons with one verdict, each with its row."""
     effects, colour, words = [effect for _, effect in points], _COLOURS[verdict], _WORDS[verdict]
     scale = SCALES[effects[0].unit]
+
+    def shown(values: Iterable[float]) -> list[float]:
+        # Logarithms differ in the last digit from processor to processor, and what is drawn must not.
+        return [round(scale * value, 9) for value in values]
+
     return go.Scatter(
-        x=[scale * effect.value for effect in effects],
+        x=shown(effect.value for effect in effects),
         y=[row for row, _ in points],
         error_x={
-            "array": [scale * (effect.high - effect.value) for effect in effects],
-            "arrayminus": [scale * (effect.value - effect.low) for effect in effects],
+            "array": shown(effect.high - effect.value for effect in effects),
+            "arrayminus": shown(effect.value - effect.low for effect in effects),
             "color": colour,
         },
         name=html.escape(f"{words}: {effects[0].name.rpartition(': ')[2]}" if several else words),
