@@ -58,9 +58,9 @@ def effect_text(effect: Effect) -> str:
     ]
     if math.isnan(effect.value):
         return f"{effect.name}: {ABSENT}"
-    low, high = (f"{scale * end:{form}}" for end in (effect.low, effect.high))
+    value, low, high = (f"{scale * x:{form}}".replace("-", "−") for x in (effect.value, effect.low, effect.high))
     interval = "" if math.isnan(effect.low) else f" [{low}, {high}]"
-    return f"{effect.name}: {scale * effect.value:{form}}{unit}{interval}".replace("-", "−")
+    return f"{effect.name}: {value}{unit}{interval}"
 
 
 def _verdict(finding: Finding) -> Text:

@@ -52,6 +52,7 @@ def test_the_view_does_not_depend_on_the_order_of_the_tables(run, found):
         (Effect("r", 0.5, 0.4, 0.6, "r"), "r: +0.50 [+0.40, +0.60]"),
         (Effect("s", 0.5, unit="percent"), "s: 50.00 %"),
         (Effect("s", math.nan), "s: –"),
+        (Effect("Lempel-Ziv", -0.5, unit="r"), "Lempel-Ziv: −0.50"),
     ],
 )
 def test_an_effect_reads_in_its_unit_with_its_interval(effect, text):
