@@ -110,12 +110,12 @@ def _effect(comparison: Comparison) -> str:
 
 
 def _labels(places: Sequence[str]) -> list[str]:
-    """The places without what all of them share, escaped, in two lines: the pool, then what is compared in it."""
-    shared = shared_part(places)
-    return [_in_two_lines(html.escape(place.removeprefix(shared))) for place in places]
-
-
-def _in_two_lines(name: str) -> str:
-    pool, _, _ = name.partition(": ")
-    head, _, _ = pool.rpartition(" · ")
-    return name.replace(f"{head} · ", f"{head}<br>", 1) if head else name
+    """What is compared in each place, escaped; above it the pool, without what all share, where a new one begins."""
+    shared, above, labels = shared_part(places), "", []
+    for place in places:
+        where, colon, what = place.removeprefix(shared).partition(": ")
+        pool, _, rest = where.rpartition(" · ")
+        label = html.escape(f"{rest}{colon}{what}")
+        labels.append(f"<b>{html.escape(pool)}</b><br>{label}" if pool not in ("", above) else label)
+        above = pool
+    return labels

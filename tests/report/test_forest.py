@@ -70,7 +70,15 @@ def test_without_an_interval_there_is_no_bar():
 def test_names_are_read_as_they_are():
     figure = figure_of(comparison("p · <b>m</b> · 50 % removed: <i>x</i> − y", 0.1), comparison("q · m · z: x", 0.1))
     texts = [note.text for note in figure.layout.annotations]
-    assert texts == ["p · &lt;b&gt;m&lt;/b&gt;<br>50 % removed: &lt;i&gt;x&lt;/i&gt; − y", "q · m<br>z: x"]
+    assert texts == [
+        "<b>p · &lt;b&gt;m&lt;/b&gt;</b><br>50 % removed: &lt;i&gt;x&lt;/i&gt; − y",
+        "<b>q · m</b><br>z: x",
+    ]
+
+
+def test_a_pool_is_named_where_it_begins():
+    figure = figure_of(*(comparison(where, 0.1) for where in ("p · a: x", "p · b: x", "q · a: x")))
+    assert [note.text for note in figure.layout.annotations] == ["<b>p</b><br>a: x", "b: x", "<b>q</b><br>a: x"]
 
 
 @pytest.mark.parametrize(

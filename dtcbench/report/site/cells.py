@@ -34,14 +34,14 @@ _CAPTION = (
 )
 
 
-def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method: str) -> str:
-    """The page of a planned cell; `attempts` are its records, the oldest first, and `method` its method's page."""
+def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method: tuple[str, str]) -> str:
+    """The page of a planned cell; `attempts` are its records, the oldest first, and `method` is method and solver as
+    the leaderboard names them."""
     record = cells.decisive(attempts) if attempts else None
     result = record.result if record else None
     trace = volume.store.trace(record) if record else None
-    label = series_label(cell.method.label, cell.solver.label if cell.solver else "")
     return template("cell.html").render(
-        frame=volume.frame(1, (label, f"../{method}")),
+        frame=volume.frame(1, (series_label(*method), f"../{volume.methods[method]}")),
         cell=cell,
         suite=volume.suite,
         status=record.status.value if record else "missing",

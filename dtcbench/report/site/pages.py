@@ -74,6 +74,6 @@ def _of_volume(volume: Volume) -> Iterator[tuple[str, str]]:
     for (method, solver), name in methods.items():
         yield name, method_page(volume, method, solver)
     names = zip(tables.cells["key"], tables.cells["method"], tables.cells["solver"], strict=True)
-    of_cell = {str(key): methods[method, "" if pd.isna(solver) else solver] for key, method, solver in names}
+    of_cell = {str(key): (str(method), "" if pd.isna(solver) else str(solver)) for key, method, solver in names}
     for cell in volume.plan.cells:
         yield cell_file(cell.key), cell_page(volume, cell, attempts.get(cell.key, ()), of_cell[cell.key])

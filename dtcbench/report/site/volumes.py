@@ -62,7 +62,7 @@ class Volume:
         rows = self.derived.board.rows
         return f"{int(rows['ok'].sum())} of {int(rows['planned'].sum())} cells ok"
 
-    @property
+    @functools.cached_property
     def methods(self) -> dict[tuple[str, str], str]:
         """The file of each method's page, by method and solver as the leaderboard names them."""
         rows = self.derived.board.rows
