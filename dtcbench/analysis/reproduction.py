@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.rivals import Series, all_series
-from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
+from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, obstacle
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 
 PROTOCOL = "published"
@@ -32,11 +32,19 @@ class Levels:
     ours: NDArray[np.float64]
     """Accuracy [levels, seeds]."""
 
+    def __iter__(self) -> Iterator[Level]:
+        columns = (self.widths, self.published, self.means, self.half_widths)
+        return (Level(*map(float, level)) for level in zip(*columns, strict=True))
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Mean of our accuracies [levels]."""
+        return np.array([stats.mean(level) for level in self.ours])
+
     @property
     def departures(self) -> NDArray[np.float64]:
         """Published accuracy minus the mean of ours [levels]."""
-        means = [stats.mean(level) for level in self.ours]
-        return np.subtract(self.published, means)
+        return np.subtract(self.published, self.means)
 
     @property
     def half_widths(self) -> NDArray[np.float64]:
@@ -90,7 +98,7 @@ def _comparison(series: Series, curve: pd.DataFrame, by_key: dict[str, pd.DataFr
         yield Comparison(where, Verdict.NOT_SHOWN, why, seeds=len(keys), cells=keys)
         return
     verdict, reason = _judged(levels)
-    yield Comparison(where, verdict, reason, tuple(_effects(levels)), len(keys), keys)
+    yield Comparison(where, verdict, reason, tuple(_effects(levels)), len(keys), keys, levels=tuple(levels))
 
 
 def _of_cell(rows: pd.DataFrame, curve: pd.DataFrame) -> pd.Series:

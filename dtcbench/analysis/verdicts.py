@@ -46,6 +46,18 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Level:
+    """One level of a published curve beside ours, as fractions of 1."""
+
+    width: float
+    published: float
+    ours: float
+    """Mean over our seeds."""
+    half_width: float
+    """Half of the interval around `ours` in which one more seed of ours would lie."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One of the comparisons a claim rests on."""
 
@@ -67,6 +79,8 @@ class Comparison:
     """The same, adjusted for the number of the claim's comparisons."""
     judged: int = 1
     """How many of the effects, the first ones, the rule holds against its bounds."""
+    levels: tuple[Level, ...] = ()
+    """Of a published curve, from the first cycle to the last."""
 
     def __post_init__(self) -> None:
         if self.verdict in (Verdict.SUPPORTED, Verdict.REFUTED) and self.seeds < MIN_SEEDS:

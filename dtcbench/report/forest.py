@@ -1,4 +1,4 @@
-"""One claim as a figure: every comparison it rests on, with its interval, beside what the rule holds it against."""
+"""One claim as a figure: every comparison it rests on, beside what the rule holds it against."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ _BETWEEN = 0.24
 def claim_figure(finding: Finding) -> go.Figure | None:
     """The judged effects of each comparison, from top to bottom; None where none has a figure.
 
-    Comparisons are in the order of the finding, bounds are dashed lines.
+    Comparisons are in the order of the finding, bounds are dashed lines. Where they are of published curves, the
+    curves themselves are drawn.
     """
+    if any(comparison.levels for comparison in finding.comparisons):
+        return _curves(finding)
     drawn = [comparison for comparison in finding.comparisons if _judged(comparison)]
     if not drawn:
         return None
@@ -66,6 +69,39 @@ def claim_figure(finding: Finding) -> go.Figure | None:
     return figure.update_layout(height=_AROUND_PX + _ROW_PX * len(drawn), margin=margin, showlegend=True)
 
 
+def _curves(finding: Finding) -> go.Figure:
+    """Published accuracies beside the intervals in which one more seed of ours would lie, by cycle, a panel a curve."""
+    curves = [comparison for comparison in finding.comparisons if comparison.levels]
+    figure = figures.blank(len(curves))
+    for panel, comparison in enumerate(curves, 1):
+        cycles = list(range(len(comparison.levels)))
+        ours = go.Scatter(
+            x=cycles,
+            y=_drawn((level.ours for level in comparison.levels), 100),
+            error_y={"array": _drawn((level.half_width for level in comparison.levels), 100), "color": NEUTRAL},
+            name="ours, and where one more seed would lie",
+            mode="markers",
+            marker={"color": NEUTRAL, "symbol": "circle", "size": 6},
+            showlegend=panel == 1,
+        )
+        published = go.Scatter(
+            x=cycles,
+            y=_drawn((level.published for level in comparison.levels), 100),
+            text=[f"width {level.width:g}" for level in comparison.levels],
+            hovertemplate="%{text}: %{y:.2f} %<extra></extra>",
+            name="published",
+            mode="lines+markers",
+            line={"color": COLOURS[1], "width": 2},
+            marker={"color": COLOURS[1], "symbol": "diamond", "size": 6},
+            showlegend=panel == 1,
+        )
+        figure.add_trace(ours, row=panel, col=1).add_trace(published, row=panel, col=1)
+        method = html.escape(comparison.where.rpartition(": ")[2].partition(" against ")[0])
+        figure.update_yaxes(title=f"{method}, %", row=panel, col=1)
+    figure.update_xaxes(title="Train-compress cycle", row=len(curves), col=1)
+    return figure.update_layout(height=_AROUND_PX + 260 * len(curves))
+
+
 def shared_part(places: Sequence[str]) -> str:
     """What the names of all places begin with, up to a ` · ` before what is compared there."""
     pools = [place.partition(": ")[0].split(" · ")[:-1] for place in places]
@@ -83,17 +119,12 @@ def _trace(points: Sequence[tuple[float, Effect]], verdict: Verdict, place: int,
     """The effects in this place of all comparisons with one verdict, each with its row."""
     effects, colour, words = [effect for _, effect in points], _COLOURS[verdict], _WORDS[verdict]
     scale = SCALES[effects[0].unit]
-
-    def shown(values: Iterable[float]) -> list[float]:
-        # Logarithms differ in the last digit from processor to processor, and what is drawn must not.
-        return [round(scale * value, 9) for value in values]
-
     return go.Scatter(
-        x=shown(effect.value for effect in effects),
+        x=_drawn((effect.value for effect in effects), scale),
         y=[row for row, _ in points],
         error_x={
-            "array": shown(effect.high - effect.value for effect in effects),
-            "arrayminus": shown(effect.value - effect.low for effect in effects),
+            "array": _drawn((effect.high - effect.value for effect in effects), scale),
+            "arrayminus": _drawn((effect.value - effect.low for effect in effects), scale),
             "color": colour,
         },
         name=html.escape(f"{words}: {effects[0].name.rpartition(': ')[2]}" if several else words),
@@ -102,6 +133,11 @@ def _trace(points: Sequence[tuple[float, Effect]], verdict: Verdict, place: int,
         text=[html.escape(effect.name) for effect in effects],
         hovertemplate="%{text}: %{x:.2f}<extra></extra>",
     )
+
+
+def _drawn(values: Iterable[float], scale: float) -> list[float]:
+    """The values to scale. Their last digit differs from processor to processor, and what is drawn must not."""
+    return [round(scale * value, 9) for value in values]
 
 
 def _effect(comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, conclude
+from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, conclude
 from dtcbench.report.figures import COLOURS
 from dtcbench.report.forest import claim_figure, shared_part
 
@@ -93,3 +93,16 @@ def test_a_pool_is_named_where_it_begins():
 )
 def test_the_shared_part_of_places_ends_before_what_is_compared(places, shared):
     assert shared_part(places) == shared
+
+
+def test_published_curves_are_drawn_beside_ours_with_what_one_more_seed_could_be():
+    levels = (Level(460, 0.95, 0.96, 0.005), Level(9, 0.6, 0.8, 0.15))
+    curve = Comparison(
+        "published · mnist · mlp: dtc / scs against the published curve", Verdict.NOT_SHOWN, "", levels=levels
+    )
+    figure = figure_of(curve)
+    ours, published = figure.data
+    assert list(ours.y) == [96.0, 80.0]
+    assert ours.error_y.array == pytest.approx([0.5, 15.0])
+    assert (published.name, list(published.y), list(published.x)) == ("published", [95.0, 60.0], [0, 1])
+    assert figure.layout.yaxis.title.text == "dtc / scs, %"

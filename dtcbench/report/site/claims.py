@@ -13,6 +13,10 @@ from dtcbench.report.columns import ABSENT, Column, Row, p_value
 from dtcbench.report.elements import Figure, Frame, Table, template
 from dtcbench.report.forest import claim_figure
 
+_CURVES = (
+    "The published accuracies after each compression, and ours: mean over seeds, and the interval in which one more "
+    "seed would lie."
+)
 _CAPTION = (
     "One line per comparison, in the order of the table: the mean over seeds with its 95 % interval. The dashed lines "
     "are what the rule holds the interval against."
@@ -57,7 +61,8 @@ def claims_page(judged: Sequence[Judged], pages: Mapping[str, str]) -> str:
 def _claim(place: int, number: int, finding: Finding, pages: Mapping[str, str]) -> Claim:
     drawing = claim_figure(finding)
     title = finding.name.capitalize()
-    drawn = [elements.figure(f"claim-{place}-{number}", title, _CAPTION, drawing)] if drawing else []
+    caption = _CURVES if any(comparison.levels for comparison in finding.comparisons) else _CAPTION
+    drawn = [elements.figure(f"claim-{place}-{number}", title, caption, drawing)] if drawing else []
     rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
     cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
     return Claim(number, finding, drawn, elements.table(_COLUMNS, rows), cells)
