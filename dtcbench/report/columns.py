@@ -133,8 +133,8 @@ def _is_tested(row: Row) -> bool:
     return not math.isnan(row["difference_p"])
 
 
-def _equivalent(row: Row) -> str:
-    return {"yes": "yes", "no": "not shown"}.get(row["equivalent"], ABSENT)
+def _equivalent(row: Row, absent: str = "") -> str:
+    return {"yes": "yes", "no": "not shown"}.get(row["equivalent"], absent)
 
 
 def _reached(row: Row) -> str:
@@ -216,7 +216,13 @@ COLUMNS = (
     Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
     Column("Difference to dense, points", difference, _value("difference_mean")),
     Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
-    Column(f"Within {100 * stats.MARGIN:g} point of dense", _equivalent, _equivalent, False, concerns=_is_tested),
+    Column(
+        f"Within {100 * stats.MARGIN:g} point of dense",
+        lambda row: _equivalent(row, ABSENT),
+        _equivalent,
+        is_number=False,
+        concerns=_is_tested,
+    ),
     _share("Parameters, of dense", "parameters_ratio"),
     _share("Training FLOPs, of dense", "training_flops_ratio"),
     _share("Inference FLOPs, of dense", "inference_flops_ratio"),

@@ -91,6 +91,7 @@ def test_without_an_ok_cell_the_page_says_so_and_keeps_its_rows(run):
 def test_a_missing_figure_has_no_value_to_sort_by(html):
     row = next(line for line in re.findall(r"<tr>.*?</tr>", html, re.DOTALL) if ">0/3<" in line)
     assert '<td data-value="" class="number">–</td>' in row
+    assert set(re.findall(r'<td data-value="([^"]*)"[^>]*>–</td>', html)) == {""}
 
 
 def test_each_pool_has_its_table_and_its_figures(two_pools):
