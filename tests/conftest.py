@@ -1,4 +1,4 @@
-"""A cache folder of the session's own, the command line, and one tiny run that several tests look at."""
+"""A cache folder of the session's own, the command line, one tiny run that several tests look at, and a browser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import sys
 from dataclasses import dataclass
 
+import browser as browsers
 import hypothesis
 import pytest
 from suites_for_tests import TINY
@@ -66,3 +67,17 @@ def tiny_workplace(tmp_path_factory):
         ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
     assert ended.exit_code == 0, ended.output
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; of a module, so that tests of other modules may run event loops of their own."""
+    with browsers.chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(browser):
+    """`visit(file, scheme="dark", size=PHONE)`: the page, loaded in a fresh window that closes after the test."""
+    with contextlib.ExitStack() as windows:
+        yield lambda file, **how: windows.enter_context(browsers.visit(browser, file, **how))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import DESKTOP, PHONE, expect, overhang, serious, tab_to
 
 from dtcbench.report.html import page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 class Reader(HTMLParser):
@@ -123,50 +125,129 @@ def test_never_sorts_above_every_figure(html):
 
 
 @pytest.fixture(scope="module")
-def in_browser(tmp_path_factory):
-    """A function from a page to what Chromium makes of it once its scripts have run."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    folder = tmp_path_factory.mktemp("browser")
+def file(html, tmp_path_factory):
+    """The page as a file, for a browser."""
+    return written(html, tmp_path_factory.mktemp("page"))
 
-    def render(text: str) -> str:
-        file = folder / "page.html"
-        file.write_text(text, encoding="utf-8")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-        quiet = ["--disable-background-networking", "--disable-component-update"]
-        profile = f"--user-data-dir={folder / 'profile'}"
-        command = [
-            CHROMIUM,
-            *options,
-            *quiet,
-            profile,
-            "--virtual-time-budget=5000",
-            "--dump-dom",
-            file.as_uri(),
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
-    return render
+def written(html: str, folder: Path) -> Path:
+    file = folder / "page.html"
+    file.write_text(html, encoding="utf-8")
+    return file
 
 
 @pytest.mark.browser
-def test_a_browser_draws_every_figure_under_the_pages_own_policy(html, in_browser):
-    dom = in_browser(html)
-    assert dom.count('class="plot js-plotly-plot"') == 3
-
-
-CLICK = """<script>
-const header = [...document.querySelectorAll("th")].find((th) => th.textContent === "Accuracy, %");
-for (let i = 0; i < CLICKS; i++) header.querySelector("button").click();
-</script></body>"""
+def test_a_browser_draws_every_figure_under_the_pages_own_policy(file, visit):
+    opened = visit(file).page
+    expect(opened.locator("div.plot").filter(has=opened.locator(".trace .point:visible"))).to_have_count(3)
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("clicks", "direction"), [(1, "ascending"), (2, "descending")])
-def test_a_header_sorts_by_number_with_missing_last(run, html, in_browser, clicks, direction):
-    dom = in_browser(html.replace("</body>", CLICK.replace("CLICKS", str(clicks))))
-    body = dom[dom.index("<tbody>") : dom.index("</tbody>")]
-    values = [re.findall(r'data-value="(.*?)"', row)[3] for row in body.split("<tr>")[1:]]
-    known = sorted(run.board.rows["accuracy_mean"].dropna(), reverse=direction == "descending")
-    assert values == [*map(str, known), ""]
-    assert f'aria-sort="{direction}"' in dom
+def test_a_page_runs_without_an_error_and_asks_for_nothing(file, visit):
+    visited = visit(file)
+    visited.page.get_by_role("button", name="Accuracy, %").click()
+    visited.page.locator("div.plot").first.hover()
+    assert visited.errors == visited.requests == []
+
+
+@pytest.mark.browser
+def test_hostile_names_stay_text_in_figures_too(run, visit, tmp_path):
+    tables = run.relabelled("random", HOSTILE)
+    visited = visit(written(page(tables.board, tables.cells, tables.cycles, {}), tmp_path))
+    assert HOSTILE in visited.page.locator(".legendtext").all_text_contents()
+    assert visited.page.locator("a, img").count() == 0
+    assert visited.errors == visited.requests == []
+
+
+def column(opened: Page, title: str) -> tuple[str | None, list[str]]:
+    """How the leaderboard is sorted by this column, and the values it sorts by from the top."""
+    table = opened.locator("table").first
+    header = table.get_by_role("columnheader", name=title)
+    place = header.evaluate("(header) => header.cellIndex") + 1
+    values = table.locator(f"tbody td:nth-child({place})").evaluate_all("(cells) => cells.map((c) => c.dataset.value)")
+    return header.get_attribute("aria-sort"), values
+
+
+DIFFERENCE = "Difference to dense, points"
+"""A column of negative numbers: as text they would sort the other way round."""
+
+
+@pytest.fixture
+def differences(run):
+    """The values of DIFFERENCE as the page holds them, ascending and descending, the missing one last."""
+    known = sorted(run.board.rows["difference_mean"].dropna())
+    assert len(known) == len(run.board.rows) - 1
+    return [("ascending", [*map(str, known), ""]), ("descending", [*map(str, reversed(known)), ""])]
+
+
+@pytest.mark.browser
+def test_a_click_on_a_header_sorts_by_number_with_missing_last(file, visit, differences):
+    opened = visit(file).page
+    for expected in differences:
+        opened.get_by_role("button", name=DIFFERENCE).click()
+        assert column(opened, DIFFERENCE) == expected
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_a_header_sorts_by_keyboard_as_by_a_click(file, visit, differences, key):
+    opened = visit(file).page
+    tab_to(opened, opened.get_by_role("button", name=DIFFERENCE))
+    for expected in differences:
+        opened.keyboard.press(key)
+        assert column(opened, DIFFERENCE) == expected
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_tables_scroll_sideways_and_the_page_does_not(file, visit):
+    opened = visit(file, size=PHONE).page
+    assert overhang(opened) == 0
+    board = opened.get_by_role("region", name="Leaderboard of")
+    tab_to(opened, board)
+    opened.keyboard.press("ArrowRight")
+    opened.wait_for_function("() => document.activeElement.scrollLeft > 0", timeout=5000)
+    assert opened.evaluate("scrollX") == 0
+
+
+@pytest.mark.browser
+def test_figures_take_on_the_colours_of_the_scheme_when_it_changes(file, visit):
+    visited = visit(file)
+    opened, colours = visited.page, []
+    for scheme in ("light", "dark"):
+        opened.emulate_media(color_scheme=scheme)
+        colours.append(opened.evaluate("getComputedStyle(document.body).color"))
+        for text in opened.locator("div.plot text").all():
+            expect(text).to_have_css("fill", colours[-1])
+    assert colours[0] != colours[1]
+    assert visited.errors == []
+
+
+@pytest.fixture(scope="module")
+def everything(two_pools, tmp_path_factory):
+    """A page with all that a page can have: a banner, filters, figures of two data sets, failures."""
+    tables = two_pools.simulated()
+    html = page(tables.board, tables.cells, tables.cycles, {})
+    return written(html, tmp_path_factory.mktemp("everything"))
+
+
+@pytest.mark.browser
+def test_a_filter_leaves_what_it_names(everything, visit):
+    opened = visit(everything).page
+    boards, figures = opened.get_by_role("region", name="Leaderboard of"), opened.locator("div.plot:visible")
+    opened.get_by_label("Data set").select_option("mnist")
+    expect(opened.get_by_role("status")).to_have_text("2 of 4 shown")
+    expect(boards).to_have_count(1)
+    expect(boards).to_have_accessible_name(re.compile("mnist"))
+    expect(figures).to_have_count(3)
+    opened.get_by_label("Data set").select_option("all")
+    expect(opened.get_by_role("status")).to_be_empty()
+    expect(boards).to_have_count(2)
+    expect(figures).to_have_count(6)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(everything, scheme, size, visit):
+    found = serious(visit(everything, scheme=scheme, size=size).page)
+    assert not found, "\n".join(found)
