@@ -245,6 +245,29 @@ def test_a_filter_leaves_what_it_names(everything, visit):
     expect(figures).to_have_count(6)
 
 
+FILLED = """() => [...document.querySelectorAll("div.plot")].filter((plot) => plot.checkVisibility()).every((plot) => {
+  const drawn = plot.querySelector(".main-svg");
+  return plot.clientHeight >= 400 && drawn.clientHeight === plot.clientHeight && drawn.clientWidth === plot.clientWidth;
+})"""
+"""Whether every figure that shows has its place to itself and fills it."""
+
+
+@pytest.mark.browser
+def test_figures_fill_their_places_after_every_change_of_window_filter_and_scheme(everything, visit):
+    opened = visit(everything).page
+    filter = opened.get_by_label("Data set")
+    width, height = PHONE
+    for change in (
+        lambda: opened.emulate_media(color_scheme="dark"),
+        lambda: opened.set_viewport_size({"width": width, "height": height}),
+        lambda: filter.select_option("mnist"),
+        lambda: opened.set_viewport_size({"width": height, "height": width}),
+        lambda: filter.select_option("all"),
+    ):
+        change()
+        opened.wait_for_function(FILLED, timeout=5000)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -56,7 +56,8 @@ function themed(layout) {
 function draw() {
   for (const script of document.querySelectorAll("script[data-plot]")) {
     const { data, layout } = JSON.parse(script.textContent);
-    Plotly.react(script.dataset.plot, data, themed(layout), { displayModeBar: false, responsive: true });
+    // Not react: what it has drawn again loses its height when the window changes, and keeps its width where it was hidden.
+    Plotly.newPlot(script.dataset.plot, data, themed(layout), { displayModeBar: false, responsive: true });
   }
 }
 
