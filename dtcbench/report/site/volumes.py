@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,6 +15,7 @@ from dtcbench.plan.grid import Plan
 from dtcbench.records.store import Store
 from dtcbench.report.build import Derived
 from dtcbench.report.elements import Frame
+from dtcbench.report.names import file_names
 
 
 @dataclass(frozen=True)
@@ -81,20 +81,6 @@ class Volume:
 def cell_file(key: str) -> str:
     """Where the page of a cell lies in its volume."""
     return f"cells/{key}.html"
-
-
-def file_names(labels: Sequence[str]) -> Iterator[str]:
-    """A plain name for each label, in their order; names that agree have a number behind them."""
-    seen: dict[str, int] = {}
-    for label in labels:
-        plain = plain_name(label)
-        seen[plain] = seen.get(plain, 0) + 1
-        yield plain if seen[plain] == 1 else f"{plain}--{seen[plain]}"
-
-
-def plain_name(label: str) -> str:
-    """Lower-case letters, digits and single hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:100] or "unnamed"
 
 
 def pages_of_cells(volumes: Iterable[Volume]) -> Mapping[str, str]:

@@ -1,0 +1,236 @@
+r"""The leaderboard as LaTeX for a paper: per (protocol, dataset, model) a float to be \input, in plain ASCII.
+
+It has fewer columns than the page; the page, the CSV and the tables have the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dtcbench.analysis.leaderboard import Leaderboard, series_label
+from dtcbench.analysis.pairing import one_line
+from dtcbench.report import columns
+from dtcbench.report.columns import ABSENT, BITS_PER_CHARACTER, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
+from dtcbench.report.names import file_names
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedblright{}",  # the plain one is a shorthand in some languages of babel
+    "`": r"\textasciigrave{}",
+    "[": "{[}",  # which LaTeX would take for an option of the line break before it
+    "]": "{]}",
+    "*": "{*}",
+    **{character: f"\\{character}" for character in "%&#$_{}"},
+    "−": r"\ensuremath{-}",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "…": r"\ldots{}",
+    "‘": r"\textquoteleft{}",
+    "’": r"\textquoteright{}",
+    "“": r"\textquotedblleft{}",
+    "”": r"\textquotedblright{}",
+    "·": r"\ensuremath{\cdot}",
+    "•": r"\ensuremath{\bullet}",
+    "×": r"\ensuremath{\times}",
+    "÷": r"\ensuremath{\div}",
+    "±": r"\ensuremath{\pm}",
+    "≤": r"\ensuremath{\leq}",
+    "≥": r"\ensuremath{\geq}",
+    "≠": r"\ensuremath{\neq}",
+    "≈": r"\ensuremath{\approx}",
+    "∞": r"\ensuremath{\infty}",
+    "√": r"\ensuremath{\surd}",
+    "∑": r"\ensuremath{\sum}",
+    "‖": r"\ensuremath{\Vert}",
+    "→": r"\ensuremath{\rightarrow}",
+    "←": r"\ensuremath{\leftarrow}",
+    "°": r"\ensuremath{^\circ}",
+    "²": r"\ensuremath{^2}",
+    "³": r"\ensuremath{^3}",
+    "✓": r"\ensuremath{\checkmark}",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "µ": r"\ensuremath{\mu}",
+    "λ": r"\ensuremath{\lambda}",
+    "Λ": r"\ensuremath{\Lambda}",
+}
+_GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΥΦΨΩ"
+"""Those whose command in LaTeX is their name in Unicode."""
+_ACCENTS = {
+    "\u0300": "`",
+    "\u0301": "'",
+    "\u0302": "^",
+    "\u0303": "~",
+    "\u0304": "=",
+    "\u0306": "u",
+    "\u0307": ".",
+    "\u0308": '"',
+    "\u030a": "r",
+    "\u030b": "H",
+    "\u030c": "v",
+    "\u0327": "c",
+}
+_LIGATURES = ("-", "'", ",")
+"""What LaTeX would make another character of where two of them meet."""
+
+
+def leaderboard_latex(board: Leaderboard) -> str:
+    """A table per pool and per summary, each with what forbids publishing, its remarks and the notes."""
+    pools = [(" · ".join(pool), rows.to_dict("records")) for pool, rows in board.pools]
+    summaries = [(f"over pairs · {title}", rows) for title, rows in summary_pools(board)]
+    names = file_names([f"{board.suite} {title}" for title, _ in (*pools, *summaries)])
+    blocks = [
+        f"% Made by dtcbench of the records of suite {escaped(board.suite)}; `dtcbench report` makes it again.\n"
+        "% Needs \\usepackage{booktabs,graphicx,amssymb}; then \\input this file. A table wider than the text is "
+        "shrunk to it."
+    ]
+    blocks += [_table_of_pool(board, title, rows, next(names)) for title, rows in pools]
+    blocks += [_table_of_summary(board, title, rows, next(names)) for title, rows in summaries]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escaped(text: str) -> str:
+    """`text` on one line in ASCII, with what LaTeX would interpret made literal.
+
+    A letter that no LaTeX knows without more packages stands as its number, such as U+4E2D.
+    """
+    line = one_line(text)
+    return "".join(_escaped(character, after) for character, after in zip(line, (*line[1:], ""), strict=True))
+
+
+def _escaped(character: str, after: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if character in _LIGATURES:
+        return character + "{}" * (character == after)
+    if character.isascii():
+        return character
+    if character in _GREEK:
+        name = unicodedata.name(character).rpartition(" ")[2]
+        return f"\\ensuremath{{\\{name.lower() if character.islower() else name.capitalize()}}}"
+    base, *accents = unicodedata.normalize("NFD", character)
+    if base.isascii() and base.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS:
+        return f"\\{_ACCENTS[accents[0]]}{{{base}}}"
+    return f"U+{ord(character):04X}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column: a figure, and its interval where it has any."""
+
+    title: str
+    text: Callable[[Row], str]
+    """As `97.12 [96.90, 97.30]`, with or without per cent signs, which are in the title."""
+    has_interval: bool = False
+
+
+def _table_of_pool(board: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
+    chosen = _columns(rows)
+    remark = _remark_with_test if any(column.text is _p for column in chosen) else columns.remarks
+    remarks = list(dict.fromkeys(filter(None, map(remark, rows))))
+    width = 1 + sum(1 + column.has_interval for column in chosen)
+    lines = [" & ".join(["Method", *map(_heading, chosen)]) + r" \\"]
+    for removed, section in itertools.groupby(rows, _removed):
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{@{{}}l@{{}}}}{{\itshape {escaped(removed)}}} \\"]
+        for row in section:
+            mark = f"\\textsuperscript{{{remarks.index(remark(row)) + 1}}}" if remark(row) else ""
+            label = escaped(series_label(row["method"], row["solver"])) + mark
+            lines.append(" & ".join([label, *(_cell(column, row) for column in chosen)]) + r" \\")
+    below = [f"\\textsuperscript{{{number}}} {escaped(text)}" for number, text in enumerate(remarks, 1)]
+    spec = "l" + "".join(r"r@{\,}l" if column.has_interval else "r" for column in chosen)
+    about = "Means over seeds, with 95 % intervals in brackets; a share is one of the paired dense cells."
+    return _float(board, f"{title}. {board.question} {about}", name, spec, lines, below)
+
+
+def _table_of_summary(board: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
+    _, _, *figures = SUMMARY_COLUMNS  # method and solver share a column
+    lines = [" & ".join(["Method", *(escaped(column.title) for column in figures)]) + r" \\", r"\midrule"]
+    for row in rows:
+        texts = [series_label(row["method"], row["solver"]), *(column.text(row) for column in figures)]
+        lines.append(" & ".join(map(escaped, texts)) + r" \\")
+    return _float(board, f"{title}.", name, "l" + "r" * len(figures), lines, [])
+
+
+def _float(board: Leaderboard, caption: str, name: str, spec: str, lines: Sequence[str], below: Sequence[str]) -> str:
+    """A table that floats over the whole width of the text, with its notes small below it."""
+    warned = "".join(f"\\textbf{{{escaped(obstacle)}}} " for obstacle in board.obstacles)
+    body = "\n".join([r"\toprule", *lines, r"\bottomrule"])
+    notes = "\\par\n".join([*below, *map(escaped, board.notes)])
+    return rf"""\begin{{table*}}[tp]
+\centering
+\caption{{{warned}{escaped(f"{board.suite}: {caption}")}}}
+\label{{tab:{name}}}
+\par\smallskip\footnotesize
+\setlength{{\tabcolsep}}{{4pt}}
+\sbox0{{\begin{{tabular}}{{@{{}}{spec}@{{}}}}
+{body}
+\end{{tabular}}}}%
+\ifdim\wd0>\textwidth\resizebox{{\textwidth}}{{!}}{{\usebox0}}\else\usebox0\fi
+\par\medskip
+\begin{{minipage}}{{\textwidth}}
+\scriptsize\raggedright
+{notes}
+\end{{minipage}}
+\end{{table*}}"""
+
+
+def _columns(rows: Sequence[Row]) -> list[_Column]:
+    """The columns after the method; those that say nothing of any row are left out."""
+    said = shown(rows)
+    titles = {column.title for column in said}
+    return [
+        _Column("Accuracy, %", columns.accuracy, has_interval=True),
+        *(_Column(column.title, column.text) for column in said if column is BITS_PER_CHARACTER),
+        _Column("To dense, points", columns.difference, has_interval=True),
+        *([_Column("Adjusted p", _p)] if "Difference, adjusted p" in titles else ()),
+        _Column("Parameters, %", lambda row: columns.share(row["parameters_ratio"])),
+        _Column("FLOPs, %", lambda row: columns.share(row["training_flops_ratio"])),
+        _Column("Time, %", lambda row: columns.share(row["time_ratio"])),
+        _Column("Energy, %", columns.energy, has_interval=any(map(columns.is_metered, rows))),
+        _Column("Ok", columns.coverage),
+    ]
+
+
+def _heading(column: _Column) -> str:
+    title = escaped(column.title)
+    return rf"\multicolumn{{2}}{{c}}{{{title}}}" if column.has_interval else title
+
+
+def _cell(column: _Column, row: Row) -> str:
+    figure, bracket, interval = column.text(row).partition(" [")
+    figure = escaped(figure.removesuffix(" %"))
+    if not column.has_interval:
+        return figure
+    if figure in ("baseline", UNMEASURED):
+        return rf"\multicolumn{{2}}{{c}}{{{figure}}}"
+    return f"{figure} & " + (rf"{{\scriptsize {escaped('[' + interval)}}}" if bracket else "")
+
+
+def _p(row: Row) -> str:
+    """The adjusted p alone; why there is none is among the remarks."""
+    text = columns.difference_p(row)
+    return ABSENT if text == row["test_note"] else text
+
+
+def _remark_with_test(row: Row) -> str:
+    """What must be known of the row's figures, and why it has no p."""
+    return "; ".join(filter(None, [columns.remarks(row), row["test_note"] if row["ok"] else ""]))
+
+
+def _removed(row: Row) -> str:
+    """The heading of a section of rows."""
+    text = columns.share(columns.sparsity_shown(row))
+    return "neurons removed by the schedule" if text == ABSENT else f"{text} of the neurons removed"
