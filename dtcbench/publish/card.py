@@ -34,7 +34,7 @@ def licence_of(card: str) -> str:
 
 def bundle_files(derived: build.Derived, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
     """Everything in a bundle that is derived from its records, by name: what is `made` of them, but for pages, and
-    the card. `dtcbench report` makes the page, which carries megabytes of script."""
+    the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
     kept = {name: content for name, content in made.items() if not name.endswith(".html")}
     frames = {"cells": derived.tables.cells, "cycles": derived.tables.cycles}
     files = {CARD: card(derived.board, frames, kept, licence), **kept}
@@ -78,9 +78,10 @@ _FILES = """\
 | `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, where a GPU was metered |
 {tables}
 | `leaderboard.md`, `leaderboard.csv` | the table below, and with every figure |
+| `leaderboard.tex` | the same for a paper |
 
 `dtcbench check FOLDER` holds all of it to its rules, `dtcbench reproduce FOLDER --sample 3` runs three of its cells
-again, `dtcbench report FOLDER` makes its page."""
+again, `dtcbench report FOLDER` makes its page, and its figures as PDF and SVG."""
 
 
 def _names(frame: pd.DataFrame) -> str:

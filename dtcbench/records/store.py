@@ -5,7 +5,8 @@
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/tables/*.parquet               views of the records
-    RUN/leaderboard.{md,csv,html}      the report
+    RUN/leaderboard.{md,csv,tex,html}  the report
+    RUN/figures/*.{pdf,svg}            its figures for a paper
     RUN/README.md                      the data card, once it is published: it makes a bundle of the run
 
 A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's canonical JSON.

@@ -1,9 +1,14 @@
-"""Everything that is derived from a run's records, rebuilt: tables, leaderboard, Markdown, CSV, page."""
+"""Everything that is derived from a run's records, rebuilt: tables, leaderboard, Markdown, CSV, LaTeX, page,
+figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from dtcbench.analysis import leaderboard
 from dtcbench.plan.grid import Plan
@@ -12,7 +17,11 @@ from dtcbench.records.reading import read
 from dtcbench.records.record import Tabled
 from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
-from dtcbench.report import markdown, tabular
+from dtcbench.report import latex, markdown, tabular
+from dtcbench.report.plots import FORMS, Form
+
+if TYPE_CHECKING:
+    from dtcbench.report.drawings import Drawing
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,36 @@ def pooling_notes(pooled: Pooled) -> list[str]:
     return [f"Other accuracies in a later run, which do not count: {keys}"]
 
 
+class _Traces(Mapping[str, pd.DataFrame]):
+    """The samples behind a run's joules, by cell key; read whenever they are asked for."""
+
+    def __init__(self, metered: Iterable[Tabled], store: Store) -> None:
+        self._records = {record.key: record for record in metered}
+        self._store = store
+
+    def __getitem__(self, key: str) -> pd.DataFrame:
+        trace = self._store.trace(self._records[key])
+        if trace is None:
+            raise KeyError(key)
+        return trace
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
 def files(derived: Derived, store: Store) -> dict[str, bytes | str]:
-    """Everything made from the tables, by its name in the run's folder. The same records give the same bytes."""
+    """Everything made from the tables but the figures on paper, by its name in the run's folder.
+
+    The same records give the same bytes.
+    """
     from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
     from dtcbench.report.power import power_table
 
     cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
-    traces = {r.key: trace for r in derived.tables.metered if (trace := store.trace(r)) is not None}
+    traces = _Traces(derived.tables.metered, store)
     with uncollected():
         return {
             "tables/cells.parquet": parquet(cells),
@@ -81,10 +113,33 @@ def files(derived: Derived, store: Store) -> dict[str, bytes | str]:
             "leaderboard.csv": tabular.leaderboard_csv(board),
             **({"summary.csv": tabular.summary_csv(board)} if len(board.summary) else {}),
             "leaderboard.md": markdown.leaderboard_markdown(board),
+            "leaderboard.tex": latex.leaderboard_latex(board),
             "leaderboard.html": html.page(board, cells, cycles, traces),
         }
 
 
+def figures(derived: Derived, store: Store) -> dict[str, Callable[[], bytes]]:
+    """The page's figures on paper, by their names in the run's folder; each is drawn when it is called.
+
+    The same records give the same bytes with the same versions of matplotlib and zlib.
+    """
+    from dtcbench.report import drawings
+
+    tables, board = derived.tables, derived.board
+    drawn = drawings.of_board(board, tables.cells, tables.cycles, _Traces(tables.metered, store))
+    named = drawings.by_file_name(board, drawn)
+    return {
+        f"figures/{name}.{form}": partial(_on_paper, drawing, form) for name, drawing in named.items() for form in FORMS
+    }
+
+
+def _on_paper(drawing: Drawing, form: Form) -> bytes:
+    from dtcbench.report import vector  # brings matplotlib, which nothing else needs
+
+    return vector.drawn(drawing.figure(), form)
+
+
 def write(derived: Derived, store: Store) -> list[Place]:
     """Write all files made from the tables into the run's folder; their paths."""
-    return [store.derived(name, content) for name, content in files(derived, store).items()]
+    written = [store.derived(name, content) for name, content in files(derived, store).items()]
+    return written + [store.derived(name, draw()) for name, draw in figures(derived, store).items()]

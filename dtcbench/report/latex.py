@@ -121,9 +121,10 @@ def _escaped(character: str, after: str) -> str:
     if character in _GREEK:
         name = unicodedata.name(character).rpartition(" ")[2]
         return f"\\ensuremath{{\\{name.lower() if character.islower() else name.capitalize()}}}"
-    base, *accents = unicodedata.normalize("NFD", character)
-    if base.isascii() and base.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS:
-        return f"\\{_ACCENTS[accents[0]]}{{{base}}}"
+    decomposed = unicodedata.normalize("NFD", character)
+    base, accent = decomposed[0], decomposed[1:]
+    if base.isascii() and base.isalpha() and accent in _ACCENTS:
+        return f"\\{_ACCENTS[accent]}{{{base}}}"
     return f"U+{ord(character):04X}"
 
 

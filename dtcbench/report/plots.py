@@ -6,7 +6,11 @@ Lengths are the page's pixels, places on an axis are the axis's own numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+Form = Literal["pdf", "svg"]
+FORMS: tuple[Form, ...] = ("pdf", "svg")
+"""What a figure is drawn as on paper."""
 Colour = str
 """`#rrggbb`."""
 Numbers = tuple[float, ...]

@@ -24,9 +24,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Transform, blended_transform_factory
 
 from dtcbench.report import vocabulary
-from dtcbench.report.plots import Axis, Bars, Line, Note, Panel, Plot, Points, Shape, Span, Trace
+from dtcbench.report.plots import Axis, Bars, Form, Line, Note, Panel, Plot, Points, Shape, Span, Trace
 
-Form = Literal["pdf", "svg"]
 WIDTH = 3.5
 """Inches: one column of a page in two."""
 _POINTS_PER_PIXEL = 0.55

@@ -9,8 +9,8 @@ import pandas as pd
 from dtcbench import registry
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, POOL, one_line
-from dtcbench.report import elements, figures, html
-from dtcbench.report.columns import ABSENT, Column, Row, label, shown, sparsity
+from dtcbench.report import drawings, elements, figures, html
+from dtcbench.report.columns import ABSENT, Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
 from dtcbench.report.site.volumes import Volume, cell_file
 
@@ -26,9 +26,8 @@ def method_page(volume: Volume, method: str, solver: str) -> str:
             continue
         with_dense = pd.concat([rows[rows["method"] == DENSE], own]).drop_duplicates()
         cycles = tables.cycles[(tables.cycles[POOL] == list(pool)).all(axis=1)]
-        records = own.to_dict("records")
-        drawn = html.pool_figures(f"pool-{number}", with_dense, _of(cycles, method, solver), looks)
-        pools.append(html.Pool(" · ".join(pool), elements.table(shown(records), records), drawn, {}))
+        drawn = drawings.of_rows(with_dense, _of(cycles, method, solver), looks)
+        pools.append(html.pool_section(number, pool, own.to_dict("records"), drawn))
     return template("method.html").render(
         frame=volume.frame(1),
         label=series_label(method, solver),

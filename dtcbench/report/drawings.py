@@ -1,0 +1,124 @@
+"""Which figures there are of a leaderboard: chosen here once, for the page as for paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dtcbench.analysis.leaderboard import Leaderboard, series_label
+from dtcbench.analysis.pairing import POOL, tidy
+from dtcbench.report import figures
+from dtcbench.report.figures import Style
+from dtcbench.report.names import file_names
+from dtcbench.report.power import power_figure
+
+Traces = Mapping[str, pd.DataFrame]
+"""Samples of power by cell key."""
+_POWER_CAPTION = (
+    "One seed's GPU power as the driver told it: dense, and each method at its highest planned sparsity. Solid where "
+    "the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure, before it is drawn."""
+
+    name: str
+    """Lower-case words with hyphens; of all a pool's figures, only this one has it."""
+    title: str
+    caption: str
+    figure: Callable[[], go.Figure]
+
+
+def of_board(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Traces) -> list[list[Drawing]]:
+    """The figures of each of the leaderboard's pools, in their order; a pool without an ok cell has none."""
+    looks = figures.styles(board)
+    return [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in board.pools]
+
+
+def by_file_name(board: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
+    """The figures of `of_board` by plain names that start with their pool's, no two alike."""
+    names = file_names([" ".join(pool) for pool, _ in board.pools])
+    return {
+        f"{name}-{drawing.name}": drawing for name, of_pool in zip(names, drawn, strict=True) for drawing in of_pool
+    }
+
+
+def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -> Iterator[Drawing]:
+    """The figures of some rows of one pool and of their cycles; none where no cell is ok."""
+    if not rows["ok"].any():
+        return
+    yield Drawing(
+        "accuracy-by-sparsity",
+        "Accuracy against sparsity",
+        "Mean over seeds; bars are the 95 % intervals, where there are three seeds or more. "
+        "The dashed line is dense, with its interval as a band.",
+        partial(figures.accuracy_by_sparsity, rows, looks),
+    )
+    yield Drawing(
+        "accuracy-by-training-flops",
+        "Accuracy against training FLOPs",
+        "FLOPs of training relative to the paired dense cells; FLOPs are not energy. The dotted line is "
+        "the Pareto front: no other point is at least as good in both and better in one. "
+        "Hollow points are beaten.",
+        partial(figures.accuracy_by_training_flops, rows, looks),
+    )
+    if not cycles.empty:
+        yield Drawing(
+            "over-cycles",
+            "Accuracy and entropy over the cycles",
+            _cycles_caption(cycles),
+            partial(figures.over_cycles, cycles, looks),
+        )
+
+
+def _of_pool(
+    pool: Sequence[str],
+    rows: pd.DataFrame,
+    cells: pd.DataFrame,
+    cycles: pd.DataFrame,
+    traces: Traces,
+    looks: dict[str, Style],
+) -> Iterator[Drawing]:
+    yield from of_rows(rows, _part(cycles, pool), looks)
+    if shown := _shown(_part(cells, pool), traces):
+        yield Drawing("power", "Power over time", _POWER_CAPTION, partial(_power, shown, traces, looks))
+
+
+def _power(shown: Mapping[str, str], traces: Traces, looks: Mapping[str, Style]) -> go.Figure:
+    return power_figure({label: traces[key] for label, key in shown.items()}, looks)
+
+
+def _cycles_caption(cycles: pd.DataFrame) -> str:
+    caption = (
+        f"{figures.accuracy_shown(cycles).capitalize()} accuracy after each cycle, just after its compression "
+        "where it has one, each method at "
+        "its highest planned sparsity, mean over seeds. Entropies are means over layers of the incoming "
+        "(solid) and outgoing (dashed) measurements. n measurements bound the entropy by log2 n, so bits "
+        "fall as layers shrink; the lowest panel divides by that bound."
+    )
+    silent = figures.without_entropy(cycles)
+    return f"{caption} These measure nothing and have no entropy: {', '.join(silent)}." if silent else caption
+
+
+def _shown(cells: pd.DataFrame, traces: Traces) -> dict[str, str]:
+    """By label, the key of one seed's cell: of dense, and of every other competitor at its highest planned sparsity."""
+    metered = tidy(cells)
+    metered = metered[metered["key"].isin(list(traces))]
+    if metered.empty:
+        return {}
+    one_seed = metered[metered["seed"] == metered["seed"].min()].sort_values("sparsity", kind="stable")
+    names = zip(one_seed["method"], one_seed["solver"], strict=True)
+    labelled = one_seed.assign(label=[series_label(method, solver) for method, solver in names])
+    highest = labelled.drop_duplicates("label", keep="last").sort_values("label", kind="stable")
+    return {str(label): str(key) for label, key in zip(highest["label"], highest["key"], strict=True)}
+
+
+def _part(table: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
+    """The rows of a table that belong to a pool."""
+    return table[(table[POOL] == list(pool)).all(axis=1)]
