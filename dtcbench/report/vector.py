@@ -28,7 +28,7 @@ from dtcbench.report.plots import Axis, Bars, Form, Line, Note, Panel, Plot, Poi
 
 WIDTH = 3.5
 """Inches: one column of a page in two."""
-_POINTS_PER_PIXEL = 0.55
+_POINTS_PER_PIXEL = 0.5
 """Of lines and markers: a figure of the page is about 460 pixels wide when all of it is shrunk to a column."""
 _AROUND_PX = 64
 """Of a figure's height, what the page keeps for its legend: on paper that is as high as it must be."""
@@ -116,8 +116,10 @@ def _figure(plot: Plot) -> Figure:
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
-    axes.grid(panel.x.has_grid, axis="x", color=_FAINT, linewidth=0.5)
-    axes.grid(panel.y.has_grid, axis="y", color=_FAINT, linewidth=0.5)
+    if panel.x.has_grid:
+        axes.grid(axis="x", color=_FAINT, linewidth=0.5)
+    if panel.y.has_grid:
+        axes.grid(axis="y", color=_FAINT, linewidth=0.5)
     for shape in panel.shapes:
         _draw_shape(axes, shape)
     for trace in panel.traces:
