@@ -107,8 +107,7 @@ def escaped(text: str) -> str:
 
     A letter that no LaTeX knows without more packages stands as its number, such as U+4E2D.
     """
-    line = one_line(text)
-    return "".join(_escaped(character, after) for character, after in zip(line, (*line[1:], ""), strict=True))
+    return "".join(_escaped(character, after) for character, after in itertools.pairwise(f"{one_line(text)}\n"))
 
 
 def _escaped(character: str, after: str) -> str:

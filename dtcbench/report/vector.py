@@ -132,9 +132,10 @@ def _draw_trace(axes: Axes, trace: Trace) -> None:
     look: dict[str, Any] = {"alpha": trace.opacity}
     if trace.line is not None:
         axes.add_line(Line2D(trace.x, trace.y, drawstyle=_drawstyle(trace.line), **_stroke(trace.line), **look))
-    for bars, along in ((trace.bars_x, "x"), (trace.bars_y, "y")):
-        if bars is not None:
-            _draw_bars(axes, trace, bars, along)
+    if trace.bars_x is not None:
+        _draw_bars(axes, trace, trace.bars_x, "x")
+    if trace.bars_y is not None:
+        _draw_bars(axes, trace, trace.bars_y, "y")
     if trace.points is not None:
         looks = list(zip(trace.points.symbols, trace.points.colours, strict=True))
         for kind in dict.fromkeys(looks):
@@ -143,24 +144,16 @@ def _draw_trace(axes: Axes, trace: Trace) -> None:
             axes.add_line(Line2D(x, y, linestyle="none", zorder=3, **_marker(trace.points, kind), **look))
 
 
-def _draw_bars(axes: Axes, trace: Trace, bars: Bars, along: str) -> None:
-    ends = zip(trace.x, trace.y, bars.below, bars.above, strict=True)
-    known = [end for end in ends if all(map(math.isfinite, end))]  # no interval, no bar
-    if known:
-        x, y, below, above = zip(*known, strict=True)
-        reach = [below, above]
-        axes.errorbar(
-            x,
-            y,
-            xerr=reach if along == "x" else None,
-            yerr=reach if along == "y" else None,
-            fmt="none",
-            ecolor=bars.colour,
-            elinewidth=0.9,
-            capthick=0.9,
-            capsize=1.8,
-            alpha=trace.opacity,
-        )
+def _draw_bars(axes: Axes, trace: Trace, bars: Bars, along: Literal["x", "y"]) -> None:
+    x: list[float] = []
+    y: list[float] = []
+    for place in zip(trace.x, trace.y, bars.below, bars.above, strict=True):
+        if all(map(math.isfinite, place)):  # no interval, no bar
+            (at_x, at_y, below, above), gap = place, math.nan
+            x += [at_x - below, at_x + above, gap] if along == "x" else [at_x, at_x, gap]
+            y += [at_y - below, at_y + above, gap] if along == "y" else [at_y, at_y, gap]
+    cap: dict[str, Any] = {"marker": "|" if along == "x" else "_", "markersize": 3.6, "markeredgewidth": 0.9}
+    axes.add_line(Line2D(x, y, color=bars.colour, linewidth=0.9, alpha=trace.opacity, **cap))
 
 
 def _draw_shape(axes: Axes, shape: Shape) -> None:

@@ -127,6 +127,11 @@ def test_a_gap_breaks_the_line_and_a_step_is_level_then_upright():
     assert vocabulary.plot(one(line={"color": BLUE, "shape": "hv"})).panels[0].traces[0].line.is_step
 
 
+def test_an_interval_whose_end_rounding_puts_past_its_mean_is_drawn_all_the_same():
+    content = vector.drawn(one(error_y={"array": [-1e-17, 1, None], "arrayminus": [0, 1, math.nan]}), "svg")
+    assert b"nan" not in content
+
+
 def test_panels_stand_in_the_pages_order_and_share_the_lowest_axis(all_figures):
     panels = vocabulary.plot(all_figures["cycles"]).panels
     assert [panel.y.title for panel in panels] == ["Accuracy, %", "Entropy, bits", "Entropy / log2 n"]
