@@ -307,7 +307,13 @@ def test_claims_pools_runs_by_their_cells_and_points_out_a_conflict(copy_of_tiny
 # running
 
 
-DERIVED = ["tables/cells.parquet", "tables/cycles.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.html"]
+DERIVED = [
+    "tables/cells.parquet",
+    "tables/cycles.parquet",
+    *(f"leaderboard.{end}" for end in ("csv", "md", "tex", "html")),
+    *(f"figures/standard-digits-mlp-widths-16-accuracy-by-sparsity.{form}" for form in ("pdf", "svg")),
+    *(f"figures/standard-digits-mlp-widths-16-over-cycles.{form}" for form in ("pdf", "svg")),
+]
 
 
 def test_a_second_run_runs_nothing_and_writes_the_same_files(copy_of_tiny, dtcbench):

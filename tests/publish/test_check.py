@@ -371,7 +371,9 @@ def test_seeds_that_merely_agree_are_named_and_no_obstacle(run, found):
 # what is derived
 
 
-@pytest.mark.parametrize("name", ["leaderboard.md", "leaderboard.csv", "leaderboard.html", "tables/cells.parquet"])
+@pytest.mark.parametrize(
+    "name", ["leaderboard.md", "leaderboard.tex", "leaderboard.csv", "leaderboard.html", "tables/cells.parquet"]
+)
 def test_a_table_that_is_not_what_the_records_give_is_refused(run, found, name):
     (run / name).write_bytes((run / name).read_bytes().replace(b"dtc", b"DTC"))
     refused(found, run, "derived", name, "it is not what the records give; `dtcbench report` builds it again")
@@ -384,6 +386,21 @@ def test_a_table_that_another_version_of_the_library_wrote_is_the_same_table(run
     before = table.read_bytes()
     pd.read_parquet(table).to_parquet(table, index=False, compression="gzip")
     assert table.read_bytes() != before
+    assert found(run) == []
+
+
+def test_a_figure_may_be_what_another_version_of_the_library_drew_but_must_be_one_of_the_runs(run, found):
+    names = sorted(path.name for path in (run / "figures").iterdir())
+    assert names[:2] == [f"standard-digits-mlp-widths-16-accuracy-by-sparsity.{form}" for form in ("pdf", "svg")]
+    (run / "figures" / names[0]).write_bytes(b"%PDF-1.4 drawn otherwise")
+    (run / "figures" / names[1]).unlink()
+    assert found(run) == []
+    (run / "figures" / "standard-digits-mlp-widths-17-power.svg").write_text("<svg/>")
+    refused(found, run, "files", "figures/standard-digits-mlp-widths-17-power.svg: no file of a run; remove it")
+
+
+def test_a_check_draws_nothing(run, found, monkeypatch):
+    monkeypatch.setattr("dtcbench.report.build._on_paper", lambda *_: pytest.fail("drawn"))
     assert found(run) == []
 
 

@@ -24,6 +24,10 @@ def published(finished, results, dtcbench):
     return bundle
 
 
+OF_A_BUNDLE = ("md", "csv", "tex")
+"""Of the leaderboard's files, those that are published."""
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -38,7 +42,7 @@ def derived(results: Path) -> list[Path]:
 
 def test_a_bundle_holds_what_others_need_and_nothing_of_the_machine(finished, published):
     names = {name.partition("/")[0] for name in files(published)}
-    assert names == {"README.md", "suite.yaml", "records", "tables", "leaderboard.md", "leaderboard.csv"}
+    assert names == {"README.md", "suite.yaml", "records", "tables", *(f"leaderboard.{end}" for end in OF_A_BUNDLE)}
     assert files(published / "records") == files(finished / "records")
     assert published.name.startswith("cpu-")
 
@@ -237,8 +241,10 @@ def test_samples_that_no_record_speaks_of_are_left_out(gpu_run, results, dtcbenc
     assert dtcbench("check", bundle).code == 0
 
 
-def test_a_bundle_with_its_page_made_still_passes(published, dtcbench):
+def test_a_bundle_with_its_page_and_figures_made_still_passes(published, dtcbench):
+    assert not (published / "figures").exists()
     assert dtcbench("report", published).code == 0
     assert (published / "leaderboard.html").exists()
+    assert list((published / "figures").glob("*.pdf"))
     ended = dtcbench("check", published)
     assert ended.code == 0, ended.out

@@ -99,7 +99,8 @@ def test_a_missing_figure_has_no_value_to_sort_by(html):
 def test_each_pool_has_its_table_and_its_figures(two_pools):
     reader = Reader(page(two_pools.board, two_pools.cells, two_pools.cycles, {}))
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
-    assert plots == [f"pool-{n}-{figure}" for n in (1, 2) for figure in ("sparsity", "flops", "cycles")]
+    names = ("accuracy-by-sparsity", "accuracy-by-training-flops", "over-cycles")
+    assert plots == [f"pool-{n}-{name}" for n in (1, 2) for name in names]
     summed = two_pools.board.summary.groupby(["sparsity", "pairs"]).ngroups
     failed = 1
     assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed + failed

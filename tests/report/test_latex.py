@@ -40,7 +40,7 @@ def test_nothing_special_is_left_unescaped(text):
     written = escaped(text)
     assert written.isascii() and written.isprintable()
     plain = SEQUENCE.sub("", written)
-    assert not set(plain) & set("\\%&#$_{}~^<>|\"`[]*")
+    assert not set(plain) & set('\\%&#$_{}~^<>|"`[]*')
     assert not re.search(r"--|''|,,", written)
 
 
@@ -158,7 +158,9 @@ def test_hostile_names_stay_names(run):
     text = leaderboard_latex(tables.board)
     assert r"\input{/" not in text
     assert text.count(r"\end{table*}") == 1
-    assert sum(line.startswith(r"\textbackslash{}input\{/etc/passwd\} \& \$x\_1\$ \% {[}2{]}") for line in rows(text)) == 3
+    assert (
+        sum(line.startswith(r"\textbackslash{}input\{/etc/passwd\} \& \$x\_1\$ \% {[}2{]}") for line in rows(text)) == 3
+    )
 
 
 def test_the_same_cells_give_the_same_bytes_whatever_their_order(run):
