@@ -98,7 +98,7 @@ def claims(
 
 
 def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
-    """Rebuild a run's tables, Markdown, CSV and page from its records.
+    """Rebuild a run's tables, Markdown, CSV, LaTeX, page and figures from its records.
 
     Example: dtcbench report runs/quick
     """

@@ -140,6 +140,7 @@ def _on_paper(drawing: Drawing, form: Form) -> bytes:
 
 
 def write(derived: Derived, store: Store) -> list[Place]:
-    """Write all files made from the tables into the run's folder; their paths."""
+    """Write all files made from the tables into the run's folder; their paths, and that of the figures' folder."""
     written = [store.derived(name, content) for name, content in files(derived, store).items()]
-    return written + [store.derived(name, draw()) for name, draw in figures(derived, store).items()]
+    drawn = [store.derived(name, draw()) for name, draw in figures(derived, store).items()]
+    return written + list(dict.fromkeys(path.parent for path in drawn))
