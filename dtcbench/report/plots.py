@@ -83,12 +83,20 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Words:
+    """One line of a note."""
+
+    text: str
+    is_bold: bool = False
+
+
+@dataclass(frozen=True)
 class Note:
     """Words at a place, and on which side of them it lies."""
 
     x: Span
     y: Span
-    text: str
+    lines: tuple[Words, ...]
     side_x: str
     side_y: str
 

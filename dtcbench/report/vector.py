@@ -38,6 +38,10 @@ _GREY, _FAINT = "#808080", "#dddddd"
 _MOST_COLUMNS = 3
 _LONGEST_NAME = 50
 """Characters in a line of the legend."""
+_LONGEST_NOTE = 58
+"""Characters in a line of a note; a longer one is set smaller."""
+_LINE_HEIGHT = 1.25
+"""Of notes, in sizes of their letters."""
 _MARKERS = {
     "circle": "o",
     "square": "s",
@@ -169,16 +173,20 @@ def _draw_shape(axes: Axes, shape: Shape) -> None:
 
 
 def _draw_note(axes: Axes, note: Note) -> None:
-    axes.annotate(
-        note.text,
-        xy=(note.x.begin, note.y.begin),
-        xycoords=_transform(axes, note.x, note.y),
-        xytext=(_APART[note.side_x], _APART[note.side_y]),
-        textcoords="offset points",
-        ha=_SIDES[note.side_x],
-        va=_SIDES[note.side_y],
-        fontsize=_SMALL,
-    )
+    apart_x, apart_y = _APART[note.side_x], _APART[note.side_y]
+    above = {"top": 0.0, "middle": (len(note.lines) - 1) / 2, "bottom": len(note.lines) - 1.0}[note.side_y]
+    for number, line in enumerate(note.lines):
+        axes.annotate(
+            line.text,
+            xy=(note.x.begin, note.y.begin),
+            xycoords=_transform(axes, note.x, note.y),
+            xytext=(apart_x, apart_y + (above - number) * _LINE_HEIGHT * _SMALL),
+            textcoords="offset points",
+            ha=_SIDES[note.side_x],
+            va=_SIDES[note.side_y],
+            fontsize=_SMALL * min(1.0, _LONGEST_NOTE / max(len(line.text), 1)),
+            fontweight="bold" if line.is_bold else "normal",
+        ).set_in_layout(False)
 
 
 def _transform(axes: Axes, x: Span, y: Span) -> Transform:

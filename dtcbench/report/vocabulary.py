@@ -16,7 +16,21 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dtcbench.analysis.pairing import one_line
-from dtcbench.report.plots import Axis, Bars, Colour, Line, Note, Numbers, Panel, Plot, Points, Shape, Span, Trace
+from dtcbench.report.plots import (
+    Axis,
+    Bars,
+    Colour,
+    Line,
+    Note,
+    Numbers,
+    Panel,
+    Plot,
+    Points,
+    Shape,
+    Span,
+    Trace,
+    Words,
+)
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "x")
@@ -26,6 +40,7 @@ _SCREEN_ONLY = ("text", "hovertemplate", "hoverinfo", "legendgroup")
 """Of a trace: none of it is drawn, as no mode has `text` in it."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _BREAK, _TAG = re.compile(r"<br ?/?>"), re.compile(r"</?[A-Za-z]")
+_BOLD = re.compile(r"<b>([^<]*)</b>")
 _AXIS = re.compile(r"([xy])axis([0-9]*)")
 _REFERENCE = re.compile(r"([xy])([0-9]*)( domain)?")
 _PIXELS = 450
@@ -118,8 +133,9 @@ def plot(figure: go.Figure) -> Plot:
         traces = [_Spec(f"data[{n}]", values) for n, values in enumerate(whole.take("data", []))]
         with whole.part("layout") as layout:
             layout.drop("margin", "hoverlabel", "legend")  # paper has its own
-            if layout.take("template"):
-                raise layout.unknown("template")
+            with layout.part("template") as template, template.part("data") as defaults:
+                if any(one.keys() - {"type"} for kind in defaults.names() for one in defaults.take(kind)):
+                    raise layout.unknown("template")
             height = layout.number("height", _PIXELS)
             legend_by_default = layout.one_of("showlegend", (True, False), len(traces) > 1)
             axes = {match[0]: layout.part(match[0]) for match in map(_AXIS.fullmatch, layout.names()) if match}
@@ -221,7 +237,8 @@ class _Panels:
             number, x, y = self._spans(note, "x", "x", "y", "y")
             side_x = note.one_of("xanchor", ("left", "center", "right"), "center")
             side_y = note.one_of("yanchor", ("top", "middle", "bottom"), "middle")
-            return number, Note(x, y, note.text("text"), side_x, side_y)
+            lines = tuple(_words(note, line) for line in _BREAK.split(note.take("text", "")))
+            return number, Note(x, y, lines, side_x, side_y)
 
     def _spans(self, spec: _Spec, x0: str, x1: str, y0: str, y1: str) -> tuple[str, Span, Span]:
         """Which panel something belongs to, and where in it it lies."""
@@ -257,6 +274,12 @@ class _Panels:
         if words is None:
             return self._axes[axis]
         return replace(self._axes[axis], ticks=tuple((float(place), word) for word, place in words.items()))
+
+
+def _words(note: _Spec, line: str) -> Words:
+    """A line of a note, all of which may be bold."""
+    bold = _BOLD.fullmatch(line)
+    return Words(note.literal("text", bold[1] if bold else line), bold is not None)
 
 
 def _axis(spec: _Spec, across: str) -> Axis:

@@ -14,7 +14,7 @@ import pytest
 from test_power import LOOKS, cell, only_rapl
 
 from dtcbench.report import figures, vector, vocabulary
-from dtcbench.report.plots import FORMS, Span
+from dtcbench.report.plots import FORMS, Span, Words
 from dtcbench.report.power import power_figure
 
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -44,7 +44,14 @@ def forest() -> go.Figure:
         figure.add_trace(go.Scatter(x=x, y=y, error_x=reach, mode="markers", marker=marker, name=name))
     figure.add_vline(x=-1, line={"color": GREY, "dash": "dash"})
     figure.add_annotation(
-        x=0, xref="paper", xanchor="left", y=0.4, text="digits<br>mlp", align="left", showarrow=False, font={"size": 9}
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=0.4,
+        text="<b>digits</b><br>mlp",
+        align="left",
+        showarrow=False,
+        font={"size": 9},
     )
     figure.update_yaxes(tickvals=[0, 1, 2], ticktext=["a", "b &lt; c<br>d", "e"], range=[2.6, -0.6], showgrid=False)
     return figure.update_layout(height=300, showlegend=True)
@@ -146,7 +153,7 @@ def test_the_band_of_dense_spans_the_panel_and_its_name_stands_on_its_right(all_
     assert (band.x, line.x) == (Span(0, 1, True), Span(0, 1, True))
     assert band.fill == GREY and band.opacity == 0.25 and band.y.begin < line.y.begin < band.y.end
     (note,) = panel.notes
-    assert (note.text, note.side_x, note.side_y) == ("dense", "right", "bottom")
+    assert (note.lines, note.side_x, note.side_y) == ((Words("dense"),), "right", "bottom")
 
 
 def test_hollow_points_stay_hollow_and_every_point_has_its_own_colour():
@@ -164,6 +171,7 @@ def test_a_claim_keeps_its_rows_their_names_and_its_bounds():
     (bound,) = panel.shapes
     assert (bound.x, bound.y) == (Span(-1, -1, False), Span(0, 1, True))
     assert panel.traces[0].bars_x.below == (0.25, 0.25)
+    assert panel.notes[0].lines == (Words("digits", is_bold=True), Words("mlp"))
     assert {"b < c", "d", "digits", "mlp"} <= set(texts(forest()))
 
 
