@@ -15,7 +15,7 @@ from dtcbench.records.store import seal, unseal
 
 VERBS = [
     *("doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
-    *("check", "publish", "merge", "compare", "reproduce"),
+    *("check", "publish", "site", "merge", "compare", "reproduce"),
 ]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError

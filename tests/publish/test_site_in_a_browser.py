@@ -1,0 +1,121 @@
+"""The site as a reader uses it, in a headless Chromium: sorting, filtering, opening a cell, on a phone, with axe."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+from browser import PHONE, expect, overhang, serious
+from suites_for_tests import TINY, edited
+from typer.testing import CliRunner
+
+from dtcbench import cli
+
+pytestmark = pytest.mark.browser
+
+WIDER = edited(
+    TINY,
+    ("[{name: mlp, widths: [16]}]", "[{name: mlp, widths: [16]}, {name: mlp, widths: [24]}]"),
+    ("methods: [dtc, magnitude]", "methods: [dtc, random]"),
+    ("seeds: 1", "seeds: 5"),
+)
+"""Two networks and five seeds, so that there is something to filter by and something to say of the claims."""
+
+
+@pytest.fixture(scope="module")
+def site(with_power, tmp_path_factory):
+    """The site of a metered run and of one that says something of the claims."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "wider.yaml").write_text(WIDER.replace("name: tiny", "name: wider"))
+    with contextlib.chdir(folder):
+        for command in (["run", "wider.yaml", "--inline"], ["site", "runs/wider", str(with_power), "--out", "site"]):
+            ended = CliRunner().invoke(cli.app, command)
+            assert ended.exit_code == 0, ended.output
+    return folder / "site"
+
+
+def pages(site: Path) -> dict[str, Path]:
+    """One page of each kind."""
+    return {
+        "overview": site / "index.html",
+        "claims": site / "claims.html",
+        "suite": next(site.glob("wider/*/index.html")),
+        "method": next(site.glob("wider/*/methods/dtc-lars.html")),
+        "cell": sorted(site.glob("tiny/*/cells/*.html"))[0],
+    }
+
+
+def chosen(page, facet: str):
+    """What the rows are filtered by in one respect."""
+    return page.locator(f"select[data-filter={facet}]")
+
+
+KINDS = ("overview", "claims", "suite", "method", "cell")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_page_opens_without_a_complaint_and_draws_all_it_has(site, visit, kind):
+    opened = visit(pages(site)[kind])
+    expect(opened.page.locator("h1")).to_have_count(1)
+    figures = {"overview": 0, "claims": 2, "suite": 6, "method": 6, "cell": 2}[kind]
+    expect(opened.page.locator("div.plot")).to_have_count(figures)
+    expect(opened.page.locator("div.plot.js-plotly-plot")).to_have_count(figures)
+    assert (opened.errors, opened.requests) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing_serious(site, visit, kind, scheme):
+    assert serious(visit(pages(site)[kind], scheme=scheme).page) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phone_never_scrolls_a_page_sideways(site, visit, kind):
+    assert overhang(visit(pages(site)[kind], size=PHONE).page) == 0
+
+
+def test_the_overview_sorts_all_rows_by_accuracy(site, visit):
+    page = visit(pages(site)["overview"]).page
+    table = page.get_by_role("region", name="All rows of all suites")
+    table.get_by_role("button", name="Accuracy, %").click()
+    place = table.locator("th").all_inner_texts().index("Accuracy, %")
+    shown = table.locator(f"tbody td:nth-child({place + 1})").all_inner_texts()
+    figures = [float(text.partition(" ")[0]) for text in shown]
+    assert len(figures) == 9
+    assert figures == sorted(figures)
+
+
+def test_the_overview_is_filtered_by_model_and_hardware_together(site, visit):
+    page = visit(pages(site)["overview"]).page
+    rows = page.locator("tr[data-filtered]:visible")
+    expect(rows).to_have_count(9)
+    chosen(page, "model").select_option("mlp(widths=[24])")
+    expect(rows).to_have_count(3)
+    expect(page.get_by_role("status")).to_have_text("3 of 9 shown")
+    chosen(page, "hardware").select_option("NVIDIA H200, 139 GiB, 700 W")
+    expect(rows).to_have_count(0)
+    chosen(page, "model").select_option("all")
+    expect(rows).to_have_count(3)
+
+
+def test_from_the_overview_to_a_cell_and_back(site, visit):
+    opened = visit(pages(site)["overview"])
+    page = opened.page
+    chosen(page, "method").select_option("random")
+    page.locator("tr[data-filtered]:visible a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("random")
+    page.get_by_role("region", name="Cells of random").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"^random mlp digits 0\.5 seed \d$"))
+    expect(page.get_by_role("heading", name="Run it again")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="All rows")).to_be_visible()
+    assert (opened.errors, opened.requests) == ([], [])
+
+
+def test_a_claim_leads_to_the_cells_it_rests_on(site, visit):
+    page = visit(pages(site)["claims"]).page
+    page.get_by_text(re.compile(r"^\d+ cells it rests on$")).nth(1).click()
+    key = page.locator("details[open] a code").first.inner_text()
+    page.locator("details[open] a").first.click()
+    assert key in page.url
+    expect(page.get_by_role("heading", name="Configuration")).to_be_visible()
