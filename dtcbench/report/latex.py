@@ -6,9 +6,11 @@ It has fewer columns than the page; the page, the CSV and the tables have the re
 from __future__ import annotations
 
 import itertools
-import unicodedata
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, UnicodeToLatexEncoder
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import one_line
@@ -16,75 +18,17 @@ from dtcbench.report import columns
 from dtcbench.report.columns import ABSENT, BITS_PER_CHARACTER, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
 from dtcbench.report.names import file_names
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedblright{}",  # the plain one is a shorthand in some languages of babel
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # which LaTeX would take for an option of the line break before it
-    "]": "{]}",
-    "*": "{*}",
-    **{character: f"\\{character}" for character in "%&#$_{}"},
-    "−": r"\ensuremath{-}",
-    "–": r"\textendash{}",
-    "—": r"\textemdash{}",
-    "…": r"\ldots{}",
-    "‘": r"\textquoteleft{}",
-    "’": r"\textquoteright{}",
-    "“": r"\textquotedblleft{}",
-    "”": r"\textquotedblright{}",
-    "·": r"\ensuremath{\cdot}",
-    "•": r"\ensuremath{\bullet}",
-    "×": r"\ensuremath{\times}",
-    "÷": r"\ensuremath{\div}",
-    "±": r"\ensuremath{\pm}",
-    "≤": r"\ensuremath{\leq}",
-    "≥": r"\ensuremath{\geq}",
-    "≠": r"\ensuremath{\neq}",
-    "≈": r"\ensuremath{\approx}",
-    "∞": r"\ensuremath{\infty}",
-    "√": r"\ensuremath{\surd}",
-    "∑": r"\ensuremath{\sum}",
-    "‖": r"\ensuremath{\Vert}",
-    "→": r"\ensuremath{\rightarrow}",
-    "←": r"\ensuremath{\leftarrow}",
-    "°": r"\ensuremath{^\circ}",
-    "²": r"\ensuremath{^2}",
-    "³": r"\ensuremath{^3}",
-    "✓": r"\ensuremath{\checkmark}",
-    "ß": r"\ss{}",
-    "æ": r"\ae{}",
-    "Æ": r"\AE{}",
-    "ø": r"\o{}",
-    "Ø": r"\O{}",
-    "ł": r"\l{}",
-    "Ł": r"\L{}",
-    "µ": r"\ensuremath{\mu}",
-    "λ": r"\ensuremath{\lambda}",
-    "Λ": r"\ensuremath{\Lambda}",
-}
-_GREEK = "αβγδεζηθικμνξπρστυφχψωΓΔΘΞΠΣΥΦΨΩ"
-"""Those whose command in LaTeX is their name in Unicode."""
-_ACCENTS = {
-    "\u0300": "`",
-    "\u0301": "'",
-    "\u0302": "^",
-    "\u0303": "~",
-    "\u0304": "=",
-    "\u0306": "u",
-    "\u0307": ".",
-    "\u0308": '"',
-    "\u030a": "r",
-    "\u030b": "H",
-    "\u030c": "v",
-    "\u0327": "c",
-}
-_LIGATURES = ("-", "'", ",")
-"""What LaTeX would make another character of where two of them meet."""
+_IN_SOME_PLACES = [
+    (re.compile(r"[][*]|(?<=-)-|(?<=')'|(?<=,),"), r"\g<0>"),
+    (re.compile("`"), r"\\textasciigrave"),
+]
+"""What LaTeX reads otherwise behind a line break, or beside its like: braces keep it what it is."""
+_ENCODER = UnicodeToLatexEncoder(
+    conversion_rules=[UnicodeToLatexConversionRule(RULE_REGEX, _IN_SOME_PLACES), "defaults"],
+    replacement_latex_protection="braces-all",
+    unknown_char_policy=lambda character: f"U+{ord(character):04X}",
+    unknown_char_warning=False,
+)
 
 
 def leaderboard_latex(board: Leaderboard) -> str:
@@ -94,7 +38,7 @@ def leaderboard_latex(board: Leaderboard) -> str:
     names = file_names([f"{board.suite} {title}" for title, _ in (*pools, *summaries)])
     blocks = [
         f"% Made by dtcbench of the records of suite {escaped(board.suite)}; `dtcbench report` makes it again.\n"
-        "% Needs \\usepackage{booktabs,graphicx,amssymb}; then \\input this file. A table wider than the text is "
+        "% Needs \\usepackage{booktabs,graphicx}; then \\input this file. A table wider than the text is "
         "shrunk to it."
     ]
     blocks += [_table_of_pool(board, title, rows, next(names)) for title, rows in pools]
@@ -107,24 +51,8 @@ def escaped(text: str) -> str:
 
     A letter that no LaTeX knows without more packages stands as its number, such as U+4E2D.
     """
-    return "".join(_escaped(character, after) for character, after in itertools.pairwise(f"{one_line(text)}\n"))
-
-
-def _escaped(character: str, after: str) -> str:
-    if character in _SPECIAL:
-        return _SPECIAL[character]
-    if character in _LIGATURES:
-        return character + "{}" * (character == after)
-    if character.isascii():
-        return character
-    if character in _GREEK:
-        name = unicodedata.name(character).rpartition(" ")[2]
-        return f"\\ensuremath{{\\{name.lower() if character.islower() else name.capitalize()}}}"
-    decomposed = unicodedata.normalize("NFD", character)
-    base, accent = decomposed[0], decomposed[1:]
-    if base.isascii() and base.isalpha() and accent in _ACCENTS:
-        return f"\\{_ACCENTS[accent]}{{{base}}}"
-    return f"U+{ord(character):04X}"
+    written: str = _ENCODER.unicode_to_latex(one_line(text))
+    return written
 
 
 @dataclass(frozen=True)
