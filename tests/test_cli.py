@@ -291,6 +291,14 @@ def test_claims_gives_all_six_a_verdict_and_a_reason(in_tiny, dtcbench):
     assert "no published curves were given (--reference)" in ended.out
 
 
+def test_claims_that_have_a_figure_are_drawn_for_paper(copy_of_tiny, dtcbench):
+    ended = dtcbench("claims", "tiny", "--figures", "drawn")
+    names = sorted(path.name for path in Path("drawn").iterdir())
+    assert names == ["claim-3-reconstruction.pdf", "claim-3-reconstruction.svg"]
+    assert all(f"  drawn/{name}" in ended.out for name in names)
+    assert Path("drawn", names[0]).read_bytes().startswith(b"%PDF")
+
+
 def test_claims_pools_runs_by_their_cells_and_points_out_a_conflict(copy_of_tiny, dtcbench):
     alone = dtcbench("claims", "tiny").out
     shutil.copytree("runs/tiny", "runs/again")

@@ -80,6 +80,9 @@ def claims(
     reference: Annotated[
         Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """The paper's claims one by one: verdict, effect, rule, cells.
@@ -87,14 +90,17 @@ def claims(
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
     from dtcbench.analysis.claims import findings
-    from dtcbench.report.build import Pooled, pooling_notes
+    from dtcbench.report.build import Pooled, pooling_notes, write_claims
     from dtcbench.report.claims import claims_view
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
     pooled = Pooled([run_at(folder, plugin) for folder in run_folders])
     tables = pooled.tables()
-    say(claims_view(findings(tables.cells, tables.cycles, published), pooling_notes(pooled)))
+    found = findings(tables.cells, tables.cycles, published)
+    say(claims_view(found, pooling_notes(pooled)))
+    if figures:
+        say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 
 
 def report(run_folder: RunFolder, plugin: Plugins = None) -> None:

@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dtcbench.analysis import leaderboard
+from dtcbench.analysis.verdicts import Finding
 from dtcbench.plan.grid import Plan
+from dtcbench.records import location
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
 from dtcbench.records.record import Tabled
@@ -131,6 +134,19 @@ def figures(derived: Derived, store: Store) -> dict[str, Callable[[], bytes]]:
     return {
         f"figures/{name}.{form}": partial(_on_paper, drawing, form) for name, drawing in named.items() for form in FORMS
     }
+
+
+def write_claims(findings: Sequence[Finding], folder: Path) -> list[Path]:
+    """Write the claims' figures on paper into a folder; their paths."""
+    from dtcbench.report import drawings
+
+    location.make_folder(folder)
+    written = []
+    for drawing in drawings.of_claims(findings).values():
+        for form in FORMS:
+            location.write(folder / f"{drawing.name}.{form}", _on_paper(drawing, form))
+            written.append(folder / f"{drawing.name}.{form}")
+    return written
 
 
 def _on_paper(drawing: Drawing, form: Form) -> bytes:

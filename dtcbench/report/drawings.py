@@ -1,4 +1,4 @@
-"""Which figures there are of a leaderboard: chosen here once, for the page as for paper."""
+"""Which figures there are of a leaderboard and of the claims: chosen here once, for the pages as for paper."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import POOL, tidy
-from dtcbench.report import figures
+from dtcbench.analysis.verdicts import Finding
+from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
-from dtcbench.report.names import file_names
+from dtcbench.report.names import file_names, plain_name
 from dtcbench.report.power import power_figure
 
 Traces = Mapping[str, pd.DataFrame]
@@ -21,6 +22,15 @@ Traces = Mapping[str, pd.DataFrame]
 _POWER_CAPTION = (
     "One seed's GPU power as the driver told it: dense, and each method at its highest planned sparsity. Solid where "
     "the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
+)
+
+_COMPARISONS = (
+    "One line per comparison: the mean over seeds with its 95 % interval. The dashed lines are what the rule holds the "
+    "interval against."
+)
+_CURVES = (
+    "The published accuracies after each compression, and ours: mean over seeds, and the interval in which one more "
+    "seed would lie."
 )
 
 
@@ -75,6 +85,17 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
             _cycles_caption(cycles),
             partial(figures.over_cycles, cycles, looks),
         )
+
+
+def of_claims(findings: Sequence[Finding]) -> dict[int, Drawing]:
+    """One figure per claim, by the claim's number; a claim of which nothing has a value has none."""
+    drawn = {}
+    for number, finding in enumerate(findings, 1):
+        if forest.has_figure(finding):
+            caption = _CURVES if any(comparison.levels for comparison in finding.comparisons) else _COMPARISONS
+            name = f"claim-{number}-{plain_name(finding.name)}"
+            drawn[number] = Drawing(name, finding.name.capitalize(), caption, partial(forest.claim_figure, finding))
+    return drawn
 
 
 def _of_pool(

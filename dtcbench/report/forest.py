@@ -32,8 +32,13 @@ _BETWEEN = 0.24
 """Between two effects of one comparison, in rows."""
 
 
-def claim_figure(finding: Finding) -> go.Figure | None:
-    """The judged effects of each comparison, from top to bottom; None where none has a figure.
+def has_figure(finding: Finding) -> bool:
+    """Whether any of a claim's comparisons has a value to draw."""
+    return any(comparison.levels or _judged(comparison) for comparison in finding.comparisons)
+
+
+def claim_figure(finding: Finding) -> go.Figure:
+    """The judged effects of each comparison, from top to bottom, of a finding that has any.
 
     Comparisons are in the order of the finding, bounds are dashed lines. Where they are of published curves, the
     curves themselves are drawn.
@@ -41,8 +46,6 @@ def claim_figure(finding: Finding) -> go.Figure | None:
     if any(comparison.levels for comparison in finding.comparisons):
         return _curves(finding)
     drawn = [comparison for comparison in finding.comparisons if _judged(comparison)]
-    if not drawn:
-        return None
     unit, most = drawn[0].effects[0].unit, max(comparison.judged for comparison in drawn)
     figure = figures.blank(1)
     for verdict in _WORDS:

@@ -6,7 +6,7 @@ import pytest
 
 from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, conclude
 from dtcbench.report.figures import COLOURS
-from dtcbench.report.forest import claim_figure, shared_part
+from dtcbench.report.forest import claim_figure, has_figure, shared_part
 
 
 def comparison(where, value, verdict=Verdict.SUPPORTED, low=None, unit="points", more=(), judged=1):
@@ -16,7 +16,11 @@ def comparison(where, value, verdict=Verdict.SUPPORTED, low=None, unit="points",
 
 
 def figure_of(*comparisons, bounds=(0.0,)):
-    return claim_figure(conclude("x", "X.", "rule", comparisons, nothing="nothing", bounds=bounds))
+    return claim_figure(finding_of(*comparisons, bounds=bounds))
+
+
+def finding_of(*comparisons, bounds=(0.0,)):
+    return conclude("x", "X.", "rule", comparisons, nothing="nothing", bounds=bounds)
 
 
 def placed(figure) -> dict[float, tuple[float, str]]:
@@ -58,8 +62,8 @@ def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
     absent = Comparison("b: x", Verdict.NOT_MEASURED, "no cell")
     without = comparison("c: x", math.nan, Verdict.NOT_SHOWN)
     assert list(placed(figure_of(comparison("a: x", 0.1), absent, without))) == [0]
-    assert figure_of(absent, without) is None
-    assert figure_of() is None
+    assert not has_figure(finding_of(absent, without))
+    assert not has_figure(finding_of())
 
 
 def test_without_an_interval_there_is_no_bar():

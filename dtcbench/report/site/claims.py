@@ -10,17 +10,8 @@ from dtcbench.analysis.verdicts import Comparison, Finding
 from dtcbench.report import elements
 from dtcbench.report.claims import MARKS, NOTE, effect_text
 from dtcbench.report.columns import ABSENT, Column, Row, p_value
+from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, Table, template
-from dtcbench.report.forest import claim_figure
-
-_CURVES = (
-    "The published accuracies after each compression, and ours: mean over seeds, and the interval in which one more "
-    "seed would lie."
-)
-_CAPTION = (
-    "One line per comparison, in the order of the table: the mean over seeds with its 95 % interval. The dashed lines "
-    "are what the rule holds the interval against."
-)
 
 
 @dataclass(frozen=True)
@@ -52,20 +43,24 @@ def claims_page(judged: Sequence[Judged], pages: Mapping[str, str]) -> str:
     """The page; `pages` holds the address of each cell's page, by key."""
     return template("claims.html").render(
         frame=Frame("assets", (("Overview", "index.html"),)),
-        judged=[(one, [_claim(place, n, found, pages) for n, found in enumerate(one.findings, 1)])
-                for place, one in enumerate(judged, 1)],
+        judged=[(one, _claims(place, one.findings, pages)) for place, one in enumerate(judged, 1)],
         note=NOTE,
-    )  # fmt: skip
+    )
 
 
-def _claim(place: int, number: int, finding: Finding, pages: Mapping[str, str]) -> Claim:
-    drawing = claim_figure(finding)
-    title = finding.name.capitalize()
-    caption = _CURVES if any(comparison.levels for comparison in finding.comparisons) else _CAPTION
-    drawn = [elements.figure(f"claim-{place}-{number}", title, caption, drawing)] if drawing else []
-    rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
-    cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
-    return Claim(number, finding, drawn, elements.table(_COLUMNS, rows), cells)
+def _claims(place: int, findings: Sequence[Finding], pages: Mapping[str, str]) -> list[Claim]:
+    drawings = of_claims(findings)
+    claims = []
+    for number, finding in enumerate(findings, 1):
+        drawn = [_figure(place, drawings[number])] if number in drawings else []
+        rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
+        cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
+        claims.append(Claim(number, finding, drawn, elements.table(_COLUMNS, rows), cells))
+    return claims
+
+
+def _figure(place: int, drawing: Drawing) -> Figure:
+    return elements.figure(f"{drawing.name}-{place}", drawing.title, drawing.caption, drawing.figure())
 
 
 def _of(row: Row) -> Comparison:
