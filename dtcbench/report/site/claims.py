@@ -12,6 +12,7 @@ from dtcbench.report.claims import MARKS, NOTE, effect_text
 from dtcbench.report.columns import ABSENT, Column, Row, p_value
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, Table, template
+from dtcbench.report.site.volumes import Volume, pages_of_cells
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,14 @@ class Claim:
     """The first digits of the cells' keys, and the addresses of their pages."""
 
 
-def claims_page(judged: Sequence[Judged], pages: Mapping[str, str]) -> str:
-    """The page; `pages` holds the address of each cell's page, by key."""
+def claims_page(judged: Sequence[Judged], volumes: Sequence[Volume]) -> str:
+    """The page; claims lead to the cells of those volumes that ran on their hardware."""
     return template("claims.html").render(
         frame=Frame("assets", (("Overview", "index.html"),)),
-        judged=[(one, _claims(place, one.findings, pages)) for place, one in enumerate(judged, 1)],
+        judged=[
+            (one, _claims(place, one.findings, pages_of_cells(v for v in volumes if v.hardware == one.hardware)))
+            for place, one in enumerate(judged, 1)
+        ],
         note=NOTE,
     )
 

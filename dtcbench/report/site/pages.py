@@ -16,7 +16,7 @@ from dtcbench.report.site.cells import cell_page
 from dtcbench.report.site.claims import Judged, claims_page
 from dtcbench.report.site.methods import method_page
 from dtcbench.report.site.overview import overview_page
-from dtcbench.report.site.volumes import Volume, cell_file, pages_of_cells
+from dtcbench.report.site.volumes import Volume, cell_file
 
 
 def site(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> Iterator[tuple[str, str]]:
@@ -28,7 +28,7 @@ def site(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> I
     judged : the claims, by kind of hardware, as `judge` gives them
     """
     yield "index.html", overview_page(volumes, opening, judged)
-    yield "claims.html", claims_page(judged, pages_of_cells(volumes))
+    yield "claims.html", claims_page(judged, volumes)
     yield f"assets/{elements.PLOTLY}", elements.plotly_js()
     for name in elements.ASSETS:
         yield f"assets/{name}", elements.template(name).render()
