@@ -62,7 +62,7 @@ def board(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """The leaderboard, or ours beside published figures (--reference).
+    """The leaderboard, or ours beside published figures.
 
     Example: dtcbench board runs/published --reference published_mnist.csv
     """
@@ -104,7 +104,9 @@ def claims(
 
 
 def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
-    """Rebuild a run's tables, Markdown, CSV, LaTeX, page and figures from its records.
+    """Rebuild all that is made of a run's records.
+
+    Tables as Parquet; the leaderboard as Markdown, CSV, LaTeX and a page; its figures as PDF and SVG.
 
     Example: dtcbench report runs/quick
     """

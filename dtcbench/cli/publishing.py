@@ -60,7 +60,7 @@ def site(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """A site of runs: an overview, the claims, a page per suite, method and cell.
+    """A site of runs: overview, claims, every suite, method and cell.
 
     It loads nothing from elsewhere: open index.html, or put the folder on any web server.
 
