@@ -21,10 +21,9 @@ from dtcbench.records.record import Tabled
 from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
 from dtcbench.report import latex, markdown, tabular
-from dtcbench.report.plots import FORMS, Form
 
 if TYPE_CHECKING:
-    from dtcbench.report.drawings import Drawing
+    from dtcbench.report.drawings import Drawing, Form
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,9 @@ def figures(derived: Derived, store: Store) -> dict[str, Callable[[], bytes]]:
     drawn = drawings.of_board(board, tables.cells, tables.cycles, _Traces(tables.metered, store))
     named = drawings.by_file_name(board, drawn)
     return {
-        f"figures/{name}.{form}": partial(_on_paper, drawing, form) for name, drawing in named.items() for form in FORMS
+        f"figures/{name}.{form}": partial(_on_paper, drawing, form)
+        for name, drawing in named.items()
+        for form in drawings.FORMS
     }
 
 
@@ -143,7 +144,7 @@ def write_claims(findings: Sequence[Finding], folder: Path) -> list[Path]:
     location.make_folder(folder)
     written = []
     for drawing in drawings.of_claims(findings).values():
-        for form in FORMS:
+        for form in drawings.FORMS:
             location.write(folder / f"{drawing.name}.{form}", _on_paper(drawing, form))
             written.append(folder / f"{drawing.name}.{form}")
     return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,6 +18,9 @@ from dtcbench.report.figures import Style
 from dtcbench.report.names import file_names, plain_name
 from dtcbench.report.power import power_figure
 
+Form = Literal["pdf", "svg"]
+FORMS: tuple[Form, ...] = ("pdf", "svg")
+"""What a figure is drawn as on paper."""
 Traces = Mapping[str, pd.DataFrame]
 """Samples of power by cell key."""
 _POWER_CAPTION = (
