@@ -113,9 +113,9 @@ def shared_part(places: Sequence[str]) -> str:
 
 
 def _judged(comparison: Comparison) -> list[Effect]:
-    """The effects that were judged, where they have a value."""
-    found = comparison.effects[: comparison.judged]
-    return list(found) if found and all(math.isfinite(effect.value) for effect in found) else []
+    """The effects that were judged, where they have a value: what a simulation gave is none."""
+    found = [] if comparison.verdict is Verdict.NOT_MEASURED else comparison.effects[: comparison.judged]
+    return list(found) if all(math.isfinite(effect.value) for effect in found) else []
 
 
 def _trace(points: Sequence[tuple[float, Effect]], verdict: Verdict, place: int, several: bool) -> go.Scatter:

@@ -175,8 +175,10 @@ def test_five_seeds_give_every_claim_a_figure_where_there_is_a_comparison(site_o
     Path("tiny.yaml").write_text(
         edited(TINY, ("seeds: 1", "seeds: 5"), ("[16]", "[128]"), ("steps: 30", "steps: 60"), methods)
     )
-    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
-    page = (site_of(dtcbench, "runs/tiny") / "claims.html").read_text()
+    assert dtcbench("run", "tiny.yaml", "--inline", "--out", "my runs/tiny").code == 0
+    site = site_of(dtcbench, "my runs/tiny")
+    assert "dtcbench run &#39;my runs/tiny/suite.yaml&#39; --inline" in next(site.rglob("cells/*")).read_text()
+    page = (site / "claims.html").read_text()
     drawn = re.findall(r'data-plot="claim-(\d)-', page)
     assert drawn == ["3", "4", "5", "6"]  # no published curves, no joules
     assert page.count("it rests on</summary>") == 5  # the cells behind the claim on energy are named, too

@@ -62,7 +62,8 @@ def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
     absent = Comparison("b: x", Verdict.NOT_MEASURED, "no cell")
     without = comparison("c: x", math.nan, Verdict.NOT_SHOWN)
     assert list(placed(figure_of(comparison("a: x", 0.1), absent, without))) == [0]
-    assert not has_figure(finding_of(absent, without))
+    simulated = comparison("d: x", 0.98, Verdict.NOT_MEASURED)
+    assert not has_figure(finding_of(absent, without, simulated))
     assert not has_figure(finding_of())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -46,7 +47,18 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
         suite=volume.suite,
         status=record.status.value if record else "missing",
         reason=one_line(record.reason) if record else "not run yet",
-        again=f"dtcbench run {volume.source}/suite.yaml --inline --cell {cell.key[:12]} --out runs/again",
+        again=shlex.join(
+            [
+                "dtcbench",
+                "run",
+                f"{volume.source}/suite.yaml",
+                "--inline",
+                "--cell",
+                cell.key[:12],
+                "--out",
+                "runs/again",
+            ]
+        ),
         attempts=[one_line(line) for line in cells.attempt_lines(attempts)],
         figures=list(_figures(cell, result, trace)),
         facts=cells.figure_rows(record) if record else [],
