@@ -32,7 +32,8 @@ from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.records.location import write
 from dtcbench.records.record import CellRecord
-from dtcbench.records.store import Contents, Store, seal
+from dtcbench.records.sealing import seal
+from dtcbench.records.store import Contents, Store
 
 SUITE = """
 name: scale

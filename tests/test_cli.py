@@ -11,7 +11,7 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import cli
-from dtcbench.records.store import seal, unseal
+from dtcbench.records.sealing import seal, unseal
 
 VERBS = [
     *("doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),

@@ -1,4 +1,4 @@
-"""The layout of a run on disk, and sealed files in it. Nothing else in dtcbench knows either.
+"""The layout of a run on disk. Nothing else in dtcbench knows it.
 
     RUN/suite.yaml                     the suite as it was last run
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
@@ -9,31 +9,27 @@
     RUN/figures/*.{pdf,svg}            its figures for a paper
     RUN/README.md                      the data card, once it is published: it makes a bundle of the run
 
-A sealed file holds `{"record": …, "sha256": …}`: the digest of the record's canonical JSON.
+`sealing.py` says how a record is sealed.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.record import CellRecord, Outline, Status, Tabled
+from dtcbench.records.sealing import R, UnknownSchemaError, seal, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
-_SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
-"""A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
 Part = Literal["suite", "record", "trace", "card", "lock", "own"]
 """What a file of a run is. `own` is of use to the run alone: logs, what was set aside or half written."""
 _PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
@@ -49,13 +45,6 @@ CARD = "README.md"
 
 Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
 """Names of record files by cell key, and by attempt and whether the file was set aside as damaged."""
-
-
-R = TypeVar("R", CellRecord, Tabled, Outline)
-
-
-class UnknownSchemaError(ValueError):
-    """A record whose seal holds, but whose content this version of dtcbench does not know."""
 
 
 @dataclass(frozen=True)
@@ -307,51 +296,3 @@ def counting(attempts: Sequence[R]) -> R | None:
     """The one of a cell's attempts, the oldest first, that counts: its ok one, else its latest; None of none."""
     done = [record for record in attempts if record.status is Status.OK] or attempts
     return done[-1] if done else None
-
-
-def seal(record: dict[str, Any]) -> bytes:
-    """A record's JSON values with the SHA-256 of their canonical form."""
-    text = _canonical(record)
-    return f'{{"record":{text},"sha256":"{_digest(text)}"}}\n'.encode("ascii")
-
-
-def unseal(content: bytes) -> CellRecord:
-    """The record in a sealed file's content. ValueError says what is wrong with it."""
-    return unsealed(content, CellRecord)
-
-
-def unsealed(content: bytes, kind: type[R]) -> R:
-    """The record in a sealed file's content, or its outline. ValueError says what is wrong with it."""
-    try:
-        if (sealed := _SEALED.fullmatch(content)) and hashlib.sha256(sealed[1]).hexdigest() == sealed[2].decode():
-            return kind.model_validate_json(sealed[1])
-        return kind.model_validate(_meant(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
-
-
-def _meant(content: bytes) -> Any:
-    """The record in a sealed file that may have been written by other means: its seal is of what the JSON means."""
-    try:
-        sealed = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ValueError("truncated or not JSON") from None
-    if not isinstance(sealed, dict) or set(sealed) != {"record", "sha256"}:
-        raise ValueError("not a sealed record")
-    try:
-        digest = _digest(_canonical(sealed["record"]))
-    except RecursionError:
-        raise ValueError("nested far too deeply") from None
-    if digest != sealed["sha256"]:
-        raise ValueError("altered: its content does not match its seal")
-    return sealed["record"]
-
-
-def _canonical(record: Any) -> str:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -12,7 +12,7 @@ from dtcbench.energy.phases import Stretch
 from dtcbench.energy.rapl import Packages
 from dtcbench.energy.reading import Circumstances, read
 from dtcbench.energy.trace import Trace, to_parquet
-from dtcbench.records.store import seal
+from dtcbench.records.sealing import seal
 
 GPU = "NVIDIA H200"
 LIMIT_W = 700.0

@@ -15,7 +15,8 @@ from dtcbench.publish.findings import RULES, Finding, lines
 from dtcbench.publish.record_rules import of_record, of_trace
 from dtcbench.records import samples
 from dtcbench.records.record import CellRecord
-from dtcbench.records.store import Store, seal, unseal
+from dtcbench.records.sealing import seal, unseal
+from dtcbench.records.store import Store
 
 FUZZ = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dtcbench.records.record import Status
-from dtcbench.records.store import Store, StoreError, seal, unseal
+from dtcbench.records.sealing import seal, unseal
+from dtcbench.records.store import Store, StoreError
 
 
 @pytest.fixture

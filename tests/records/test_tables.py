@@ -7,7 +7,8 @@ from dtcbench.plan.grid import Plan
 from dtcbench.plan.suite import parse
 from dtcbench.records import reading, tables
 from dtcbench.records.record import Energy, PowerTrace, Tabled
-from dtcbench.records.store import Store, seal, unsealed
+from dtcbench.records.sealing import seal, unsealed
+from dtcbench.records.store import Store
 
 
 def tabled(record):
