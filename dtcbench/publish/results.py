@@ -3,7 +3,8 @@
 results/FINDINGS.md                what was found, written by hand: the opening of README.md and of the site
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
-results/README.md, _site/          derived, as is each bundle's card, leaderboard and tables
+results/README.md                  derived, as is each bundle's card, leaderboard and tables
+site/                              derived, beside results: a page per suite, method and cell
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from dtcbench.report.site.claims import Judged
 from dtcbench.report.site.pages import judge, site
 from dtcbench.report.site.volumes import Volume
 
-OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "_site"
+OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OPENING = f"# Results\n\nWhat was found belongs into {OPENING} beside this file, which then opens it."
 _CLAIMS = """\
 ## The paper's claims
 
 By the cells below and the rules of [docs/statistics.md](../docs/statistics.md). `dtcbench claims` gives each with its
-comparisons, and so does the site that `dtcbench publish` makes in `results/_site/`. The first needs the paper's curves,
+comparisons, and so does the site that `dtcbench publish` makes in `site/`. The first needs the paper's curves,
 which are not part of this repository: `--reference`."""
 
 
@@ -48,9 +49,9 @@ def bundles(results: Place) -> list[Store]:
 def _folders(parent: Place) -> list[Place]:
     inside = sorted((path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.name)
     for path in inside:
-        if (path.name != SITE and not _PLAIN.fullmatch(path.name)) or (isinstance(path, Path) and path.is_symlink()):
+        if not _PLAIN.fullmatch(path.name) or (isinstance(path, Path) and path.is_symlink()):
             raise UserError(f"{path}: neither a suite's nor a bundle's folder; remove or rename it")
-    return [path for path in inside if path.name != SITE]
+    return inside
 
 
 def rebuild(results: Place) -> list[Place]:
@@ -71,7 +72,7 @@ def rebuild(results: Place) -> list[Place]:
     for path, content in made:
         make_folder(path.parent)
         write(path, content)
-    return [path for path, _ in made] + write_site(results / SITE, shelf, opening, judged)
+    return [path for path, _ in made] + write_site(results.parent / SITE, shelf, opening, judged)
 
 
 def write_site(folder: Place, volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> list[Place]:

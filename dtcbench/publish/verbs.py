@@ -44,6 +44,7 @@ def publish(run: Store | None, folder: Place) -> Iterator[str]:
         yield f"{place}: {bundle.copy(examined, place)} files copied"
     written = results.rebuild(folder)
     yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
+    yield f"The site: {folder.parent / results.SITE / 'index.html'}"
 
 
 def site(runs: Sequence[Store], out: Place, opening: Path | None, reference: pd.DataFrame | None) -> Iterator[str]:

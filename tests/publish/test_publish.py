@@ -179,7 +179,7 @@ def test_the_readme_opens_with_what_was_found_and_holds_every_bundles_tables(pub
     assert dtcbench("publish", "--results", results).code == 0
     text = (results / "README.md").read_text()
     assert text.startswith("# What we found\n\nNothing *yet*.\n\n- [tiny on CPU ")
-    assert "<em>yet</em>" in (results / "_site/index.html").read_text()
+    assert "<em>yet</em>" in (results.parent / "site/index.html").read_text()
     table = [line for line in (published / "leaderboard.md").read_text().splitlines() if line.startswith("|")]
     assert len(table) == 5
     assert all(line in text for line in table)
@@ -190,7 +190,7 @@ def test_nothing_of_a_suite_is_read_as_markup(run, results, dtcbench):
     suite = run / "suite.yaml"
     suite.write_text(suite.read_text().replace("Does it run?", "'<script>alert(1)</script> [x](javascript:1)'"))
     assert dtcbench("publish", run, "--results", results).code == 0
-    page = (results / "_site/index.html").read_text()
+    page = (results.parent / "site/index.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     (bundle,) = (results / "tiny").iterdir()
