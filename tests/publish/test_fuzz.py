@@ -1,5 +1,6 @@
 """Whatever a stranger puts into a folder, a check ends in findings: no traceback, nothing run, nothing read outside."""
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tampering import content, records
 
+from dtcbench.errors import UserError
+from dtcbench.publish import verbs
 from dtcbench.publish.check import check
 from dtcbench.publish.findings import RULES, Finding, lines
 from dtcbench.publish.record_rules import of_record, of_trace
@@ -106,6 +109,19 @@ def test_any_resealed_record_gives_findings(small, data):
     path.write_bytes(sealed(mutated(data, content(path))))
     try:
         findings(small)
+    finally:
+        path.write_bytes(before)
+
+
+@settings(FUZZ, max_examples=25)
+@given(data=st.data())
+def test_any_resealed_record_gives_a_site_or_a_refusal(small, data):
+    path = data.draw(st.sampled_from(records(small)))
+    before = path.read_bytes()
+    path.write_bytes(sealed(mutated(data, content(path))))
+    try:
+        with contextlib.suppress(UserError):
+            list(verbs.site([Store(small)], small.parent / "site", None, None))
     finally:
         path.write_bytes(before)
 
