@@ -61,6 +61,7 @@ def rebuild(results: Place) -> list[Place]:
     """
     if not results.is_dir():
         raise UserError(f"{results}: no such folder; `dtcbench publish RUN` makes it")
+    _replaceable(results.parent / SITE)
     licence, opening, shelf = _licence(results), _opening(results), list(map(_volume, bundles(results)))
     judged = judge(shelf, None)
     made = [
@@ -76,8 +77,12 @@ def rebuild(results: Place) -> list[Place]:
 
 
 def write_site(folder: Place, volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> list[Place]:
-    """Write the site anew; the paths of its pages. UserError where the folder holds something else."""
-    _empty(folder)
+    """Write the site anew; the paths of its files. What else was put into its folder stays. UserError where the folder
+    holds something else than a site.
+    """
+    _replaceable(folder)
+    for path in _pages(folder):
+        path.unlink()
     written = []
     for name, content in site(volumes, opening, judged):
         make_folder((folder / name).parent)
@@ -133,15 +138,16 @@ def _volume(store: Store) -> Volume:
     return Volume(path, f"results/{path}", examined.plan, store, examined.derived)
 
 
-def _empty(folder: Place) -> None:
-    """Remove an earlier site. UserError where the folder is none, so that nothing else is ever removed."""
-    if not folder.exists():
-        return
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if files and not (folder / "assets" / "page.css").is_file():
-        raise UserError(f"{folder} is not empty and holds no site; choose another folder with --out")
-    for path in files:
-        path.unlink()
+def _replaceable(folder: Place) -> None:
+    """UserError where a site would overwrite something that is none."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "assets" / "page.css").is_file():
+        raise UserError(f"{folder} is not empty and holds no site; move it away, or make the site with --out elsewhere")
+
+
+def _pages(folder: Place) -> list[Place]:
+    """Those of an earlier site; what is hidden is none of them."""
+    found: list[Place] = list(folder.rglob("*.html")) if folder.exists() else []
+    return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 
 
 def _opening(results: Place) -> str:

@@ -84,6 +84,16 @@ def test_deleting_what_is_derived_and_rebuilding_gives_the_same_bytes(published,
     assert files(results) == before
 
 
+def test_a_folder_where_the_site_would_lie_is_left_alone_and_nothing_is_published(finished, results, dtcbench):
+    building = results.parent / "site"
+    building.mkdir()
+    (building / "plan.txt").write_text("bricks")
+    ended = dtcbench("publish", finished, "--results", results)
+    assert (ended.code, f"{building} is not empty and holds no site" in ended.err) == (2, True)
+    assert not (results / "README.md").exists()
+    assert [path.name for path in building.iterdir()] == ["plan.txt"]
+
+
 def test_publishing_again_changes_nothing(finished, published, results, dtcbench):
     before = files(results)
     ended = dtcbench("publish", finished, "--results", results)

@@ -206,20 +206,25 @@ def test_two_runs_of_one_suite_have_folders_of_their_own(site_of, dtcbench, fini
     assert (site / "index.html").read_text().count('data-filter="hardware"') == 1
 
 
-def test_a_site_made_again_keeps_no_page_of_before(dtcbench, finished, run, tmp_path):
+def test_a_site_made_again_keeps_no_page_of_before_and_all_that_is_not_its_own(dtcbench, finished, run, tmp_path):
     out = tmp_path / "out"
     assert dtcbench("site", finished, "--out", out).code == 0
-    stale = out / "tiny" / "gone.html"
-    stale.write_text("")
+    stale, kept = out / "tiny" / "gone.html", [out / "CNAME", out / ".git" / "page.html"]
+    (out / ".git").mkdir()
+    for path in (stale, *kept):
+        path.write_text("here")
     assert dtcbench("site", finished, "--out", out).code == 0
     assert not stale.exists()
+    assert all(path.read_text() == "here" for path in kept)
 
 
 def test_a_folder_that_is_no_site_is_left_alone(dtcbench, finished, tmp_path):
     (tmp_path / "thesis.tex").write_text("three years")
     ended = dtcbench("site", finished, "--out", tmp_path)
     assert ended.code == 2
-    assert f"{tmp_path} is not empty and holds no site; choose another folder with --out" in ended.err
+    assert (
+        f"{tmp_path} is not empty and holds no site; move it away, or make the site with --out elsewhere" in ended.err
+    )
     assert (tmp_path / "thesis.tex").read_text() == "three years"
 
 
