@@ -20,6 +20,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
+from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
 from dtcbench.energy.phases import Phases
@@ -27,7 +28,7 @@ from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
-from dtcbench.records.provenance import collect
+from dtcbench.records.provenance import collect, with_dataset
 from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
@@ -77,7 +78,9 @@ def attempt(task: Task) -> Report:
         with closing(open_meter(task.device, task.share, task.metering, os.environ)) as meter:
             meter.settle()
             provenance = _provenance(task)
-            result, reading = _measured(task, meter)
+            splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.options)()
+            provenance = with_dataset(provenance, splits.sha256)
+            result, reading = _measured(task, splits, meter)
     except Exception as error:
         status, reason = _verdict(error)
         detail = _without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
@@ -120,14 +123,13 @@ def _record(
     ).model_dump(mode="json")
 
 
-def _measured(task: Task, meter: EnergyMeter) -> tuple[Result, Reading]:
+def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, Reading]:
     """Train the cell, and again until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.device)
     make_deterministic(threads)
     with threadpool_limits(limits=threads, user_api="blas"):
-        splits = registry.datasets.bind(cell.dataset.name, cell.dataset.options)()
         train, test = to_device(splits, device)
         phases = Phases(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
         evaluations = Evaluations(phases)

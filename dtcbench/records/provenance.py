@@ -25,6 +25,7 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel
 """Whose versions decide numbers."""
 GIT_TIMEOUT_S = 10
 HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+NOT_LOADED = "the data set was not loaded"
 NO_LOCK = "there is no requirements.lock beside the package"
 
 
@@ -85,8 +86,18 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
         commit_clean=source.clean,
         lock_sha256=locked,
         plugins=plugins,
-        reasons=hardware.reasons | source.reasons | ({} if locked else {"lock_sha256": NO_LOCK}),
+        dataset_sha256=None,
+        reasons=hardware.reasons
+        | source.reasons
+        | {"dataset_sha256": NOT_LOADED}
+        | ({} if locked else {"lock_sha256": NO_LOCK}),
     )
+
+
+def with_dataset(provenance: Provenance, sha256: str) -> Provenance:
+    """The provenance of a cell whose data set has been loaded; `sha256` is its decoded content's digest."""
+    reasons = {name: reason for name, reason in provenance.reasons.items() if name != "dataset_sha256"}
+    return provenance.model_copy(update={"dataset_sha256": sha256, "reasons": reasons})
 
 
 def cpu_hardware() -> Hardware:

@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
 
-SCHEMA_VERSION: Literal[4] = 4
+Version = Literal[4, 5]
+"""Schema versions that this dtcbench reads. A version 4 record holds no `dataset_sha256`."""
+SCHEMA_VERSION: Version = 5
+OLDER = "the record was written before dtcbench kept this"
+"""Reason for a field that the record's schema version does not have."""
 
 
 class Status(StrEnum):
@@ -41,7 +45,10 @@ INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
 
 
 class Explained(BaseModel):
-    """A model whose every `None` is explained in `reasons`, by field name."""
+    """A model whose every `None` is explained in `reasons`, by field name.
+
+    A field with the default `None` was added after schema version 4: a record without it gets the reason `OLDER`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
@@ -52,6 +59,9 @@ class Explained(BaseModel):
     def _every_null_has_its_reason(self) -> Self:
         if None not in self.__dict__.values():
             return self
+        for field in type(self).model_fields.keys() - self.model_fields_set:
+            if self.__dict__[field] is None:
+                self.reasons.setdefault(field, OLDER)
         unexplained = [field for field, value in self.__dict__.items() if value is None and field not in self.reasons]
         if unexplained:
             raise ValueError(f"{', '.join(unexplained)}: null without a reason")
@@ -266,6 +276,8 @@ class Provenance(Explained):
     """SHA-256 of the checkout's requirements.lock."""
     plugins: dict[str, str]
     """SHA-256 of each plug-in file's source."""
+    dataset_sha256: str | None = None
+    """SHA-256 of the data set's decoded content (`Splits.sha256`)."""
 
 
 class Outline(BaseModel):
@@ -273,7 +285,7 @@ class Outline(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    schema_version: Literal[4]
+    schema_version: Version
     key: str
     suite: str
     attempt: int
@@ -300,7 +312,7 @@ class Tabled(Outline):
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     key: str
     """The cell's key."""
     cell: Cell

@@ -3,6 +3,7 @@ import torch
 from cells import cell, choice, task, workplace
 
 from dtcbench import registry
+from dtcbench.datasets.digits import digits
 from dtcbench.datasets.splits import DatasetError
 from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
@@ -25,6 +26,7 @@ def test_an_ok_cell_leaves_a_whole_record_with_provenance_and_no_joules():
     assert record.energy.method == "none"
     assert record.energy.window_s == pytest.approx(record.result.train_s + record.result.compress_s)
     assert record.provenance.device == "cpu"
+    assert record.provenance.dataset_sha256 == digits().sha256
 
 
 def out_of_memory():
