@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 .PHONY: demo test lint lock clean
 
 demo: $(READY)
-	$(BIN)/dtcbench run suites/quick.yaml
+	$(BIN)/python -m dtcbench.cli run quick
 
 test: $(READY)
 	$(BIN)/pytest

@@ -11,10 +11,12 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import cli
+from dtcbench.plan import shipped
+from dtcbench.plan.suite import load
 from dtcbench.records.sealing import seal, unseal
 
 VERBS = [
-    *("doctor", "list", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
+    *("doctor", "list", "suites", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
     *("check", "publish", "site", "merge", "compare", "reproduce"),
 ]
 STUBBORN = """\
@@ -124,6 +126,11 @@ MISTAKES = {
         "--cell zz: 0 cells of the suite begin so; `dtcbench",
     ),
     "ambiguous cell to run": (["run", "tiny.yaml", "--cell", ""], "--cell : 3 cells of the suite begin so"),
+    "suite by its old path": (["run", "suites/quick.yaml"], "No such file or directory; did you mean 'quick'?"),
+    "suite misspelt": (["plan", "quik"], "quik: No such file or directory; did you mean 'quick'?"),
+    "suite to write out misspelt": (["suites", "quik"], "unknown suite 'quik'; did you mean 'quick'?"),
+    "file for no suite": (["suites", "--out", "x.yaml"], "which suite? Write `dtcbench suites NAME --out x.yaml`"),
+    "suite over a file": (["suites", "quick", "--out", "tiny.yaml"], "tiny.yaml: File exists; choose another file"),
     "unknown axis": (["list", "solver"], "unknown axis 'solver'; did you mean 'solvers'?"),
     "groups of no model": (["list", "--groups", "resnet"], "unknown model 'resnet'; did you mean 'resnet-"),
     "shape that is none": (["list", "--groups", "mlp", "--input", "28x"], "--input 28x: not a shape; write 3x32x32"),
@@ -181,7 +188,10 @@ def test_a_wrong_command_line_is_exit_code_2_and_shows_the_usage(in_tiny, dtcben
 def test_a_mistake_shows_no_traceback_in_a_process_of_its_own(here):
     ended = in_a_process("-m", "dtcbench.cli", "plan", "no.yaml", cwd=here)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "dtcbench: no.yaml: No such file or directory; give the path of a suite's YAML file\n"
+    assert ended.stderr == (
+        "dtcbench: no.yaml: No such file or directory; give the path of a suite's YAML file, "
+        "or the name of a shipped one (`dtcbench suites` lists them)\n"
+    )
 
 
 def test_a_plug_in_that_takes_a_name_of_the_bench_is_to_blame_and_not_the_bench(here):
@@ -219,6 +229,27 @@ def test_list_shows_every_axis_or_the_one_asked_for(dtcbench):
     assert "lars" in solvers
     assert "max_iterations: 10000" in solvers
     assert "digits" not in solvers
+
+
+def test_suites_lists_every_shipped_suite_with_its_cost_and_question(dtcbench):
+    out = " ".join(dtcbench("suites").out.split())
+    for suite in map(load, shipped.names()):
+        assert f" {suite.name} {suite.cost} {suite.question}" in out
+
+
+def test_a_shipped_suite_is_planned_by_its_name_in_an_empty_folder(tmp_path, monkeypatch, dtcbench):
+    monkeypatch.chdir(tmp_path)
+    ended = dtcbench("plan", "quick")
+    assert ended.code == 0
+    assert "51 cells" in ended.out
+
+
+def test_a_suite_that_was_written_out_plans_the_cells_of_the_shipped_one(tmp_path, monkeypatch, dtcbench):
+    monkeypatch.chdir(tmp_path)
+    assert dtcbench("suites", "quick").out.startswith("quick.yaml written; ")
+    dtcbench("suites", "quick", "--out", "mine.yaml")
+    assert (tmp_path / "quick.yaml").read_text() == (tmp_path / "mine.yaml").read_text() == shipped.text("quick")
+    assert dtcbench("plan", "mine.yaml").out == dtcbench("plan", "quick").out
 
 
 def test_fetch_tells_what_a_dataset_holds(dtcbench):

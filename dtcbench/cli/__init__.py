@@ -10,21 +10,21 @@ import sys
 import typer
 
 from dtcbench.cli.looking import board, claims, report, show, status
-from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest
+from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.cli.publishing import check, compare, merge, publish, reproduce, site
 from dtcbench.cli.running import run
 from dtcbench.errors import UserError
 
 app = typer.Typer(
     help="Test bench for Dual Tomographic Compression and every method that compresses while training.\n\n"
-    "First: dtcbench run suites/quick.yaml",
+    "First: dtcbench run quick",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 _VERBS = (
-    *(doctor, list_, fetch, selftest, plan, run),
+    *(doctor, list_, suites, fetch, selftest, plan, run),
     *(status, show, board, claims, report),
     *(check, publish, site, merge, compare, reproduce),
 )

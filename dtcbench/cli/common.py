@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dtcbench.records.store import Store
     from dtcbench.registry import Plugin
 
-SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite's YAML file, such as suites/quick.yaml.")]
+SuiteName = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite's YAML file, or a shipped suite's name, such as quick.")
+]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
 Address = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto; without it, a Ray of this run's own.")
@@ -67,17 +69,17 @@ def load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
     return plugins
 
 
-def read_suite(suite: Path, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
+def read_suite(suite: str, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
     """A suite's text, or its rehearsal's, and the plan it makes."""
     from dtcbench.plan.rehearsal import rehearsal
     from dtcbench.plan.suite import read
 
     text = read(suite)
-    planned = planned_from(text, str(suite), plugin)
+    planned = planned_from(text, suite, plugin)
     if not smoke:
         return text, planned
-    text = rehearsal(text, str(suite))
-    return text, planned_from(text, str(suite), plugin)
+    text = rehearsal(text, suite)
+    return text, planned_from(text, suite, plugin)
 
 
 def planned_from(text: str, name: str, plugin: list[Path] | None) -> Plan:

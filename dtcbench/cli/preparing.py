@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Address, Out, Plugins, SuiteFile, console, load_plugins, read_suite, say
+from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, load_plugins, read_suite, say
 from dtcbench.errors import UserError
 
 
@@ -56,6 +57,31 @@ def list_(
     say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
 
 
+def suites(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Write this one out, to be edited.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for it [default: NAME.yaml].")] = None,
+) -> None:
+    """The shipped suites, or write one out to edit.
+
+    Example: dtcbench suites; dtcbench suites quick --out mine.yaml
+    """
+    from dtcbench.plan import shipped
+    from dtcbench.report.axes import suites_table
+
+    if name is None and out is not None:
+        raise UserError(f"--out {out}: which suite? Write `dtcbench suites NAME --out {out}`")
+    if name is None:
+        say(suites_table())
+        return
+    text, file = shipped.text(name), out or Path(f"{name}.yaml")
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; choose another file with --out") from error
+    say(f"{file} written; change it, its name too, then `dtcbench run {file}`")
+
+
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="[default: all]")] = None,
     plugin: Plugins = None,
@@ -99,10 +125,10 @@ def selftest(
         raise typer.Exit(1)
 
 
-def plan(suite: SuiteFile, out: Out = None, plugin: Plugins = None) -> None:
+def plan(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
     """List a suite's cells, done, missing or failed; run none.
 
-    Example: dtcbench plan suites/quick.yaml
+    Example: dtcbench plan quick
     """
     from dtcbench.records.runs import run_of
     from dtcbench.report.plans import plan_view

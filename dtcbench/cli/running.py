@@ -11,7 +11,7 @@ from dtcbench.cli.common import (
     Address,
     Out,
     Plugins,
-    SuiteFile,
+    SuiteName,
     conclude,
     console,
     exit_by,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    suite: SuiteFile,
+    suite: SuiteName,
     out: Out = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Cells at once [default: by cores].")] = None,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray; for debugging.")] = False,
@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Run what is missing of a suite, then rebuild its tables. The same command resumes.
 
-    Example: dtcbench run suites/quick.yaml
+    Example: dtcbench run quick
     """
     from dtcbench.execution.driver import Job, to_run
     from dtcbench.execution.inline import InlineExecutor

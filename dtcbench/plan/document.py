@@ -68,7 +68,9 @@ class Document:
             raise SuiteError([Problem(file, 0, "", "nested far too deeply; close the brackets")]) from None
         if not isinstance(value, dict):
             got = "this is empty" if value is None else f"this is {shown(value)}"
-            message = f"a suite is a mapping (`name: …` and so on), and {got}; copy suites/quick.yaml and change it"
+            message = (
+                f"a suite is a mapping (`name: …` and so on), and {got}; `dtcbench suites quick` writes one out to edit"
+            )
             raise SuiteError([Problem(file, 1, "", message)])
         message = "the key stands twice; remove one"
         return cls(file, value, lines, tuple(Problem(file, line, place_text(p), message) for p, line in doubles))

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from dtcbench import registry
+from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Problem, SuiteError, shown
@@ -168,7 +169,7 @@ class Resources(Strict):
 
 
 class Suite(Strict):
-    """A grid, a protocol and resources; see suites/quick.yaml for one to copy."""
+    """A grid, a protocol and resources; `dtcbench suites quick` writes one out to edit."""
 
     name: str
     """The run's folder is called so."""
@@ -215,18 +216,31 @@ class Suite(Strict):
         return self.resources.cpus or self.protocol.threads
 
 
-def load(path: Path) -> Suite:
+def load(suite: str | Path) -> Suite:
     """Read and check a suite; SuiteError lists every problem with file, line, place and remedy."""
-    return parse(read(path), str(path))
+    return parse(read(suite), str(suite))
 
 
-def read(path: Path) -> str:
-    """A suite's YAML text; SuiteError where the file cannot be read."""
+def read(suite: str | Path) -> str:
+    """The YAML text of the file `suite`, or of the shipped suite of that name where there is no such file.
+
+    SuiteError where it is neither, or the file cannot be read.
+    """
+    name, path = str(suite), Path(suite)
+    if name in shipped.names() and not path.is_file():
+        return shipped.text(name)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise SuiteError([Problem(str(path), 0, "", f"{reason}; give the path of a suite's YAML file")]) from None
+        raise SuiteError([Problem(name, 0, "", f"{reason}; {_remedy(name)}")]) from None
+
+
+def _remedy(name: str) -> str:
+    close = " or ".join(map(repr, shipped.alike(name)))
+    if close:
+        return f"did you mean {close}? (`dtcbench suites` lists the shipped suites)"
+    return "give the path of a suite's YAML file, or the name of a shipped one (`dtcbench suites` lists them)"
 
 
 def parse(text: str, file: str) -> Suite:

@@ -1,4 +1,4 @@
-"""The grid's axes on the terminal: names, what they are, and their options."""
+"""What there is to choose from, on the terminal: the grid's axes with their options, and the shipped suites."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from rich import box
 from rich.table import Table
 
+from dtcbench.plan import shipped
+from dtcbench.plan.document import Document
 from dtcbench.registry import Axis
 
 
@@ -27,3 +29,14 @@ def options_text(axis: Axis, name: str) -> str:
     return ", ".join(
         f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in defaults.items()
     )
+
+
+def suites_table() -> Table:
+    """One row per shipped suite: its name, and what it costs and asks."""
+    table = Table(title="suites", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("cost and question")
+    for name in shipped.names():
+        suite = Document.read(shipped.text(name), name).value
+        table.add_row(name, f"{suite['cost']}\n{suite['question']}")
+    return table

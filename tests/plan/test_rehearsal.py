@@ -1,15 +1,12 @@
 """A rehearsal keeps what a suite is about and hardly trains."""
 
-from pathlib import Path
-
 import pytest
 from suites_for_tests import DESIGN, edited
 
+from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse
-
-SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
 
 
 def kinds(plan):
@@ -25,10 +22,10 @@ def test_a_rehearsal_has_one_seed_one_sparsity_and_a_few_steps_on_a_few_samples(
     assert suite.protocol.lr == 0.001
 
 
-@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
-def test_every_suite_can_be_rehearsed_with_all_its_networks_methods_and_solvers(path):
-    text = path.read_text()
-    whole, short = (expand(parse(t, path.name)) for t in (text, rehearsal(text, path.name)))
+@pytest.mark.parametrize("name", shipped.names())
+def test_every_suite_can_be_rehearsed_with_all_its_networks_methods_and_solvers(name):
+    text = shipped.text(name)
+    whole, short = (expand(parse(t, name)) for t in (text, rehearsal(text, name)))
     assert kinds(short) == kinds(whole)
     assert len(short.cells) <= len(whole.cells)
     assert not {c.key for c in short.cells} & {c.key for c in whole.cells}

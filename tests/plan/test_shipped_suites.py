@@ -5,16 +5,22 @@ import re
 from pathlib import Path
 
 import pytest
+from suites_for_tests import TINY
 
+from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
-from dtcbench.plan.suite import load, parse
+from dtcbench.plan.suite import SuiteError, load, parse, read
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_suite_is_valid_and_bears_its_files_name(path):
-    assert load(path).name == path.stem
+@pytest.mark.parametrize("name", shipped.names())
+def test_every_shipped_suite_is_valid_and_bears_its_files_name(name):
+    suite = load(name)
+    assert suite.name == name
+    assert suite.question.endswith("?")
+    counted = re.match(r"(\d+) cells", suite.cost)
+    assert counted is None or int(counted[1]) == len(expand(suite).cells)
 
 
 def test_the_readmes_example_is_a_valid_suite():
@@ -23,13 +29,39 @@ def test_the_readmes_example_is_a_valid_suite():
 
 
 def test_quick_is_the_grid_the_readme_shows_results_of():
-    cells = expand(load(ROOT / "suites" / "quick.yaml")).cells
+    cells = expand(load("quick")).cells
     assert len(cells) == 51
     assert {cell.method.name for cell in cells} == {"dense", "dtc", "dtc-published", "magnitude", "random"}
 
 
 def test_published_is_the_papers_three_methods_and_their_dense_pair_by_the_papers_seed_and_five_others():
-    cells = expand(load(ROOT / "suites" / "published.yaml")).cells
+    cells = expand(load("published")).cells
     methods = {"dense", "magnitude-published", "random-published", "dtc-published"}
     seeds = {42424242, 0, 1, 2, 3, 4}
     assert sorted((cell.method.name, cell.seed) for cell in cells) == sorted(itertools.product(methods, seeds))
+
+
+def test_a_name_means_the_shipped_suite_unless_there_is_a_file_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read("quick") == shipped.text("quick")
+    (tmp_path / "smoke").mkdir()
+    assert read("smoke") == shipped.text("smoke")
+    (tmp_path / "quick").write_text(TINY)
+    assert read("quick") == TINY
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("suites/quick.yaml", "did you mean 'quick'?"),
+        ("quick.yaml", "did you mean 'quick'?"),
+        ("quik", "did you mean 'quick'?"),
+        ("zzz", "give the path of a suite's YAML file, or the name of a shipped one"),
+    ],
+)
+def test_what_is_neither_a_file_nor_a_shipped_suite_names_those_that_are_near(tmp_path, monkeypatch, given, meant):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SuiteError) as caught:
+        read(given)
+    assert str(caught.value).startswith(f"{given}: No such file or directory; {meant}")
+    assert "`dtcbench suites` lists" in str(caught.value)

@@ -1,0 +1,30 @@
+"""The suites that come with the package, by name."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import PurePath
+
+from dtcbench.errors import UserError
+from dtcbench.registry import near
+
+_FOLDER = files("dtcbench") / "suites"
+_SUFFIX = ".yaml"
+
+
+def names() -> list[str]:
+    """Every shipped suite's name, sorted."""
+    return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
+
+
+def text(name: str) -> str:
+    """The YAML of the shipped suite called so; UserError with near matches where none is."""
+    if name not in names():
+        raise UserError(f"unknown suite {name!r}; {near(name, names())}")
+    return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+
+
+def alike(given: str) -> list[str]:
+    """The shipped suites that a mistyped name or path may mean, best first: `suites/quick.yaml` may mean `quick`."""
+    return difflib.get_close_matches(PurePath(given).name.removesuffix(_SUFFIX), names(), n=3, cutoff=0.5)
