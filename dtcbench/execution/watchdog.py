@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dtcbench.execution.stacks import without_folders
+
 
 @contextmanager
 def time_limit(seconds: float | None, attempt: str) -> Iterator[None]:
@@ -33,10 +35,10 @@ def stack_file(attempt: str) -> Path:
 
 
 def take_stack(attempt: str) -> str:
-    """The stack that an attempt left on this node, which is then gone; empty where it left none."""
+    """The stack that an attempt left on this node, without its folders; empty where it left none. Its file is gone."""
     path = stack_file(attempt)
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return without_folders(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return ""
     finally:

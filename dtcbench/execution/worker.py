@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
 import traceback
 from contextlib import closing
@@ -25,6 +24,7 @@ from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
 from dtcbench.energy.phases import Phases
 from dtcbench.errors import UserError
+from dtcbench.execution.stacks import without_folders
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
@@ -83,7 +83,7 @@ def attempt(task: Task) -> Report:
             result, reading = _measured(task, splits, meter)
     except Exception as error:
         status, reason = _verdict(error)
-        detail = _without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
+        detail = without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
     wall_s = time.perf_counter() - begin
     energy, trace = (reading.energy, reading.trace) if reading else (None, None)
     return Report(_record(task, status, reason, started_at, wall_s, detail, result, energy, provenance), trace)
@@ -91,7 +91,7 @@ def attempt(task: Task) -> Report:
 
 def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float, detail: str = "") -> dict[str, Any]:
     """The record of an attempt whose worker cannot give one; `detail` is the stack it left, if it left one."""
-    return _record(task, status, reason, started_at, wall_s, _without_folders(detail))
+    return _record(task, status, reason, started_at, wall_s, detail)
 
 
 def _record(
@@ -169,11 +169,6 @@ def _nothing_to_wait_for() -> None:
 def _provenance(task: Task) -> Provenance:
     plugins = {plugin.name: hashlib.sha256(plugin.source.encode()).hexdigest() for plugin in task.plugins}
     return collect(task.device, from_choice(task.cell.protocol).threads, plugins)
-
-
-def _without_folders(trace: str) -> str:
-    """A traceback without what its paths tell of the machine and its users."""
-    return re.sub(r'File ".*?((?:site-packages|dtcbench)/[^"]*|[^/"]*)"', r'File "\1"', trace)
 
 
 def _expected(error: Exception) -> bool:

@@ -1,0 +1,63 @@
+"""A stack names files from the package on, wherever the package lies, and never a folder of the machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dtcbench
+
+FAIL = """
+import faulthandler, sys, traceback
+from dtcbench.execution.stacks import without_folders
+from dtcbench.plan import shipped
+
+def fails(shown):
+    try:
+        shipped.text(shown)
+    except ValueError:
+        shown.stack()
+
+class Shown(str):
+    def __repr__(self):
+        self.stack()
+        return "x"
+
+    def stack(self):
+        faulthandler.dump_traceback(open("stack", "w"))
+        print(without_folders(open("stack").read()))
+        print(without_folders("".join(traceback.format_stack())))
+        print(without_folders(traceback.format_exc()))
+
+fails(Shown("x"))
+from pydantic import TypeAdapter
+try:
+    TypeAdapter(int).validate_python("x")
+except ValueError:
+    print(without_folders(traceback.format_exc()))
+"""
+
+
+@pytest.mark.parametrize(
+    "folder", ["dtcbench", "my bench", "x", "dtcbench/dtcbench", "site-packages/src", 'say "hi"', "Größe ☺"]
+)
+def test_a_stack_names_files_from_the_package_on_in_a_folder_of_any_name(tmp_path, folder):
+    home = tmp_path / folder
+    (home / "tests").mkdir(parents=True)
+    (home / "dtcbench").symlink_to(Path(dtcbench.__file__).parent)
+    (home / "tests" / "fail.py").write_text(FAIL)
+    ended = subprocess.run(
+        [sys.executable, str(home / "tests" / "fail.py")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(home), "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    files = [line.split('"', 1)[1].rpartition('"')[0] for line in ended.stdout.splitlines() if 'File "' in line]
+    assert len(files) >= 10
+    assert set(files) == {"fail.py", "dtcbench/plan/shipped.py", "site-packages/pydantic/type_adapter.py"}
