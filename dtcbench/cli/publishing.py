@@ -13,7 +13,7 @@ from dtcbench.cli.common import Plugins, RunFolder, load_plugins, say, tell
 def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
     """Hold a run or a bundle to every rule of publishing.
 
-    Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings do not.
+    Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings and notes do not.
 
     Example: dtcbench check runs/quick
     """

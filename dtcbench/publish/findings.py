@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from dtcbench.analysis.pairing import one_line
 
-Weight = Literal["error", "warning"]
+Weight = Literal["error", "warning", "note"]
 
 RULES = {
     "folder": "nothing leads out of the folder, and no file or number of files is too large to be read",
@@ -18,7 +18,7 @@ RULES = {
     "cells": "every planned cell has an end of its own, and every record is of a planned cell",
     "pairs": "every ok cell has the dense cell of its seed beside it",
     "hardware": "cells that compare with one another ran on one hardware class and one stack",
-    "provenance": "a record says where it was made: by a clean commit, with a lock, without plug-ins",
+    "provenance": "a record says what made it: a clean commit with a lock, or an installed release; no plug-ins",
     "meter": "joules come from a real GPU's counter or power, never from a simulation or a model",
     "traces": "the samples behind joules are there, are those of the record, and give its joules",
     "power": "a GPU's mean power is no more than its limit",
@@ -28,7 +28,7 @@ RULES = {
     "derived": "tables and reports are what the records give",
     "files": "there is no file that belongs to no run",
 }
-"""What each rule asks for. An error bars publishing, a warning is for the reader to weigh."""
+"""What each rule asks for. An error bars publishing, a warning is for the reader to weigh, a note tells what is so."""
 _EXAMPLES = 3
 
 
@@ -54,6 +54,11 @@ def warning(rule: str, where: str, reason: str) -> Finding:
     return Finding(rule, "warning", where, reason)
 
 
+def note(rule: str, where: str, reason: str) -> Finding:
+    """A finding that nothing is wrong with."""
+    return Finding(rule, "note", where, reason)
+
+
 def bars(findings: Iterable[Finding]) -> bool:
     """Whether any of the findings forbids publishing."""
     return any(finding.weight == "error" for finding in findings)
@@ -62,8 +67,8 @@ def bars(findings: Iterable[Finding]) -> bool:
 def lines(findings: Iterable[Finding]) -> list[str]:
     """One line per rule and reason, errors first, with the places it was found at; nothing of it can be markup."""
     places: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    order = list(RULES)
-    for found in sorted(findings, key=lambda f: (f.weight, order.index(f.rule), f.where, f.reason)):
+    weights, order = get_args(Weight), list(RULES)
+    for found in sorted(findings, key=lambda f: (weights.index(f.weight), order.index(f.rule), f.where, f.reason)):
         places[found.weight, found.rule, found.reason].append(found.where)
     return [
         one_line(f"{weight}: {rule}: {_shown(where)}: {reason}" if any(where) else f"{weight}: {rule}: {reason}")

@@ -19,7 +19,8 @@ from dtcbench.energy.joules import Joules
 from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.trace import Trace
 from dtcbench.energy.windows import counting, trainings_of, windows
-from dtcbench.publish.findings import Finding, error, warning
+from dtcbench.publish.findings import Finding, error, note, warning
+from dtcbench.records.provenance import NO_VERSION, PACKAGES
 from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.report.power import stretches
 
@@ -28,6 +29,7 @@ OVERSHOOT = 0.05
 TOLERANCE = 0.02
 """Of joules computed again from samples, beside what the edges of the windows leave open."""
 _LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST = 2**63
 """No count is larger."""
 
@@ -111,16 +113,28 @@ def _figures(record: CellRecord, result: Result, where: str) -> Iterator[Finding
 
 
 def _provenance(provenance: Provenance, where: str) -> Iterator[Finding]:
-    remedy = "run it from a clean git checkout of dtcbench"
-    if provenance.commit is None:
+    remedy = "run it from a clean git checkout of dtcbench, or from an installed wheel"
+    if provenance.commit is None and provenance.source_sha256 is not None:
+        yield from _release(provenance, provenance.source_sha256, where)
+    elif provenance.commit is None:
         yield error("provenance", where, f"no commit is recorded ({provenance.reasons.get('commit')}); {remedy}")
     elif not provenance.commit_clean:
         state = "uncommitted changes" if provenance.commit_clean is False else "a checkout in an unknown state"
         yield error("provenance", where, f"made with {state} on commit {provenance.commit[:12]}; {remedy}")
-    if provenance.lock_sha256 is None:
+    if provenance.commit is not None and provenance.lock_sha256 is None:
         yield error("provenance", where, f"no requirements.lock is recorded; {remedy}")
     for name, digest in sorted(provenance.plugins.items()):
         yield warning("provenance", where, f"made with plug-in {name} ({digest[:12]}), whose source is not published")
+
+
+def _release(provenance: Provenance, source: str, where: str) -> Iterator[Finding]:
+    """An installed release is known by its digest, and by the versions of what is installed beside it."""
+    if not _SHA256.fullmatch(source):
+        yield error("provenance", where, f"source_sha256 {source} is no SHA-256; run its cell again")
+    unknown = [name for name in PACKAGES if provenance.packages.get(name) in (None, "", NO_VERSION)]
+    if unknown:
+        yield error("provenance", where, f"no version of {', '.join(unknown)} is recorded; run its cell again")
+    yield note("provenance", where, f"made by an installed dtcbench {provenance.dtcbench} (source {source[:12]})")
 
 
 def _meter(energy: Energy, provenance: Provenance | None, where: str) -> Iterator[Finding]:

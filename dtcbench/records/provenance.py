@@ -19,10 +19,12 @@ import torch
 import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.energy.device import given_gpu
+from dtcbench.records.installation import source_sha256
 from dtcbench.records.record import Provenance
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
 """Whose versions decide numbers."""
+NO_VERSION = "not installed"
 GIT_TIMEOUT_S = 10
 HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 NOT_LOADED = "the data set was not loaded"
@@ -64,8 +66,9 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
     threads : threads that torch and BLAS may use
     plugins : SHA-256 of each plug-in file's source, by name
     """
-    root = Path(dtcbench.__file__).resolve().parent.parent
-    source, locked = checkout(root), lock_sha256(root)
+    package = Path(dtcbench.__file__).resolve().parent
+    source, locked = checkout(package.parent), lock_sha256(package.parent)
+    installed, why_not = source_sha256(package)
     on_cpu = device == "cpu"
     hardware = cpu_hardware() if on_cpu else gpu_hardware(device)
     return Provenance(
@@ -85,12 +88,14 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
         commit=source.commit,
         commit_clean=source.clean,
         lock_sha256=locked,
+        source_sha256=installed,
         plugins=plugins,
         dataset_sha256=None,
         reasons=hardware.reasons
         | source.reasons
         | {"dataset_sha256": NOT_LOADED}
-        | ({} if locked else {"lock_sha256": NO_LOCK}),
+        | ({} if locked else {"lock_sha256": NO_LOCK})
+        | ({} if installed else {"source_sha256": why_not}),
     )
 
 
@@ -217,7 +222,7 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return NO_VERSION
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from dtcbench.plan.cell import Cell
 
 Version = Literal[4, 5]
-"""Schema versions that this dtcbench reads. A version 4 record holds no `dataset_sha256`."""
+"""Schema versions that this dtcbench reads. A version 4 record holds no `dataset_sha256` and no `source_sha256`."""
 SCHEMA_VERSION: Version = 5
 OLDER = "the record was written before dtcbench kept this"
 """Reason for a field that the record's schema version does not have."""
@@ -274,10 +274,19 @@ class Provenance(Explained):
     """Whether that checkout had no uncommitted change."""
     lock_sha256: str | None
     """SHA-256 of the checkout's requirements.lock."""
+    source_sha256: str | None = None
+    """Of an installed release, which has no commit: the SHA-256 of its code (`records/installation.py`)."""
     plugins: dict[str, str]
     """SHA-256 of each plug-in file's source."""
     dataset_sha256: str | None = None
     """SHA-256 of the data set's decoded content (`Splits.sha256`)."""
+
+    @property
+    def code(self) -> str:
+        """The version of dtcbench, and its commit or the digest of its installed release: `0.1.0 (c0ffee000000)`."""
+        if self.commit:
+            return f"{self.dtcbench} ({self.commit[:12]}{'' if self.commit_clean else ' changed'})"
+        return f"{self.dtcbench} (installed, {self.source_sha256[:12]})" if self.source_sha256 else self.dtcbench
 
 
 class Outline(BaseModel):

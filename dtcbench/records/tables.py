@@ -258,8 +258,7 @@ def _provenance(provenance: Provenance | None) -> dict[str, Any]:
 
 
 def _stack(provenance: Provenance) -> str:
-    commit = f" ({provenance.commit[:12]}{'' if provenance.commit_clean else ' changed'})" if provenance.commit else ""
-    versions = {"python": provenance.python, "dtcbench": f"{provenance.dtcbench}{commit}", **provenance.packages}
+    versions = {"python": provenance.python, "dtcbench": provenance.code, **provenance.packages}
     versions |= {f"plug-in {name}": digest[:12] for name, digest in provenance.plugins.items()}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 

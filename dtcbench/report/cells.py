@@ -60,13 +60,12 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
     rows += [("seed", str(cell.seed))]
     if record.provenance:
         p = record.provenance
-        commit = (p.commit or "")[:12] + ("" if p.commit_clean else " with uncommitted changes") if p.commit else "–"
         rows += [
             ("hardware", p.hardware_class),
             ("threads", str(p.threads)),
             ("stack", ", ".join(f"{name} {version}" for name, version in sorted(p.packages.items()))),
             ("kernels", ", ".join(f"{name} {kind}" for name, kind in p.kernels.items())),
-            ("commit", commit),
+            ("dtcbench", p.code),
         ]
     return rows
 

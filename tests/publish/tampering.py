@@ -58,7 +58,9 @@ def on_a_gpu(record: dict) -> None:
         "device": "cuda",
         "gpu": GPU,
         "driver": "570.1",
-        "reasons": {},
+        "reasons": {
+            name: why for name, why in record["provenance"]["reasons"].items() if name not in ("gpu", "driver")
+        },
     }
 
 

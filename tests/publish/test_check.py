@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tampering import content, metered, records, reseal
 
+from dtcbench import __version__
 from dtcbench.publish import check as checking
-from dtcbench.publish.findings import RULES, bars, error, lines, warning
+from dtcbench.publish.findings import RULES, bars, error, lines, note, warning
 from dtcbench.records import listing
 
 
@@ -240,6 +241,31 @@ def test_a_record_made_by_unknown_code_is_refused(run, found, changes, words):
     refused(found, run, "provenance", path.name, words)
 
 
+RELEASE = {"commit": None, "commit_clean": None, "lock_sha256": None, "source_sha256": "ab" * 32}
+
+
+def test_an_installed_release_is_a_provenance_of_its_own(run, found):
+    for path in records(run):
+        reseal(path, of_provenance(**RELEASE))
+    [line] = [line for line in found(run) if "provenance" in line]
+    assert line.startswith("note: provenance: records/")
+    assert line.endswith(f"made by an installed dtcbench {__version__} (source abababababab)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source_sha256": "main"}, "source_sha256 main is no SHA-256"),
+        ({"packages": {"torch": "2.13.0"}}, "no version of numpy, scipy"),
+        ({"source_sha256": None}, "no commit is recorded (unknown)"),
+    ],
+)
+def test_an_installed_release_without_its_digest_or_versions_is_refused(run, found, changes, words):
+    path = records(run)[4]
+    reseal(path, of_provenance(**RELEASE | changes))
+    refused(found, run, "provenance", path.name, words)
+
+
 def test_a_plug_in_is_named(run, found):
     reseal(records(run)[4], of_provenance(plugins={"mine": "ab" * 32}))
     assert any("made with plug-in mine (abababababab), whose source is not published" in line for line in found(run))
@@ -413,7 +439,12 @@ def test_lines_are_grouped_sorted_and_free_of_control_characters():
         "error: files: a [31m: no file",
         "warning: cells: c0, c1, c2 and 2 more: x",
     ]
-    assert bars([error("files", "a", "b")]) and not bars(many)
+    assert bars([error("files", "a", "b")]) and not bars([*many, note("files", "a", "b")])
+
+
+def test_errors_come_first_then_warnings_then_notes():
+    told = [weigh("files", "", "x") for weigh in (note, warning, error)]
+    assert [line.partition(":")[0] for line in lines(told)] == ["error", "warning", "note"]
 
 
 def test_every_rule_is_in_the_documentation_in_the_same_words():

@@ -204,3 +204,16 @@ def test_the_lock_is_hashed(tmp_path):
 
 def test_a_missing_lock_is_none(tmp_path):
     assert lock_sha256(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ({"commit": "c0ffee" + 34 * "0", "commit_clean": True}, " (c0ffee000000)"),
+        ({"commit": "c0ffee" + 34 * "0", "commit_clean": False}, " (c0ffee000000 changed)"),
+        ({"commit": None, "source_sha256": "ab" * 32}, " (installed, abababababab)"),
+        ({"commit": None, "source_sha256": None}, ""),
+    ],
+)
+def test_the_code_is_named_by_its_commit_or_by_its_installed_release(source, code):
+    assert collect("cpu", 1, {}).model_copy(update=source).code == dtcbench.__version__ + code

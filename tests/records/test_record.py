@@ -53,5 +53,5 @@ def test_a_record_of_an_older_schema_says_why_a_newer_field_is_null(ok_record):
 def test_a_null_that_is_written_down_needs_its_reason_whatever_its_default(ok_record):
     values = ok_record.model_dump(mode="json")
     values["provenance"] |= {"dataset_sha256": None, "reasons": {}}
-    with pytest.raises(ValidationError, match="dataset_sha256.*null without a reason"):
+    with pytest.raises(ValidationError, match=r"dataset_sha256.*null without a reason"):
         CellRecord.model_validate(values)
