@@ -18,8 +18,8 @@ from dtcbench.execution.executor import Outcome
 from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
 from dtcbench.execution.watchdog import take_stack, time_limit
 from dtcbench.execution.worker import Report, Task, attempt
+from dtcbench.heartbeat import heartbeat
 from dtcbench.plan.request import Request, shown
-from dtcbench.pulse import pulse
 from dtcbench.records.record import Status
 
 BEAT_S = 2.0
@@ -280,13 +280,16 @@ def _is_there(ray: Any, node: str) -> bool:
 
 
 def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Report]:
-    """`work` on a node, watched from inside and from outside."""
+    """`work` on a node, watched from inside and from outside.
+
+    Where its heartbeats fail for good the attempt goes on, and the driver, which hears nothing, decides.
+    """
 
     def on_node(task: Task, id: str, board: Any) -> Report:
         import ray
 
         node = ray.get_runtime_context().get_node_id()
-        with time_limit(task.timeout_s, id), pulse(lambda: board.beat.remote(id, node), BEAT_S):
+        with time_limit(task.timeout_s, id), heartbeat(lambda: board.beat.remote(id, node), BEAT_S):
             return work(task)
 
     return on_node

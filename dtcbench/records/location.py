@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -16,7 +16,7 @@ import filelock
 from upath import UPath
 
 from dtcbench.errors import UserError
-from dtcbench.pulse import pulse
+from dtcbench.heartbeat import heartbeat
 
 Place: TypeAlias = Path | UPath
 """A file or a folder. What is no `Path` lies in an object store."""
@@ -90,10 +90,13 @@ def rename(file: Place, name: str) -> None:
 
 
 @contextmanager
-def held(folder: Place) -> Iterator[None]:
-    """Hold the folder for one writer; StoreError where another process holds it."""
-    with _locked(folder) if isinstance(folder, Path) else _leased(folder):
-        yield
+def held(folder: Place) -> Iterator[Callable[[], None]]:
+    """Hold the folder for one writer; StoreError where another process holds it.
+
+    Yields a check to make before each write: it raises StoreError where the folder is no longer held.
+    """
+    with _locked(folder) if isinstance(folder, Path) else _leased(folder) as check:
+        yield check
 
 
 def _write_and_rename(file: Path, content: bytes) -> None:
@@ -111,7 +114,7 @@ def _write_and_rename(file: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[Callable[[], None]]:
     """The lock belongs to the process: the system frees it when that dies, however it dies."""
     lock, owner = filelock.FileLock(folder / ".lock"), folder / ".owner"
     try:
@@ -122,7 +125,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise StoreError(f"{folder}: {error.strerror}; {REMEDY}") from error
     try:
         write(owner, f"process {os.getpid()}".encode())
-        yield
+        yield lambda: None  # nobody else can take the lock
     finally:
         with suppress(OSError):  # a disk that became read-only must not hide what it ended
             owner.unlink(missing_ok=True)
@@ -137,28 +140,44 @@ def _holder(owner: Path) -> str:
 
 
 @contextmanager
-def _leased(folder: UPath) -> Iterator[None]:
+def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
     """An object store frees nothing by itself: the lease is an object that its holder writes anew again and again.
 
-    Two that find it abandoned at the same moment may both go on; no record is lost then, as none is overwritten.
+    A holder that cannot renew it for LEASE_S writes no more, because another process may hold the folder by then.
+    Two processes that find a lease abandoned at the same moment may both go on; no record is lost then, as none is
+    overwritten.
     """
-    lease = folder / ".lease"
+    lease, holder = folder / ".lease", os.urandom(16)
     if (before := _held_by(lease)) is not None:
         time.sleep(LEASE_S)
         if _held_by(lease) not in (None, before):
             raise StoreError(f"{folder} is in use by another process; wait for it to end, or {REMEDY}")
-    write(lease, os.urandom(16))
+    write(lease, holder)
+
+    def is_ours() -> bool:
+        return (_held_by(lease) or b"").startswith(holder)
+
+    def renew() -> None:
+        if not is_ours():
+            raise StoreError("another process has taken it over")
+        write(lease, holder + os.urandom(16))
+
     try:
-        with pulse(lambda: _renew(lease), BEAT_S):
-            yield
+        with heartbeat(renew, BEAT_S) as heart:
+
+            def check() -> None:
+                if heart.silent_s > LEASE_S:
+                    why = f"not renewed for {heart.silent_s:.0f} s ({heart.error or 'no answer'})"
+                    raise StoreError(
+                        f"{folder}: its lease was {why}, so another process may write there; what is written stays: "
+                        "the same command resumes"
+                    )
+
+            yield check
     finally:
-        with suppress(OSError):  # an abandoned lease is found to be one
-            lease.unlink()
-
-
-def _renew(lease: UPath) -> None:
-    with suppress(StoreError):  # the next beat may get through
-        write(lease, os.urandom(16))
+        with suppress(Exception):  # each store has exceptions of its own; an abandoned lease is found to be one
+            if is_ours():
+                lease.unlink()
 
 
 def _held_by(lease: UPath) -> bytes | None:

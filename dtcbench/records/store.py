@@ -17,7 +17,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
@@ -100,6 +100,8 @@ class Store:
         self.root = root
         self._records = root / "records"
         self._power = root / "power"
+        self._check: Callable[[], None] = lambda: None
+        """Made before each write: StoreError where the folder is no longer held."""
 
     @property
     def suite(self) -> Place:
@@ -117,7 +119,7 @@ class Store:
         """Hold the folder for one writer; StoreError where another process holds it."""
         make_folder(self.root)
         make_folder(self._records)
-        with held(self.root):
+        with held(self.root) as self._check:
             self._discard_half_written()
             yield
 
@@ -129,6 +131,7 @@ class Store:
                 f"{self.root} holds records of suite {', '.join(sorted(others))}, not {name}; "
                 "choose another folder with --out"
             )
+        self._check()
         write(self.suite, text.encode())
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> Place:
@@ -136,6 +139,7 @@ class Store:
 
         The trace is written first: no record ever speaks of samples that are not there.
         """
+        self._check()
         if trace is not None:
             make_folder(self._power)
             write(self._trace_path(record), trace)
@@ -260,10 +264,12 @@ class Store:
 
     def set_aside(self, damaged: Damaged) -> None:
         """Rename a damaged record, so that it is kept for a look but read no more."""
+        self._check()
         rename(damaged.path, f"{damaged.path.name}.damaged")
 
     def derived(self, name: str, content: bytes | str) -> Place:
         """Write something rebuilt from the records, such as `leaderboard.md`; its path."""
+        self._check()
         path = self.root / name
         make_folder(path.parent)
         write(path, content.encode() if isinstance(content, str) else content)

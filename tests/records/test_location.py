@@ -1,9 +1,11 @@
 """Runs in an object store, played by fsspec's own store in memory, and what both kinds of place promise."""
 
 import itertools
+from contextlib import contextmanager
 
 import pytest
 
+from dtcbench.heartbeat import Heart
 from dtcbench.records import location
 from dtcbench.records.location import StoreError, create, held, place, write
 from dtcbench.records.store import Store
@@ -26,6 +28,20 @@ def bucket():
 def short_lease(monkeypatch):
     monkeypatch.setattr(location, "BEAT_S", 0.02)
     monkeypatch.setattr(location, "LEASE_S", 0.3)
+
+
+@pytest.fixture
+def beating(monkeypatch):
+    """Heartbeats made by hand: the hearts in the order of their making, and a clock that stands still."""
+    hearts, now = [], [0.0]
+
+    @contextmanager
+    def heartbeat(call, every_s):
+        hearts.append(Heart(call, clock=lambda: now[0]))
+        yield hearts[-1]
+
+    monkeypatch.setattr(location, "heartbeat", heartbeat)
+    return hearts, now
 
 
 def test_a_run_reads_back_what_was_written_wherever_it_lies(folder, ok_record, failed_record):
@@ -72,6 +88,53 @@ def test_a_bucket_whose_holder_died_is_taken_over(bucket, short_lease):
     write(bucket / ".lease", b"of a process that renews it no more")
     with held(bucket):
         assert (bucket / ".lease").read_bytes() != b"of a process that renews it no more"
+
+
+def test_a_renewal_that_fails_once_loses_no_lease(bucket, beating, monkeypatch, ok_record):
+    hearts, now = beating
+    store = Store(bucket)
+    with store.locked():
+        now[0] += location.BEAT_S
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(location, "_held_by", lambda lease: 1 / 0)
+            hearts[0].beat()
+        now[0] += location.BEAT_S
+        hearts[0].beat()
+        now[0] += location.LEASE_S
+        store.append(ok_record)
+    assert not (bucket / ".lease").exists()
+
+
+def test_a_holder_that_cannot_renew_its_lease_writes_no_more(bucket, beating, monkeypatch, ok_record, failed_record):
+    hearts, now = beating
+    store = Store(bucket)
+    with store.locked():
+        store.append(ok_record)
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(location, "write", lambda file, content: (_ for _ in ()).throw(StoreError("no network")))
+            now[0] += location.LEASE_S + 1
+            hearts[0].beat()
+        for write_something in (
+            lambda: store.append(failed_record),
+            lambda: store.save_suite("tiny", "", store.read()),
+            lambda: store.derived("leaderboard.md", ""),
+        ):
+            with pytest.raises(StoreError, match=r"lease was not renewed for 16 s \(no network\).*resumes"):
+                write_something()
+    assert list(store.read().attempts) == [ok_record.key]
+    assert not (bucket / ".lease").exists()
+
+
+def test_a_holder_whose_lease_was_taken_over_leaves_it_to_the_other(bucket, beating, failed_record):
+    hearts, now = beating
+    store = Store(bucket)
+    with store.locked():
+        now[0] += location.LEASE_S + 1
+        write(bucket / ".lease", b"another's")
+        hearts[0].beat()
+        with pytest.raises(StoreError, match="another process has taken it over"):
+            store.append(failed_record)
+    assert (bucket / ".lease").read_bytes() == b"another's"
 
 
 def test_a_path_is_a_path_and_an_address_is_not(tmp_path):
