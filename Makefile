@@ -1,37 +1,38 @@
 # make demo   set up .venv and run the quick suite
-# make test   set up .venv and run the tests
+# make test   set up .venv and run the tests; TESTS=tests/plan runs some of them
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(VENV)/bin
+# Never its scripts: their first line cannot hold a path with a space.
+RUN = $(VENV)/bin/python -m
 READY = $(VENV)/.ready
 
 .PHONY: demo test lint lock clean
 
 demo: $(READY)
-	$(BIN)/python -m dtcbench.cli run quick
+	$(RUN) dtcbench.cli run quick
 
 test: $(READY)
-	$(BIN)/pytest
+	$(RUN) pytest $(TESTS)
 
 lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dtcbench needs Python 3.11 or newer; try: make PYTHON=python3.12 demo"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(RUN) pip install --quiet --requirement requirements.lock
+	$(RUN) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 # The newest versions pyproject.toml admits around one torch: a bare `torch` may bring gigabytes of CUDA.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet torch==2.13.0 'setuptools>=77'
-	build/lock/bin/pip install --quiet --editable '.[dev]'
-	build/lock/bin/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
+	build/lock/bin/python -m pip install --quiet torch==2.13.0 'setuptools>=77'
+	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
+	build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info

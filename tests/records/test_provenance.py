@@ -56,7 +56,8 @@ def test_a_cpu_cell():
     assert found.cpu in found.hardware_class
     assert (found.device, found.threads, found.plugins) == ("cpu", 3, {"mine": "ab12"})
     assert found.kernels["torch"] == torch.backends.cpu.get_cpu_capability()
-    assert found.kernels["OpenBLAS"] in {pool.get("architecture") for pool in threadpoolctl.threadpool_info()}
+    loaded = {pool.get("architecture") for pool in threadpoolctl.threadpool_info()}
+    assert set(found.kernels["OpenBLAS"].split(", ")) <= loaded
     assert (found.gpu, found.driver) == (None, None)
     assert found.reasons["gpu"] == found.reasons["driver"] == "the cell ran on the CPU"
     assert found.memory_gib > 0
