@@ -31,7 +31,7 @@ from dtcbench.plan.protocol import from_choice
 from dtcbench.records.provenance import collect, with_dataset
 from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.training.course import Workplace
-from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.determinism import deterministic
 from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
@@ -128,8 +128,7 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, R
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.device)
-    make_deterministic(threads)
-    with threadpool_limits(limits=threads, user_api="blas"):
+    with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = to_device(splits, device)
         phases = Phases(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
         evaluations = Evaluations(phases)

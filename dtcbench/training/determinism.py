@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from operator import attrgetter
 
+import numpy as np
 import torch
 
 _VECTOR_MATH = (torch.sqrt, torch.exp, torch.log, torch.tanh, torch.erf, torch.sin, torch.cos)
 """Functions that torch hands to MKL's vector mathematics on the CPU."""
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_PRECISIONS = (
+    "backends",
+    "backends.cuda.matmul",
+    "backends.cudnn",
+    "backends.cudnn.conv",
+    "backends.cudnn.rnn",
+    "backends.mkldnn",
+    "backends.mkldnn.matmul",
+    "backends.mkldnn.conv",
+    "backends.mkldnn.rnn",
+)
+"""Parts of torch that each have an `fp32_precision`, from torch 2.9 on."""
+
+
+@contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """Set this process up by `make_deterministic` as long as the context lasts.
+
+    Afterwards it is as it was before, its global random generators included.
+    """
+    with ExitStack() as stack:
+        for restore in _restorers():
+            stack.callback(restore)
+        make_deterministic(threads)
+        yield
 
 
 def make_deterministic(threads: int) -> None:
@@ -15,7 +48,7 @@ def make_deterministic(threads: int) -> None:
 
     Called before every cell: workers are reused, and nothing is assumed of the state they are in.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(threads)
@@ -28,3 +61,42 @@ def make_deterministic(threads: int) -> None:
     # square root on. One element is computed by one thread.
     for function in _VECTOR_MATH:
         function(torch.ones(1))
+
+
+def _restorers() -> Iterator[Callable[[], object]]:
+    """For each setting of this process, what gives it back the value it has now; to be called in reverse order."""
+    yield partial(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))
+    yield partial(
+        torch.use_deterministic_algorithms,
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    yield partial(torch.set_default_dtype, torch.get_default_dtype())
+    yield partial(torch.set_num_threads, torch.get_num_threads())
+    yield partial(torch.set_flush_denormal, _flushes_denormals())
+    yield partial(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+    yield partial(torch.set_rng_state, torch.get_rng_state())  # a cell restores CUDA's by itself
+    yield partial(np.random.set_state, np.random.get_state())  # noqa: NPY002 - the global generator is the point
+    yield partial(random.setstate, random.getstate())
+    for part in _PRECISIONS:
+        with suppress(AttributeError):  # an older torch
+            backend = attrgetter(part)(torch)
+            yield partial(setattr, backend, "fp32_precision", backend.fp32_precision)
+    # Setting one of these sets some of the precisions above, which are restored after them. Torch refuses to read
+    # them where its user has set those precisions alone: then they decide nothing.
+    with suppress(RuntimeError):
+        yield partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    with suppress(RuntimeError):
+        yield partial(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+
+
+def _flushes_denormals() -> bool:
+    """Whether this thread takes numbers too small for float64's normal form for zero: torch has no question for it."""
+    return torch.tensor(sys.float_info.min, dtype=torch.float64).div(2).item() == 0
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value

@@ -1,6 +1,13 @@
+import os
+import pickle
+import random
+import sys
+
+import numpy as np
 import pytest
 import torch
 from cells import cell, choice, task, workplace
+from threadpoolctl import threadpool_info
 
 from dtcbench import registry
 from dtcbench.datasets.digits import digits
@@ -9,6 +16,7 @@ from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
 from dtcbench.records.record import CellRecord
+from dtcbench.registry import Plugin
 from dtcbench.training import warming
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
@@ -67,6 +75,95 @@ def test_a_programming_error_keeps_its_traceback_and_a_users_mistake_needs_none(
     assert "KeyError: 'oops'" in detail
     assert 'File "dtcbench/execution/worker.py"' in detail
     assert 'File "/' not in detail
+
+
+def state_of_the_process():
+    """Everything that a cell sets, or that what it calls may set."""
+    backends, tiny = torch.backends, torch.tensor(sys.float_info.min, dtype=torch.float64)
+    return {
+        "environment": dict(os.environ),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "threads": torch.get_num_threads(),
+        "BLAS": {pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"},
+        "denormals are zero": (tiny / 2).item() == 0,
+        "matrix products": torch.get_float32_matmul_precision(),
+        "TF32": (backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32),
+        "precisions": [
+            part.fp32_precision
+            for part in (
+                *(backends, backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn),
+                *(backends.mkldnn, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+            )
+        ],
+        "cuDNN": (backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.enabled),
+        "torch's generator": torch.get_rng_state().tolist(),
+        "NumPy's generator": pickle.dumps(np.random.get_state()),  # noqa: NPY002 - of a caller who uses it
+        "Python's generator": random.getstate(),
+    }
+
+
+@pytest.fixture(params=["torch's defaults", "a caller's own settings"])
+def caller(request, monkeypatch):
+    """A process with settings of either kind; as torch starts it, afterwards."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    threads = torch.get_num_threads()
+    if request.param == "a caller's own settings":
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = False
+
+
+RUDE = Plugin(
+    "rude",
+    """
+import random
+import numpy, torch
+from dtcbench.methods.random import Random
+from dtcbench.registry import methods
+
+@methods.register("rude")
+class Rude(Random):
+    "Sets what is its caller's."
+    def scores(self, group):
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+        torch.manual_seed(1), numpy.random.seed(1), random.seed(1)
+        return super().scores(group)
+""",
+)
+
+
+@pytest.mark.parametrize("method", ["dtc", "rude"])
+@pytest.mark.parametrize("error", [None, KeyError("oops")])
+def test_a_cell_leaves_its_callers_process_as_it_was(caller, monkeypatch, method, error):
+    def train(work):
+        result = run(work)
+        assert torch.are_deterministic_algorithms_enabled()
+        if error:
+            raise error
+        return result
+
+    RUDE.load()
+    record_of(cell("dtc"))  # what is imported on first use has been
+    before = state_of_the_process()
+    monkeypatch.setattr(worker, "run", train)
+    assert record_of(cell(method)).status == ("error" if error else "ok")
+    assert state_of_the_process() == before
 
 
 def test_divergence_is_its_own_status():

@@ -1,9 +1,10 @@
 """A process set up by `make_deterministic` computes the same bits whatever it was like before."""
 
+import pytest
 import torch
 
 from dtcbench.training import determinism
-from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.determinism import deterministic, make_deterministic
 
 
 def test_settings_left_behind_by_another_cell_are_undone():
@@ -22,3 +23,17 @@ def test_every_vector_function_is_first_called_on_one_element_which_one_thread_c
     monkeypatch.setattr(determinism, "_VECTOR_MATH", [lambda tensor: sizes.append(tensor.numel())] * 2)
     make_deterministic(2)
     assert sizes == [1, 1]
+
+
+def test_a_setting_that_torch_refuses_to_read_is_no_obstacle():
+    cudnn = torch.backends.cudnn
+    cudnn.allow_tf32 = True
+    cudnn.conv.fp32_precision = "ieee"
+    with pytest.raises(RuntimeError, match="mix of the legacy and new"):
+        _ = cudnn.allow_tf32
+    with deterministic(1):
+        assert not cudnn.allow_tf32
+    assert cudnn.conv.fp32_precision == "ieee"
+    assert cudnn.rnn.fp32_precision == "tf32"
+    cudnn.allow_tf32 = True
+    assert cudnn.conv.fp32_precision == "tf32"
