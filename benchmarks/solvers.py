@@ -25,6 +25,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
+from dtcbench.cores import usable
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.projections import Projections, project
 from dtcbench.dtc.recovery import promise_of
@@ -167,7 +168,7 @@ def machine() -> str:
     names = [line.partition(":")[2].strip() for line in information.splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, {memory:.0f} GiB; {versions}"
+    return f"{(names or [platform.processor()])[0]}, {usable()} cores, {memory:.0f} GiB; {versions}"
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class Share:
     @property
     def of_processors(self) -> str | None:
         """Why the processors' figures may cover more than the cell; None where no other cell fits beside it."""
-        cores = os.cpu_count() or 1
+        cores = os.cpu_count() or 1  # of the whole machine, as the figures are, whatever the cell's process may use
         if 2 * self.cpus > cores:
             return None
         return f"other cells may have run beside it: it was given {self.cpus} of {cores} cores"

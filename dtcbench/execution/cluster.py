@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dtcbench.cores import usable
 from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
@@ -66,7 +67,7 @@ class _Flight:
 class RayExecutor:
     """One Ray task per cell, at most as many as the cluster can run at once.
 
-    Without an address it starts a Ray of its own on loopback with this machine's cores (or `cores` of them).
+    Without an address it starts a Ray of its own on loopback with `cores`, else all cores this process may use.
 
     Parameters
     ----------
@@ -313,9 +314,9 @@ def _connect(request: Request, cores: int | None, address: str | None) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if address is None:
         # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
-        usable = max(cores or len(os.sched_getaffinity(0)), request.cpus)
+        num_cpus = max(cores or usable(), request.cpus)
         # "local": never a cluster that happens to be near.
-        ray.init(address="local", num_cpus=usable, include_dashboard=False, **common)
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **common)
         return ray
     try:
         ray.init(address=address, **common)

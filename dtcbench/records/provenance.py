@@ -17,6 +17,7 @@ import threadpoolctl
 import torch
 
 import dtcbench
+from dtcbench import cores
 from dtcbench.energy import nvml
 from dtcbench.energy.device import given_gpu
 from dtcbench.records.installation import source_sha256
@@ -75,7 +76,7 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
         hardware_class=hardware.hardware_class,
         device="cpu" if on_cpu else "cuda",
         cpu=cpu_model(),
-        cores=_cores(),
+        cores=cores.usable(),
         memory_gib=_memory_gib(),
         gpu=hardware.gpu,
         driver=hardware.driver,
@@ -106,12 +107,12 @@ def with_dataset(provenance: Provenance, sha256: str) -> Provenance:
 
 
 def cpu_hardware() -> Hardware:
-    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`: logical processors,
-    memory.
+    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`: logical processors
+    that a run may use, memory.
     """
     reason = "the cell ran on the CPU"
     return Hardware(
-        hardware_class=f"CPU {cpu_model()}, {_cores()} cores, {_memory_gib():.0f} GiB",
+        hardware_class=f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB",
         gpu=None,
         driver=None,
         reasons={"gpu": reason, "driver": reason},
@@ -208,10 +209,6 @@ def lock_sha256(root: Path) -> str | None:
         return hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
     except OSError:
         return None
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _memory_gib() -> float:

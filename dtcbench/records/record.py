@@ -255,7 +255,7 @@ class Provenance(Explained):
     cpu: str
     """Processor model, with the maker's numbers for it: virtual machines of unlike processors share a name."""
     cores: int
-    """Logical processors the machine shows."""
+    """Logical processors the cell's process may use: its affinity, its container's quota and Slurm's share count."""
     memory_gib: float
     gpu: str | None
     driver: str | None

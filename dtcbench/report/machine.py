@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench import __version__, registry
+from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
 from dtcbench.datasets.origin import origin
 from dtcbench.energy import nvml, rapl
@@ -36,10 +36,11 @@ def _software() -> list[tuple[str, str]]:
 
 def _processors() -> list[tuple[str, str]]:
     hardware = provenance.cpu_hardware()
-    usable = len(os.sched_getaffinity(0))
     parallel = "MKL" if torch.backends.mkl.is_available() else "no MKL"
     kernels = ", ".join(f"{name} {kind}" for name, kind in provenance.kernels().items())
-    cpu = f"{hardware.hardware_class}; {usable} cores usable, {parallel}; kernels: {kernels}"
+    cpu = (
+        f"{hardware.hardware_class}; {cores.usable()} of {os.cpu_count()} cores usable, {parallel}; kernels: {kernels}"
+    )
     state = nvml.gpus()
     boards = [f"{gpu.name}, {gpu.memory_gib:.0f} GiB, driver {gpu.driver}" for gpu in state.gpus]
     sees = (

@@ -1,11 +1,12 @@
 """What `dtcbench doctor` tells of the data: every dataset's origin, read from none."""
 
 import io
+import os
 
 import pytest
 from rich.console import Console
 
-from dtcbench import registry
+from dtcbench import cores, registry
 from dtcbench.report.machine import machine_table
 
 
@@ -35,3 +36,11 @@ def test_every_dataset_tells_where_it_would_come_from(told):
 def test_a_plug_in_s_dataset_without_an_origin_is_listed_too(told):
     registry.datasets.register("own")(lambda: None)
     assert f"as {__name__} has it" in told()["own"]
+
+
+def test_cores_that_this_process_may_not_use_are_told(told, monkeypatch):
+    monkeypatch.setattr(cores, "usable", lambda: 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    line = told()["processor"]
+    assert ", 3 cores, " in line
+    assert "3 of 8 cores usable" in line
