@@ -1,6 +1,9 @@
-"""The one class of errors that are the user's to mend."""
+"""The one class of errors that are the user's to mend, and what was meant by a mistyped name."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -8,3 +11,14 @@ class UserError(ValueError):
 
     The command line prints the message alone and ends with exit code 2.
     """
+
+
+def alike(name: str, choice: Iterable[str]) -> list[str]:
+    """At most three of `choice` that a mistyped `name` may mean, best first."""
+    return difflib.get_close_matches(name, list(choice), n=3, cutoff=0.5)
+
+
+def near(name: str, choice: list[str]) -> str:
+    """ "did you mean 'fista'?" where `choice` has something close to `name`, and the whole choice."""
+    close, known = alike(name, choice), f"known: {', '.join(choice)}"
+    return f"did you mean {' or '.join(map(repr, close))}? ({known})" if close else known

@@ -14,7 +14,6 @@ given as `--plugin file.py`.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -26,19 +25,22 @@ import pkgutil
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, near
+from dtcbench.validation import checked
 
 Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
 
+_FOLDER = Path(__file__).parent
 PLUGIN_PREFIX = "dtcbench_plugin_"
 """How the module of every `--plugin` file is called."""
 
@@ -51,13 +53,6 @@ class PluginError(UserError):
     """A plug-in file that cannot be read or fails while it is imported."""
 
 
-def near(name: str, choice: list[str]) -> str:
-    """ "did you mean 'fista'?" where `choice` has something close to `name`, and the whole choice."""
-    close = difflib.get_close_matches(name, choice, n=3, cutoff=0.5)
-    known = f"known: {', '.join(choice)}"
-    return f"did you mean {' or '.join(map(repr, close))}? ({known})" if close else known
-
-
 class Axis:
     """One named axis of the grid: a registry of callables and their options."""
 
@@ -65,21 +60,32 @@ class Axis:
         self.noun = noun
         self._package = f"dtcbench.{noun}s"
         self._values: dict[str, Callable[..., Any]] = {}
+        self._origins: dict[str, str] = {}
         self._discovered = False
 
     def register(self, name: str) -> Callable[[Value], Value]:
         """Decorator that makes a callable the axis value `name`. A taken name is an error."""
 
         def add(value: Value) -> Value:
-            taken = self._values.get(name)
-            if taken is not None and taken.__module__ != value.__module__:
+            origin = _origin(value, inspect.currentframe())
+            if name in self._values and not _at_the_prompt(value):
                 raise PluginError(
-                    f"{self.noun} {name!r} is already registered by {taken.__module__}; choose another name"
+                    f"{self.noun} {name!r} is both {self._origins[name]} and {origin}; give one of them another name"
                 )
-            self._values[name] = value
+            self._values[name], self._origins[name] = value, origin
             return value
 
         return add
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Where an error leaves this block, nothing that was registered inside stays."""
+        values, origins = dict(self._values), dict(self._origins)
+        try:
+            yield
+        except BaseException:
+            self._values, self._origins = values, origins
+            raise
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
@@ -101,9 +107,17 @@ class Axis:
             raise PluginError(f"{self.noun} {name!r}: an option's annotation cannot be used: {error}") from error
 
     def bind(self, name: str, options: dict[str, Any]) -> Any:
-        """`name` with its options filled in: a function still to be called, or a class's instance."""
-        value = self.get(name)
-        return value(**options) if inspect.isclass(value) else functools.partial(value, **options)
+        """`name` with its options filled in: a function still to be called, or a class's instance.
+
+        MisfitError names each option that does not exist or does not fit, its value and what is allowed.
+        """
+        value, fitting = self.get(name), self.checked(name, options)
+        given = {option: getattr(fitting, option) for option in options}
+        return value(**given) if inspect.isclass(value) else functools.partial(value, **given)
+
+    def checked(self, name: str, options: dict[str, Any]) -> BaseModel:
+        """All options of `name`, defaults filled in; MisfitError tells what of `options` does not fit."""
+        return checked(self.options(name), options, f"{self.noun} {name!r}")
 
     def summary(self, name: str) -> str:
         """The first line of `name`'s docstring."""
@@ -122,6 +136,22 @@ class Axis:
                 entry.load()
             except Exception as error:  # a broken plug-in must not take the bench down with it
                 log.warning("plug-in %s (%s) is left out: %s", entry.name, entry.value, error)
+
+
+def _origin(value: Callable[..., Any], frame: types.FrameType | None) -> str:
+    """`lars (dtcbench/solvers/lars.py:21)`: the value's own name, and the line that registers it."""
+    called = getattr(value, "__qualname__", type(value).__name__)
+    caller = frame.f_back if frame else None
+    if caller is None:
+        return called
+    file = Path(caller.f_code.co_filename)
+    inside = file.is_relative_to(_FOLDER)
+    return f"{called} ({file.relative_to(_FOLDER.parent) if inside else file}:{caller.f_lineno})"
+
+
+def _at_the_prompt(value: Callable[..., Any]) -> bool:
+    """Whether `value` was typed at a prompt or in a notebook, where a definition is changed by typing it again."""
+    return value.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
 
 
 @functools.cache
@@ -152,6 +182,19 @@ class Plugin:
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise PluginError(f"--plugin {path}: {reason}; give the path of a Python file") from error
 
+    @classmethod
+    def read_all(cls, paths: Iterable[Path]) -> tuple[Plugin, ...]:
+        """Read every file, one given twice once; PluginError where two different files share a name.
+
+        A record names a plug-in by its file's name alone.
+        """
+        plugins: dict[str, Plugin] = {}
+        for path in paths:
+            plugin = cls.read(path)
+            if plugins.setdefault(plugin.name, plugin) != plugin:
+                raise PluginError(f"--plugin {path}: another plug-in is called {path.name} too; rename one of them")
+        return tuple(plugins.values())
+
     @property
     def module(self) -> str:
         """The name its module has once loaded."""
@@ -167,8 +210,14 @@ class Plugin:
         module = types.ModuleType(qualified)
         sys.modules[qualified] = module
         try:
-            code = compile(self.source, f"{self.name}.py", "exec")
-            exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
+            with ExitStack() as stack:
+                for axis in AXES:
+                    stack.enter_context(axis.all_or_none())
+                code = compile(self.source, f"{self.name}.py", "exec")
+                exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
+        except PluginError as error:
+            del sys.modules[qualified]
+            raise PluginError(f"--plugin {self._line_of(error)}: {error}") from error
         except Exception as error:
             del sys.modules[qualified]
             raise PluginError(f"--plugin {self._line_of(error)}: {type(error).__name__}: {error}") from error

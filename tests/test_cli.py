@@ -199,7 +199,7 @@ def test_a_plug_in_that_takes_a_name_of_the_bench_is_to_blame_and_not_the_bench(
     ended = in_a_process("-m", "dtcbench.cli", "list", "--plugin", "taken.py", cwd=here)
     assert ended.returncode == 2
     assert ended.stderr.startswith(
-        "dtcbench: --plugin taken.py:5: PluginError: solver 'lars' is already registered by "
+        "dtcbench: --plugin taken.py:5: solver 'lars' is both lars (dtcbench/solvers/lars.py:"
     )
 
 

@@ -1,5 +1,6 @@
 """Names, near matches, options read from signatures, and plug-ins."""
 
+import sys
 from typing import Annotated, Literal
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import Field, ValidationError
 from suites_for_tests import TINY, edited
 
 from dtcbench import registry
+from dtcbench.errors import UserError
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, parse
 from dtcbench.registry import Axis, Plugin, PluginError, UnknownNameError
@@ -123,7 +125,53 @@ def test_bind_fills_options_in_and_makes_instances_of_classes(axis):
 
     axis.register("keeper")(Keeper)
     assert axis.bind("keeper", {"lam": 0.5}).lam == 0.5
-    assert axis.bind("fista", {"steps": 7, "tag": "t"})("θ", "y", "λ") == ("θ", "y", "λ", 7, False, "a", "t")
+    assert axis.bind("fista", {"steps": 7})("θ", "y", "λ", tag="t") == ("θ", "y", "λ", 7, False, "a", "t")
+
+
+def test_bind_refuses_options_that_a_suite_would_refuse_all_at_once():
+    with pytest.raises(UserError) as caught:
+        registry.methods.bind("dtc", {"lam": -1, "score": "nonsense", "sids": "both"})
+    assert str(caught.value).split("\n") == [
+        "method 'dtc': score: 'nonsense': should be 'reconstruction' or 'coefficients'",
+        "method 'dtc': lam: -1: should be greater than 0",
+        "method 'dtc': sids: unknown key 'sids'; did you mean 'sides'? (known: score, drop, lam, f, sides)",
+    ]
+
+
+EVERY_OPTION = [
+    pytest.param(axis, name, option, id=f"{name}-{option}")
+    for axis in registry.AXES
+    for name in axis.names()
+    for option in axis.options(name).model_fields
+]
+
+
+@pytest.mark.parametrize(("axis", "name", "option"), EVERY_OPTION)
+def test_no_option_of_the_package_takes_nonsense(axis, name, option):
+    for wrong in ("nonsense", "", -1, float("nan"), float("inf"), [], [0], None):
+        with pytest.raises(UserError, match=f"^{axis.noun} '{name}': {option}"):
+            axis.bind(name, {option: wrong})
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "options"),
+    [
+        (registry.methods, "dtc", {"f": 1.5}),
+        (registry.methods, "dtc", {"lam": 0}),
+        (registry.models, "mlp", {"widths": [256, 0]}),
+        (registry.models, "mlp", {"bias": 1}),
+        (registry.models, "lenet-5", {"channels": [6]}),
+        (registry.models, "vit-tiny", {"heads": 0}),
+        (registry.datasets, "digits", {"zoom": 0}),
+        (registry.datasets, "tinyshakespeare", {"context": 111_540}),
+        (registry.solvers, "fista", {"tolerance": 1.0}),
+        (registry.solvers, "omp", {"fraction": 1.01}),
+    ],
+    ids=str,
+)
+def test_a_value_just_outside_an_option_s_range_is_refused(axis, name, options):
+    with pytest.raises(UserError):
+        axis.bind(name, options)
 
 
 def test_a_summary_is_the_first_line_of_the_docstring(axis):
@@ -144,13 +192,60 @@ def test_which_methods_use_a_solver():
     assert using == ["dtc", "dtc-published", "shuffled"]
 
 
-def test_a_name_taken_by_another_module_is_refused_with_the_remedy(axis):
+def test_a_name_is_given_once_also_within_a_module(axis):
     def other(theta, y, lam):
         return theta
 
-    other.__module__ = "elsewhere"
-    with pytest.raises(PluginError, match=f"solver 'fista' is already registered by {__name__}; choose another name"):
+    message = r"solver 'fista' is both fista \(.*test_registry\.py:\d+\) and .*other \(.*test_registry\.py:\d+\)"
+    with pytest.raises(PluginError, match=message):
         axis.register("fista")(other)
+    assert axis.get("fista") is fista
+
+
+def test_two_values_of_one_name_in_one_plug_in_are_both_named_with_their_lines(plugin):
+    twice = RIDGE.replace('"ridge"', '"doubled"') + '\n\n@solvers.register("doubled")\nclass Other:\n    pass\n'
+    with pytest.raises(PluginError) as caught:
+        plugin("twice.py", twice).load()
+    assert str(caught.value) == (
+        "--plugin twice.py:11: solver 'doubled' is both ridge (twice.py:5) and Other (twice.py:11); "
+        "give one of them another name"
+    )
+    assert "doubled" not in registry.solvers.names()
+
+
+def test_what_is_typed_at_a_prompt_may_be_typed_again(axis, monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+
+    def first(theta, y, lam):
+        return theta
+
+    def second(theta, y, lam):
+        return y
+
+    for typed in (first, second):
+        typed.__module__ = "__main__"
+        axis.register("typed")(typed)
+    assert axis.get("typed") is second
+
+
+def test_a_plug_in_given_twice_is_one_and_two_of_one_name_are_refused(tmp_path):
+    one, other = tmp_path / "mine.py", tmp_path / "elsewhere" / "mine.py"
+    other.parent.mkdir()
+    one.write_text("x = 1\n")
+    other.write_text("x = 1\n")
+    assert Plugin.read_all([one, one, other]) == (Plugin("mine", "x = 1\n"),)
+    other.write_text("x = 2\n")
+    with pytest.raises(PluginError, match=r"elsewhere/mine\.py: another plug-in is called mine.py too; rename one"):
+        Plugin.read_all([one, other])
+
+
+def test_what_a_broken_plug_in_registered_before_its_error_is_taken_back(plugin):
+    source = RIDGE.replace('"ridge"', '"half-done"')
+    with pytest.raises(PluginError, match=r"half\.py:11: ZeroDivisionError"):
+        plugin("half.py", source + "\n\n1 / 0\n").load()
+    assert "half-done" not in registry.solvers.names()
+    plugin("half.py", source).load()
+    assert "half-done" in registry.solvers.names()
 
 
 def test_a_plug_in_s_solver_can_be_used_by_a_suite(plugin):
@@ -186,7 +281,7 @@ def test_two_plug_ins_of_one_file_name_are_both_loaded(plugin):
         ("def f(:\n", "--plugin broken.py: SyntaxError: "),
         (
             RIDGE.replace('"ridge"', '"lars"'),
-            "solver 'lars' is already registered by dtcbench.solvers.lars; choose another",
+            "solver 'lars' is both lars (dtcbench/solvers/lars.py:",
         ),
     ],
     ids=["error", "import", "syntax", "taken name"],

@@ -63,7 +63,7 @@ def tell(lines: Iterable[str]) -> None:
 def load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
     from dtcbench.registry import Plugin
 
-    plugins = tuple(map(Plugin.read, paths or []))
+    plugins = Plugin.read_all(paths or [])
     for plugin in plugins:
         plugin.load()
     return plugins

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, load_plugins, read_suite, say
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, near
 
 
 def doctor(
@@ -53,7 +53,7 @@ def list_(
         return
     axes = {f"{a.noun}s": a for a in registry.AXES}
     if axis and axis not in axes:
-        raise UserError(f"unknown axis {axis!r}; {registry.near(axis, list(axes))}")
+        raise UserError(f"unknown axis {axis!r}; {near(axis, list(axes))}")
     say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
 
 

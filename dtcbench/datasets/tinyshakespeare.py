@@ -54,8 +54,12 @@ SOURCE = Source(
 )
 
 
+TEST_SIZE = SOURCE.pin.shape[0] - SOURCE.pin.shape[0] * 9 // 10
+"""Characters of the test text, the last tenth."""
+
+
 @datasets.register("tinyshakespeare")
-def tinyshakespeare(*, context: Annotated[int, Field(gt=0)] = 64) -> Splits:
+def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) -> Splits:
     """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).
 
     The first 90 % of the text train and the rest test, as in Karpathy's nanoGPT. Each part is cut

@@ -6,26 +6,34 @@ not hide that two others do not fit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from dtcbench import registry
-from dtcbench.plan.document import Place
+from dtcbench.plan.metering import Metering, seconds
+from dtcbench.plan.naming import choice, meant_protocol
 from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.solvers import DEFAULT
+from dtcbench.validation import Place
 
 Block = dict[Any, Any]
+_AXES = {f"{axis.noun}s": axis for axis in registry.AXES}
 
 
 def misfits(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
     """Places and what does not fit there, as far as the fields can be read at all."""
     protocol = suite.get("protocol")
-    name = _name(protocol)
+    name = meant_protocol(_name(protocol))
     yield from _cores(suite.get("resources"), protocol, name)
+    yield from _time_to_measure(suite)
     for number, block in enumerate(_values(suite.get("grid"))):
         if isinstance(block, dict):
-            for field, message in (*_schedule(block, name), *_solvers(block)):
+            for field, message in (*_schedule(block, name), *_solvers(block), *_twice(block)):
                 yield ("grid", number, field), message
+    for number, rule in enumerate(_values(suite.get("exclude"))):
+        if isinstance(rule, dict) and all(value is None for key, value in rule.items() if key != "reason"):
+            yield ("exclude", number), "excludes nothing; name what the cells share, such as `method: random`"
 
 
 def _name(value: Any) -> str:
@@ -45,6 +53,42 @@ def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[Place, st
     if type(cpus) is int and type(threads) is int and 0 < cpus < threads:
         message = f"{cpus} for the {threads} threads of the protocol; raise it to {threads} or lower protocol.threads"
         yield ("resources", "cpus"), message
+
+
+def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
+    resources = suite.get("resources")
+    gpus = resources.get("gpus") if isinstance(resources, dict) else None
+    try:
+        energy, timeout = Metering.model_validate(suite.get("energy", {})), seconds(suite.get("timeout"))
+    except ValueError:  # which is told where they are checked one by one, or there is no timeout
+        return
+    least = energy.min_window + energy.idle + energy.cool_down.at_least
+    if isinstance(gpus, int | float) and gpus > 0 and energy.meter != "none" and timeout <= least:
+        message = (
+            f"{timeout:g} s is no more than the {least:g} s that measuring a cell's energy takes; "
+            "raise it, lower energy.min_window, or write `energy: {meter: none}`"
+        )
+        yield ("timeout",), message
+
+
+def _twice(block: Block) -> Iterator[tuple[str, str]]:
+    """Values that stand in a list more than once, as far as they are valid."""
+    for field in (*_AXES, "sparsities", "seeds"):
+        counts = Counter(label for value in _values(block.get(field)) if (label := _label(field, value)) is not None)
+        if twice := [label for label, count in counts.items() if count > 1]:
+            yield field, f"{' and '.join(twice)} more than once; remove all but one"
+
+
+def _label(field: str, value: Any) -> str | None:
+    """What two equal values of a block's list share; None where the value is not valid."""
+    if field in _AXES:
+        try:
+            return choice(_AXES[field], value).label
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(float(value) if field == "sparsities" else value)
 
 
 def _schedule(block: Block, protocol: str) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,10 @@ from yaml.constructor import ConstructorError
 from yaml.reader import ReaderError
 
 from dtcbench.errors import UserError
+from dtcbench.validation import Place, place_text, shown
 
-Place = tuple[str | int, ...]
 _DEEPEST, _MOST = 20, 100_000
 """Levels and values of a document: no suite comes near, aliases of aliases or of themselves do."""
-_SHOWN = 80
-"""Characters of a value that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +82,6 @@ class Document:
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
-
-
-def place_text(place: Place) -> str:
-    """("grid", 0, "seeds") as grid[0].seeds."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return text.removeprefix(".")
-
-
-def shown(value: Any) -> str:
-    """A value as a message quotes it: short, and in YAML's words."""
-    if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dtcbench.plan.document import shown
+from dtcbench.validation import shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def _seconds(value: Any) -> Any:
+def seconds(value: Any) -> Any:
     """A time with its unit, such as 90s, in seconds."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -22,7 +22,7 @@ def _seconds(value: Any) -> Any:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
+Duration = Annotated[float, BeforeValidator(seconds)]
 """Seconds; in YAML a number with its unit, such as 90s, 10m or 2h."""
 
 

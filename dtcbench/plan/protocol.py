@@ -46,7 +46,7 @@ class Standard(Protocol):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     keep: Fraction = 0.9
     """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
-    cycle_steps: Count = 50
+    cycle_steps: Annotated[int, Field(gt=0, validate_default=True)] = 50
     """Steps between two compressions."""
     validation: Fraction = 0.1
     """Fraction of the training split held out, by the cell's seed."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 from pathlib import PurePath
 
-from dtcbench.errors import UserError
-from dtcbench.registry import near
+from dtcbench import errors
+from dtcbench.errors import UserError, near
 
 _FOLDER = files("dtcbench") / "suites"
 _SUFFIX = ".yaml"
@@ -27,4 +26,4 @@ def text(name: str) -> str:
 
 def alike(given: str) -> list[str]:
     """The shipped suites that a mistyped name or path may mean, best first: `suites/quick.yaml` may mean `quick`."""
-    return difflib.get_close_matches(PurePath(given).name.removesuffix(_SUFFIX), names(), n=3, cutoff=0.5)
+    return errors.alike(PurePath(given).name.removesuffix(_SUFFIX), names())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -15,19 +15,19 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
 from dtcbench import registry
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
-from dtcbench.plan.document import Document, Problem, SuiteError, shown
+from dtcbench.plan.document import Document, Problem, SuiteError
 from dtcbench.plan.metering import Duration, Metering
-from dtcbench.plan.problems import OptionsError, problems_of
-from dtcbench.plan.protocol import PROTOCOLS, Fraction, Published, Standard
+from dtcbench.plan.naming import choice, protocol
+from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
 from dtcbench.solvers import DEFAULT
+from dtcbench.validation import misfits_of, shown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _MOST_SEEDS = 10_000
@@ -35,50 +35,7 @@ _MOST_SEEDS = 10_000
 
 def _choice(axis: registry.Axis) -> BeforeValidator:
     """Turns `name` or `{name: …, option: …}` into a Choice with every option filled in."""
-
-    def validate(value: Any) -> Choice:
-        name, options = _named(value, axis.noun)
-        if axis is registry.methods and "solver" in options:
-            raise ValueError(_misplaced_solver(name))
-        model = axis.options(name)
-        return Choice(name=name, options=_checked(model, options).model_dump(mode="json"))
-
-    return BeforeValidator(validate)
-
-
-def _protocol(value: Any) -> BaseModel:
-    """Turns `name` or `{name: …, steps: …}` into the protocol named so."""
-    name, options = _named(value, "protocol")
-    if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}; {registry.near(name, sorted(PROTOCOLS))}")
-    return _checked(PROTOCOLS[name], {"name": name, **options})
-
-
-def _named(value: Any, noun: str) -> tuple[str, dict[str, Any]]:
-    given = {"name": value} if isinstance(value, str) else value
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise ValueError(f"a {noun} is a name or a mapping with a name; {_instead_of_a_name(value)}")
-    return given["name"], {key: option for key, option in given.items() if key != "name"}
-
-
-def _instead_of_a_name(value: Any) -> str:
-    value = value.get("name", value) if isinstance(value, dict) else value
-    if isinstance(value, bool):
-        return f"YAML reads yes, no, on and off as true and false: if {shown(value)} is meant as a name, quote it"
-    return f"quote {value} if it is a name" if isinstance(value, int | float) else f"got {shown(value)}"
-
-
-def _checked(model: type[BaseModel], options: dict[str, Any]) -> BaseModel:
-    try:
-        return model.model_validate(options)
-    except ValidationError as error:
-        raise OptionsError(error, model) from None
-
-
-def _misplaced_solver(method: str) -> str:
-    if registry.uses_solver(method):
-        return f"solvers are an axis of their own: move the solver of {method!r} to the block's `solvers`"
-    return f"method {method!r} solves nothing and takes no solver; remove it"
+    return BeforeValidator(functools.partial(choice, axis))
 
 
 def _registered(axis: registry.Axis) -> AfterValidator:
@@ -124,15 +81,6 @@ class Block(Strict):
         given = "empty" if seeds == [] else shown(seeds)
         raise ValueError(f"{given}; give a number of seeds from 1 to {_MOST_SEEDS}, or a list of seeds such as [0, 1]")
 
-    @field_validator("models", "datasets", "methods", "solvers", "sparsities", "seeds")
-    @classmethod
-    def _no_value_twice(cls, values: list[Any] | None) -> list[Any] | None:
-        counts = Counter(str(v.label if isinstance(v, Choice) else v) for v in values or [])
-        twice = [value for value, count in counts.items() if count > 1]
-        if twice:
-            raise ValueError(f"{' and '.join(twice)} more than once; remove all but one")
-        return values
-
 
 class Exclusion(Strict):
     """Cells to leave out, by the names and values they share, and why."""
@@ -144,12 +92,6 @@ class Exclusion(Strict):
     solver: Annotated[str, _registered(registry.solvers)] | None = None
     sparsity: Sparsity | None = None
     seed: Seed | None = None
-
-    @model_validator(mode="after")
-    def _names_something(self) -> Self:
-        if not self.shared:
-            raise ValueError("excludes nothing; name what the cells share, such as `method: random`")
-        return self
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -175,7 +117,7 @@ class Suite(Strict):
     """The run's folder is called so."""
     question: str
     cost: str
-    protocol: Annotated[Standard | Published, BeforeValidator(_protocol)]
+    protocol: Annotated[Standard | Published, BeforeValidator(protocol)]
     grid: Annotated[list[Block], Field(min_length=1)]
     resources: Resources = Resources()
     energy: Metering = Metering()
@@ -189,17 +131,6 @@ class Suite(Strict):
         if not _NAME.fullmatch(name):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
-
-    @model_validator(mode="after")
-    def _time_to_measure(self) -> Self:
-        metered = self.resources.gpus > 0 and self.energy.meter != "none"
-        least = self.energy.min_window + self.energy.idle + self.energy.cool_down.at_least
-        if metered and self.timeout is not None and self.timeout <= least:
-            raise ValueError(
-                f"timeout: {self.timeout:g} s is no more than the {least:g} s that measuring a cell's energy takes; "
-                "raise it, lower energy.min_window, or write `energy: {meter: none}`"
-            )
-        return self
 
     def protocol_of(self, block: Block) -> Standard | Published:
         """The suite's protocol, as the block has it."""
@@ -250,7 +181,7 @@ def parse(text: str, file: str) -> Suite:
     try:
         suite = Suite.model_validate(document.value)
     except ValidationError as error:
-        problems += problems_of(error, Suite, document)
+        problems += (document.problem(*misfit) for misfit in misfits_of(error, Suite, document.value))
     if problems:
         raise SuiteError(sorted(problems, key=lambda p: (p.line, p.place)))
     return suite

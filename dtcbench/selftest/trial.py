@@ -6,8 +6,8 @@ import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from dtcbench.errors import UserError
-from dtcbench.registry import AXES, Axis, Plugin, near
+from dtcbench.errors import UserError, near
+from dtcbench.registry import AXES, Axis, Plugin
 from dtcbench.selftest import datasets, methods, models, solvers
 from dtcbench.selftest.check import Check, Contradicted
 

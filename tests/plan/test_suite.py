@@ -178,6 +178,68 @@ def test_an_unknown_method_does_not_hide_that_another_one_needs_a_solver():
     assert {place for _, place, _ in problems(text)} == {"grid[0].methods[2]", "grid[0].solvers"}
 
 
+UNKNOWN_PROTOCOL = {
+    "like one": ("standrad", {"protocol", "protocol.keep", "protocol.steps", "grid[0].sparsities"}),
+    "like none": ("xyz", {"protocol", "protocol.keep"}),
+}
+
+
+@pytest.mark.parametrize(("name", "places"), UNKNOWN_PROTOCOL.values(), ids=UNKNOWN_PROTOCOL.keys())
+def test_an_unknown_protocol_hides_no_mistake_in_its_options(name, places):
+    text = edited(DESIGN, (STANDARD, f"{{name: {name}, steps: 0, keep: 1.9}}"), (SPARSITIES, ""))
+    assert {place for _, place, _ in problems(text)} == places
+
+
+def test_a_missing_protocol_hides_no_mistake_in_the_grid():
+    text = edited(DESIGN, (f"protocol: {STANDARD}\n", ""), ("[lars]", "[larss]"), ("seeds: 3", "seeds: [1, 1]"))
+    assert {place for _, place, _ in problems(text)} == {"protocol", "grid[0].solvers[0]", "grid[0].seeds"}
+
+
+def test_an_unknown_name_hides_no_mistake_in_its_options():
+    text = edited(DESIGN, ("name: mlp, widths: [256]", "name: mpl, widths: [0], bais: true"))
+    assert [place for _, place, _ in problems(text)] == [
+        "grid[0].models[0]",
+        "grid[0].models[0].bais",
+        "grid[0].models[0].widths[0]",
+    ]
+
+
+def test_a_misplaced_solver_hides_no_mistake_in_the_method_s_options():
+    text = edited(DESIGN, ("[dtc,", "[{name: dtc, solver: lars, lam: -1},"))
+    assert [place for _, place, _ in problems(text)] == ["grid[0].methods[0]", "grid[0].methods[0].lam"]
+
+
+def test_a_wrong_value_does_not_hide_that_others_stand_twice():
+    text = edited(DESIGN, ("seeds: 3", "seeds: [7, 7, -1]"), ("[digits]", "[digits, digits, mnits]"))
+    assert [place for _, place, _ in problems(text)] == [
+        "grid[0].datasets",
+        "grid[0].datasets[2]",
+        "grid[0].seeds",
+        "grid[0].seeds[2]",
+    ]
+
+
+def test_a_block_that_is_no_mapping_hides_nothing_in_the_next():
+    text = edited(DESIGN, ("grid:\n", "grid:\n  - mlp\n"), ("[lars]", "[larss]"))
+    assert [place for _, place, _ in problems(text)] == ["grid[0]", "grid[1].solvers[0]"]
+
+
+def test_a_mistake_elsewhere_does_not_hide_a_timeout_too_short_to_measure():
+    text = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "timeout: 65s"), ("[lars]", "[larss]"))
+    assert [place for _, place, _ in problems(text)] == ["grid[0].solvers[0]", "timeout"]
+
+
+def test_an_exclusion_without_a_reason_is_told_that_it_excludes_nothing_too():
+    text = edited(DESIGN, ("timeout: 10m", "exclude: [{}]"))
+    assert [place for _, place, _ in problems(text)] == ["exclude[0]", "exclude[0].reason"]
+
+
+def test_steps_too_few_for_the_default_cycle_are_refused():
+    [(_, place, message)] = problems(edited(DESIGN, ("steps: 600", "steps: 60"), ("cycle_steps: 50, ", "")))
+    assert place == "protocol"
+    assert "raise steps to 100 or lower" in message
+
+
 def test_every_block_that_does_not_fit_the_protocol_is_named():
     block = DESIGN[DESIGN.index("  - models") : DESIGN.index("resources")]
     text = edited(DESIGN, (STANDARD, "published"), (block, block + block), ("cpus: 1", "cpus: 2"))

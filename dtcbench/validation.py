@@ -1,4 +1,4 @@
-"""Pydantic's errors told as file, line, place, value and remedy."""
+"""Values checked by pydantic, and its errors told as place, value and remedy."""
 
 from __future__ import annotations
 
@@ -7,41 +7,65 @@ import types
 import typing
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dtcbench.plan.document import Document, Place, Problem, shown
-from dtcbench.registry import near
+from dtcbench.errors import UserError, near
 
+Place = tuple[str | int, ...]
+"""Where in a document or an option: ("grid", 0, "seeds")."""
+_SHOWN = 80
+"""Characters of a value that a message quotes."""
 _NUMBER = re.compile(r"[-+]?[\d._]+(?:e[-+]?\d{1,2})?", re.IGNORECASE)
 _LISTS = frozenset({"list_type", "tuple_type", "is_instance_of", "sequence_str"})
 _MAPPINGS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
-class OptionsError(ValueError):
-    """A named value's options do not fit; carries pydantic's own error, whose places are kept."""
+class MisfitError(UserError):
+    """A named value that does not fit; `found` has every place inside it and what is wrong there."""
 
-    def __init__(self, error: ValidationError, options: type[BaseModel]) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.options = options
-
-
-def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[Problem]:
-    """Every problem in a pydantic error, options of named values included."""
-    return [document.problem(place, message) for place, message in _messages(error, model, document.value, ())]
+    def __init__(self, subject: str, found: list[tuple[Place, str]]) -> None:
+        lines = (": ".join(filter(None, (subject, place_text(place), message))) for place, message in found)
+        super().__init__("\n".join(lines))
+        self.found = found
 
 
-def _messages(error: ValidationError, model: type[BaseModel], value: Any, outer: Place) -> Iterator[tuple[Place, str]]:
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+def checked(model: type[Checked], value: dict[str, Any], subject: str) -> Checked:
+    """`value` as a `model`; MisfitError names `subject`, each place, its value and the remedy."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise MisfitError(subject, list(misfits_of(error, model, value))) from None
+
+
+def misfits_of(error: ValidationError, model: type[BaseModel], value: Any) -> Iterator[tuple[Place, str]]:
+    """Every place in `value` that a pydantic error tells of, named values' options included, and what is wrong."""
     for detail in error.errors(include_url=False):
         loc = detail["loc"][:-1] if detail["type"] == "invalid_key" else detail["loc"]
         place = _in_document(loc, value, detail["type"])
         cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, OptionsError):
-            yield from _messages(cause.error, cause.options, _at(value, place), outer + place)
+        if isinstance(cause, MisfitError):
+            yield from ((place + inner, message) for inner, message in cause.found)
         else:
-            yield outer + place, _message(dict(detail), place, model)
+            yield place, _message(dict(detail), place, model)
+
+
+def place_text(place: Place) -> str:
+    """("grid", 0, "seeds") as grid[0].seeds."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: short, and in YAML's words."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _in_document(loc: Place, value: Any, kind: str) -> Place:

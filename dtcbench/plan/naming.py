@@ -1,0 +1,93 @@
+"""What a suite names: `name` or `{name: …, option: …}`, as a Choice or a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from dtcbench import registry
+from dtcbench.errors import UserError, alike, near
+from dtcbench.plan.cell import Choice
+from dtcbench.plan.protocol import PROTOCOLS
+from dtcbench.validation import MisfitError, Place, checked, shown
+
+Misfits = list[tuple[Place, str]]
+"""Places inside a value, and what is wrong there."""
+
+
+def choice(axis: registry.Axis, value: Any) -> Choice:
+    """The axis value that `value` names, every option filled in; MisfitError has all that does not fit."""
+    name, options = _named(value, axis.noun)
+    found: Misfits = []
+    if axis is registry.methods and "solver" in options:
+        del options["solver"]
+        found.append(((), _misplaced_solver(name)))
+    found += _misfits(name, options, axis.noun, axis.names(), axis.checked)
+    if found:
+        raise MisfitError("", found)
+    return Choice(name=name, options=axis.checked(name, options).model_dump(mode="json"))
+
+
+def protocol(value: Any) -> BaseModel:
+    """The protocol that `value` names; MisfitError has all that does not fit."""
+    name, options = _named(value, "protocol")
+    if found := _misfits(name, options, "protocol", sorted(PROTOCOLS), _protocol):
+        raise MisfitError("", found)
+    return _protocol(name, options)
+
+
+def meant_protocol(name: str) -> str:
+    """The protocol that `name` is, or is most likely mistyped from; empty where it is like none."""
+    return name if name in PROTOCOLS else next(iter(alike(name, PROTOCOLS)), "")
+
+
+def _protocol(name: str, options: dict[str, Any]) -> BaseModel:
+    return checked(PROTOCOLS[name], {"name": name, **options}, "")
+
+
+_Check = Callable[[str, dict[str, Any]], BaseModel]
+
+
+def _misfits(name: str, options: dict[str, Any], noun: str, known: list[str], check: _Check) -> Misfits:
+    """What `check` finds in `options`.
+
+    An unknown name does not hide mistakes in its options: told is what would be wrong with each of the names that
+    it may be mistyped from, or, where it is like none, with each that is known.
+    """
+    if name in known:
+        return _found(name, options, check)
+    guesses = [_found(guess, options, check) for guess in alike(name, known) or known]
+    shared = [misfit for misfit in guesses[0] if all(misfit in guess for guess in guesses)]
+    return [((), f"unknown {noun} {name!r}; {near(name, known)}"), *shared]
+
+
+def _found(name: str, options: dict[str, Any], check: _Check) -> Misfits:
+    try:
+        check(name, options)
+    except MisfitError as error:
+        return error.found
+    except UserError as error:  # a plug-in's options that cannot be read
+        return [((), str(error))]
+    return []
+
+
+def _named(value: Any, noun: str) -> tuple[str, dict[str, Any]]:
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+        raise ValueError(f"a {noun} is a name or a mapping with a name; {_instead_of_a_name(value)}")
+    return given["name"], {key: option for key, option in given.items() if key != "name"}
+
+
+def _instead_of_a_name(value: Any) -> str:
+    value = value.get("name", value) if isinstance(value, dict) else value
+    if isinstance(value, bool):
+        return f"YAML reads yes, no, on and off as true and false: if {shown(value)} is meant as a name, quote it"
+    return f"quote {value} if it is a name" if isinstance(value, int | float) else f"got {shown(value)}"
+
+
+def _misplaced_solver(method: str) -> str:
+    if method in registry.methods.names() and not registry.uses_solver(method):
+        return f"method {method!r} solves nothing and takes no solver; remove it"
+    return f"solvers are an axis of their own: move the solver of {method!r} to the block's `solvers`"
