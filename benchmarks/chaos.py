@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def main() -> None:
 
 def lingering(seed: int) -> Cell:
     """A small real cell that takes its time at each of its compressions."""
-    return cell("random", seed=seed).model_copy(update={"method": choice(registry.methods, "lingering")})
+    return replace(cell("random", seed=seed), method=choice(registry.methods, "lingering"))
 
 
 def in_chaos(folder: Path, cells: tuple[Cell, ...], options: argparse.Namespace) -> Contents:

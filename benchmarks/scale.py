@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from pydantic_core import to_jsonable_python
 
 from dtcbench.execution.cluster import RayExecutor
 from dtcbench.execution.driver import Job, drive, to_run
@@ -76,7 +77,7 @@ def template() -> dict[str, Any]:
 
 def no_work(record: dict[str, Any], task: Task) -> Report:
     """What a worker would leave, with none of the work."""
-    return Report(record | {"key": task.cell.key, "cell": task.cell.model_dump(mode="json"), "attempt": 1}, None)
+    return Report(record | {"key": task.cell.key, "cell": to_jsonable_python(task.cell), "attempt": 1}, None)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -143,7 +144,7 @@ def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:
     size = 0
     for number, cell in enumerate(plan.cells):
         result = record["result"] | {"accuracy": 0.5 + 0.4 * (number * 7919 % 1000) / 1000}
-        one = record | {"key": cell.key, "cell": cell.model_dump(mode="json"), "attempt": 1, "result": result}
+        one = record | {"key": cell.key, "cell": to_jsonable_python(cell), "attempt": 1, "result": result}
         content = seal(one)
         size += len(content)
         (records / f"{cell.key}.1.json").write_bytes(content)

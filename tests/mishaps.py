@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from cells import cell, choice
@@ -99,13 +100,13 @@ def mishap(what: str, folder: Path, times: int = 1, seed: int = 0) -> Cell:
         for pipe in ("begun", "go"):
             os.mkfifo(folder / pipe)
     method = choice(registry.methods, "mishap", what=what, folder=str(folder), times=times)
-    return cell("random", seed=seed).model_copy(update={"method": method})
+    return replace(cell("random", seed=seed), method=method)
 
 
 def unharmed(seed: int = 0) -> Cell:
     """The same cell without the mishap."""
     MISHAPS.load()
-    return cell("random", seed=seed).model_copy(update={"method": choice(registry.methods, "mishap", times=0)})
+    return replace(cell("random", seed=seed), method=choice(registry.methods, "mishap", times=0))
 
 
 def pid_of(folder: Path) -> int:

@@ -1,26 +1,36 @@
-"""A cell: one point of the grid with one seed, and the key it is known by for ever."""
+"""A cell: one point of the grid with one seed, and the key it is known by for ever.
+
+A plan may hold a million cells: a cell is a few references to shared choices and its key, and each choice's JSON is
+made once, not once a cell.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from dataclasses import field
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 CELL_VERSION = 1
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Choice(BaseModel):
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Choice:
     """One value of an axis: its registered name and all its options, defaults included."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @functools.cached_property
+    def canonical_json(self) -> str:
+        """Sorted keys, no spaces, ASCII."""
+        return _canonical({"name": self.name, "options": self.options})
 
     @property
     def label(self) -> str:
@@ -33,10 +43,20 @@ def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value
 
 
-class Cell(BaseModel):
-    """All that decides a cell's numbers on one software stack. Hardware is not in it."""
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+class _Keyed:
+    """Room for the key, which is no field of a cell."""
+
+    __slots__ = ("_key",)
+    _key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
+class Cell(_Keyed):
+    """All that decides a cell's numbers on one software stack. Hardware is not in it."""
 
     version: int = CELL_VERSION
     protocol: Choice
@@ -53,24 +73,19 @@ class Cell(BaseModel):
     @property
     def canonical_json(self) -> str:
         """Sorted keys, no spaces, ASCII: the text the key is the hash of."""
-        return json.dumps(
-            self.model_dump(mode="json"),
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=True,
-            allow_nan=False,
+        solver = self.solver.canonical_json if self.solver else "null"
+        return (
+            f'{{"dataset":{self.dataset.canonical_json},"method":{self.method.canonical_json},'
+            f'"model":{self.model.canonical_json},"protocol":{self.protocol.canonical_json},"seed":{self.seed},'
+            f'"solver":{solver},"sparsity":{_canonical(self.sparsity)},"version":{self.version}}}'
         )
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
-        return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other fields, which has another key: pydantic would copy what was found out before."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("key", None)
-        return copied
+        if not hasattr(self, "_key"):
+            object.__setattr__(self, "_key", hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest())
+        return self._key
 
     def __hash__(self) -> int:
         return hash(self.key)  # options are mappings, which have no hash of their own

@@ -33,4 +33,4 @@ def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> Estimate |
 
 def _kind(cell: Cell) -> tuple[str, ...]:
     choices = (cell.protocol, cell.model, cell.dataset, cell.method, cell.solver)
-    return tuple(choice.model_dump_json() if choice else "" for choice in choices)
+    return tuple(choice.canonical_json if choice else "" for choice in choices)

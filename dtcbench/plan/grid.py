@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dtcbench import registry
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Standard
-from dtcbench.plan.suite import Block, Exclusion, Suite
+from dtcbench.plan.suite import Block, Suite
+
+REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
 
 
 @dataclass(frozen=True)
@@ -34,47 +37,51 @@ class Plan:
 def expand(suite: Suite) -> Plan:
     """Every cell of the suite: block by block, seed by seed, dense first.
 
-    Dense stands once per (model, dataset, protocol, seed), also where several blocks share it.
+    Dense stands once per (model, dataset, protocol, seed), also where several blocks share it. All cells share the
+    suite's choices.
     """
     planned: dict[str, Cell] = {}
     excluded: dict[str, Excluded] = {}
+    rules = [(rule.shared, rule.reason) for rule in suite.exclude]
+    used: set[int] = set()
     for cell in itertools.chain.from_iterable(_block_cells(suite, block) for block in suite.grid):
-        reason = _reason_to_exclude(cell, suite.exclude)
-        if reason is None:
-            planned.setdefault(cell.key, cell)
+        concerning = _concerning(rules, cell)
+        used.update(concerning)
+        if cell.sparsity == 0 and not cell.is_dense:
+            excluded.setdefault(cell.key, Excluded(cell, REMOVES_NOTHING))
+        elif concerning:
+            excluded.setdefault(cell.key, Excluded(cell, rules[concerning[0]][1]))
         else:
-            excluded.setdefault(cell.key, Excluded(cell, reason))
-    points = [*planned.values(), *(e.cell for e in excluded.values())]
-    notes = (*_notes_on_the_schedule(suite), *_notes_on_exclusions(suite, points))
+            planned.setdefault(cell.key, cell)
+    unused = [
+        f"exclude[{number}] ({reason}) concerns no cell of this suite"
+        for number, (_, reason) in enumerate(rules)
+        if number not in used
+    ]
+    notes = (*_notes_on_the_schedule(suite), *unused)
     return Plan(suite, tuple(planned.values()), tuple(excluded.values()), notes)
 
 
 def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
     protocol = suite.protocol_of(block).choice
-    dense = Choice(name="dense", options={})
+    dense = Choice(name="dense")
+    compressed = [
+        (method, sparsity, solver)
+        for method, sparsity in itertools.product(block.methods, _sparsities(block))
+        if method.name != "dense"
+        for solver in _solvers(block, method)
+    ]
     for model, dataset, seed in itertools.product(block.models, block.datasets, block.seeds):
-        yield Cell(
-            protocol=protocol,
-            model=model,
-            dataset=dataset,
-            method=dense,
-            solver=None,
-            sparsity=0.0,
-            seed=seed,
-        )
-        for method, sparsity in itertools.product(block.methods, _sparsities(block)):
-            if method.name == "dense":
-                continue
-            for solver in _solvers(block, method):
-                yield Cell(
-                    protocol=protocol,
-                    model=model,
-                    dataset=dataset,
-                    method=method,
-                    solver=solver,
-                    sparsity=sparsity,
-                    seed=seed,
-                )
+        for method, sparsity, solver in ((dense, 0.0, None), *compressed):
+            yield Cell(
+                protocol=protocol,
+                model=model,
+                dataset=dataset,
+                method=method,
+                solver=solver,
+                sparsity=sparsity,
+                seed=seed,
+            )
 
 
 def _sparsities(block: Block) -> Sequence[float | None]:
@@ -85,13 +92,10 @@ def _solvers(block: Block, method: Choice) -> Sequence[Choice | None]:
     return block.solvers if registry.uses_solver(method.name) else [None]
 
 
-def _reason_to_exclude(cell: Cell, exclusions: list[Exclusion]) -> str | None:
-    if cell.sparsity == 0 and not cell.is_dense:
-        return "sparsity 0 removes nothing: the dense cell covers it"
-    return next((rule.reason for rule in exclusions if _concerns(rule, cell)), None)
-
-
-def _concerns(rule: Exclusion, cell: Cell) -> bool:
+def _concerning(rules: Sequence[tuple[dict[str, Any], str]], cell: Cell) -> list[int]:
+    """The numbers of the rules that leave the cell out: it has all that such a rule names."""
+    if not rules:
+        return []
     facts = {
         "model": cell.model.name,
         "dataset": cell.dataset.name,
@@ -100,7 +104,7 @@ def _concerns(rule: Exclusion, cell: Cell) -> bool:
         "sparsity": cell.sparsity,
         "seed": cell.seed,
     }
-    return all(facts[name] == value for name, value in rule.shared.items())
+    return [number for number, (shared, _) in enumerate(rules) if shared.items() <= facts.items()]
 
 
 def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:
@@ -111,9 +115,3 @@ def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:
         if sparsity and isinstance(protocol := suite.protocol_of(block), Standard)
     }
     yield from (note for _, note in sorted(notes, key=str) if note)
-
-
-def _notes_on_exclusions(suite: Suite, points: Sequence[Cell]) -> Iterator[str]:
-    for number, rule in enumerate(suite.exclude):
-        if not any(_concerns(rule, cell) for cell in points):
-            yield f"exclude[{number}] ({rule.reason}) concerns no cell of this suite"

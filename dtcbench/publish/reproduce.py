@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
@@ -76,7 +76,7 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> Verd
 
 def row_of(cell: Cell) -> str:
     """What the cells of one row share: everything but the seed."""
-    return cell.model_copy(update={"seed": 0}).canonical_json
+    return replace(cell, seed=0).canonical_json
 
 
 def row_accuracies(records: Iterable[CellRecord]) -> Callable[[Cell], list[float]]:

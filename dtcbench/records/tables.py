@@ -143,7 +143,7 @@ def power(energy: Energy) -> dict[str, float | None]:
 
 def protocol_labels(planned: Iterable[Cell]) -> dict[str, str]:
     """By a protocol's full label: its name, with the options in which the planned cells' protocols differ."""
-    choices = {cell.protocol.model_dump_json(): cell.protocol for cell in planned}.values()
+    choices = {cell.protocol.canonical_json: cell.protocol for cell in planned}.values()
     return {
         choice.label: Choice(
             name=choice.name,
@@ -182,7 +182,7 @@ class Labels:
         return self._remembered(axis.noun, choice, lambda: label(axis, choice))
 
     def _remembered(self, kind: str, choice: Choice, find: Callable[[], str]) -> str:
-        name = kind, choice.model_dump_json()
+        name = kind, choice.canonical_json
         if name not in self._known:
             self._known[name] = find()
         return self._known[name]

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ WIDE = {
 
 def energy_of(method="dense", sparsity=0.0, min_window="60s"):
     """The energy of a wide network on digits."""
-    wide = cell(method, sparsity).model_copy(update=WIDE)
+    wide = replace(cell(method, sparsity), **WIDE)
     metering = Metering(min_window=min_window, idle="5s", cool_down={"at_least": "2s"})
     record = CellRecord.model_validate(attempt(task(wide, "cuda", metering=metering)).record)
     assert record.status == "ok", record.reason

@@ -2,6 +2,7 @@ import os
 import pickle
 import random
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,7 +203,7 @@ def test_a_plugins_network_that_uses_the_global_generator_is_reproducible_and_pa
     )
     plugin = registry.Plugin("careless_networks", source)
     plugin.load()
-    careless = cell("random").model_copy(update={"model": choice(registry.models, "careless")})
+    careless = replace(cell("random"), model=choice(registry.models, "careless"))
     before = torch.get_rng_state()
     accuracies = {record_of(careless, plugins=(plugin,)).result.accuracy for _ in range(3)}
     assert len(accuracies) == 1

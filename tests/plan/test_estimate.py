@@ -1,5 +1,7 @@
 """How long missing cells will take, told from cells of their kind."""
 
+from dataclasses import replace
+
 import pytest
 from suites_for_tests import DESIGN
 
@@ -34,7 +36,7 @@ def test_a_kind_not_timed_yet_takes_the_mean_of_all_and_is_counted_as_guessed():
 @pytest.mark.parametrize("field", ["protocol", "model", "dataset", "method", "solver"])
 def test_another_choice_on_any_axis_is_another_kind(field):
     choice = getattr(DTC[0], field)
-    other = DTC[1].model_copy(update={field: choice.model_copy(update={"options": {"other": 1}})})
+    other = replace(DTC[1], **{field: replace(choice, options={"other": 1})})
     assert estimate([other], {DTC[0]: 5.0}).guessed == 1
 
 

@@ -1,12 +1,14 @@
 """Which cells a suite expands to, in which order, and what is left out with which reason."""
 
+import sys
 from itertools import groupby
 
 import pytest
 from suites_for_tests import DESIGN, TINY, edited
 
+from dtcbench.plan import cell as cells_module
 from dtcbench.plan.grid import Plan, expand
-from dtcbench.plan.suite import parse
+from dtcbench.plan.suite import Exclusion, parse
 
 BLOCK = DESIGN[DESIGN.index("  - models") : DESIGN.index("resources")]
 
@@ -132,3 +134,36 @@ def test_a_block_may_keep_another_fraction_and_has_a_dense_cell_of_its_own():
     assert {cell.protocol.options["keep"] for cell in slower.cells} == {0.9, 0.95}
     assert sum(cell.is_dense for cell in slower.cells) == 6
     assert any("at keep 0.95" in note for note in slower.notes)
+
+
+def test_the_json_of_a_choice_is_made_once_however_many_cells_share_it(monkeypatch):
+    made = []
+    canonical = cells_module._canonical
+
+    def counted(value):
+        made.extend([value] if isinstance(value, dict) else [])
+        return canonical(value)
+
+    monkeypatch.setattr(cells_module, "_canonical", counted)
+    planned = plan(edited(DESIGN, ("seeds: 3", "seeds: 200")))
+    assert len(planned.cells) == 200 * 17
+    assert len(made) == 1 + 1 + 1 + 1 + 4 + 1  # protocol, model, dataset, dense, four methods, solver
+
+
+def test_a_cell_holds_references_to_the_suite_s_choices_and_little_else():
+    planned = plan(edited(DESIGN, ("seeds: 3", "seeds: 200")))
+    axes = ("protocol", "model", "dataset", "method", "solver")
+    assert [len({id(getattr(cell, axis)) for cell in planned.cells}) for axis in axes] == [1, 1, 1, 5, 2]
+    assert not hasattr(planned.cells[0], "__dict__")
+    assert sys.getsizeof(planned.cells[0]) + sys.getsizeof(planned.cells[0].key) < 256
+
+
+def test_each_rule_is_read_once_not_once_a_cell(monkeypatch):
+    read = []
+    shared = Exclusion.shared.fget
+    monkeypatch.setattr(Exclusion, "shared", property(lambda rule: read.append(rule) or shared(rule)))
+    rules = "exclude: [{method: dtc, reason: first}, {seed: 3, reason: second}]"
+    suite = parse(edited(DESIGN, ("timeout: 10m", rules), ("seeds: 3", "seeds: 200")), "suite.yaml")
+    read.clear()
+    assert len(expand(suite).excluded) == 200 * 4 + 13
+    assert len(read) == 2

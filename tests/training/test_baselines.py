@@ -1,6 +1,7 @@
 """The baselines of protocol standard that share a budget, and the recipe's own options."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ SPARSITY = 0.75
 
 def result(method, sparsity=SPARSITY, protocol=None, **options):
     planned = cell(method, sparsity)
-    methods = planned.method.model_copy(update={"options": {**planned.method.options, **options}})
-    recipe = planned.protocol.model_copy(update={"options": {**planned.protocol.options, **(protocol or {})}})
-    return run(workplace(planned.model_copy(update={"method": methods, "protocol": recipe})))
+    methods = replace(planned.method, options={**planned.method.options, **options})
+    recipe = replace(planned.protocol, options={**planned.protocol.options, **(protocol or {})})
+    return run(workplace(replace(planned, method=methods, protocol=recipe)))
 
 
 def test_scratch_trains_the_compressed_widths_for_the_same_steps():
@@ -68,10 +69,10 @@ def test_batch_norm_and_a_last_batch_of_one_sample_are_refused_with_the_remedy(m
         torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 10)
     )
     planned = cell("random", 0.5)
-    recipe = planned.protocol.model_copy(update={"options": {**planned.protocol.options, "samples": 72}})
+    recipe = replace(planned.protocol, options={**planned.protocol.options, "samples": 72})
     monkeypatch.setitem(registry.models._values, "mlp", lambda *_, **__: normed)
     with pytest.raises(CompressionError, match="65 training samples has one sample at batch_size 32"):
-        run(workplace(planned.model_copy(update={"protocol": recipe})))
+        run(workplace(replace(planned, protocol=recipe)))
 
 
 @pytest.mark.parametrize(("samples", "size"), [(10, 4), (12, 4), (5, 8)])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
+from pydantic_core import to_jsonable_python
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import one_line
@@ -65,7 +66,7 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
         titles=cells.CYCLE_TITLES,
         cycles=cells.cycle_rows(result) if result else [],
         provenance=_provenance(record),
-        configuration=json.dumps(cell.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        configuration=json.dumps(to_jsonable_python(cell), indent=2, ensure_ascii=False),
         detail=record.detail if record else "",
     )
 
