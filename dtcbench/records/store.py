@@ -103,6 +103,9 @@ class Store:
         self._check: Callable[[], None] = lambda: None
         """Made before each write: StoreError where the folder is no longer held."""
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Place]]:
+        return Store, (self.root,)  # another process may read the run; the lock stays with the one that holds it
+
     @property
     def suite(self) -> Place:
         """The suite this run was last started with."""
