@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.pairing import DENSE, POOL, Group, distinct, known, one_line
+from dtcbench.analysis.pairing import DENSE, POOL, Group, Pool, distinct, known, one_line
 
 TARGET_DELTA = 0.01
 """How far below the dense median the validation accuracy to reach lies: one percentage point."""
@@ -247,13 +247,13 @@ def _flags(pairs: Group) -> set[str]:
 def _power_and_time(dense: pd.DataFrame) -> Iterator[str]:
     """E = P̄ · t in the figures of each pool's dense cells, by hardware class, where idle power was measured."""
     known = dense[(dense["mean_power_w"] > 0) & dense["idle_w"].notna()]
-    for place, cells in known.groupby([*POOL, "hardware_class"]):
+    for (*pool, hardware), cells in known.groupby([*POOL, "hardware_class"]):
         power, idle = stats.mean(cells["mean_power_w"]), stats.mean(cells["idle_w"])
         too_much = idle / power > 1 - CLAIMED_SAVING
         yield (
-            f"{' · '.join(map(str, place))}: dense draws {power:.0f} W on average, of which {idle:.0f} W is idle "
-            "power. Energy is mean power times time: in dense's time, even a network that computes nothing would "
-            f"still take {_percent(idle / power)} of dense's energy"
+            f"{Pool(*map(str, pool)).title} · {hardware}: dense draws {power:.0f} W on average, of which {idle:.0f} W "
+            "is idle power. Energy is mean power times time: in dense's time, even a network that computes nothing "
+            f"would still take {_percent(idle / power)} of dense's energy"
             + (f", so a saving of {100 * CLAIMED_SAVING:g} % needs the time to fall too." if too_much else ".")
         )
 

@@ -22,6 +22,7 @@ from dtcbench.analysis.pairing import (
     IDENTITY,
     POOL,
     Group,
+    Pool,
     beside_dense,
     distinct,
     groups,
@@ -34,7 +35,8 @@ from dtcbench.analysis.summary import summary
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
 COLUMNS = {
-    "protocol": "training recipe",
+    "protocol": "training recipe: its name and the options without a default or with another value than it",
+    "protocol_sha256": "the recipe with all its options, as the first 12 digits of a SHA-256",
     "dataset": "dataset",
     "model": "network",
     "sparsity": "planned fraction of prunable neurons removed; empty where the protocol's schedule decides",
@@ -95,12 +97,9 @@ class Leaderboard:
     """Why the leaderboard must not be published; every rendering begins with them."""
 
     @property
-    def pools(self) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
+    def pools(self) -> list[tuple[Pool, pd.DataFrame]]:
         """The rows of each (protocol, dataset, model): only these compare with one another."""
-        return [
-            ((str(protocol), str(dataset), str(model)), rows)
-            for (protocol, dataset, model), rows in self.rows.groupby(POOL, sort=False)
-        ]
+        return [(Pool(*map(str, names)), rows) for names, rows in self.rows.groupby(POOL, sort=False)]
 
 
 def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: str) -> Leaderboard:

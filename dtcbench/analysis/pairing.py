@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,24 @@ from numpy.typing import NDArray
 
 DENSE = "dense"
 """The method every other one is paired with."""
-POOL = ["protocol", "dataset", "model"]
-"""What two cells must share to be compared."""
+
+
+class Pool(NamedTuple):
+    """What two cells must share to be compared."""
+
+    protocol: str
+    """The protocol's label, for people; the digest tells two of them apart."""
+    protocol_sha256: str
+    dataset: str
+    model: str
+
+    @property
+    def title(self) -> str:
+        """`standard(steps=600) · digits · mlp`."""
+        return " · ".join([self.protocol, self.dataset, self.model])
+
+
+POOL = list(Pool._fields)
 IDENTITY = [*POOL, "sparsity", "method", "solver"]
 """What makes a row, apart from its seeds."""
 COSTS = ["parameters", "training_flops", "inference_flops"]

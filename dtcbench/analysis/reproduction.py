@@ -70,14 +70,14 @@ def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFra
     """
     by_key = {str(key): rows for key, rows in cycles[cycles["group"].notna()].groupby("key")}
     for series in all_series(tidy(cells)):
-        is_published = series.pool[0].partition("(")[0] == PROTOCOL and series.method in reference
+        is_published = series.pool.protocol.partition("(")[0] == PROTOCOL and series.method in reference
         if is_published:
             curve = reference[["cycle", "width", series.method]].dropna()
             yield from _comparison(series, curve.set_index("cycle").sort_index(), by_key)
 
 
 def _comparison(series: Series, curve: pd.DataFrame, by_key: dict[str, pd.DataFrame]) -> Iterator[Comparison]:
-    where = f"{' · '.join(series.pool)}: {series.label} against the published curve"
+    where = f"{series.pool.title}: {series.label} against the published curve"
     others = series.cells.where(series.cells["seed"] != PUBLISHED_SEED)
     ok = others.where(others["status"] == "ok")
     keys = tuple(ok["key"])

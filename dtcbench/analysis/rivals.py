@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, groups
+from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, Pool, groups
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
 DTC = ("dtc", "dtc-published")
@@ -25,7 +25,7 @@ Test = Callable[[list[NDArray[np.float64]]], NDArray[np.float64]]
 class Series:
     """The planned cells of one method, with its solver, in one pool and at one sparsity."""
 
-    pool: tuple[str, str, str]
+    pool: Pool
     sparsity: float | None
     """Planned; None where the protocol's schedule decides."""
     method: str
@@ -33,7 +33,7 @@ class Series:
     cells: Group
 
     @property
-    def place(self) -> tuple[tuple[str, str, str], float | None]:
+    def place(self) -> tuple[Pool, float | None]:
         """What two series must share to be compared."""
         return self.pool, self.sparsity
 
@@ -41,7 +41,7 @@ class Series:
     def where(self) -> str:
         """Pool and sparsity, for a person."""
         removed = "by schedule" if self.sparsity is None else f"{100 * self.sparsity:.3g} % removed"
-        return " · ".join([*self.pool, removed])
+        return f"{self.pool.title} · {removed}"
 
     @property
     def label(self) -> str:
@@ -57,7 +57,7 @@ class Series:
 def all_series(cells: pd.DataFrame) -> list[Series]:
     """The series of tidy `cells`, in their order."""
     return [
-        Series(tuple(pool), None if math.isnan(sparsity) else sparsity, method, solver, group)
+        Series(Pool(*pool), None if math.isnan(sparsity) else sparsity, method, solver, group)
         for (*pool, sparsity, method, solver), group in groups(cells, IDENTITY)
         if method != DENSE
     ]

@@ -73,7 +73,7 @@ def _comparison(rows: list[Series]) -> Comparison:
     offers = [_offer(series, confidence) for series in rows]
     best = max(offers, key=lambda offer: offer.appeal)
     one = best.series
-    where = f"{' · '.join(one.pool)}: {one.label}, best of {len(rows)} sparsities"
+    where = f"{one.pool.title}: {one.label}, best of {len(rows)} sparsities"
     effects = tuple(_effects(best))
     keys = (*best.paired["key"], *best.paired["key_baseline"])
     if (absent := _unmeasured(rows)) is not None:

@@ -19,7 +19,8 @@ from dtcbench.analysis.pairing import DENSE
 MIN_PAIRS = 2
 """A single pair needs no summary: its table is one."""
 COLUMNS = {
-    "protocol": "training recipe",
+    "protocol": "training recipe, as in the leaderboard",
+    "protocol_sha256": "its digest, as in the leaderboard",
     "sparsity": "planned fraction of prunable neurons removed; empty where the protocol's schedule decides",
     "pairs": "the (dataset, model) pairs that all methods of the pool cover",
     "method": "what chose the neurons",
@@ -30,6 +31,7 @@ COLUMNS = {
     "profile": f"share of the pool's pairs on which its error, 1 - accuracy, is at most {stats.TAU} times the least",
 }
 """The summary's columns, in order, and what each one holds."""
+_SHARED = ["protocol", "protocol_sha256", "sparsity"]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,8 +42,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     compressed = rows[rows["method"] != DENSE]
     found = [
         line
-        for (protocol, sparsity), same in compressed.groupby(["protocol", "sparsity"], dropna=False)
-        for line in _lines(same, {"protocol": protocol, "sparsity": sparsity})
+        for names, same in compressed.groupby(_SHARED, dropna=False)
+        for line in _lines(same, dict(zip(_SHARED, names, strict=True)))
     ]
     return pd.DataFrame(found, columns=list(COLUMNS))
 

@@ -38,6 +38,11 @@ class Choice:
         inner = ", ".join(f"{k}={_short(v)}" for k, v in sorted(self.options.items()))
         return f"{self.name}({inner})" if inner else self.name
 
+    @property
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
+        return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()[:12]
+
 
 def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value

@@ -133,3 +133,10 @@ PROTOCOLS: dict[str, type[Standard] | type[Published]] = {"standard": Standard, 
 def from_choice(choice: Choice) -> Standard | Published:
     """The protocol a cell names."""
     return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.options})
+
+
+def label(choice: Choice) -> str:
+    """`standard(cycle_steps=15, steps=600)`: the name, and the options without a default or with another value."""
+    fields = PROTOCOLS[choice.name].model_fields
+    shown = {name: value for name, value in choice.options.items() if fields[name].default != value}
+    return Choice(name=choice.name, options=shown).label

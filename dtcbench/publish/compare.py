@@ -10,9 +10,10 @@ import pandas as pd
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import IDENTITY, POOL, distinct, tidy
+from dtcbench.analysis.pairing import IDENTITY, distinct, tidy
 from dtcbench.records.tables import Tables
 
+_ROW = [name for name in IDENTITY if name != "protocol_sha256"]
 _FIGURES = ["key", "accuracy", "training_s", "energy_j", "hardware_class"]
 
 
@@ -54,9 +55,9 @@ class Move:
 
 def moves(first: Tables, second: Tables) -> list[Move]:
     """Every row of either run, dense first as in a leaderboard."""
-    sides = [tidy(one.cells).query("status == 'ok'")[[*IDENTITY, "seed", *_FIGURES]] for one in (first, second)]
-    both = sides[0].merge(sides[1], on=[*IDENTITY, "seed"], how="outer", suffixes=("_a", "_b"))
-    rows = [_move(names, rows) for names, rows in both.groupby(IDENTITY, sort=True, dropna=False)]
+    sides = [_ok(one.cells) for one in (first, second)]
+    both = sides[0].merge(sides[1], on=[*_ROW, "seed"], how="outer", suffixes=("_a", "_b"))
+    rows = [_move(names, rows) for names, rows in both.groupby(_ROW, sort=True, dropna=False)]
     return sorted(rows, key=lambda row: (row.pool, row.sparsity != 0, row.sparsity, row.competitor))
 
 
@@ -74,13 +75,21 @@ def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
             yield f"Their {noun} differ: {found[0]} and then {found[1]}."
 
 
+def _ok(cells: pd.DataFrame) -> pd.DataFrame:
+    """The ok cells. A protocol of which the run has only one recipe goes by its name, so that two runs of one suite
+    with other steps stand beside one another."""
+    name, recipe = cells["protocol"].str.partition("(")[0], cells["protocol_sha256"]
+    title = name.where(recipe.groupby(name).transform("nunique") == 1, cells["protocol"])
+    return tidy(cells.assign(protocol=title)).query("status == 'ok'")[[*_ROW, "seed", *_FIGURES]]
+
+
 def _move(names: tuple[object, ...], rows: pd.DataFrame) -> Move:
-    row = dict(zip(IDENTITY, names, strict=True))
+    row = dict(zip(_ROW, names, strict=True))
     pairs = rows[rows["key_a"].notna() & rows["key_b"].notna()]
     one_class = pairs[pairs["hardware_class_a"] == pairs["hardware_class_b"]]
     is_solved = isinstance(row["solver"], str)
     return Move(
-        pool=" · ".join(str(row[name]) for name in POOL),
+        pool=" · ".join(str(row[name]) for name in ("protocol", "dataset", "model")),
         competitor=series_label(str(row["method"]), str(row["solver"]) if is_solved else ""),
         sparsity=float(str(row["sparsity"])),
         pairs=len(pairs),

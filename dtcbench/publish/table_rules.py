@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, distinct, tidy
+from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.publish.findings import Finding, error, warning
 from dtcbench.records.record import INCONCLUSIVE
@@ -47,14 +47,14 @@ def _pairs(cells: pd.DataFrame, ok: pd.DataFrame) -> Iterator[Finding]:
         status = dense.get(place, "absent")
         if status == "ok":
             continue
-        of_seed = f"{' · '.join(map(str, place[:-1]))}, seed {place[-1]}"
+        of_seed = f"{Pool(*map(str, place[:-1])).title}, seed {place[-1]}"
         reason = f"{len(rows)} cells have no dense cell to compare with: it is {status}"
         yield (error if status in (*_NO_END, "absent") else warning)("pairs", of_seed, reason)
 
 
 def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
     for pool, rows in ok.groupby(POOL, sort=True):
-        where = " · ".join(map(str, pool))
+        where = Pool(*map(str, pool)).title
         if len(classes := distinct(rows["hardware_class"])) > 1:
             remedy = "run the suite once per class, by resources.accelerator or on one machine"
             yield error("hardware", where, f"{len(classes)} hardware classes: {'; '.join(classes)}; {remedy}")

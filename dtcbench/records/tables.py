@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dtcbench import registry
+from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
 
@@ -108,10 +109,10 @@ def _in_plan_order(cycles: pd.DataFrame, identities: pd.DataFrame, places: dict[
 
 
 def _identities(planned: Collection[Cell]) -> pd.DataFrame:
-    labels, recipes = Labels(), protocol_labels(planned)
-    rows = [_identity(cell, labels, recipes) for cell in planned]
-    columns = ["key", "protocol", "model", "dataset", "method", "solver", "sparsity", "seed"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:6], "str") | {"sparsity": "float64"})
+    labels = Labels()
+    rows = [_identity(cell, labels) for cell in planned]
+    columns = ["key", "protocol", "protocol_sha256", "model", "dataset", "method", "solver", "sparsity", "seed"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:7], "str") | {"sparsity": "float64"})
 
 
 def _chunks(records: Iterator[Tabled]) -> Iterator[list[Tabled]]:
@@ -141,22 +142,6 @@ def power(energy: Energy) -> dict[str, float | None]:
     return dict(zip(_POWER, (training_s, mean_w, idle_w, above_idle_j), strict=True))
 
 
-def protocol_labels(planned: Iterable[Cell]) -> dict[str, str]:
-    """By a protocol's full label: its name, with the options in which the planned cells' protocols differ."""
-    choices = {cell.protocol.canonical_json: cell.protocol for cell in planned}.values()
-    return {
-        choice.label: Choice(
-            name=choice.name,
-            options={
-                key: value
-                for key, value in choice.options.items()
-                if any(other.name == choice.name and other.options.get(key) != value for other in choices)
-            },
-        ).label
-        for choice in choices
-    }
-
-
 def label(axis: registry.Axis, choice: Choice) -> str:
     """`name`, or `name(option=value, …)` with the options that are not the default ones."""
     try:
@@ -172,10 +157,14 @@ class Labels:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], str] = {}
+        self._protocols: dict[str, tuple[str, str]] = {}
 
-    def full(self, choice: Choice) -> str:
-        """`choice.label`: every option in it."""
-        return self._remembered("", choice, lambda: choice.label)
+    def of_protocol(self, choice: Choice) -> tuple[str, str]:
+        """Its label and its digest."""
+        name = choice.canonical_json
+        if name not in self._protocols:
+            self._protocols[name] = protocol.label(choice), choice.digest
+        return self._protocols[name]
 
     def of(self, axis: registry.Axis, choice: Choice) -> str:
         """`label(axis, choice)`."""
@@ -188,10 +177,10 @@ class Labels:
         return self._known[name]
 
 
-def _identity(cell: Cell, labels: Labels, recipes: dict[str, str]) -> tuple[Any, ...]:
+def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
     return (
         cell.key,
-        recipes[labels.full(cell.protocol)],
+        *labels.of_protocol(cell.protocol),
         labels.of(registry.models, cell.model),
         labels.of(registry.datasets, cell.dataset),
         labels.of(registry.methods, cell.method),

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.analysis.pairing import POOL, tidy
+from dtcbench.analysis.pairing import POOL, Pool, tidy
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
@@ -57,7 +57,7 @@ def of_board(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, trac
 
 def by_file_name(board: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
     """The figures of `of_board` by plain names that start with their pool's, no two alike."""
-    names = file_names([" ".join(pool) for pool, _ in board.pools])
+    names = file_names([pool.title for pool, _ in board.pools])
     return {
         f"{name}-{drawing.name}": drawing for name, of_pool in zip(names, drawn, strict=True) for drawing in of_pool
     }
@@ -103,7 +103,7 @@ def of_claims(findings: Sequence[Finding]) -> dict[int, Drawing]:
 
 
 def _of_pool(
-    pool: Sequence[str],
+    pool: Pool,
     rows: pd.DataFrame,
     cells: pd.DataFrame,
     cycles: pd.DataFrame,
@@ -144,6 +144,6 @@ def _shown(cells: pd.DataFrame, traces: Traces) -> dict[str, str]:
     return {str(label): str(key) for label, key in zip(highest["label"], highest["key"], strict=True)}
 
 
-def _part(table: pd.DataFrame, pool: Sequence[str]) -> pd.DataFrame:
+def _part(table: pd.DataFrame, pool: Pool) -> pd.DataFrame:
     """The rows of a table that belong to a pool."""
     return table[(table[POOL] == list(pool)).all(axis=1)]

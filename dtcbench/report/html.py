@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import Leaderboard
-from dtcbench.analysis.pairing import IDENTITY, one_line, tidy
+from dtcbench.analysis.pairing import IDENTITY, Pool, one_line, tidy
 from dtcbench.report import drawings, elements
 from dtcbench.report.columns import ABSENT, SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
 from dtcbench.report.drawings import Drawing
@@ -20,7 +20,7 @@ FACETS = {"dataset": "Data set", "model": "Model"}
 
 
 @dataclass(frozen=True)
-class Pool:
+class Section:
     """The results of one (protocol, dataset, model)."""
 
     title: str
@@ -57,7 +57,7 @@ def page(
         pools=pools,
         facets=elements.facets((pool.facets for pool in pools), FACETS),
         summaries=[
-            Pool(title, elements.table(SUMMARY_COLUMNS, rows, links.method), [], {})
+            Section(title, elements.table(SUMMARY_COLUMNS, rows, links.method), [], {})
             for title, rows in summary_pools(board)
         ],
         has_results=bool((cells["status"] == "ok").any()),
@@ -66,15 +66,14 @@ def page(
 
 
 def pool_section(
-    number: int, pool: Sequence[str], rows: Sequence[Row], drawn: Iterable[Drawing], links: Links = Links()
-) -> Pool:
+    number: int, pool: Pool, rows: Sequence[Row], drawn: Iterable[Drawing], links: Links = Links()
+) -> Section:
     """The results of the page's pool of this number: its rows as a table, and its figures."""
-    _, dataset, model = pool
-    return Pool(
-        title=" · ".join(pool),
+    return Section(
+        title=pool.title,
         table=elements.table(shown(rows), rows, links.method),
         figures=[elements.figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
-        facets={"dataset": dataset, "model": model},
+        facets={"dataset": pool.dataset, "model": pool.model},
     )
 
 
@@ -96,7 +95,7 @@ def _known(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
 
 
 _OF_FAILURES = (
-    *(_text(name.capitalize(), _known(name, str)) for name in IDENTITY if name != "sparsity"),
+    *(_text(name.capitalize(), _known(name, str)) for name in IDENTITY if name not in ("sparsity", "protocol_sha256")),
     Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
     Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
     _text("Status", _known("status", str)),

@@ -33,7 +33,7 @@ _ENCODER = UnicodeToLatexEncoder(
 
 def leaderboard_latex(board: Leaderboard) -> str:
     """A table per pool and per summary, each with what forbids publishing, its remarks and the notes."""
-    pools = [(" · ".join(pool), rows.to_dict("records")) for pool, rows in board.pools]
+    pools = [(pool.title, rows.to_dict("records")) for pool, rows in board.pools]
     summaries = [(f"over pairs · {title}", rows) for title, rows in summary_pools(board)]
     names = file_names([f"{board.suite} {title}" for title, _ in (*pools, *summaries)])
     blocks = [

@@ -17,7 +17,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     blocks.append(escaped(board.question))
     for pool, rows in board.pools:
         records = rows.to_dict("records")
-        blocks += [f"### {escaped(' · '.join(pool))}", _table(records, shown(records))]
+        blocks += [f"### {escaped(pool.title)}", _table(records, shown(records))]
     for title, lines in summary_pools(board):
         blocks += [f"### Over pairs: {escaped(title)}", _table(lines, SUMMARY_COLUMNS)]
     blocks.append("\n".join(f"- {escaped(note)}" for note in board.notes))

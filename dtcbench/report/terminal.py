@@ -35,7 +35,7 @@ def leaderboard(board: Leaderboard) -> RenderableType:
         rows = frame.to_dict("records")
         remarks = list(dict.fromkeys(filter(None, map(columns.remarks, rows))))
         parts += [
-            Padding(_line(" · ".join(pool), style="bold"), _BLANK_LINE_ABOVE),
+            Padding(_line(pool.title, style="bold"), _BLANK_LINE_ABOVE),
             _table(rows, remarks),
             *(_line(f"[{number}] {remark}") for number, remark in enumerate(remarks, 1)),
         ]

@@ -47,6 +47,7 @@ def cell(method: str, seed: int, *, status: str = "ok", reason: str | None = Non
     dense = method == "dense"
     identity = {
         "protocol": "standard",
+        "protocol_sha256": "0" * 12,
         "model": "mlp",
         "dataset": "digits",
         "method": method,

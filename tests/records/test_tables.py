@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pandas as pd
 import pytest
 from cells import cell
@@ -151,10 +154,26 @@ def test_a_plan_without_any_record_still_makes_tables():
     assert cycles(planned).empty
 
 
-def test_protocols_that_differ_in_a_suite_are_told_apart_by_what_differs():
-    planned = [cell("dense", 0.0), cell("dense", 0.0, keep=0.7)]
-    assert list(cells(planned[:1])["protocol"]) == ["standard"]
-    assert list(cells(planned)["protocol"]) == ["standard(keep=0.8)", "standard(keep=0.7)"]
+def test_a_protocol_has_one_label_and_one_digest_whatever_other_cells_are_in_the_table():
+    first, second = cell("dense", 0.0), cell("dense", 0.0, keep=0.7)
+    together = cells([first, second])
+    for place, one in enumerate([first, second]):
+        alone = cells([one])[["protocol", "protocol_sha256"]].iloc[0]
+        assert alone.equals(together[["protocol", "protocol_sha256"]].iloc[place].rename(0))
+    assert together["protocol"].tolist() == [
+        "standard(batch_size=32, cycle_steps=5, keep=0.8, lr=0.01, steps=60)",
+        "standard(batch_size=32, cycle_steps=5, keep=0.7, lr=0.01, steps=60)",
+    ]
+    choice = {"name": "standard", "options": first.protocol.options}
+    canonical = json.dumps(choice, sort_keys=True, separators=(",", ":"))
+    assert together["protocol_sha256"][0] == hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    assert together["protocol_sha256"][1] != together["protocol_sha256"][0]
+
+
+def test_cycles_name_the_protocol_as_cells_do(ok_record):
+    made = cycles([ok_record.cell], ok_record)
+    names = ["protocol", "protocol_sha256"]
+    assert made[names].drop_duplicates().to_numpy().tolist() == cells([ok_record.cell])[names].to_numpy().tolist()
 
 
 @pytest.mark.parametrize("chunk", [1, 2])

@@ -70,6 +70,7 @@ def tables(datasets: list[str], seeds: int) -> Tables:
     identities = [
         {
             "protocol": "standard",
+            "protocol_sha256": "0" * 12,
             "model": "mlp(widths=[256])",
             "dataset": dataset,
             "method": method,
@@ -144,7 +145,7 @@ def _results(identity: dict, key: str) -> dict:
 
 
 def _cycles(cell: dict) -> list[dict]:
-    shared = ["key", "protocol", "model", "dataset", "method", "solver", "seed"]
+    shared = ["key", "protocol", "protocol_sha256", "model", "dataset", "method", "solver", "seed"]
     measures = cell["method"].startswith("dtc")
     layers = []
     for cycle, group in itertools.product(range(10), [None] if cell["method"] == "dense" else ["fc1", "fc2"]):

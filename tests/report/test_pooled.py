@@ -49,5 +49,8 @@ def test_an_ok_cell_counts_wherever_it_stands_before_one_that_failed(finished, f
 def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
     longer = expand(parse(edited(TINY, ("steps: 30", "steps: 60")), "suite.yaml"))
     cells = Pooled([finished, (longer, Store(tmp_path / "longer"))]).tables().cells
-    assert sorted(set(cells["protocol"])) == ["standard(steps=30)", "standard(steps=60)"]
+    assert sorted(set(cells["protocol"])) == [
+        "standard(cycle_steps=5, steps=30)",
+        "standard(cycle_steps=5, steps=60)",
+    ]
     assert cells.groupby("protocol")["status"].first().tolist() == ["ok", "missing"]
