@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, alike
 from dtcbench.plan.cell import Cell
-from dtcbench.records.location import place
+from dtcbench.records.location import StoreError, place
 from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
 
@@ -20,9 +20,13 @@ def run_of(suite: str, folder: str | None) -> Store:
 
 
 def run_named(folder: str) -> Store:
-    """The run in `folder`, or under runs/ by that name; StoreError where neither holds one."""
+    """The run in `folder`, or under runs/ by that name; StoreError, with near matches, where neither holds one."""
     there, named = place(folder), RUNS / folder
-    return Store(named if not there.exists() and named.exists() else there).existing()
+    store = Store(named if not there.exists() and named.exists() else there)
+    close = [] if store.suite.is_file() else alike(there.name, (run.root.name for run in all_runs()))
+    if close:
+        raise StoreError(f"{store.root} holds no run (no suite.yaml); did you mean {' or '.join(map(repr, close))}?")
+    return store.existing()
 
 
 def all_runs() -> list[Store]:
