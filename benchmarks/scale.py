@@ -30,6 +30,7 @@ from dtcbench.execution.driver import Job, drive, to_run
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import expand
+from dtcbench.plan.names import declared
 from dtcbench.plan.suite import parse
 from dtcbench.records.location import write
 from dtcbench.records.record import CellRecord
@@ -108,7 +109,7 @@ def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
     ray_alone = seconds(lambda: [ray.get(bare.remote(record, job.task(a))) for a in attempts[:200]]) / 200
     before = resident_mib()
     with store.locked():
-        store.save_suite("scale", text, store.read())
+        store.save_suite("scale", text, declared(plan.suite, plan.names, {}), store.read())
         took = seconds(lambda: drive(attempts, job, store, executor, Silent())) / count
         grown = resident_mib() - before
         executor.close()

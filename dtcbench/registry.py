@@ -196,9 +196,14 @@ class Plugin:
         return tuple(plugins.values())
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of its source text, UTF-8."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+    @property
     def module(self) -> str:
         """The name its module has once loaded."""
-        return f"{PLUGIN_PREFIX}{self.name}_{hashlib.sha256(self.source.encode()).hexdigest()[:8]}"
+        return f"{PLUGIN_PREFIX}{self.name}_{self.sha256[:8]}"
 
     def load(self) -> None:
         """Import the source, so that its decorators register; a second time does nothing."""
@@ -227,6 +232,14 @@ class Plugin:
         file = f"{self.name}.py"
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f"{file}:{lines[-1]}" if lines else file
+
+
+def source_of(value: Callable[..., Any]) -> str | None:
+    """The plug-in that an axis value comes from: a file's name, or an installed module's; None of the package's own."""
+    module = value.__module__
+    if module.startswith(PLUGIN_PREFIX):
+        return module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
+    return None if module.partition(".")[0] == __package__ else module
 
 
 models = Axis("model")

@@ -418,7 +418,7 @@ def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only
     ended = dtcbench(*run)
     assert ended.code == 1
     assert "dtc/stubborn mlp digits 0.5 seed 0: error" in ended.out
-    status = dtcbench("status", "tiny", "--plugin", "stubborn.py")
+    status = dtcbench("status", "tiny")
     assert status.code == 1
     assert "not today" in " ".join(status.out.split())
     assert "3 cells: 2 done, 1 failed, 0 missing" in status.out
@@ -427,8 +427,8 @@ def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only
     assert (again.code, retried.code) == (1, 1)
     assert "3 cells, 0 to run" in again.out
     assert "3 cells, 1 to run" in retried.out
-    assert dtcbench("report", "tiny", "--plugin", "stubborn.py").code == 0
-    assert dtcbench("board", "tiny", "--plugin", "stubborn.py").code == 0
+    assert dtcbench("report", "tiny").code == 0
+    assert dtcbench("board", "tiny").code == 0
 
 
 def test_the_folder_of_a_run_can_be_chosen(copy_of_tiny, dtcbench):

@@ -69,33 +69,33 @@ def load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
     return plugins
 
 
-def read_suite(suite: str, plugin: list[Path] | None, smoke: bool = False) -> tuple[str, Plan]:
-    """A suite's text, or its rehearsal's, and the plan it makes."""
+def read_suite(suite: str, out: str | None, smoke: bool = False) -> tuple[str, Plan]:
+    """A suite's text, or its rehearsal's, and the plan it makes with the code that is loaded."""
+    from dtcbench.plan.document import SuiteError
+    from dtcbench.plan.grid import expand
     from dtcbench.plan.rehearsal import rehearsal
-    from dtcbench.plan.suite import read
+    from dtcbench.plan.suite import parse, read
+    from dtcbench.records.runs import refuse_missing_code, run_of_text
 
     text = read(suite)
-    planned = planned_from(text, suite, plugin)
+    try:
+        planned = expand(parse(text, suite))
+    except SuiteError:
+        if store := run_of_text(text, suite, out):
+            refuse_missing_code(store)
+        raise
     if not smoke:
         return text, planned
     text = rehearsal(text, suite)
-    return text, planned_from(text, suite, plugin)
+    return text, expand(parse(text, suite))
 
 
-def planned_from(text: str, name: str, plugin: list[Path] | None) -> Plan:
-    """The plan that a suite's text makes; errors bear `name`."""
-    from dtcbench.plan.grid import expand
-    from dtcbench.plan.suite import parse
-
-    load_plugins(plugin)
-    return expand(parse(text, name))
-
-
-def run_at(folder: str, plugin: list[Path] | None) -> tuple[Plan, Store]:
-    from dtcbench.records.runs import run_named
+def run_at(folder: str) -> tuple[Plan, Store]:
+    """The plan and the records of a run; no plug-in of it is needed."""
+    from dtcbench.records.runs import plan_of, run_named
 
     store = run_named(folder)
-    return planned_from(store.suite.read_text(encoding="utf-8"), str(store.suite), plugin), store
+    return plan_of(store), store
 
 
 def conclude(planned: Plan, store: Store) -> dict[str, str]:

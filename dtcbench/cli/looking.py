@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import Plugins, RunFolder, conclude, console, exit_by, run_at, say
+from dtcbench.cli.common import RunFolder, conclude, console, exit_by, run_at, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from dtcbench.records.store import Store
 
 
-def status(run_folder: RunFolder, plugin: Plugins = None) -> None:
+def status(run_folder: RunFolder) -> None:
     """How far a run has come, and each failure with its reason.
 
     Example: dtcbench status runs/quick
     """
     from dtcbench.report.plans import status_view
 
-    planned, store = run_at(run_folder, plugin)
+    planned, store = run_at(run_folder)
     contents = store.outlines()
     say(status_view(planned, contents))
     records = [contents.record(cell.key) for cell in planned.cells]
@@ -60,7 +60,6 @@ def board(
     method: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose figures a reference's single `accuracy` column holds.")
     ] = None,
-    plugin: Plugins = None,
 ) -> None:
     """The leaderboard, or ours beside published figures.
 
@@ -71,7 +70,7 @@ def board(
     from dtcbench.report.comparison import comparison, read_reference
 
     published = read_reference(reference, method) if reference else None
-    derived = derive(*run_at(run_folder, plugin))
+    derived = derive(*run_at(run_folder))
     say(terminal.leaderboard(derived.board) if published is None else comparison(derived.tables.cycles, published))
 
 
@@ -83,7 +82,6 @@ def claims(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
     ] = None,
-    plugin: Plugins = None,
 ) -> None:
     """The paper's claims one by one: verdict, effect, rule, cells.
 
@@ -95,7 +93,7 @@ def claims(
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
-    pooled = Pooled([run_at(folder, plugin) for folder in run_folders])
+    pooled = Pooled([run_at(folder) for folder in run_folders])
     tables = pooled.tables()
     found = findings(tables.cells, tables.cycles, published)
     say(claims_view(found, pooling_notes(pooled)))
@@ -103,14 +101,14 @@ def claims(
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 
 
-def report(run_folder: RunFolder, plugin: Plugins = None) -> None:
+def report(run_folder: RunFolder) -> None:
     """Rebuild all that is made of a run's records.
 
     Tables as Parquet; the leaderboard as Markdown, CSV, LaTeX and a page; its figures as PDF and SVG.
 
     Example: dtcbench report runs/quick
     """
-    planned, store = run_at(run_folder, plugin)
+    planned, store = run_at(run_folder)
     with store.locked():
         conclude(planned, store)
 

@@ -130,8 +130,13 @@ def plan(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
 
     Example: dtcbench plan quick
     """
+    from dtcbench.execution.sources import refuse_to_mix
     from dtcbench.records.runs import run_of
     from dtcbench.report.plans import plan_view
 
-    _, planned = read_suite(suite, plugin)
-    say(plan_view(planned, run_of(planned.suite.name, out).outlines()))
+    plugins = load_plugins(plugin)
+    _, planned = read_suite(suite, out)
+    store = run_of(planned.suite.name, out)
+    contents = store.outlines()
+    refuse_to_mix(planned, store, contents, plugins)
+    say(plan_view(planned, contents))

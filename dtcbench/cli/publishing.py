@@ -10,7 +10,7 @@ import typer
 from dtcbench.cli.common import Plugins, RunFolder, load_plugins, say, tell
 
 
-def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
+def check(run_folder: RunFolder) -> None:
     """Hold a run or a bundle to every rule of publishing.
 
     Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings and notes do not.
@@ -21,7 +21,6 @@ def check(run_folder: RunFolder, plugin: Plugins = None) -> None:
     from dtcbench.publish.findings import bars, lines
     from dtcbench.records.runs import run_named
 
-    load_plugins(plugin)
     findings = check(run_named(run_folder))
     say(*lines(findings), "must not be published" if bars(findings) else "nothing bars publishing")
     if bars(findings):
@@ -33,7 +32,6 @@ def publish(
         str | None, typer.Argument(metavar="RUN", help="A run's folder or name [default: rebuild the results only].")
     ] = None,
     results: Annotated[str, typer.Option(metavar="FOLDER", help="Where results are published.")] = "results",
-    plugin: Plugins = None,
 ) -> None:
     """Check a run, copy it among the results, rebuild their tables.
 
@@ -45,7 +43,6 @@ def publish(
     from dtcbench.records.location import place
     from dtcbench.records.runs import run_named
 
-    load_plugins(plugin)
     tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
 
 
@@ -58,7 +55,6 @@ def site(
     opening: Annotated[
         Path | None, typer.Option(metavar="MD", help="Markdown that the first page begins with.")
     ] = None,
-    plugin: Plugins = None,
 ) -> None:
     """A site of runs: overview, claims, every suite, method and cell.
 
@@ -71,7 +67,6 @@ def site(
     from dtcbench.records.runs import run_named
     from dtcbench.report.comparison import read_reference
 
-    load_plugins(plugin)
     published = read_reference(reference, None) if reference else None
     runs = [run_named(folder) for folder in run_folders]
     tell(verbs.site(runs, place(out), opening, published))
@@ -80,7 +75,6 @@ def site(
 def merge(
     run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles of one suite.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="A new folder for their union.")],
-    plugin: Plugins = None,
 ) -> None:
     """Put runs of one suite together, without loss.
 
@@ -93,14 +87,12 @@ def merge(
     from dtcbench.records.location import place
     from dtcbench.records.runs import run_named
 
-    load_plugins(plugin)
     tell(verbs.merge([run_named(folder) for folder in run_folders], place(out)))
 
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A run's folder or name.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another's.")],
-    plugin: Plugins = None,
 ) -> None:
     """What moved from one run to another, row by row, paired by seed.
 
@@ -109,7 +101,6 @@ def compare(
     from dtcbench.publish import verbs
     from dtcbench.records.runs import run_named
 
-    load_plugins(plugin)
     say(verbs.compared(run_named(before), run_named(after)))
 
 

@@ -21,6 +21,8 @@ from dtcbench.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from dtcbench.execution.driver import Job
@@ -51,30 +53,35 @@ def run(
     from dtcbench.execution.driver import Job, to_run
     from dtcbench.execution.inline import InlineExecutor
     from dtcbench.execution.quiet import quiet
+    from dtcbench.execution.sources import refuse_to_mix
+    from dtcbench.plan.names import declared
+    from dtcbench.records.mixing import data_of
     from dtcbench.records.runs import one_cell, run_of
     from dtcbench.report.plans import next_steps
 
-    text, planned = read_suite(suite, plugin, smoke)
     plugins = load_plugins(plugin)
+    text, planned = read_suite(suite, out, smoke)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
     with store.locked():
         contents = store.outlines()
-        store.save_suite(planned.suite.name, text, contents)
+        refuse_to_mix(planned, store, contents, plugins)
+        names = declared(planned.suite, planned.names, {plugin.name: plugin.sha256 for plugin in plugins})
+        store.save_suite(planned.suite.name, text, names, contents)
         for damaged in contents.damaged:
             say(f"damaged record: {damaged}")
             store.set_aside(damaged)
-        attempts = to_run(cells, contents, retry_failed)
+        attempts, data = to_run(cells, contents, retry_failed), data_of(planned, contents)
         del contents  # of a large run, much
         say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run")
         if attempts:
             job = Job.of(planned.suite, plugins, fail_over)
             if inline:
-                _drive(attempts, job, store, InlineExecutor(), console())
+                _drive(attempts, job, store, InlineExecutor(), console(), data)
             else:
                 with quiet(_log(store, planned.suite.name)) as terminal:
                     executor = _ray_executor(planned, workers, address)
-                    _drive(attempts, job, store, executor, console(terminal))
+                    _drive(attempts, job, store, executor, console(terminal), data)
         outcome = conclude(planned, store)
         say(*next_steps(outcome.values()))
     exit_by(outcome[cell.key] for cell in cells)
@@ -90,13 +97,15 @@ def _ray_executor(planned: Plan, workers: int | None, address: str | None) -> Ex
     return RayExecutor(request, cores=workers and workers * request.cpus)
 
 
-def _drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, console: Console) -> None:
+def _drive(
+    attempts: list[Attempt], job: Job, store: Store, executor: Executor, console: Console, data: Mapping[str, str]
+) -> None:
     from dtcbench.execution.driver import drive
     from dtcbench.report.progress import RunProgress
 
     try:
         with RunProgress(console, len(attempts)) as progress:
-            drive(attempts, job, store, executor, progress)
+            drive(attempts, job, store, executor, progress, data)
     finally:
         executor.close()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Protocol
 
 from dtcbench.energy.meter import Share
@@ -118,15 +118,25 @@ def to_run(cells: tuple[Cell, ...], contents: Contents[Any], retry_failed: bool)
     return attempts
 
 
-def drive(attempts: list[Attempt], job: Job, store: Store, executor: Executor, watcher: Watcher) -> dict[str, Status]:
+def drive(
+    attempts: list[Attempt],
+    job: Job,
+    store: Store,
+    executor: Executor,
+    watcher: Watcher,
+    data: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Status]:
     """Make the attempts and seal a record of each; the cells' final statuses by key.
+
+    `data` holds the SHA-256 of the data sets' content in the records that the run has, by `Choice.label`: a cell that
+    a node trained on other content ends as `error`.
 
     KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
     """
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
     scheduler = Scheduler(attempts, Policy(executor.slots, job.block, limit))
     interrupts, told = Interrupts(), False
-    run = _Run(scheduler, len(attempts), job, store, executor, watcher, interrupts)
+    run = _Run(scheduler, len(attempts), job, store, executor, watcher, interrupts, dict(data))
     with interrupts.caught():
         try:
             while not run.scheduler.done:
@@ -155,6 +165,8 @@ class _Run:
     executor: Executor
     watcher: Watcher
     interrupts: Interrupts
+    data: dict[str, str]
+    """SHA-256 of the content of each data set that an ok cell was trained on, by `Choice.label`."""
     began: dict[Attempt, tuple[str, float]] = field(default_factory=dict)
     failed: int = 0
 
@@ -205,7 +217,7 @@ class _Run:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
         if (began := self.began.pop(attempt, None)) is None:
             return  # a late echo of what has ended
-        record = _record(outcome, *began)
+        record = self._of_the_same_data(_record(outcome, *began), outcome.task)
         if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
             final = record.key in self.scheduler.finished
             self.failed += final and record.status is not Status.OK
@@ -215,6 +227,20 @@ class _Run:
             self._start()  # before sealing: no worker waits for the disk
             self.store.append(record, outcome.report.trace if outcome.report else None)
             self.watcher.ended(record, final=final)
+
+    def _of_the_same_data(self, record: CellRecord, task: Task) -> CellRecord:
+        """The record, or an `error` in its place where its node has other data than the run's cells were trained on."""
+        found = record.provenance.dataset_sha256 if record.provenance else None
+        if record.status is not Status.OK or found is None:
+            return record
+        expected = self.data.setdefault(record.cell.dataset.label, found)
+        if found == expected:
+            return record
+        reason = (
+            f"its node holds other data of {record.cell.dataset.label} (SHA-256 {found[:12]}) than the run's other "
+            f"cells were trained on ({expected[:12]}); put the same data on every node"
+        )
+        return CellRecord.model_validate(lost(task, Status.ERROR, reason, record.started_at, record.wall_s))
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:

@@ -6,7 +6,6 @@ JSON values: an exception becomes a status and a reason.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import traceback
@@ -166,7 +165,7 @@ def _nothing_to_wait_for() -> None:
 
 
 def _provenance(task: Task) -> Provenance:
-    plugins = {plugin.name: hashlib.sha256(plugin.source.encode()).hexdigest() for plugin in task.plugins}
+    plugins = {plugin.name: plugin.sha256 for plugin in task.plugins}
     return collect(task.device, from_choice(task.cell.protocol).threads, plugins)
 
 

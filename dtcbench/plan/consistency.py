@@ -12,16 +12,17 @@ from typing import Any
 
 from dtcbench import registry
 from dtcbench.plan.metering import Metering, seconds
+from dtcbench.plan.names import Names
 from dtcbench.plan.naming import choice, meant_protocol
 from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.solvers import DEFAULT
 from dtcbench.validation import Place
 
 Block = dict[Any, Any]
-_AXES = {f"{axis.noun}s": axis for axis in registry.AXES}
+_AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES}
 
 
-def misfits(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
+def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[Place, str]]:
     """Places and what does not fit there, as far as the fields can be read at all."""
     protocol = suite.get("protocol")
     name = meant_protocol(_name(protocol))
@@ -29,7 +30,7 @@ def misfits(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
     yield from _time_to_measure(suite)
     for number, block in enumerate(_values(suite.get("grid"))):
         if isinstance(block, dict):
-            for field, message in (*_schedule(block, name), *_solvers(block), *_twice(block)):
+            for field, message in (*_schedule(block, name, names), *_solvers(block, names), *_twice(block, names)):
                 yield ("grid", number, field), message
     for number, rule in enumerate(_values(suite.get("exclude"))):
         if isinstance(rule, dict) and all(value is None for key, value in rule.items() if key != "reason"):
@@ -71,19 +72,21 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
         yield ("timeout",), message
 
 
-def _twice(block: Block) -> Iterator[tuple[str, str]]:
+def _twice(block: Block, names: Names) -> Iterator[tuple[str, str]]:
     """Values that stand in a list more than once, as far as they are valid."""
     for field in (*_AXES, "sparsities", "seeds"):
-        counts = Counter(label for value in _values(block.get(field)) if (label := _label(field, value)) is not None)
+        counts = Counter(
+            label for value in _values(block.get(field)) if (label := _label(field, value, names)) is not None
+        )
         if twice := [label for label, count in counts.items() if count > 1]:
             yield field, f"{' and '.join(twice)} more than once; remove all but one"
 
 
-def _label(field: str, value: Any) -> str | None:
+def _label(field: str, value: Any, names: Names) -> str | None:
     """What two equal values of a block's list share; None where the value is not valid."""
     if field in _AXES:
         try:
-            return choice(_AXES[field], value).label
+            return choice(_AXES[field], value, names).label
         except ValueError:
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -91,24 +94,24 @@ def _label(field: str, value: Any) -> str | None:
     return str(float(value) if field == "sparsities" else value)
 
 
-def _schedule(block: Block, protocol: str) -> Iterator[tuple[str, str]]:
+def _schedule(block: Block, protocol: str, names: Names) -> Iterator[tuple[str, str]]:
     if protocol == "published" and "sparsities" in block:
         yield "sparsities", "protocol published runs its own schedule; remove `sparsities`"
     for method in map(_name, _values(block.get("methods"))) if protocol == "published" else ():
-        if method != "dense" and not registry.compresses_in_cycles(method):
+        if method in names.known("method") and method != "dense" and not names.meaning("method", method).in_cycles:
             yield "methods", f"{method!r} belongs to protocol standard; remove it"
     if protocol == "standard" and block.get("sparsities") is None:
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"
 
 
-def _solvers(block: Block) -> Iterator[tuple[str, str]]:
-    known = registry.methods.names()
+def _solvers(block: Block, names: Names) -> Iterator[tuple[str, str]]:
+    known = names.known("method")
     methods = [_name(method) for method in _values(block.get("methods"))]
-    solving = [name for name in methods if name in known and registry.uses_solver(name)]
+    solving = [name for name in methods if name in known and names.meaning("method", name).uses_solver]
     solvers = block.get("solvers", [])
     if solving and "solvers" in block and solvers == []:
-        choice = ", ".join(registry.solvers.names())
+        choice = ", ".join(names.known("solver"))
         yield "solvers", f"empty; remove it for {DEFAULT}, or name some (known: {choice})"
     if solvers and methods and not solving and set(methods) <= set(known):
-        names = ", ".join(methods)
-        yield "solvers", f"a solver on methods that have none ({names}); remove `solvers` or add a DTC method"
+        listed = ", ".join(methods)
+        yield "solvers", f"a solver on methods that have none ({listed}); remove `solvers` or add a DTC method"

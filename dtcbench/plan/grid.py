@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dtcbench import registry
 from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.protocol import Standard
 from dtcbench.plan.suite import Block, Suite
 
@@ -32,10 +32,12 @@ class Plan:
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
     """What a reader of the plan should know, such as a schedule made steeper."""
+    names: Names = REGISTERED
+    """What the names of models, data sets, methods and solvers mean."""
 
 
-def expand(suite: Suite) -> Plan:
-    """Every cell of the suite: block by block, seed by seed, dense first.
+def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
+    """Every cell of the suite: block by block, seed by seed, dense first. `names` are those it was parsed with.
 
     Dense stands once per (model, dataset, protocol, seed), also where several blocks share it. All cells share the
     suite's choices.
@@ -44,7 +46,7 @@ def expand(suite: Suite) -> Plan:
     excluded: dict[str, Excluded] = {}
     rules = [(rule.shared, rule.reason) for rule in suite.exclude]
     used: set[int] = set()
-    for cell in itertools.chain.from_iterable(_block_cells(suite, block) for block in suite.grid):
+    for cell in itertools.chain.from_iterable(_block_cells(suite, block, names) for block in suite.grid):
         concerning = _concerning(rules, cell)
         used.update(concerning)
         if cell.sparsity == 0 and not cell.is_dense:
@@ -59,17 +61,17 @@ def expand(suite: Suite) -> Plan:
         if number not in used
     ]
     notes = (*_notes_on_the_schedule(suite), *unused)
-    return Plan(suite, tuple(planned.values()), tuple(excluded.values()), notes)
+    return Plan(suite, tuple(planned.values()), tuple(excluded.values()), notes, names)
 
 
-def _block_cells(suite: Suite, block: Block) -> Iterator[Cell]:
+def _block_cells(suite: Suite, block: Block, names: Names) -> Iterator[Cell]:
     protocol = suite.protocol_of(block).choice
     dense = Choice(name="dense")
     compressed = [
         (method, sparsity, solver)
         for method, sparsity in itertools.product(block.methods, _sparsities(block))
         if method.name != "dense"
-        for solver in _solvers(block, method)
+        for solver in _solvers(block, method, names)
     ]
     for model, dataset, seed in itertools.product(block.models, block.datasets, block.seeds):
         for method, sparsity, solver in ((dense, 0.0, None), *compressed):
@@ -88,8 +90,8 @@ def _sparsities(block: Block) -> Sequence[float | None]:
     return [None] if block.sparsities is None else block.sparsities
 
 
-def _solvers(block: Block, method: Choice) -> Sequence[Choice | None]:
-    return block.solvers if registry.uses_solver(method.name) else [None]
+def _solvers(block: Block, method: Choice, names: Names) -> Sequence[Choice | None]:
+    return block.solvers if names.meaning("method", method.name).uses_solver else [None]
 
 
 def _concerning(rules: Sequence[tuple[dict[str, Any], str]], cell: Cell) -> list[int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 
-from dtcbench import registry
 from dtcbench.errors import UserError, alike, near
 from dtcbench.plan.cell import Choice
+from dtcbench.plan.names import Names
 from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.validation import MisfitError, Place, checked, shown
 
@@ -17,23 +18,26 @@ Misfits = list[tuple[Place, str]]
 """Places inside a value, and what is wrong there."""
 
 
-def choice(axis: registry.Axis, value: Any) -> Choice:
-    """The axis value that `value` names, every option filled in; MisfitError has all that does not fit."""
-    name, options = _named(value, axis.noun)
+def choice(noun: str, value: Any, names: Names) -> Choice:
+    """The value of the axis `noun` that `value` names, with every option; MisfitError has all that does not fit."""
+    name, options = _named(value, noun)
     found: Misfits = []
-    if axis is registry.methods and "solver" in options:
+    if noun == "method" and "solver" in options:
         del options["solver"]
-        found.append(((), _misplaced_solver(name)))
-    found += _misfits(name, options, axis.noun, axis.names(), axis.checked)
+        found.append(((), _misplaced_solver(name, names)))
+    found += _misfits(
+        name, options, names.known(noun), names.unknown(noun, name), functools.partial(names.options, noun)
+    )
     if found:
         raise MisfitError("", found)
-    return Choice(name=name, options=axis.checked(name, options).model_dump(mode="json"))
+    return Choice(name=name, options=names.options(noun, name, options))
 
 
 def protocol(value: Any) -> BaseModel:
     """The protocol that `value` names; MisfitError has all that does not fit."""
     name, options = _named(value, "protocol")
-    if found := _misfits(name, options, "protocol", sorted(PROTOCOLS), _protocol):
+    unknown = f"unknown protocol {name!r}; {near(name, sorted(PROTOCOLS))}"
+    if found := _misfits(name, options, sorted(PROTOCOLS), unknown, _protocol):
         raise MisfitError("", found)
     return _protocol(name, options)
 
@@ -47,11 +51,11 @@ def _protocol(name: str, options: dict[str, Any]) -> BaseModel:
     return checked(PROTOCOLS[name], {"name": name, **options}, "")
 
 
-_Check = Callable[[str, dict[str, Any]], BaseModel]
+_Check = Callable[[str, dict[str, Any]], object]
 
 
-def _misfits(name: str, options: dict[str, Any], noun: str, known: list[str], check: _Check) -> Misfits:
-    """What `check` finds in `options`.
+def _misfits(name: str, options: dict[str, Any], known: list[str], unknown: str, check: _Check) -> Misfits:
+    """What `check` finds in `options`; `unknown` is said of a name that is not among the `known`.
 
     An unknown name does not hide mistakes in its options: told is what would be wrong with each of the names that
     it may be mistyped from, or, where it is like none, with each that is known.
@@ -59,8 +63,8 @@ def _misfits(name: str, options: dict[str, Any], noun: str, known: list[str], ch
     if name in known:
         return _found(name, options, check)
     guesses = [_found(guess, options, check) for guess in alike(name, known) or known]
-    shared = [misfit for misfit in guesses[0] if all(misfit in guess for guess in guesses)]
-    return [((), f"unknown {noun} {name!r}; {near(name, known)}"), *shared]
+    shared = [misfit for misfit in next(iter(guesses), []) if all(misfit in guess for guess in guesses)]
+    return [((), unknown), *shared]
 
 
 def _found(name: str, options: dict[str, Any], check: _Check) -> Misfits:
@@ -87,7 +91,7 @@ def _instead_of_a_name(value: Any) -> str:
     return f"quote {value} if it is a name" if isinstance(value, int | float) else f"got {shown(value)}"
 
 
-def _misplaced_solver(method: str) -> str:
-    if method in registry.methods.names() and not registry.uses_solver(method):
+def _misplaced_solver(method: str, names: Names) -> str:
+    if method in names.known("method") and not names.meaning("method", method).uses_solver:
         return f"method {method!r} solves nothing and takes no solver; remove it"
     return f"solvers are an axis of their own: move the solver of {method!r} to the block's `solvers`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,33 +13,45 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
-from dtcbench import registry
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Problem, SuiteError
 from dtcbench.plan.metering import Duration, Metering
+from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
 from dtcbench.solvers import DEFAULT
 from dtcbench.validation import misfits_of, shown
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+"""What a suite may be called: its run's folder is called so."""
 _MOST_SEEDS = 10_000
 
 
-def _choice(axis: registry.Axis) -> BeforeValidator:
+def _choice(noun: str) -> BeforeValidator:
     """Turns `name` or `{name: …, option: …}` into a Choice with every option filled in."""
-    return BeforeValidator(functools.partial(choice, axis))
+
+    def validate(value: Any, info: ValidationInfo) -> Choice:
+        return choice(noun, value, _names(info))
+
+    return BeforeValidator(validate)
 
 
-def _registered(axis: registry.Axis) -> AfterValidator:
-    def validate(name: str) -> str:
-        axis.get(name)
+def _names(info: ValidationInfo) -> Names:
+    """Where `parse` looks names up."""
+    names: Names = info.context or REGISTERED
+    return names
+
+
+def _known(noun: str) -> AfterValidator:
+    def validate(name: str, info: ValidationInfo) -> str:
+        _names(info).meaning(noun, name)
         return name
 
     return AfterValidator(validate)
@@ -59,10 +70,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 class Block(Strict):
     """One full product of axis values. Dense is implied, once per model, dataset and seed."""
 
-    models: Annotated[list[Annotated[Choice, _choice(registry.models)]], Field(min_length=1)]
-    datasets: Annotated[list[Annotated[Choice, _choice(registry.datasets)]], Field(min_length=1)]
-    methods: Annotated[list[Annotated[Choice, _choice(registry.methods)]], Field(min_length=1)]
-    solvers: list[Annotated[Choice, _choice(registry.solvers)]] = Field(default=[DEFAULT], validate_default=True)
+    models: Annotated[list[Annotated[Choice, _choice("model")]], Field(min_length=1)]
+    datasets: Annotated[list[Annotated[Choice, _choice("dataset")]], Field(min_length=1)]
+    methods: Annotated[list[Annotated[Choice, _choice("method")]], Field(min_length=1)]
+    solvers: list[Annotated[Choice, _choice("solver")]] = Field(default=[DEFAULT], validate_default=True)
     """Applied to the methods that use one."""
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] | None = None
     """Left out where the protocol's own schedule decides."""
@@ -86,10 +97,10 @@ class Exclusion(Strict):
     """Cells to leave out, by the names and values they share, and why."""
 
     reason: Annotated[str, Field(min_length=1)]
-    model: Annotated[str, _registered(registry.models)] | None = None
-    dataset: Annotated[str, _registered(registry.datasets)] | None = None
-    method: Annotated[str, _registered(registry.methods)] | None = None
-    solver: Annotated[str, _registered(registry.solvers)] | None = None
+    model: Annotated[str, _known("model")] | None = None
+    dataset: Annotated[str, _known("dataset")] | None = None
+    method: Annotated[str, _known("method")] | None = None
+    solver: Annotated[str, _known("solver")] | None = None
     sparsity: Sparsity | None = None
     seed: Seed | None = None
 
@@ -128,7 +139,7 @@ class Suite(Strict):
     @field_validator("name")
     @classmethod
     def _fit_for_a_folder(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
 
@@ -174,12 +185,18 @@ def _remedy(name: str) -> str:
     return "give the path of a suite's YAML file, or the name of a shipped one (`dtcbench suites` lists them)"
 
 
-def parse(text: str, file: str) -> Suite:
-    """Check a suite's YAML text; `file` is the name errors carry."""
+def parse(text: str, file: str, names: Names = REGISTERED) -> Suite:
+    """Check a suite's YAML text.
+
+    Parameters
+    ----------
+    file : the name errors carry
+    names : where the names of models, data sets, methods and solvers are looked up
+    """
     document = Document.read(text, file)
-    problems = [*document.twice, *(document.problem(*misfit) for misfit in misfits(document.value))]
+    problems = [*document.twice, *(document.problem(*misfit) for misfit in misfits(document.value, names))]
     try:
-        suite = Suite.model_validate(document.value)
+        suite = Suite.model_validate(document.value, context=names)
     except ValidationError as error:
         problems += (document.problem(*misfit) for misfit in misfits_of(error, Suite, document.value))
     if problems:

@@ -10,7 +10,7 @@ from dtcbench.publish.check import Examined
 from dtcbench.records.location import Place, make_folder, write
 from dtcbench.records.store import Part, Store
 
-PUBLISHED: tuple[Part, ...] = ("trace", "record", "suite")
+PUBLISHED: tuple[Part, ...] = ("trace", "record", "names", "suite")
 """What is copied, in the order of copying: no record ever speaks of samples that are not there."""
 _NO_HARDWARE = "unknown-hardware"
 
@@ -37,7 +37,8 @@ def copy(examined: Examined, bundle: Place) -> int:
     kinds = examined.listing.files.items()
     names = [name for part in PUBLISHED for name, kind in kinds if kind == part and name not in examined.unclaimed]
     new = [name for name in names if not _is_there(examined.store, bundle, name)]
-    clash = [name for name in new if name != examined.store.suite.name and (bundle / name).exists()]
+    grows = (examined.store.suite.name, examined.store.names.name)
+    clash = [name for name in new if name not in grows and (bundle / name).exists()]
     if clash:
         raise UserError(
             f"{bundle} holds another {clash[0]}" + (f" and {len(clash) - 1} more" if clash[1:] else "") + ": what was "

@@ -73,7 +73,7 @@ def card(board: Leaderboard, frames: Mapping[str, pd.DataFrame], files: Collecti
 _FILES = """\
 | file | what |
 |---|---|
-| `suite.yaml` | what was asked and run |
+| `suite.yaml`, `names.json` | what was asked and run, and what its names meant |
 | `records/KEY.ATTEMPT.json` | one attempt at one cell, sealed with the SHA-256 of its content |
 | `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, where a GPU was metered |
 {tables}

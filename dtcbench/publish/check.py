@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.names import REGISTERED, Declared, Meaning, Names
 from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
 from dtcbench.publish import record_rules, table_rules
 from dtcbench.publish.card import bundle_files, licence_of
 from dtcbench.publish.findings import Finding, bars, error, lines, warning
-from dtcbench.records import samples
+from dtcbench.records import mixing, samples
 from dtcbench.records.listing import Listing, listing
 from dtcbench.records.location import StoreError
 from dtcbench.records.record import CellRecord
+from dtcbench.records.runs import names_of
 from dtcbench.records.store import CARD, Store
 from dtcbench.report import build
 
@@ -75,15 +77,33 @@ def examine(store: Store) -> Examined:
 def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
     name = store.suite.name
     try:
-        suite = parse(store.suite.read_text(encoding="utf-8"), name)
+        names = names_of(store)
+        suite = parse(store.suite.read_text(encoding="utf-8"), name, names)
         if (cells := _planned(suite)) > MOST_CELLS:
             return None, [error("suite", name, f"it plans {cells} cells, more than {MOST_CELLS}")]
         rehearsed = [error("suite", name, "a rehearsal: its figures mean nothing; run the suite itself")]
-        return expand(suite), rehearsed if suite.name.endswith(SUFFIX) else []
+        return expand(suite, names), [*_misnamed(names), *(rehearsed if suite.name.endswith(SUFFIX) else [])]
     except SuiteError as wrong:
-        return None, [error("suite", name, str(problem)) for problem in wrong.problems]
+        return None, [error("suite", problem.file, str(problem)) for problem in wrong.problems]
     except (OSError, ValueError) as wrong:
         return None, [error("suite", name, f"it cannot be read: {wrong}")]
+
+
+def _misnamed(names: Names) -> Iterator[Finding]:
+    """Names of this package that a run declares to mean something else: its tables would be labelled wrongly."""
+    if not isinstance(names, Declared):
+        return
+    for noun, meanings in names.meanings.items():
+        for name, meaning in meanings.items():
+            here = REGISTERED.meaning(noun, name) if name in REGISTERED.known(noun) else None
+            is_ours = here.plugin is None if here else meaning.plugin is None
+            if is_ours and (here is None or _planned_by(here) != _planned_by(meaning)):
+                yield error("suite", "names.json", f"{noun} {name!r} is not this dtcbench's; use the one that wrote it")
+
+
+def _planned_by(meaning: Meaning) -> Meaning:
+    """A meaning without its words, which may change between versions."""
+    return meaning.model_copy(update={"summary": ""})
 
 
 def _planned(suite: Suite) -> int:
@@ -99,6 +119,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
     """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`."""
     findings: list[Finding] = []
     planned = {cell.key for cell in plan.cells} if plan else None
+    origins: set[tuple[str, str]] = set()
     for where, record in store.examined():
         if isinstance(record, ValueError):
             findings.append(error("seals", where, str(record).partition("\n")[0].removeprefix(f"{where}: ")))
@@ -110,7 +131,8 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
             findings.append(error("suite", where, f"a record of suite {record.suite}, not {plan.suite.name}"))
         if planned is not None and record.key not in planned:
             findings.append(warning("cells", where, "of a cell that the suite does not plan: it is in no table"))
-    return findings
+        origins.update(mixing.sources(record))
+    return [*findings, *(error("provenance", "", mixture) for mixture in mixing.mixtures(sorted(origins)))]
 
 
 def _trace(store: Store, record: CellRecord) -> Iterator[Finding]:

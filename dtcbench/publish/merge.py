@@ -22,11 +22,14 @@ import yaml
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
+from dtcbench.plan.names import REGISTERED, Declared, Names, Pool, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.numbers import differences, numbers
+from dtcbench.records import mixing
 from dtcbench.records.location import Place, make_folder, write
 from dtcbench.records.record import CellRecord
+from dtcbench.records.runs import names_of
 from dtcbench.records.store import Store
 from dtcbench.records.tables import MISSING, parquet
 from dtcbench.report import build
@@ -95,6 +98,13 @@ def conflicts(pieces: Pieces) -> Iterator[Conflict]:
                 yield Conflict(cell, hardware_class, runs, f"{place} {one} and {other}{more}")
 
 
+def mixed(pieces: Pieces) -> Iterator[str]:
+    """Every data set and plug-in that is not the same in all of the runs: their cells must not stand in one table."""
+    records = [piece.record for of_class in pieces.values() for piece in of_class]
+    found = sorted({source for record in records for source in mixing.sources(record)})
+    yield from (f"conflict: {mixture}" for mixture in mixing.mixtures(found))
+
+
 def write_union(pieces: Pieces, out: Place) -> list[Place]:
     """Write the folders of all hardware classes and the union of their tables; the paths of the tables.
 
@@ -103,9 +113,13 @@ def write_union(pieces: Pieces, out: Place) -> list[Place]:
     if out.exists() and any(True for _ in out.iterdir()):
         raise UserError(f"{out} is not empty; choose another folder with --out")
     suites = {name: _suite_of(of_class) for name, of_class in pieces.items()}
-    _suite_of([piece for of_class in pieces.values() for piece in of_class])  # all of them must be of one suite
+    every = [piece for of_class in pieces.values() for piece in of_class]
+    _suite_of(every)  # all of them must be of one suite
+    names = _names_of(every)
     folders = folders_of(pieces)
-    derived = {name: _write_class(of_class, suites[name], out / folders[name]) for name, of_class in pieces.items()}
+    derived = {
+        name: _write_class(of_class, suites[name], names, out / folders[name]) for name, of_class in pieces.items()
+    }
     cells = _cells({name: one.tables.cells for name, one in derived.items()})
     cycles = pd.concat(one.tables.cycles.assign(hardware=name) for name, one in derived.items())
     boards = [replace(one.board, suite=f"{one.board.suite} on {name}") for name, one in derived.items()]
@@ -153,17 +167,33 @@ def _suite_of(pieces: Sequence[Piece]) -> str:
     return union([run.suite.read_text(encoding="utf-8") for run in runs.values()])
 
 
-def _write_class(pieces: Sequence[Piece], suite: str, folder: Place) -> build.Derived:
-    plan, store = expand(parse(suite, "suite.yaml")), Store(folder)
+def _names_of(pieces: Sequence[Piece]) -> Names:
+    """What the names in all the runs' suites mean. UserError where a name means different things in two of them."""
+    runs = {str(piece.run.root): piece.run for piece in pieces}
+    parts = [names_of(run) for run in runs.values()]
+    kept = [names for names in parts if isinstance(names, Declared)]
+    try:
+        return Pool([together(kept), REGISTERED]) if kept else REGISTERED
+    except ValueError as error:
+        raise UserError(f"{error}; merge runs made with the same plug-ins") from None
+
+
+def _write_class(pieces: Sequence[Piece], suite: str, names: Names, folder: Place) -> build.Derived:
+    plan, store = expand(parse(suite, "suite.yaml", names), names), Store(folder)
     with store.locked():
         for piece, record in _numbered(pieces):
             traced = record.energy is not None and record.energy.trace_sha256 is not None
             source = piece.run.root / piece.run.trace_name(piece.record)
             store.append(record, source.read_bytes() if traced else None)
-        store.save_suite(plan.suite.name, suite, store.outlines())
+        plugins = {name: digest for piece in pieces for name, digest in _plugins(piece.record).items()}
+        store.save_suite(plan.suite.name, suite, declared(plan.suite, names, plugins), store.outlines())
         derived = build.derive(plan, store)
         build.write(derived, store)
     return derived
+
+
+def _plugins(record: CellRecord) -> dict[str, str]:
+    return record.provenance.plugins if record.provenance else {}
 
 
 def _numbered(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, CellRecord]]:

@@ -29,7 +29,7 @@ def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, An
 
 
 def stack(provenance: Provenance) -> dict[str, Any]:
-    """All that, equal on both sides, makes equal numbers: versions, processors, threads."""
+    """All that, equal on both sides, makes equal numbers: versions, processors, threads, data."""
     processor = {"gpu": provenance.gpu, "driver": provenance.driver} if provenance.device == "cuda" else {}
     return {
         "device": provenance.device,
@@ -41,6 +41,7 @@ def stack(provenance: Provenance) -> dict[str, Any]:
         **provenance.packages,
         **{f"kernels of {name}": kind for name, kind in provenance.kernels.items()},
         **{f"plug-in {name}": digest for name, digest in provenance.plugins.items()},
+        **({"data set": provenance.dataset_sha256} if provenance.dataset_sha256 else {}),
     }
 
 

@@ -92,4 +92,6 @@ def _unlike(recorded: Provenance, here: Provenance) -> str:
     """In what two stacks differ, in words; empty where in nothing."""
     one, other = stack(recorded), stack(here)
     names = [name for name in [*one, *(other.keys() - one.keys())] if one.get(name) != other.get(name)]
+    if recorded.dataset_sha256 is None:  # a record of schema version 4: nothing says that its data were others
+        names = [name for name in names if name != "data set"]
     return ", ".join(f"{name} ({one.get(name)} recorded, {other.get(name)} here)" for name in names)

@@ -16,6 +16,7 @@ from dtcbench.publish.check import Examined, examine
 from dtcbench.publish.findings import lines
 from dtcbench.publish.views import moves_view
 from dtcbench.records.location import Place
+from dtcbench.records.runs import refuse_missing_code
 from dtcbench.records.store import Store
 from dtcbench.records.tables import Tables
 from dtcbench.registry import Plugin
@@ -64,8 +65,8 @@ def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:
     for run in runs:
         _readable(run)
     pieces = merging.gather(runs)
-    found = list(merging.conflicts(pieces))
-    yield from map(str, found)
+    found = [*map(str, merging.conflicts(pieces)), *merging.mixed(pieces)]
+    yield from found
     if found:
         yield f"{len(found)} conflicts: {out} was not written; `dtcbench show CELL --run RUN` shows either record"
         raise RefusedError
@@ -84,6 +85,7 @@ def compared(first: Store, second: Store) -> RenderableType:
 
 def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) -> Iterator[str]:
     """Run some cells of a run or bundle again, one verdict a line; RefusedError where one was not reproduced."""
+    refuse_missing_code(run)
     examined = _readable(run)
     planned = {cell.key for cell in examined.plan.cells} if examined.plan else set()
     records = [record for record in run.records(run.files()) if record.key in planned]

@@ -289,8 +289,17 @@ class Provenance(Explained):
         return f"{self.dtcbench} (installed, {self.source_sha256[:12]})" if self.source_sha256 else self.dtcbench
 
 
-class Outline(BaseModel):
-    """What a run must know of an attempt to go on, and a person to see how far it is: read many times faster."""
+class Origin(BaseModel):
+    """The part of a provenance that says whether two cells of one key may stand in one run."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    plugins: dict[str, str] = {}
+    dataset_sha256: str | None = None
+
+
+class Head(BaseModel):
+    """How an attempt ended."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -303,6 +312,12 @@ class Outline(BaseModel):
     wall_s: float
 
 
+class Outline(Head):
+    """What a run must know of an attempt to go on, and a person to see how far it is: read many times faster."""
+
+    provenance: Origin | None
+
+
 class SealedResult(Figures):
     """A result whose cycles are taken as the seal holds them: they were examined when they were sealed."""
 
@@ -310,7 +325,7 @@ class SealedResult(Figures):
     """The fields of a `Cycle` each."""
 
 
-class Tabled(Outline):
+class Tabled(Head):
     """What the tables show of a record: read several times faster, as a record is mostly cycles."""
 
     result: SealedResult | None

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from dtcbench.errors import UserError, alike
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.document import Document, Problem, SuiteError
+from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.names import REGISTERED, Declared, Names
+from dtcbench.plan.suite import NAME, parse
 from dtcbench.records.location import StoreError, place
 from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
@@ -19,6 +25,13 @@ def run_of(suite: str, folder: str | None) -> Store:
     return Store(place(folder) if folder else RUNS / suite)
 
 
+def run_of_text(text: str, file: str, folder: str | None) -> Store | None:
+    """The run that a suite's text would go on with, also where the suite has mistakes; None where there is none yet."""
+    name = Document.read(text, file).value.get("name")
+    store = run_of(name, folder) if isinstance(name, str) and NAME.fullmatch(name) else None
+    return store if store is not None and store.suite.is_file() else None
+
+
 def run_named(folder: str) -> Store:
     """The run in `folder`, or under runs/ by that name; StoreError, with near matches, where neither holds one."""
     there, named = place(folder), RUNS / folder
@@ -27,6 +40,33 @@ def run_named(folder: str) -> Store:
     if close:
         raise StoreError(f"{store.root} holds no run (no suite.yaml); did you mean {' or '.join(map(repr, close))}?")
     return store.existing()
+
+
+def names_of(store: Store) -> Names:
+    """What the names in a run's suite mean: as the run declares them, else as the loaded code registers them.
+
+    SuiteError where the declaration cannot be read.
+    """
+    if not store.names.is_file():
+        return REGISTERED
+    try:
+        return Declared.model_validate_json(store.names.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise SuiteError([Problem(store.names.name, 0, "", f"it cannot be read: {reason}")]) from None
+
+
+def plan_of(store: Store, file: str | None = None) -> Plan:
+    """The plan of a run's suite, which needs no plug-in of it; errors bear the name `file`, or the suite's path."""
+    names = names_of(store)
+    return expand(parse(store.suite.read_text(encoding="utf-8"), file or str(store.suite), names), names)
+
+
+def refuse_missing_code(store: Store) -> None:
+    """UserError where the run's suite names values whose code is not loaded: running a cell needs it."""
+    names = names_of(store)
+    if isinstance(names, Declared) and (missing := names.missing(REGISTERED)):
+        raise UserError(f"{store.root}: {'; '.join(missing)}")
 
 
 def all_runs() -> list[Store]:

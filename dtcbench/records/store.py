@@ -1,6 +1,7 @@
 """The layout of a run on disk. Nothing else in dtcbench knows it.
 
     RUN/suite.yaml                     the suite as it was last run
+    RUN/names.json                     what its names meant then: options, defaults, plug-ins
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
@@ -29,11 +30,14 @@ from dtcbench.records.sealing import R, UnknownSchemaError, seal, unsealed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dtcbench.plan.names import Declared
+
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
-Part = Literal["suite", "record", "trace", "card", "lock", "own"]
+Part = Literal["suite", "names", "record", "trace", "card", "lock", "own"]
 """What a file of a run is. `own` is of use to the run alone: logs, what was set aside or half written."""
 _PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
+    ("names", re.compile(r"names\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
     ("card", re.compile(r"README\.md")),
@@ -111,6 +115,11 @@ class Store:
         """The suite this run was last started with."""
         return self.root / "suite.yaml"
 
+    @property
+    def names(self) -> Place:
+        """What the suite's names meant when this run was last started; runs of dtcbench 0.1.0 and before have none."""
+        return self.root / "names.json"
+
     def existing(self) -> Store:
         """Itself; StoreError where the folder holds no run."""
         if not self.suite.is_file():
@@ -126,8 +135,9 @@ class Store:
             self._discard_half_written()
             yield
 
-    def save_suite(self, name: str, text: str, contents: Contents[Any]) -> None:
-        """Keep the suite's text beside its records. StoreError where the records are another suite's."""
+    def save_suite(self, name: str, text: str, names: Declared, contents: Contents[Any]) -> None:
+        """Keep the suite's text, and what its names mean, beside its records. StoreError where the records are another
+        suite's."""
         others = {r.suite for records in contents.attempts.values() for r in records} - {name}
         if others:
             raise StoreError(
@@ -136,6 +146,7 @@ class Store:
             )
         self._check()
         write(self.suite, text.encode())
+        write(self.names, f"{names.model_dump_json(indent=1)}\n".encode())
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> Place:
         """Seal one attempt's record. A file that stands is never overwritten: StoreError.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtcbench import registry
-from dtcbench.plan import protocol
-from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.names import REGISTERED, Labels, Names
 from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
 
 MISSING = "missing"
@@ -67,9 +66,9 @@ class Part:
     metered: tuple[Tabled, ...]
 
 
-def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str) -> Tables:
+def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str, names: Names = REGISTERED) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
+    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite, names)
 
 
 def part(records: Sequence[Tabled]) -> Part:
@@ -81,9 +80,9 @@ def part(records: Sequence[Tabled]) -> Part:
     )
 
 
-def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str) -> Tables:
-    """The tables of a suite's planned cells, from all parts."""
-    identities = _identities(planned)
+def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str, names: Names = REGISTERED) -> Tables:
+    """The tables of a suite's planned cells, from all parts; `names` say which options are not the default ones."""
+    identities = _identities(planned, names)
     places = {key: place for place, key in enumerate(identities["key"])}
     figures, frames, metered = [_figures(None)] * len(places), [_cycles([])], []
     for one in parts:
@@ -108,8 +107,8 @@ def _in_plan_order(cycles: pd.DataFrame, identities: pd.DataFrame, places: dict[
     return pd.concat([identity.reset_index(drop=True), kept.drop(columns=["key", "place"])], axis=1)
 
 
-def _identities(planned: Collection[Cell]) -> pd.DataFrame:
-    labels = Labels()
+def _identities(planned: Collection[Cell], names: Names) -> pd.DataFrame:
+    labels = Labels(names)
     rows = [_identity(cell, labels) for cell in planned]
     columns = ["key", "protocol", "protocol_sha256", "model", "dataset", "method", "solver", "sparsity", "seed"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:7], "str") | {"sparsity": "float64"})
@@ -142,49 +141,14 @@ def power(energy: Energy) -> dict[str, float | None]:
     return dict(zip(_POWER, (training_s, mean_w, idle_w, above_idle_j), strict=True))
 
 
-def label(axis: registry.Axis, choice: Choice) -> str:
-    """`name`, or `name(option=value, …)` with the options that are not the default ones."""
-    try:
-        defaults = axis.options(choice.name)().model_dump(mode="json")
-    except (registry.UnknownNameError, ValueError):
-        defaults = {}  # a plug-in's value, looked at without the plug-in: show all it has
-    set_by_hand = {key: value for key, value in choice.options.items() if defaults.get(key) != value}
-    return Choice(name=choice.name, options=set_by_hand).label
-
-
-class Labels:
-    """The labels of many cells' choices, of which few differ."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], str] = {}
-        self._protocols: dict[str, tuple[str, str]] = {}
-
-    def of_protocol(self, choice: Choice) -> tuple[str, str]:
-        """Its label and its digest."""
-        name = choice.canonical_json
-        if name not in self._protocols:
-            self._protocols[name] = protocol.label(choice), choice.digest
-        return self._protocols[name]
-
-    def of(self, axis: registry.Axis, choice: Choice) -> str:
-        """`label(axis, choice)`."""
-        return self._remembered(axis.noun, choice, lambda: label(axis, choice))
-
-    def _remembered(self, kind: str, choice: Choice, find: Callable[[], str]) -> str:
-        name = kind, choice.canonical_json
-        if name not in self._known:
-            self._known[name] = find()
-        return self._known[name]
-
-
 def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
     return (
         cell.key,
         *labels.of_protocol(cell.protocol),
-        labels.of(registry.models, cell.model),
-        labels.of(registry.datasets, cell.dataset),
-        labels.of(registry.methods, cell.method),
-        labels.of(registry.solvers, cell.solver) if cell.solver else None,
+        labels.of("model", cell.model),
+        labels.of("dataset", cell.dataset),
+        labels.of("method", cell.method),
+        labels.of("solver", cell.solver) if cell.solver else None,
         cell.sparsity,
         cell.seed,
     )

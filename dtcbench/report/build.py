@@ -14,6 +14,7 @@ import pandas as pd
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.names import Pool
 from dtcbench.records import location
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
@@ -55,7 +56,7 @@ class Pooled:
         """Of the cells that any of the runs planned."""
         planned = {cell.key: cell for plan, _ in self.runs for cell in plan.cells}
         suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
-        return tables(planned.values(), self._records(), ", ".join(suites))
+        return tables(planned.values(), self._records(), ", ".join(suites), Pool([plan.names for plan, _ in self.runs]))
 
     def _records(self) -> Iterator[Tabled]:
         seen: dict[str, float] = {}

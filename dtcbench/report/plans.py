@@ -11,13 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench import registry
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.names import Labels
 from dtcbench.records.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
-from dtcbench.records.tables import MISSING, label
+from dtcbench.records.tables import MISSING
 
 DONE, FAILED = "done", "failed"
 
@@ -29,8 +29,9 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
         table.add_column(column, no_wrap=column in ("cell", "state"), overflow="fold")
     for column in ("sparsity", "seed"):
         table.add_column(column, justify="right")
+    labels = Labels(plan.names)
     for cell in plan.cells:
-        table.add_row(*map(Text, (cell.key[:12], state(cell, contents), *_axes(cell))))
+        table.add_row(*map(Text, (cell.key[:12], state(cell, contents), *_axes(cell, labels))))
     excluded = [Text(f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded]
     notes = [Text(f"note: {note}") for note in plan.notes]
     return Group(table, *excluded, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
@@ -102,12 +103,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _axes(cell: Cell) -> tuple[str, ...]:
+def _axes(cell: Cell, labels: Labels) -> tuple[str, ...]:
     return (
-        label(registry.methods, cell.method),
-        label(registry.solvers, cell.solver) if cell.solver else "–",
-        label(registry.models, cell.model),
-        label(registry.datasets, cell.dataset),
+        labels.of("method", cell.method),
+        labels.of("solver", cell.solver) if cell.solver else "–",
+        labels.of("model", cell.model),
+        labels.of("dataset", cell.dataset),
         "schedule" if cell.sparsity is None else f"{cell.sparsity:g}",
         str(cell.seed),
     )

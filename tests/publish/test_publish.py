@@ -36,13 +36,22 @@ def derived(results: Path) -> list[Path]:
     return [
         path
         for path in sorted(results.rglob("*"))
-        if path.is_file() and path.name != "suite.yaml" and path.parent.name not in ("records", "power")
+        if path.is_file()
+        and path.name not in ("suite.yaml", "names.json")
+        and path.parent.name not in ("records", "power")
     ]
 
 
 def test_a_bundle_holds_what_others_need_and_nothing_of_the_machine(finished, published):
     names = {name.partition("/")[0] for name in files(published)}
-    assert names == {"README.md", "suite.yaml", "records", "tables", *(f"leaderboard.{end}" for end in OF_A_BUNDLE)}
+    assert names == {
+        "README.md",
+        "suite.yaml",
+        "names.json",
+        "records",
+        "tables",
+        *(f"leaderboard.{end}" for end in OF_A_BUNDLE),
+    }
     assert files(published / "records") == files(finished / "records")
     assert published.name.startswith("cpu-")
 
@@ -79,7 +88,7 @@ def test_deleting_what_is_derived_and_rebuilding_gives_the_same_bytes(published,
     before = files(results)
     for path in derived(results):
         path.unlink()
-    assert len(files(results)) == 10  # nine records and a suite
+    assert len(files(results)) == 11  # nine records, a suite and its names
     assert dtcbench("publish", "--results", results).code == 0
     assert files(results) == before
 

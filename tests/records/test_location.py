@@ -6,9 +6,12 @@ from contextlib import contextmanager
 import pytest
 
 from dtcbench.heartbeat import Heart
+from dtcbench.plan.names import Declared
 from dtcbench.records import location
 from dtcbench.records.location import StoreError, create, held, place, write
 from dtcbench.records.store import Store
+
+NO_NAMES = Declared(meanings={}, chosen={})
 
 _buckets = itertools.count()
 
@@ -49,7 +52,7 @@ def test_a_run_reads_back_what_was_written_wherever_it_lies(folder, ok_record, f
     with store.locked():
         store.append(ok_record)
         store.append(failed_record)
-        store.save_suite("tiny", "name: tiny", store.read())
+        store.save_suite("tiny", "name: tiny", NO_NAMES, store.read())
     assert {r.key: r for r in store.records(store.files())} == {r.key: r for r in (ok_record, failed_record)}
     assert store.existing().suite.read_text() == "name: tiny"
 
@@ -116,7 +119,7 @@ def test_a_holder_that_cannot_renew_its_lease_writes_no_more(bucket, beating, mo
             hearts[0].beat()
         for write_something in (
             lambda: store.append(failed_record),
-            lambda: store.save_suite("tiny", "", store.read()),
+            lambda: store.save_suite("tiny", "", NO_NAMES, store.read()),
             lambda: store.derived("leaderboard.md", ""),
         ):
             with pytest.raises(StoreError, match=r"lease was not renewed for 16 s \(no network\).*resumes"):

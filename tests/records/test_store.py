@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dtcbench.plan.names import Declared
 from dtcbench.records.record import Status
 from dtcbench.records.sealing import seal, unseal
 from dtcbench.records.store import Store, StoreError
+
+NO_NAMES = Declared(meanings={}, chosen={})
 
 
 @pytest.fixture
@@ -170,9 +173,9 @@ def test_a_number_set_aside_is_not_given_again(store, ok_record):
 
 def test_a_folder_with_another_suites_records_is_refused(store, ok_record):
     store.append(ok_record)
-    store.save_suite("tiny", "name: tiny", store.read())
+    store.save_suite("tiny", "name: tiny", NO_NAMES, store.read())
     with pytest.raises(StoreError, match=r"records of suite tiny, not other; .*--out"):
-        store.save_suite("other", "name: other", store.read())
+        store.save_suite("other", "name: other", NO_NAMES, store.read())
     assert store.suite.read_text() == "name: tiny"
 
 

@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 
-from dtcbench import registry
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, POOL, one_line
+from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
 from dtcbench.report.columns import ABSENT, Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
@@ -43,17 +43,15 @@ def _about(volume: Volume, method: str, solver: str) -> list[tuple[str, str]]:
     """What the method and its solver are, and every option they ran with."""
     key = _of(volume.cells, method, solver)["key"].iloc[0]
     cell = next(cell for cell in volume.plan.cells if cell.key == key)
-    rows = [("method", _summary(registry.methods, cell.method.name)), ("options", cell.method.label)]
+    names = volume.plan.names
+    rows = [("method", _summary(names, "method", cell.method.name)), ("options", cell.method.label)]
     if cell.solver:
-        rows += [("solver", _summary(registry.solvers, cell.solver.name)), ("its options", cell.solver.label)]
+        rows += [("solver", _summary(names, "solver", cell.solver.name)), ("its options", cell.solver.label)]
     return rows
 
 
-def _summary(axis: registry.Axis, name: str) -> str:
-    try:
-        return f"{name}: {axis.summary(name)}"
-    except registry.UnknownNameError:
-        return f"{name}: of a plug-in that is not loaded"
+def _summary(names: Names, noun: str, name: str) -> str:
+    return f"{name}: {names.meaning(noun, name).summary}"
 
 
 def _of(table: pd.DataFrame, method: str, solver: str) -> pd.DataFrame:

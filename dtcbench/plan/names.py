@@ -1,0 +1,247 @@
+"""What the names in a suite mean: the options of each axis value, their defaults, and what planning must know of a
+method.
+
+Where code is loaded, the registry says it (`REGISTERED`). A run keeps it beside its records (`Declared`): reading a
+run, also one made with plug-ins, needs no code.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from dtcbench import registry
+from dtcbench.errors import UserError, near
+from dtcbench.plan import protocol
+from dtcbench.plan.cell import Choice
+
+if TYPE_CHECKING:
+    from dtcbench.plan.suite import Suite
+
+
+class Meaning(BaseModel):
+    """What one axis value is, without its code."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    defaults: dict[str, Any]
+    """Every option with its default, as JSON values."""
+    summary: str = ""
+    """The first line of its documentation."""
+    uses_solver: bool = False
+    in_cycles: bool = True
+    """Whether a method removes neurons cycle by cycle."""
+    plugin: str | None = None
+    """The plug-in that registers it: a file's name, or an installed module's; None of the package's own values."""
+
+
+class Names(Protocol):
+    """Where a suite's names are looked up."""
+
+    def known(self, noun: str) -> list[str]:
+        """All names of the axis `model`, `dataset`, `method` or `solver`."""
+
+    def unknown(self, noun: str, name: str) -> str:
+        """What to say of a name that the axis does not have."""
+
+    def meaning(self, noun: str, name: str) -> Meaning:
+        """What the name means; UnknownNameError where the axis has no such name."""
+
+    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Every option of the value, those not `given` at their defaults; ValueError where one does not fit."""
+
+
+class Registered:
+    """The names that the loaded code registers."""
+
+    def known(self, noun: str) -> list[str]:
+        """All registered names of the axis."""
+        return _axis(noun).names()
+
+    def unknown(self, noun: str, name: str) -> str:
+        """Near matches among the registered names."""
+        return f"unknown {noun} {name!r}; {near(name, self.known(noun))}"
+
+    def meaning(self, noun: str, name: str) -> Meaning:
+        """What the registered value is; UnknownNameError where there is none."""
+        return _meaning(_axis(noun).get(name), noun, name)
+
+    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The options as the value's own annotations have them; MisfitError where they do not fit."""
+        return _axis(noun).checked(name, given).model_dump(mode="json")
+
+
+REGISTERED = Registered()
+
+
+class Declared(BaseModel):
+    """The names of one run, as they were when it was run: the content of its `names.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plugins: dict[str, str] = {}
+    """SHA-256 of each plug-in file's source, by name."""
+    meanings: dict[str, dict[str, Meaning]]
+    """By axis and name."""
+    chosen: dict[str, list[Choice]]
+    """By axis, every value that the suite chooses, with all its options."""
+
+    def known(self, noun: str) -> list[str]:
+        """The names of the axis that the run's suite uses."""
+        return sorted(self.meanings.get(noun, {}))
+
+    def unknown(self, noun: str, name: str) -> str:
+        """That the run's declaration lacks the name."""
+        return f"the run's names.json does not have {noun} {name!r}"
+
+    def meaning(self, noun: str, name: str) -> Meaning:
+        """What the name meant; UnknownNameError where the run does not use it."""
+        if name not in self.meanings.get(noun, {}):
+            raise registry.UnknownNameError(self.unknown(noun, name))
+        return self.meanings[noun][name]
+
+    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The options that the run resolved the given ones to."""
+        meant = {**self.meaning(noun, name).defaults, **given}
+        found = next((one for one in self.chosen.get(noun, ()) if one.name == name and one.options == meant), None)
+        if found is None:
+            raise UserError(f"the run's names.json does not have {noun} {name!r} with these options")
+        return found.options
+
+    def missing(self, names: Names) -> list[str]:
+        """The run's names that `names` lack, each with the plug-in that it came from."""
+        return [
+            f"{noun} {name!r} comes from {self._source(meaning.plugin)}, which is not loaded"
+            for noun, meanings in self.meanings.items()
+            for name, meaning in meanings.items()
+            if name not in names.known(noun)
+        ]
+
+    def _source(self, plugin: str | None) -> str:
+        if plugin is None:
+            return "another version of dtcbench"
+        digest = self.plugins.get(plugin)
+        return f"plug-in {plugin} (SHA-256 {digest}; give its file with --plugin)" if digest else f"module {plugin}"
+
+
+class Pool:
+    """The names of several runs: each means what the first run that uses it says."""
+
+    def __init__(self, parts: Sequence[Names]) -> None:
+        self._parts = parts
+
+    def known(self, noun: str) -> list[str]:
+        """The names of the axis in any of the runs."""
+        return sorted({name for part in self._parts for name in part.known(noun)})
+
+    def unknown(self, noun: str, name: str) -> str:
+        """As the first run says it."""
+        return self._parts[0].unknown(noun, name)
+
+    def meaning(self, noun: str, name: str) -> Meaning:
+        """What the name means; UnknownNameError where no run uses it."""
+        return self._first(noun, name).meaning(noun, name)
+
+    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The options as the first run that uses the name has them."""
+        return self._first(noun, name).options(noun, name, given)
+
+    def _first(self, noun: str, name: str) -> Names:
+        return next((part for part in self._parts if name in part.known(noun)), self._parts[0])
+
+
+def declared(suite: Suite, names: Names, plugins: Mapping[str, str]) -> Declared:
+    """What the suite's names mean, to be kept with its run; `plugins` are the digests of the loaded plug-in files."""
+    chosen = _chosen(suite)
+    return Declared(
+        plugins=dict(plugins),
+        meanings={
+            noun: {choice.name: names.meaning(noun, choice.name) for choice in choices}
+            for noun, choices in chosen.items()
+        },
+        chosen=chosen,
+    )
+
+
+def together(parts: Iterable[Declared]) -> Declared:
+    """The names of several runs of one suite. ValueError where a name means different things in two of them."""
+    plugins: dict[str, str] = {}
+    meanings: dict[str, dict[str, Meaning]] = {}
+    chosen: dict[str, list[Choice]] = {}
+    for part in parts:
+        _add(plugins, part.plugins, "plug-in")
+        for noun, of_axis in part.meanings.items():
+            _add(meanings.setdefault(noun, {}), of_axis, noun)
+        for noun, choices in part.chosen.items():
+            known = chosen.setdefault(noun, [])
+            known += [choice for choice in choices if choice not in known]
+    return Declared(plugins=plugins, meanings=meanings, chosen=chosen)
+
+
+class Labels:
+    """Short labels of axis values: `l1-in`, or `l1-in(power=2)` with the options that differ from their defaults."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._known: dict[tuple[str, str], str] = {}
+        self._protocols: dict[str, tuple[str, str]] = {}
+
+    def of(self, noun: str, choice: Choice) -> str:
+        """The label of a value of the axis `noun`; one that is not known shows all its options."""
+        key = noun, choice.canonical_json
+        if key not in self._known:
+            self._known[key] = self._label(noun, choice)
+        return self._known[key]
+
+    def of_protocol(self, choice: Choice) -> tuple[str, str]:
+        """A protocol's label and its digest."""
+        if choice.canonical_json not in self._protocols:
+            self._protocols[choice.canonical_json] = protocol.label(choice), choice.digest
+        return self._protocols[choice.canonical_json]
+
+    def _label(self, noun: str, choice: Choice) -> str:
+        try:
+            defaults = self._names.meaning(noun, choice.name).defaults
+        except (registry.UnknownNameError, ValueError):
+            defaults = {}
+        return Choice(name=choice.name, options=_beyond(choice.options, defaults)).label
+
+
+def _beyond(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in defaults or defaults[name] != value}
+
+
+def _chosen(suite: Suite) -> dict[str, list[Choice]]:
+    """By axis, the values that the suite's blocks name, each once; dense is implied."""
+    found: dict[str, list[Choice]] = {"method": [Choice(name="dense", options={})]}
+    for block in suite.grid:
+        by_axis = {"model": block.models, "dataset": block.datasets, "method": block.methods, "solver": block.solvers}
+        for noun, choices in by_axis.items():
+            known = found.setdefault(noun, [])
+            known += [choice for choice in choices if choice not in known]
+    return found
+
+
+def _add(known: dict[str, Any], more: Mapping[str, Any], noun: str) -> None:
+    for name, value in more.items():
+        if known.setdefault(name, value) != value:
+            raise ValueError(f"{noun} {name!r} means different things in two of the runs")
+
+
+def _axis(noun: str) -> registry.Axis:
+    return next(axis for axis in registry.AXES if axis.noun == noun)
+
+
+@functools.cache
+def _meaning(value: Callable[..., Any], noun: str, name: str) -> Meaning:
+    axis = _axis(noun)
+    return Meaning(
+        defaults=axis.options(name)().model_dump(mode="json"),
+        summary=axis.summary(name),
+        uses_solver=noun == "method" and registry.uses_solver(name),
+        in_cycles=noun != "method" or registry.compresses_in_cycles(name),
+        plugin=registry.source_of(value),
+    )

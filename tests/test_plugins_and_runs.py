@@ -1,0 +1,203 @@
+"""A run that was made with a plug-in: read without it, and never continued with another source or other data."""
+
+import contextlib
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from suites_for_tests import TINY, edited
+from typer.testing import CliRunner
+
+from dtcbench import cli, registry
+
+PLUGIN = '''\
+"""Squares, read from a file beside the plug-in, and the neurons that come first."""
+
+import numpy as np
+
+from dtcbench.datasets.splits import Pixels, Splits
+from dtcbench.dtc.selection import Method, Scores
+from dtcbench.registry import datasets, methods
+
+
+@methods.register("first")
+class First(Method):
+    """Keeps the first neurons, whatever they do."""
+
+    drop = "largest"
+
+    def __init__(self, *, step: float = 1.0) -> None:
+        self.step = step
+
+    def scores(self, group):
+        return Scores(self.step * np.arange(group.width, dtype=np.float64))
+
+
+@datasets.register("squares")
+def squares():
+    x = np.load("squares.npy")
+    y = (np.arange(len(x)) % 2).astype(np.uint8)
+    for array in (x, y):
+        array.setflags(write=False)
+    return Splits(x[:80], y[:80], x[80:], y[80:], 2, Pixels(scale=255.0, mean=0.5, std=0.3))
+'''
+SUITE = edited(TINY, ("digits", "squares"), ("[dtc, magnitude]", "[dtc, first, {name: first, step: 2}]"))
+READING = ("status", "board", "claims", "report", "check", "site")
+
+
+def images(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (100, 1, 4, 4), dtype=np.uint8)
+
+
+def unload(monkeypatch) -> None:
+    """As in a new process: nothing of a plug-in is registered."""
+    for axis in registry.AXES:
+        own = {name: value for name, value in axis._values.items() if registry.source_of(value) is None}
+        monkeypatch.setattr(axis, "_values", own)
+    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with mine.py, squares.npy, tiny.yaml and its finished run; only to be copied."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "mine.py").write_text(PLUGIN)
+    (folder / "tiny.yaml").write_text(SUITE)
+    np.save(folder / "squares.npy", images(0))
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        for axis in registry.AXES:
+            axis.discover()
+            patch.setattr(axis, "_values", dict(axis._values))
+        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline", "--plugin", "mine.py"])
+        assert ended.exit_code == 0, ended.output
+        unload(patch)
+    return folder
+
+
+@pytest.fixture
+def made(finished, tmp_path, monkeypatch):
+    """A copy of the finished run to spoil; the plug-in is loaded no more."""
+    folder = shutil.copytree(finished, tmp_path / "made")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_reading_a_run_needs_no_plug_in_and_shows_the_same(made, dtcbench, monkeypatch, verb):
+    without = dtcbench(verb, "runs/tiny")
+    (made / "elsewhere.py").write_text(PLUGIN)
+    registry.Plugin.read(made / "elsewhere.py").load()
+    assert (without.code, without.out, without.err) == (
+        (loaded := dtcbench(verb, "runs/tiny")).code,
+        loaded.out,
+        loaded.err,
+    )
+    assert "unknown" not in without.out + without.err
+    assert verb == "check" or without.code == 0  # the checkout that this test runs in may have changes
+
+
+def test_labels_without_the_plug_in_leave_out_what_were_its_defaults(made, dtcbench):
+    shown = dtcbench("board", "tiny").out
+    assert "first" in shown
+    assert "first(step=2.0)" in shown
+    assert "first(step=1.0)" not in shown
+
+
+def test_going_on_without_the_plug_in_names_it_and_its_digest(made, dtcbench):
+    digest = registry.Plugin.read(made / "mine.py").sha256
+    for command in (["run", "tiny.yaml", "--inline"], ["plan", "tiny.yaml"], ["reproduce", "runs/tiny"]):
+        ended = dtcbench(*command)
+        assert ended.code == 2
+        assert "method 'first' comes from plug-in mine" in ended.err
+        assert digest in ended.err
+        assert "--plugin" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_run_is_not_continued_on_other_data(made, dtcbench, verb):
+    np.save(made / "squares.npy", images(1))
+    before = sorted((made / "runs/tiny").rglob("*"))
+    ended = dtcbench(verb, "tiny.yaml", "--plugin", "mine.py")
+    assert ended.code == 2
+    assert "4 ok cells were made with another data set squares" in ended.err
+    assert "--out" in ended.err
+    assert sorted((made / "runs/tiny").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["mine.py", "renamed.py"])
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_run_is_not_continued_with_another_plug_in_source(made, dtcbench, verb, name):
+    (made / name).write_text(PLUGIN.replace("np.arange(group.width", "-np.arange(group.width"))
+    ended = dtcbench(verb, "tiny.yaml", "--plugin", name)
+    assert ended.code == 2
+    assert f"4 ok cells were made with another plug-in {name.removesuffix('.py')}" in ended.err
+
+
+def test_the_same_data_and_plug_in_go_on_as_before(made, dtcbench):
+    ended = dtcbench("plan", "tiny.yaml", "--plugin", "mine.py")
+    assert ended.code == 0
+    assert "nothing left to run" in ended.out
+
+
+def test_a_plug_in_may_be_mended_while_no_cell_is_ok(tmp_path, monkeypatch, dtcbench):
+    (tmp_path / "mine.py").write_text(PLUGIN.replace("x = np.load", "raise ValueError; x = np.load"))
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    np.save(tmp_path / "squares.npy", images(0))
+    monkeypatch.chdir(tmp_path)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py").code == 1
+    unload(monkeypatch)
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--retry-failed").code == 0
+
+
+def test_runs_made_on_other_data_are_not_merged(made, dtcbench, monkeypatch):
+    np.save(made / "squares.npy", images(1))
+    suite = edited(SUITE, ("seeds: 1", "seeds: [1]"))
+    (made / "tiny.yaml").write_text(suite)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
+    unload(monkeypatch)
+    ended = dtcbench("merge", "tiny", "other", "--out", "both")
+    assert ended.code == 1
+    assert "data set squares has 2 different contents" in ended.out
+    assert not (made / "both").exists()
+
+
+def test_runs_of_one_plug_in_are_merged_without_it(made, dtcbench, monkeypatch):
+    (made / "tiny.yaml").write_text(edited(SUITE, ("seeds: 1", "seeds: [1]")))
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
+    unload(monkeypatch)
+    assert dtcbench("merge", "tiny", "other", "--out", "both").code == 0
+    (folder,) = [path.parent for path in (made / "both").rglob("suite.yaml")]
+    assert "first(step=2.0)" in dtcbench("board", folder).out
+
+
+def test_check_finds_cells_of_different_data_in_one_run(made, dtcbench):
+    from dtcbench.records.sealing import seal, unseal
+
+    path = min((made / "runs/tiny/records").iterdir())
+    record = unseal(path.read_bytes()).model_dump(mode="json")
+    record["provenance"]["dataset_sha256"] = "0" * 64
+    path.write_bytes(seal(record))
+    assert "error: provenance: data set squares has 2 different contents" in dtcbench("check", "tiny").out
+
+
+def test_check_refuses_a_run_that_says_other_things_of_the_package_s_own_names(made, dtcbench):
+    path = made / "runs/tiny/names.json"
+    names = json.loads(path.read_text())
+    names["meanings"]["method"]["dtc"]["defaults"]["lam"] = 7.0
+    next(one for one in names["chosen"]["method"] if one["name"] == "dtc")["options"]["lam"] = 7.0
+    path.write_text(json.dumps(names))
+    assert "error: suite: names.json: method 'dtc' is not this dtcbench's" in dtcbench("check", "tiny").out
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"meanings": {}, "chosen": {}}', "{" * 10_000, "\xff"])
+def test_a_broken_declaration_is_one_line(made, dtcbench, content):
+    (made / "runs/tiny/names.json").write_text(content, encoding="latin-1")
+    for verb in ("status", "check"):
+        ended = dtcbench(verb, "tiny")
+        assert ended.code in (1, 2)
+        assert "Traceback" not in ended.out + ended.err
+        assert "names.json" in ended.out + ended.err
