@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from suites_for_tests import TINY, edited
 from typer.testing import CliRunner
@@ -163,6 +164,21 @@ def test_runs_made_on_other_data_are_not_merged(made, dtcbench, monkeypatch):
     assert ended.code == 1
     assert "data set squares has 2 different contents" in ended.out
     assert not (made / "both").exists()
+
+
+def test_claims_are_not_judged_by_runs_on_different_data(made, dtcbench, monkeypatch):
+    np.save(made / "squares.npy", images(1))
+    (made / "tiny.yaml").write_text(edited(SUITE, ("seeds: 1", "seeds: [1]")))
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
+    ended = dtcbench("claims", "tiny", "other")
+    assert ended.code == 2
+    assert "data set squares has 2 different contents in the runs" in ended.err
+
+
+def test_the_table_of_cells_names_the_data(made):
+    cells = pd.read_parquet(made / "runs/tiny/tables/cells.parquet")
+    assert cells["dataset_sha256"].nunique() == 1
+    assert cells["dataset_sha256"].str.fullmatch("[0-9a-f]{64}").all()
 
 
 def test_runs_of_one_plug_in_are_merged_without_it(made, dtcbench, monkeypatch):

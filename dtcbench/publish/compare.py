@@ -69,7 +69,7 @@ def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
     )
     if other := sum(row.other_cells for row in rows):
         yield f"{other} of {sum(row.pairs for row in rows)} pairs are not the same cell: their configurations differ."
-    for column, noun in (("hardware_class", "hardware"), ("stack", "versions")):
+    for column, noun in (("hardware_class", "hardware"), ("stack", "versions"), ("dataset_sha256", "data")):
         found = [", ".join(distinct(side.cells[column])) or "unknown" for side in (first, second)]
         if found[0] != found[1]:
             yield f"Their {noun} differ: {found[0]} and then {found[1]}."

@@ -207,6 +207,7 @@ def _provenance(provenance: Provenance | None) -> dict[str, Any]:
     return {
         "hardware_class": provenance and provenance.hardware_class,
         "stack": provenance and _stack(provenance),
+        "dataset_sha256": provenance and provenance.dataset_sha256,
     }
 
 

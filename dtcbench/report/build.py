@@ -13,12 +13,13 @@ import pandas as pd
 
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.verdicts import Finding
+from dtcbench.errors import UserError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.names import Pool
 from dtcbench.records import location
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
-from dtcbench.records.record import Tabled
+from dtcbench.records.record import Status, Tabled
 from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
 from dtcbench.report import latex, markdown, tabular
@@ -56,7 +57,10 @@ class Pooled:
         """Of the cells that any of the runs planned."""
         planned = {cell.key: cell for plan, _ in self.runs for cell in plan.cells}
         suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
-        return tables(planned.values(), self._records(), ", ".join(suites), Pool([plan.names for plan, _ in self.runs]))
+        names = Pool([plan.names for plan, _ in self.runs])
+        made = tables(planned.values(), self._records(), ", ".join(suites), names)
+        _refuse_mixed_data(made.cells)
+        return made
 
     def _records(self) -> Iterator[Tabled]:
         seen: dict[str, float] = {}
@@ -68,6 +72,17 @@ class Pooled:
                     seen |= {record.key: record.result.accuracy} if record.result else {}
                 elif record.result and record.result.accuracy != known:
                     self.conflicts.append(record.key)
+
+
+def _refuse_mixed_data(cells: pd.DataFrame) -> None:
+    """UserError where the runs hold cells of one data set that were trained on different content."""
+    contents = cells[cells["status"] == Status.OK].groupby("dataset")["dataset_sha256"].unique()
+    for dataset, digests in contents.items():
+        if len(found := sorted(digest[:12] for digest in digests if isinstance(digest, str))) > 1:
+            raise UserError(
+                f"data set {dataset} has {len(found)} different contents in the runs (SHA-256 {', '.join(found)}); "
+                "name runs that were made on the same data"
+            )
 
 
 def pooling_notes(pooled: Pooled) -> list[str]:
