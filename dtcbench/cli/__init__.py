@@ -1,6 +1,6 @@
 """The command line: verbs in the order of work. Heavy imports happen inside them.
 
-Exit codes: 0 all ok, 1 some cells failed or are missing, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 all ok, 1 some cells failed or are missing, 2 bad input, 130 stopped by Ctrl-C or a signal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.cli.publishing import check, compare, merge, publish, reproduce, site
 from dtcbench.cli.running import run
 from dtcbench.errors import UserError
+from dtcbench.execution.interrupts import as_ctrl_c
+from dtcbench.streams import best_effort, lost
 
 app = typer.Typer(
     help="Test bench for Dual Tomographic Compression and every method that compresses while training.\n\n"
@@ -33,13 +35,33 @@ for _verb in _VERBS:
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one message and exit code 2, never a traceback."""
+    """Entry point: a user's mistake is one message and exit code 2, never a traceback.
+
+    What is printed is best effort. If standard output cannot be written, one line on standard error says so. If only
+    its reader left, no verb says so but `run`: it goes on for long.
+    """
+    running = sys.argv[1:2] == ["run"]
+    with best_effort(), as_ctrl_c():
+        code = _exit_code()
+        if (reason := lost()) and (running or not isinstance(reason, BrokenPipeError)):
+            what = "; the run went on without it" if running else ""
+            _tell(f"standard output was lost: {reason.strerror}{what}")
+            code = code or (0 if running else 2)
+    sys.exit(code)
+
+
+def _exit_code() -> int | str | None:
     try:
         app(prog_name="dtcbench")
     except UserError as error:
-        typer.echo(f"dtcbench: {error}", err=True)
-        sys.exit(2)
+        _tell(str(error))
+        return 2
     except SystemExit as end:
         if end.code == 130:  # what typer makes of Ctrl-C, without a word
-            typer.echo("dtcbench: stopped; the same command resumes", err=True)
-        raise
+            _tell("stopped; the same command resumes")
+        return end.code
+    return 0
+
+
+def _tell(message: str) -> None:
+    typer.echo(f"dtcbench: {message}", err=True)

@@ -57,7 +57,9 @@ def folder() -> Path:
 
 def is_cached(pin: Pin) -> bool:
     """Whether the cache has a file for `pin`; its content is not looked at."""
-    return _path(pin).exists()
+    with suppress(PermissionError):
+        return _path(pin).exists()
+    return False
 
 
 def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> Array:
@@ -79,7 +81,7 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
     if pin.of == "file":
         source = pin.sha256
     path = _path(pin)
-    with suppress(FileNotFoundError, DatasetError):
+    with suppress(OSError, DatasetError):  # where the folder is out of reach, `_locked` says so
         return _mapped(path, pin, source)
     with _locked(path):
         try:

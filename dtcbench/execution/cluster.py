@@ -16,6 +16,7 @@ from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
+from dtcbench.execution.interrupts import kept_from_children
 from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
 from dtcbench.execution.watchdog import take_stack, time_limit
 from dtcbench.execution.worker import Report, Task, attempt
@@ -316,10 +317,12 @@ def _connect(request: Request, cores: int | None, address: str | None) -> Any:
         # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
         num_cpus = max(cores or usable(), request.cpus)
         # "local": never a cluster that happens to be near.
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **common)
+        with kept_from_children():
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **common)
         return ray
     try:
-        ray.init(address=address, **common)
+        with kept_from_children():
+            ray.init(address=address, **common)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
         raise ClusterError(f"--address {address}: {reason}") from error

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from dtcbench.energy.meter import Share
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor, Outcome
+from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, alone, paired
 from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
@@ -83,27 +82,6 @@ class Job:
     def _pairs(self) -> bool:
         # A part of a GPU is not measured, or labelled: there is nothing to pair.
         return self.share.gpus == 1 and self.metering.meter != "none"
-
-
-class Interrupts:
-    """Ctrl-C, counted: once asks to finish what runs, twice ends everything at once."""
-
-    def __init__(self) -> None:
-        self.asked_to_stop = False
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Count SIGINT inside, instead of raising KeyboardInterrupt for the first one."""
-        before = signal.signal(signal.SIGINT, self._count)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _count(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked_to_stop:
-            raise KeyboardInterrupt
-        self.asked_to_stop = True
 
 
 def to_run(cells: tuple[Cell, ...], contents: Contents[Any], retry_failed: bool) -> list[Attempt]:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TextIO
+
+from dtcbench.streams import Stream
 
 
 @contextmanager
-def quiet(log: Path) -> Iterator[TextIO]:
+def quiet(log: Path) -> Iterator[Stream]:
     """Send standard output and error of this process, Python's and the system's, to the end of `log`.
 
     Yields the standard output as it was before: the only way left to the terminal.
@@ -19,7 +20,8 @@ def quiet(log: Path) -> Iterator[TextIO]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    with log.open("a", encoding="utf-8", buffering=1) as file, os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+    terminal = Stream(os.dup(1), sys.stdout.encoding, closefd=True)
+    with terminal as out, log.open("a", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:

@@ -64,7 +64,9 @@ class RunProgress:
 
     def stopping(self, running: int) -> None:
         """Say that nothing more is started."""
-        self._note = f"stopping: {running} running cells are finished first; Ctrl-C again stops at once"
+        cells = "1 running cell is" if running == 1 else f"{running} running cells are"
+        first = f"{cells} finished first; Ctrl-C again stops at once"
+        self._note = f"stopping: {first if running else 'no cell is running'}"
         if not self._console.is_terminal:
             self._console.print(self._note)
 

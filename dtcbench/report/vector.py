@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import math
 import textwrap
 import warnings
@@ -16,17 +17,23 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Literal
 
-import matplotlib
 import plotly.graph_objects as go
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.transforms import Transform, blended_transform_factory
 
 from dtcbench.analysis.pairing import one_line
 from dtcbench.report.drawings import Form
+
+_log = logging.getLogger("matplotlib")
+_level = _log.level
+_log.setLevel(logging.ERROR)  # it warns of a HOME that cannot be written to, and of its own slow start
+import matplotlib  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.patches import Rectangle  # noqa: E402
+from matplotlib.transforms import Transform, blended_transform_factory  # noqa: E402
+
+_log.setLevel(_level)
 
 WIDTH = 3.5
 """Inches: one column of a page in two."""

@@ -151,3 +151,11 @@ def test_two_processes_at_once_decode_once(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert log.read_text() == "decoded\n"
+
+
+@PINS
+def test_a_folder_out_of_reach_is_named_with_the_remedy(pin, monkeypatch):
+    monkeypatch.setenv("DTCBENCH_CACHE_DIR", "/dev/null/cache")
+    assert not cache.is_cached(pin)
+    with pytest.raises(DatasetError, match=r"/dev/null/cache.*cannot be written .*; set DTCBENCH_CACHE_DIR"):
+        cache.obtain(pin, Decoder(), source="digest")

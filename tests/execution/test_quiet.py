@@ -1,5 +1,6 @@
 """Nothing of a library's on the terminal."""
 
+import os
 import subprocess
 import sys
 
@@ -25,3 +26,16 @@ def test_what_libraries_print_goes_to_the_log_and_only_ours_to_the_terminal(tmp_
     assert ended.stdout.splitlines() == ["before", "for the user", "after"]
     assert ended.stderr == ""
     assert sorted(log.read_text().splitlines()) == ["an error", "from C++", "from the system", "python's own"]
+
+
+def test_what_is_for_the_user_keeps_to_the_terminals_encoding_and_survives_its_reader(tmp_path):
+    script = SCRIPT.replace('"for the user"', '"3 × 2 − 1"')
+    ascii = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path / "log"], capture_output=True, text=True, env=ascii)
+    assert ended.stdout.splitlines() == ["before", "3 x 2 - 1", "after"]
+    script = SCRIPT.replace('print("before")', "os.close(0)").replace('print("after")', "")
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path / "log"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")

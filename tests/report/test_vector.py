@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -207,3 +208,11 @@ def test_matplotlib_is_imported_only_where_figures_are_drawn():
     code = "import sys, dtcbench.cli, dtcbench.report.build, dtcbench.report.drawings, dtcbench.report.terminal\n"
     code += "sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_home_that_cannot_be_written_to_makes_no_noise():
+    hidden = {"MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"HOME": "/dev/null"}
+    script = "import logging; import dtcbench.report.vector; assert logging.getLogger('matplotlib').level == 0"
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

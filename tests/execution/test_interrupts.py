@@ -1,0 +1,75 @@
+"""Ctrl-C and the signals that mean the same."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from dtcbench.execution import interrupts
+from dtcbench.execution.interrupts import Interrupts, as_ctrl_c, kept_from_children
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def tell(signum):
+    os.kill(os.getpid(), signum)
+
+
+def handlers():
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_the_first_asks_to_stop_the_second_stops_at_once_and_handlers_are_as_before(signum, monkeypatch):
+    monkeypatch.setattr(interrupts, "_ECHO_S", -1.0)
+    before, asked = handlers(), Interrupts()
+    with pytest.raises(KeyboardInterrupt), asked.caught():
+        assert not asked.asked_to_stop
+        tell(signum)
+        assert asked.asked_to_stop
+        tell(signum)
+    assert handlers() == before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_arrives_twice_in_a_row_is_one(signum, monkeypatch):
+    monkeypatch.setattr(interrupts, "_ECHO_S", 60.0)
+    asked = Interrupts()
+    with asked.caught():
+        tell(signum)
+        tell(signum)
+    assert asked.asked_to_stop
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    asked = Interrupts()
+    try:
+        with as_ctrl_c(), asked.caught():
+            tell(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not asked.asked_to_stop
+
+
+def test_in_a_thread_nothing_is_caught():
+    seen = []
+
+    def catch():
+        with as_ctrl_c(), Interrupts().caught(), kept_from_children():
+            seen.append(handlers())
+
+    thread = threading.Thread(target=catch)
+    thread.start()
+    thread.join()
+    assert seen == [handlers()]
+
+
+def test_a_library_that_takes_sigterm_gives_it_back_and_children_do_not_hear_of_the_terminal():
+    before = signal.getsignal(signal.SIGTERM)
+    with kept_from_children():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
