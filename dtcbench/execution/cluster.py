@@ -7,7 +7,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from dtcbench.energy.device import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
+from dtcbench.execution.folders import candidates, short_folder
 from dtcbench.execution.interrupts import kept_from_children
 from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
 from dtcbench.execution.watchdog import take_stack, time_limit
@@ -39,6 +41,10 @@ _KNOCK_S = 10.0
 """How long an address may take to accept a connection."""
 _STACK_S = 10.0
 """How long a node may take to show the stack of an attempt."""
+_MAX_FOLDER = 107 - len("/session_2026-11-26_12-00-00_000000_4194304/sockets/plasma_store")
+"""Bytes in the path of Ray's folder: with this at its end it is a socket's path, which may have 107."""
+_SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+"""What keeps Ray's messages out of the driver's."""
 _EVERYWHERE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -86,30 +92,32 @@ class RayExecutor:
         silence_s: float = SILENCE_S,
         work: Callable[[Task], Report] = attempt,
     ) -> None:
-        if address is not None:
-            _refuse_a_motley(survey(address))
-        self._ray = _connect(request, cores, address)
         self._request = request
         self._silence_s = silence_s
-        self.slots = slots or self._room()
-        self._function = self._ray.remote(
-            num_cpus=request.cpus,
-            num_gpus=request.gpus,
-            accelerator_type=request.accelerator,
-            name="cell",
-            max_retries=0,  # trying again is the scheduler's business
-            max_calls=1 if request.gpus else 0,  # a measured cell gets a process of its own
-        )(_watched(work))
-        # On the head, which outlives every other node; a local Ray is its own head.
-        head = {"node:__internal_head__": 0.001}
-        # Started and asked again whenever it dies: those that live beat again.
-        board = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1, max_task_retries=-1)(Board)
-        self._board = board.remote()
         self._blocks: dict[str, Any] = {}
         self._flights: dict[Any, _Flight] = {}
         self._seen: dict[str, Sign] = {}
-        self._signs(_SURVEY_S)  # on a busy head its process takes a while to start: that is no silence
-        self._looked = time.monotonic()
+        with ExitStack() as ends:
+            self._ray = ends.enter_context(_joined(address) if address else _own(request, cores))
+            if address is not None:
+                _refuse_a_motley(_nodes(self._ray, address))
+            self.slots = slots or self._room()
+            self._function = self._ray.remote(
+                num_cpus=request.cpus,
+                num_gpus=request.gpus,
+                accelerator_type=request.accelerator,
+                name="cell",
+                max_retries=0,  # trying again is the scheduler's business
+                max_calls=1 if request.gpus else 0,  # a measured cell gets a process of its own
+            )(_watched(work))
+            # On the head, which outlives every other node; a local Ray is its own head.
+            head = {"node:__internal_head__": 0.001}
+            # Started and asked again whenever it dies: those that live beat again.
+            board = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1, max_task_retries=-1)(Board)
+            self._board = board.remote()
+            self._signs(_SURVEY_S)  # on a busy head its process takes a while to start: that is no silence
+            self._looked = time.monotonic()
+            self._ends = ends.pop_all()
 
     def submit(self, task: Task) -> None:
         """Hand a task to Ray; all of one block to the same GPU."""
@@ -150,7 +158,7 @@ class RayExecutor:
         """Shut this Ray down, or leave the cluster."""
         for block in list(self._blocks):
             self.release(block)
-        self._ray.shutdown()
+        self._ends.close()
 
     def _in_block(self, block: str) -> Any:
         """The function on the block's own resources: a placement group keeps one physical GPU as long as it lives."""
@@ -165,7 +173,6 @@ class RayExecutor:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         room = sum(map(self._request.cells_on, nodes))
         if room < 1:
-            self._ray.shutdown()
             raise ClusterError(
                 f"a cell asks for {self._request}, and no node has them: there are {shown(nodes)}; lower `resources` "
                 "in the suite, run it where there is more, or, on a cluster that grows, say --workers N"
@@ -253,10 +260,14 @@ def _refuse_a_motley(nodes: list[Node]) -> None:
 
 
 def survey(address: str) -> list[Node]:
-    """What every node of the cluster at `address` says of itself; leaves the cluster connected."""
+    """What every node of the cluster at `address` says of itself."""
+    with _joined(address) as ray:
+        return _nodes(ray, address)
+
+
+def _nodes(ray: Any, address: str) -> list[Node]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ray = _connect(Request(cpus=0), None, address)
     ask = ray.remote(num_cpus=0, max_retries=3)(describe)  # again, until a node that dies is known to be dead
     answers = {
         node["NodeID"]: ask.options(
@@ -303,30 +314,63 @@ def prepare(more: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def _connect(request: Request, cores: int | None, address: str | None) -> Any:
-    """Ray, started on loopback or connected to the cluster at `address`."""
-    if address is not None:
-        _refuse_silence(address)
-    prepare({} if address else LOOPBACK)
+@contextmanager
+def _own(request: Request, cores: int | None) -> Iterator[Any]:
+    """A Ray of this run's own on loopback. It and its folder are gone afterwards."""
+    _refuse_no_loopback()
+    prepare(LOOPBACK)
     import ray
 
-    if ray.is_initialized():
-        return ray
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    if address is None:
-        # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
-        num_cpus = max(cores or usable(), request.cpus)
-        # "local": never a cluster that happens to be near.
-        with kept_from_children():
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **common)
-        return ray
+    if ray.is_initialized():  # the caller's, and it stays
+        yield ray
+        return
+    # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
+    num_cpus = max(cores or usable(), request.cpus)
+    with short_folder(_MAX_FOLDER, candidates()) as folder, _connected(ray):
+        try:
+            # "local": never a cluster that happens to be near.
+            with kept_from_children():
+                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=str(folder), **_SILENT)
+        except Exception as error:  # Ray raises them plain
+            raise ClusterError(f"Ray does not start here ({_first_line(error)}); run with --inline") from error
+        yield ray
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[Any]:
+    """Ray, connected to the cluster at `address`, and disconnected afterwards."""
+    _refuse_silence(address)
+    prepare({})
+    import ray
+
+    with _connected(ray):
+        try:
+            with kept_from_children():
+                ray.init(address=address, **_SILENT)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
+            raise ClusterError(f"--address {address}: {reason}") from error
+        yield ray
+
+
+@contextmanager
+def _connected(ray: Any) -> Iterator[None]:
     try:
-        with kept_from_children():
-            ray.init(address=address, **common)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
-        raise ClusterError(f"--address {address}: {reason}") from error
-    return ray
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _refuse_no_loopback() -> None:
+    """ClusterError where no connection can be made on loopback: Ray itself would wait for one."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"nothing can connect to 127.0.0.1 on this machine ({error}); bring its loopback interface up with "
+            "`ip link set lo up`, or run with --inline"
+        ) from error
 
 
 def _refuse_silence(address: str) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from dtcbench.execution.stacks import without_folders
 
@@ -15,12 +16,14 @@ from dtcbench.execution.stacks import without_folders
 def time_limit(seconds: float | None, attempt: str) -> Iterator[None]:
     """End this process when the time is up, and leave its stack in `stack_file(attempt)`.
 
-    faulthandler's thread needs no interpreter: it also ends a cell that holds Python's global lock.
+    faulthandler's thread needs no interpreter: it also ends a cell that holds Python's global lock. Where the file
+    cannot be made there is no such limit: the driver ends an overdue cell a little later, without its stack.
     """
-    if seconds is None:
+    file = None if seconds is None else _opened(attempt)
+    if seconds is None or file is None:
         yield
         return
-    with stack_file(attempt).open("w") as file:
+    with file:
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
         try:
             yield
@@ -30,16 +33,23 @@ def time_limit(seconds: float | None, attempt: str) -> Iterator[None]:
 
 
 def stack_file(attempt: str) -> Path:
-    """Where the stack of an attempt that ran out of time lies, on its own node."""
+    """Where the stack of an attempt that ran out of time lies, on its own node. OSError where nothing can lie."""
     return Path(tempfile.gettempdir()) / f"dtcbench-stack-{attempt}.txt"
 
 
 def take_stack(attempt: str) -> str:
     """The stack that an attempt left on this node, without its folders; empty where it left none. Its file is gone."""
-    path = stack_file(attempt)
     try:
-        return without_folders(path.read_text(encoding="utf-8", errors="replace"))
+        path = stack_file(attempt)
+        stack = without_folders(path.read_text(encoding="utf-8", errors="replace"))
+        path.unlink()
     except OSError:
         return ""
-    finally:
-        path.unlink(missing_ok=True)
+    return stack
+
+
+def _opened(attempt: str) -> TextIO | None:
+    try:
+        return stack_file(attempt).open("w")
+    except OSError:
+        return None

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 from cells import cell, job
@@ -73,7 +75,6 @@ def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_
 
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
-    monkeypatch.setattr(two_workers._ray, "shutdown", lambda: None)
     monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=64))
     with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
         two_workers._room()
@@ -125,3 +126,16 @@ def test_kill_9_of_driver_and_workers_repeats_nothing_finished_and_loses_nothing
 
 def _finished(lines):
     return (line for line in lines if line.startswith("["))
+
+
+def test_a_ray_of_ones_own_takes_a_short_folder_and_leaves_none(tmp_path):
+    suite, out, deep = tmp_path / "tiny.yaml", tmp_path / "run", tmp_path / ("long" * 25)
+    suite.write_text(textwrap.dedent(SUITE))
+    deep.mkdir()
+    with tempfile.TemporaryDirectory() as short:
+        environment = os.environ | {"RAY_TMPDIR": str(deep), "TMPDIR": short}
+        ended = subprocess.run(
+            [*command(suite, out), "--workers", "1"], env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert [path.name for path in Path(short).iterdir() if path.name.startswith("dtc-")] == []

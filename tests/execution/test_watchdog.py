@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -32,3 +33,16 @@ def test_what_ends_in_time_leaves_nothing():
     assert not stack_file("in-time").exists()
     with time_limit(None, "no-limit"):
         assert not stack_file("no-limit").exists()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("no usable temporary directory"), OSError(28, "No space left")])
+def test_where_no_stack_can_be_kept_the_work_is_done_all_the_same(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    done = []
+    with time_limit(60.0, "nowhere"):
+        done.append("work")
+    assert done == ["work"]
+    assert take_stack("nowhere") == ""

@@ -1,0 +1,66 @@
+"""A temporary folder is found on machines where not every place will do."""
+
+import os
+import shutil
+import stat
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from dtcbench.execution.cluster import _MAX_FOLDER
+from dtcbench.execution.folders import FolderError, candidates, short_folder
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def longest_in(parent: Path) -> int:
+    """Bytes that a new folder there needs and no more."""
+    return len(str(parent)) + len("/dtc-12345678")
+
+
+def test_the_folder_is_this_user_s_alone_and_gone_afterwards(tmp_path):
+    with short_folder(longest_in(tmp_path), [str(tmp_path)]) as folder:
+        assert folder.parent == tmp_path
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "session").mkdir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_will_not_do_are_passed_over(tmp_path, monkeypatch):
+    deep, full, good = tmp_path / "a-long-name", tmp_path / "full", tmp_path / "good"
+    for parent in (deep, full, good):
+        parent.mkdir()
+    (tmp_path / "file").touch()
+    real = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1, 1, 0) if path == str(full) else real(path))
+    among = [str(parent) for parent in (tmp_path / "missing", tmp_path / "file", deep, full, good)]
+    with short_folder(longest_in(good), among) as folder:
+        assert folder.parent == good
+    assert list(deep.iterdir()) == []
+
+
+def test_where_none_will_do_one_line_says_why_and_what_to_set(tmp_path):
+    among = [str(tmp_path), str(tmp_path / "missing")]
+    told = rf"tried {tmp_path} \(a path too long for sockets\), {tmp_path}/missing \(No such .*set RAY_TMPDIR.*--inline"
+    with pytest.raises(FolderError, match=told), short_folder(len(str(tmp_path)), among):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_without_permission_is_passed_over(tmp_path):
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o500)
+    with short_folder(longest_in(tmp_path), [str(shut), str(tmp_path)]) as folder:
+        assert folder.parent == tmp_path
+
+
+def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
+    monkeypatch.setenv("TMPDIR", "mine")
+    assert candidates()[:3] == ["/scratch", str(tmp_path / "mine"), "/tmp"]  # noqa: S108
+
+
+def test_a_socket_of_ray_s_fits_into_a_folder_under_tmp():
+    assert len("/tmp/dtc-12345678") <= _MAX_FOLDER  # noqa: S108
