@@ -2,10 +2,12 @@
 
     python benchmarks/scale.py cells 1000 10000     cells of no work through scheduler, Ray and store
     python benchmarks/scale.py records 100000       records written here, then made into a leaderboard
+    python benchmarks/scale.py plan 1000000         a plan of so many cells, of which none has run
 
 `cells` prints milliseconds a cell, and what of them Ray alone and sealing alone take, in one run: the ratios
 compare between machines. The memory is the driver's. Then it times `status` and `board` on the result.
-`records` prints the seconds and the peak memory of `dtcbench report`. The folder is a temporary one.
+`records` prints the seconds and the peak memory of `dtcbench report`. `plan` prints those of `dtcbench plan`, of its
+whole listing, of `dtcbench status`, and of what `run` does before its first cell. The folder is a temporary one.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pydantic_core import to_jsonable_python
 
 from dtcbench.execution.cluster import RayExecutor
 from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.scheduler import Policy, Scheduler
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import expand
@@ -98,7 +101,8 @@ def children() -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
+def run_cells(folder: Path, count: int) -> None:
+    record = template()
     text = suite_of(count, seeds=10)
     plan = expand(parse(text, "scale"))
     attempts = to_run(plan.cells[:count], Contents({}, ()), False)
@@ -129,14 +133,15 @@ def run_cells(folder: Path, count: int, record: dict[str, Any]) -> None:
 
 def say(*verbs: str, folder: Path) -> None:
     for name in verbs:
-        command = [sys.executable, "-m", "dtcbench.cli", name, str(folder)]
+        command = [sys.executable, "-m", "dtcbench.cli", *name.split(), str(folder)]
         before, _ = children()
         took = seconds(partial(subprocess.run, command, check=False, stdout=subprocess.DEVNULL))  # 1: cells are missing
         cpu_s, peak_mib = children()
         print(f"  {name}: {took:.1f} s, processor {cpu_s - before:.1f} s, peak memory {peak_mib:.0f} MiB", flush=True)
 
 
-def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:
+def make_records(folder: Path, count: int) -> None:
+    record = template()
     text = suite_of(count, seeds=50)
     plan = expand(parse(text, "scale"))
     records = folder / "records"
@@ -153,15 +158,29 @@ def make_records(folder: Path, count: int, record: dict[str, Any]) -> None:
     say("report", "status", folder=folder)
 
 
+def make_plan(folder: Path, count: int) -> None:
+    text = suite_of(count, seeds=100)
+    folder.mkdir()
+    write(folder / "suite.yaml", text.encode())
+    say("plan", "plan --all", folder=folder / "suite.yaml")
+    say("status", folder=folder)
+    plan = expand(parse(text, "scale"))
+    before, begin = resident_mib(), time.perf_counter()
+    waiting = Scheduler(to_run(plan.cells, Contents({}, ()), False), Policy(slots=2))
+    took = time.perf_counter() - begin
+    print(f"  {len(plan.cells)} cells into the scheduler: {took:.1f} s, grew by {resident_mib() - before:.0f} MiB")
+    print(f"  it starts {len(waiting.start())}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["cells", "records"])
+    parser.add_argument("what", choices=["cells", "records", "plan"])
     parser.add_argument("counts", type=int, nargs="+")
     asked = parser.parse_args()
-    record = template()
+    measure = {"cells": run_cells, "records": make_records, "plan": make_plan}[asked.what]
     for count in asked.counts:
         with tempfile.TemporaryDirectory() as folder:
-            {"cells": run_cells, "records": make_records}[asked.what](Path(folder) / "run", count, record)
+            measure(Path(folder) / "run", count)
 
 
 if __name__ == "__main__":

@@ -270,6 +270,11 @@ def test_plan_shows_what_is_done(in_tiny, dtcbench):
     assert all(key[:12] in ended.out for key in keys(in_tiny))
 
 
+def test_the_whole_plan_is_one_line_a_cell_and_nothing_else(in_tiny, dtcbench):
+    lines = dtcbench("plan", "tiny.yaml", "--all").out.splitlines()
+    assert [line.split("\t")[1] for line in lines] == ["state", "done", "done", "done"]
+
+
 def test_plan_tells_cells_apart_by_their_options(here, dtcbench):
     (here / "tiny.yaml").write_text(edited(TINY, ("[dtc, magnitude]", "[dtc, {name: dtc, f: 0.2}]")))
     assert "dtc(f=0.2)" in dtcbench("plan", "tiny.yaml").out

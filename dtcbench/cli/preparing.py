@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -125,18 +126,30 @@ def selftest(
         raise typer.Exit(1)
 
 
-def plan(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
+def plan(
+    suite: SuiteName,
+    out: Out = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every cell, one tab-separated line each, and nothing else.")
+    ] = False,
+    plugin: Plugins = None,
+) -> None:
     """List a suite's cells, done, missing or failed; run none.
 
-    Example: dtcbench plan quick
+    Of many cells it shows the first and counts the rest by method.
+
+    Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv
     """
     from dtcbench.execution.sources import refuse_to_mix
     from dtcbench.records.runs import run_of
-    from dtcbench.report.plans import plan_view
+    from dtcbench.report.plans import plan_lines, plan_view
 
     plugins = load_plugins(plugin)
     _, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
-    say(plan_view(planned, contents))
+    if every:
+        sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
+    else:
+        say(plan_view(planned, contents))

@@ -27,7 +27,8 @@ def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> Estimate |
     for cell, seconds in timings.items():
         by_kind.setdefault(_kind(cell), []).append(seconds)
     overall = mean(timings.values())
-    known = [mean(by_kind[_kind(cell)]) if _kind(cell) in by_kind else None for cell in cells]
+    means = {kind: mean(seconds) for kind, seconds in by_kind.items()}
+    known = [means.get(_kind(cell)) for cell in cells]
     return Estimate(sum(overall if s is None else s for s in known), known.count(None))
 
 

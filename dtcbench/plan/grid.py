@@ -15,7 +15,7 @@ from dtcbench.plan.suite import Block, Suite
 REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Excluded:
     """A point of the grid that will not be run, and why."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -20,37 +20,106 @@ from dtcbench.records.store import Contents
 from dtcbench.records.tables import MISSING
 
 DONE, FAILED = "done", "failed"
+_STATES = (DONE, FAILED, MISSING)
+LISTED = 20
+"""Cells, methods or reasons that a view shows of many."""
+EXAMPLES = 3
+"""Cells that a view shows of many with one reason."""
+_NAMES = ("method", "solver", "model", "dataset")
+_AXES = (*_NAMES, "sparsity", "seed")
 
 
 def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
-    """Every cell with its state, what is excluded and why, notes, and an estimate of the time left."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("cell", "state", "method", "solver", "model", "dataset"):
-        table.add_column(column, no_wrap=column in ("cell", "state"), overflow="fold")
-    for column in ("sparsity", "seed"):
-        table.add_column(column, justify="right")
+    """The cells with their states, what is excluded and why, notes, and an estimate of the time left.
+
+    Of many cells only the first `LISTED` are shown, and a row per method counts all; `plan_lines` has every one.
+    """
+    table = _table("cell", "state", *_AXES)
     labels = Labels(plan.names)
-    for cell in plan.cells:
+    for cell in plan.cells[:LISTED]:
         table.add_row(*map(Text, (cell.key[:12], state(cell, contents), *_axes(cell, labels))))
-    excluded = [Text(f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded]
+    parts: list[RenderableType] = [table]
+    if len(plan.cells) > LISTED:
+        parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
+        parts += _by_method(plan, contents)
+    parts += _bounded((e.reason, f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded)
     notes = [Text(f"note: {note}") for note in plan.notes]
-    return Group(table, *excluded, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
+    return Group(*parts, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
+
+
+def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
+    """Every cell with its whole key and its state, one tab-separated line each below a heading."""
+    labels = Labels(plan.names)
+    yield "\t".join(("key", "state", *_AXES))
+    for cell in plan.cells:
+        yield "\t".join((cell.key, state(cell, contents), *_axes(cell, labels)))
 
 
 def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
-    """Counts by status, each failure with its reason, damaged records, time left."""
-    records = [(cell, contents.record(cell.key)) for cell in plan.cells]
-    failures = [
-        Text(f"{record.status}: {cell.label} (cell {cell.key[:12]}, attempt {record.attempt}): {record.reason}")
+    """Counts by status, the failures with their reasons, damaged records, time left."""
+    records = ((cell, contents.record(cell.key)) for cell in plan.cells)
+    failures = _bounded(
+        (
+            f"{record.status}: {record.reason}",
+            f"{record.status}: {cell.label} (cell {cell.key[:12]}, attempt {record.attempt}): {record.reason}",
+        )
         for cell, record in records
         if record is not None and record.status is not Status.OK
-    ]
-    damaged = [Text(f"damaged record: {damaged}") for damaged in contents.damaged]
+    )
+    damaged = _bounded((damaged.reason, f"damaged record: {damaged}") for damaged in contents.damaged)
     planned = {cell.key for cell in plan.cells}
     others = len(contents.attempts.keys() - planned)
     unplanned = [Text(f"{others} further cells have records, but the suite no longer plans them")] if others else []
     head = Text(f"{plan.suite.name}: {counts(plan, contents)}", style="bold")
     return Group(head, *failures, *damaged, *unplanned, Text(time_left(plan, contents)))
+
+
+def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
+    """The first few lines of each of the first reasons, and how many more there are of each; given (reason, line)."""
+    found: dict[str, list[str]] = {}
+    more: Counter[str] = Counter()
+    for reason, line in lines:
+        of_reason = found.setdefault(reason, [])
+        if len(of_reason) < EXAMPLES:
+            of_reason.append(line)
+        else:
+            more[reason] += 1
+    shown: list[str] = []
+    for reason in list(found)[:LISTED]:
+        shown += found.pop(reason)
+        shown += [f"  … and {more[reason]} more: {reason}"] if more[reason] else []
+    if found:
+        rest = sum(len(of_reason) + more[reason] for reason, of_reason in found.items())
+        shown.append(f"  … and {rest} more, for {len(found)} other reasons")
+    return [Text(line) for line in shown]
+
+
+def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
+    """A row per method and solver: the size of each axis, and its cells by state."""
+    labels, sizes = Labels(plan.names), ("models", "datasets", "sparsities", "seeds")
+    values: dict[tuple[str, ...], tuple[set[object], ...]] = {}
+    states: dict[tuple[str, ...], Counter[str]] = {}
+    for cell in plan.cells:
+        method, solver, *others = _axes(cell, labels)
+        for seen, value in zip(values.setdefault((method, solver), tuple(set() for _ in sizes)), others, strict=True):
+            seen.add(value)
+        states.setdefault((method, solver), Counter())[state(cell, contents).partition(":")[0]] += 1
+    table = _table("method", "solver", *sizes, "cells", DONE, FAILED, MISSING)
+    for names in list(values)[:LISTED]:
+        figures = (*map(len, values[names]), states[names].total(), *(states[names][s] for s in _STATES))
+        table.add_row(*map(Text, (*names, *map(str, figures))))
+    more = [Text(f"… and {len(values) - LISTED} more methods\n")] if len(values) > LISTED else []
+    return [table, *more]
+
+
+def _table(*titles: str) -> Table:
+    """A table whose names fold and whose figures stand to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        is_name = title in ("cell", "state", *_NAMES)
+        justify: Literal["left", "right"] = "left" if is_name else "right"
+        table.add_column(title, justify=justify, no_wrap=title in ("cell", "state"), overflow="fold")
+    return table
 
 
 def state(cell: Cell, contents: Contents[Any]) -> str:
@@ -71,7 +140,7 @@ def _state(status: str) -> str:
 def counts(plan: Plan, contents: Contents[Any]) -> str:
     """`17 cells: 12 done, 1 failed, 4 missing; 2 excluded`."""
     states = Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
-    parts = ", ".join(f"{states[name]} {name}" for name in (DONE, FAILED, MISSING))
+    parts = ", ".join(f"{states[name]} {name}" for name in _STATES)
     return f"{len(plan.cells)} cells: {parts}" + (f"; {len(plan.excluded)} excluded" if plan.excluded else "")
 
 
@@ -84,9 +153,14 @@ def next_steps(statuses: Iterable[str]) -> list[str]:
 
 def time_left(plan: Plan, contents: Contents[Any]) -> str:
     """What the missing cells will take, in words."""
-    records = {cell: contents.record(cell.key) for cell in plan.cells}
-    missing = [cell for cell in plan.cells if state(cell, contents).startswith(MISSING)]
-    timings = {c: r.wall_s for c, r in records.items() if r is not None and r.status is Status.OK}
+    missing: list[Cell] = []
+    timings: dict[Cell, float] = {}
+    for cell in plan.cells:
+        record = contents.record(cell.key)
+        if record is None or record.status in INCONCLUSIVE:
+            missing.append(cell)
+        elif record.status is Status.OK:
+            timings[cell] = record.wall_s
     if not missing:
         return "nothing left to run"
     left = estimate(missing, timings)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from suites_for_tests import DESIGN
 
+from dtcbench.plan import estimate as estimating
 from dtcbench.plan.estimate import Estimate, estimate
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
@@ -38,6 +39,13 @@ def test_another_choice_on_any_axis_is_another_kind(field):
     choice = getattr(DTC[0], field)
     other = replace(DTC[1], **{field: replace(choice, options={"other": 1})})
     assert estimate([other], {DTC[0]: 5.0}).guessed == 1
+
+
+def test_the_mean_of_a_kind_is_found_once_not_once_a_cell(monkeypatch):
+    means = []
+    monkeypatch.setattr(estimating, "mean", lambda seconds: means.append(seconds) or 1.0)
+    estimate(DTC, {DTC[0]: 10.0, DENSE[0]: 1.0})
+    assert len(means) == 3  # of all, of dtc, of dense
 
 
 def test_no_cell_missing_takes_no_time():

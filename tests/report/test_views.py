@@ -1,6 +1,8 @@
 """What plan, status, show and the comparison print, from records made for the purpose."""
 
 import io
+import itertools
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ from dtcbench.records.store import Contents, Damaged, Store
 from dtcbench.report.axes import options_text
 from dtcbench.report.cells import cell_view
 from dtcbench.report.comparison import comparison, read_reference
-from dtcbench.report.plans import counts, duration, next_steps, plan_view, state, status_view, time_left
+from dtcbench.report.plans import counts, duration, next_steps, plan_lines, plan_view, state, status_view, time_left
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 DENSE, DTC, MAGNITUDE = PLAN.cells
@@ -128,7 +130,71 @@ def test_the_published_schedule_has_no_number_for_its_sparsity():
     assert [shown[cell.key[:12]] for cell in plan.cells] == ["0", "schedule", "schedule"]
 
 
+def many(count):
+    """A plan of so many cells, half of them dense, half of method magnitude."""
+    changes = ("[dtc, magnitude]", "[magnitude]"), ("    solvers: [lars]\n", ""), ("seeds: 1", f"seeds: {count // 2}")
+    return expand(parse(edited(TINY, *changes), "suite.yaml"))
+
+
+def test_of_many_cells_the_plan_lists_the_first_and_counts_the_rest_by_method():
+    plan = many(2000)
+    lines = text(plan_view(plan, NOTHING)).splitlines()
+    assert len(lines) < 60
+    shown = [line.split()[0] for line in lines if line.split()[1:2] == ["missing"]]
+    assert shown == [cell.key[:12] for cell in plan.cells[:20]]
+    assert "… the first 20 of 2000 cells; --all lists every one" in lines
+    rows = [line.split() for line in lines if line.strip().startswith(("dense ", "magnitude "))]
+    assert rows == [[name, "–", "1", "1", "1", "1000", "1000", "0", "0", "1000"] for name in ("dense", "magnitude")]
+
+
+def test_a_plan_of_few_cells_needs_no_counts_by_method():
+    assert "--all" not in text(plan_view(PLAN, NOTHING))
+
+
+def test_every_cell_of_a_plan_is_a_line_that_is_made_when_it_is_asked_for(done):
+    contents = Contents({DENSE.key: (done.record(DENSE.key),)}, ())
+    lines = [line.split("\t") for line in plan_lines(PLAN, contents)]
+    assert lines == [
+        ["key", "state", "method", "solver", "model", "dataset", "sparsity", "seed"],
+        [DENSE.key, "done", "dense", "–", "mlp(widths=[16])", "digits", "0", "0"],
+        [DTC.key, "missing", "dtc", "lars", "mlp(widths=[16])", "digits", "0.5", "0"],
+        [MAGNITUDE.key, "missing", "magnitude", "–", "mlp(widths=[16])", "digits", "0.5", "0"],
+    ]
+    assert next(plan_lines(replace(PLAN, cells=itertools.repeat(DTC)), contents))  # no end, and yet a first line
+
+
+def test_many_excluded_cells_are_counted_by_reason():
+    suite = edited(TINY, ("seeds: 1", "seeds: 500")) + "exclude: [{method: dtc, reason: too slow}]\n"
+    lines = text(plan_view(expand(parse(suite, "suite.yaml")), NOTHING)).splitlines()
+    assert [line for line in lines if "too slow" in line] == [
+        *(f"excluded: dtc/lars mlp digits 0.5 seed {seed}: too slow" for seed in range(3)),
+        "  … and 497 more: too slow",
+    ]
+
+
 # status
+
+
+def test_status_groups_many_failures_by_reason_with_counts_and_examples():
+    plan = many(200)
+    reasons = ["out of memory", "took too long"]
+    contents = Contents(
+        {cell.key: (failed(cell, reason=reasons[number % 2]),) for number, cell in enumerate(plan.cells)}, ()
+    )
+    lines = text(status_view(plan, contents)).splitlines()
+    assert len([line for line in lines if line.startswith("oom: ")]) == 6
+    assert [line for line in lines if "… and" in line] == [
+        "  … and 97 more: oom: out of memory",
+        "  … and 97 more: oom: took too long",
+    ]
+
+
+def test_status_shows_the_first_of_very_many_reasons_and_counts_the_others():
+    plan = many(200)
+    contents = Contents({cell.key: (failed(cell, reason=f"reason {cell.key}"),) for cell in plan.cells}, ())
+    lines = text(status_view(plan, contents)).splitlines()
+    assert len([line for line in lines if line.startswith("oom: ")]) == 20
+    assert "  … and 180 more, for 180 other reasons" in lines
 
 
 def test_status_names_every_failure_with_its_reason_and_attempt(done):
