@@ -51,7 +51,10 @@ def as_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Processes started inside outlive the terminal; and whatever handler is set inside for SIGTERM is undone."""
+    """Processes started inside outlive the terminal; a handler that is set inside for SIGTERM is undone.
+
+    Ray sets one, and without its raylet, which shares the process group of the run, no further cell could end.
+    """
     terminate = signal.getsignal(signal.SIGTERM)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which they inherit
     try:

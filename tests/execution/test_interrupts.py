@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -66,10 +67,19 @@ def test_in_a_thread_nothing_is_caught():
     assert seen == [handlers()]
 
 
-def test_a_library_that_takes_sigterm_gives_it_back_and_children_do_not_hear_of_the_terminal():
+def test_a_library_that_takes_sigterm_gives_it_back():
     before = signal.getsignal(signal.SIGTERM)
     with kept_from_children():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        assert signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert signal.getsignal(signal.SIGTERM) == before
-    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_child_outlives_the_terminal_and_its_parent_still_hears_of_it():
+    with kept_from_children():
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.send_signal(signal.SIGHUP)
+    assert child.communicate(b"still here", timeout=60)[0] == b"still here"
+    asked = Interrupts()
+    with asked.caught():
+        tell(signal.SIGHUP)
+    assert asked.asked_to_stop
