@@ -53,7 +53,7 @@ def as_ctrl_c() -> Iterator[None]:
 def kept_from_children() -> Iterator[None]:
     """Processes started inside outlive the terminal; a handler that is set inside for SIGTERM is undone.
 
-    Ray sets one, and without its raylet, which shares the process group of the run, no further cell could end.
+    Ray sets one, and its raylet is in the run's process group, which the kernel tells.
     """
     terminate = signal.getsignal(signal.SIGTERM)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which they inherit
