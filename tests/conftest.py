@@ -27,12 +27,17 @@ def cache_of_this_session(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def axes_as_they_were(monkeypatch):
-    """What a test registers is gone after it, and a plug-in file may be loaded again."""
+    """What a test registers is gone after it, and its plug-in files may be loaded again.
+
+    What a fixture of a wider scope has loaded stays, with its registrations.
+    """
+    before = set(sys.modules)
     for axis in registry.AXES:
         axis.discover()
         monkeypatch.setattr(axis, "_values", dict(axis._values))
-    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
-        monkeypatch.delitem(sys.modules, name)
+    yield
+    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX) and name not in before]:
+        del sys.modules[name]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import cli
+from dtcbench.execution import cluster
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
+from dtcbench.records.runs import run_of
 from dtcbench.records.sealing import seal, unseal
 
 VERBS = [
@@ -456,6 +458,41 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkey
 
 
 # rehearsals and self-tests
+
+
+def files_of(folder):
+    """Every file below a folder, and what it holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+REFUSED = ("run", "tiny.yaml", "--address", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize("where", ["runs/tiny", "out", "memory://refused/tiny"])
+def test_a_new_run_that_is_refused_leaves_no_folder(here, dtcbench, where):
+    before = files_of(here)
+    ended = dtcbench(*REFUSED, "--out", where)
+    assert ended.code == 2
+    assert "nothing answers there" in ended.err
+    assert not run_of("tiny", where).root.exists()
+    assert not (here / "runs").exists()
+    assert files_of(here) == before
+
+
+@pytest.mark.parametrize("problem", ["nothing answers there", "the nodes disagree", "no node has them"])
+def test_a_run_that_is_refused_when_it_is_resumed_is_as_it_was(copy_of_tiny, dtcbench, monkeypatch, problem):
+    def refuse(*arguments, **options):
+        raise cluster.ClusterError(problem)
+
+    monkeypatch.setattr(cluster, "RayExecutor", refuse)
+    first, second, _ = sorted((copy_of_tiny / "runs/tiny/records").glob("*.json"))
+    first.unlink()
+    second.write_bytes(b"{")
+    (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("magnitude]", "magnitude, random]")))
+    before = files_of(copy_of_tiny)
+    ended = dtcbench(*REFUSED)
+    assert (ended.code, ended.out, ended.err) == (2, "", f"dtcbench: {problem}\n")
+    assert files_of(copy_of_tiny) == before
 
 
 def test_a_run_may_lie_in_an_object_store(here, dtcbench):

@@ -42,10 +42,10 @@ def console(file: TextIO | None = None) -> Console:
     return Console(file=file, highlight=False, width=None if (file or sys.stdout).isatty() else 160)
 
 
-def say(*parts: RenderableType) -> None:
+def say(*parts: RenderableType, on: Console | None = None) -> None:
     """Print tables, and text as it is: brackets are no markup, long lines stay whole."""
     for part in parts:
-        console().print(part, markup=False, soft_wrap=isinstance(part, str))
+        (on or console()).print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
 def tell(lines: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,13 +22,11 @@ from dtcbench.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
-    from dtcbench.execution.driver import Job
     from dtcbench.execution.executor import Executor
-    from dtcbench.execution.scheduler import Attempt
     from dtcbench.plan.grid import Plan
     from dtcbench.records.store import Store
 
@@ -50,41 +49,58 @@ def run(
 
     Example: dtcbench run quick
     """
-    from dtcbench.execution.driver import Job, to_run
-    from dtcbench.execution.inline import InlineExecutor
-    from dtcbench.execution.quiet import quiet
+    from dtcbench.execution.driver import Job, drive, to_run
     from dtcbench.execution.sources import refuse_to_mix
     from dtcbench.plan.names import declared
     from dtcbench.records.mixing import data_of
     from dtcbench.records.runs import one_cell, run_of
     from dtcbench.report.plans import next_steps
+    from dtcbench.report.progress import RunProgress
 
     plugins = load_plugins(plugin)
     text, planned = read_suite(suite, out, smoke)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)
     store = run_of(planned.suite.name, out)
-    with store.locked():
+    with ExitStack() as held:
+        is_new = not store.suite.is_file()
+        if not is_new:
+            held.enter_context(store.locked())
         contents = store.outlines()
         refuse_to_mix(planned, store, contents, plugins)
-        names = declared(planned.suite, planned.names, {plugin.name: plugin.sha256 for plugin in plugins})
-        store.save_suite(planned.suite.name, text, names, contents)
-        for damaged in contents.damaged:
-            say(f"damaged record: {damaged}")
-            store.set_aside(damaged)
         attempts, data = to_run(cells, contents, retry_failed), data_of(planned, contents)
-        del contents  # of a large run, much
-        say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run")
-        if attempts:
-            job = Job.of(planned.suite, plugins, fail_over)
-            if inline:
-                _drive(attempts, job, store, InlineExecutor(), console(), data)
-            else:
-                with quiet(_log(store, planned.suite.name)) as terminal:
-                    executor = _ray_executor(planned, workers, address)
-                    _drive(attempts, job, store, executor, console(terminal), data)
+        with _executor(planned, workers, address, inline=inline or not attempts) as (executor, screen, keep_log):
+            # Whatever could refuse the run has been asked by now: nothing is written and no folder made before.
+            if is_new:
+                held.enter_context(store.locked())
+            names = declared(planned.suite, planned.names, {plugin.name: plugin.sha256 for plugin in plugins})
+            store.save_suite(planned.suite.name, text, names, contents)
+            for damaged in contents.damaged:
+                say(f"damaged record: {damaged}", on=screen)
+                store.set_aside(damaged)
+            say(f"{planned.suite.name}: {len(cells)} cells, {len(attempts)} to run", on=screen)
+            del contents  # of a large run, much
+            if attempts:
+                keep_log(store)
+                with RunProgress(screen, len(attempts)) as progress:
+                    drive(attempts, Job.of(planned.suite, plugins, fail_over), store, executor, progress, data)
         outcome = conclude(planned, store)
         say(*next_steps(outcome.values()))
     exit_by(outcome[cell.key] for cell in cells)
+
+
+@contextmanager
+def _executor(
+    planned: Plan, workers: int | None, address: str | None, *, inline: bool
+) -> Iterator[tuple[Executor, Console, Callable[[Store], None]]]:
+    """What runs the cells, the console of the progress, and what gives Ray's own messages a log in the run."""
+    from dtcbench.execution.inline import InlineExecutor
+    from dtcbench.execution.quiet import quiet
+
+    if inline:
+        yield InlineExecutor(), console(), lambda store: None
+        return
+    with quiet() as (terminal, keep), closing(_ray_executor(planned, workers, address)) as executor:
+        yield executor, console(terminal), lambda store: keep(_log(store, planned.suite.name))
 
 
 def _ray_executor(planned: Plan, workers: int | None, address: str | None) -> Executor:
@@ -95,19 +111,6 @@ def _ray_executor(planned: Plan, workers: int | None, address: str | None) -> Ex
     if address:
         return RayExecutor(request, address=address, slots=workers)
     return RayExecutor(request, cores=workers and workers * request.cpus)
-
-
-def _drive(
-    attempts: list[Attempt], job: Job, store: Store, executor: Executor, console: Console, data: Mapping[str, str]
-) -> None:
-    from dtcbench.execution.driver import drive
-    from dtcbench.report.progress import RunProgress
-
-    try:
-        with RunProgress(console, len(attempts)) as progress:
-            drive(attempts, job, store, executor, progress, data)
-    finally:
-        executor.close()
 
 
 def _log(store: Store, suite: str) -> Path:

@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import IO
 
 from dtcbench.streams import Stream
 
 
 @contextmanager
-def quiet(log: Path) -> Iterator[Stream]:
-    """Send standard output and error of this process, Python's and the system's, to the end of `log`.
+def quiet() -> Iterator[tuple[Stream, Callable[[Path], None]]]:
+    """Keep standard output and error of this process, Python's and the system's, from the terminal.
 
-    Yields the standard output as it was before: the only way left to the terminal.
+    Yields the standard output as it was before, the only way left to the terminal, and a function that takes the path
+    of a log: all that was and will be printed goes to its end. Without a log it is lost.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     terminal = Stream(os.dup(1), sys.stdout.encoding, closefd=True)
-    with terminal as out, log.open("a", encoding="utf-8", buffering=1) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    with terminal as out, _nameless() as file:
+        _send_to(file)
         try:
-            with redirect_stdout(file), redirect_stderr(file):
-                yield out
+            with (
+                open(1, "w", encoding="utf-8", buffering=1, closefd=False) as printed,
+                redirect_stdout(printed),
+                redirect_stderr(printed),
+            ):
+
+                def keep(log: Path) -> None:
+                    with log.open("ab") as named:
+                        file.seek(0)
+                        named.write(file.read())
+                        named.flush()
+                        _send_to(named)
+
+                yield out, keep
         finally:
             for number, before in enumerate(kept, 1):
                 os.dup2(before, number)
                 os.close(before)
+
+
+def _nameless() -> IO[bytes]:
+    """A file that is gone when it is closed; the null device where none can be made."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("r+b")
+
+
+def _send_to(file: IO[bytes]) -> None:
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)

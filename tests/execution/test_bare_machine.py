@@ -31,6 +31,7 @@ def test_without_loopback_a_run_says_so_at_once_and_what_to_do(folder):
     assert "nothing can connect to 127.0.0.1" in line
     assert "ip link set lo up" in line
     assert "--inline" in line
+    assert not (folder / "runs").exists()
 
 
 def test_without_loopback_an_inline_run_is_a_run(folder):

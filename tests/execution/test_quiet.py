@@ -10,10 +10,12 @@ from pathlib import Path
 from dtcbench.execution.quiet import quiet
 
 print("before")
-with quiet(Path(sys.argv[1])) as terminal:
+with quiet() as (terminal, keep):
     print("python's own")
-    print("an error", file=sys.stderr)
     os.write(1, b"from the system\\n")
+    if len(sys.argv) > 1:
+        keep(Path(sys.argv[1]))
+    print("an error", file=sys.stderr)
     os.write(2, b"from C++\\n")
     print("for the user", file=terminal, flush=True)
 print("after")
@@ -25,7 +27,16 @@ def test_what_libraries_print_goes_to_the_log_and_only_ours_to_the_terminal(tmp_
     ended = subprocess.run([sys.executable, "-c", SCRIPT, log], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == ["before", "for the user", "after"]
     assert ended.stderr == ""
-    assert sorted(log.read_text().splitlines()) == ["an error", "from C++", "from the system", "python's own"]
+    assert log.read_text().splitlines() == ["python's own", "from the system", "an error", "from C++"]
+    subprocess.run([sys.executable, "-c", SCRIPT, log], capture_output=True, check=True)
+    assert len(log.read_text().splitlines()) == 8
+
+
+def test_without_a_log_nothing_is_written_anywhere(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ended.stdout.splitlines() == ["before", "for the user", "after"]
+    assert ended.stderr == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_for_the_user_keeps_to_the_terminals_encoding_and_survives_its_reader(tmp_path):
