@@ -7,13 +7,16 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from cells import cell, job
+from cells import cell, job, task
 
+from dtcbench.execution import cluster
 from dtcbench.execution.cluster import ClusterError, RayExecutor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.inline import InlineExecutor
+from dtcbench.execution.worker import Report
 from dtcbench.plan.request import Request
 from dtcbench.records.record import Status
 from dtcbench.records.store import Store
@@ -72,6 +75,17 @@ def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_
     contents = run(tmp_path, two_workers, CELLS[:1], plugins=(hanging,), timeout_s=1.0)
     assert contents.record(CELLS[0].key).status is Status.TIMEOUT
     assert run(tmp_path / "after", two_workers, CELLS[:2]).record(CELLS[1].key).status is Status.OK
+
+
+def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
+    def fail(*told):
+        raise ConnectionError("the board is gone")
+
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
+    board = SimpleNamespace(beat=SimpleNamespace(remote=fail))
+    report = Report({}, None)
+    assert cluster._watched(lambda task: report)(task(CELLS[0]), "id", board) is report
 
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
