@@ -321,7 +321,7 @@ def test_board_puts_published_figures_beside_ours(copy_of_tiny, dtcbench):
 
 
 def test_claims_gives_all_six_a_verdict_and_a_reason(in_tiny, dtcbench):
-    ended = dtcbench("claims", "tiny")
+    ended = dtcbench("claims", "tiny", "--full")
     assert ended.code == 0
     assert ended.out.count("Rule: ") == ended.out.count("Here: ") == 6
     assert "supported" not in ended.out.replace("Supported", "") and "5. entropy: not shown" in ended.out
@@ -389,7 +389,7 @@ def test_a_suite_that_grew_runs_only_what_is_new(copy_of_tiny, dtcbench):
     ended = dtcbench("run", "tiny.yaml", "--inline")
     assert ended.code == 0
     assert "tiny: 4 cells, 1 to run\n" in ended.out
-    assert "[1/1] random mlp digits 0.5 seed 0: ok" in ended.out
+    assert "[1/1] random mlp(widths=[16]) digits 0.5 seed 0: ok" in ended.out
 
 
 def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny, dtcbench):
@@ -424,7 +424,7 @@ def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only
     run = ["run", "tiny.yaml", "--inline", "--plugin", "stubborn.py"]
     ended = dtcbench(*run)
     assert ended.code == 1
-    assert "dtc/stubborn mlp digits 0.5 seed 0: error" in ended.out
+    assert "dtc/stubborn mlp(widths=[16]) digits 0.5 seed 0: error" in ended.out
     status = dtcbench("status", "tiny")
     assert status.code == 1
     assert "not today" in " ".join(status.out.split())
@@ -550,3 +550,27 @@ def test_a_plug_in_that_registers_nothing_is_told_so(tmp_path, dtcbench):
     ended = dtcbench("selftest", "--plugin", tmp_path / "empty.py")
     assert ended.code == 2
     assert "registers nothing; decorate" in ended.err
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("90", 90)])
+def test_a_pipe_obeys_columns(tiny_workplace, dtcbench, monkeypatch, columns, widest):
+    monkeypatch.chdir(tiny_workplace)
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = dtcbench("board", "tiny").out.splitlines()
+    assert max(map(len, lines)) == widest
+
+
+@pytest.mark.parametrize("columns", [None, "", "0", "wide"])
+def test_a_pipe_without_columns_is_wide(tiny_workplace, dtcbench, monkeypatch, columns):
+    monkeypatch.chdir(tiny_workplace)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert max(map(len, dtcbench("board", "tiny").out.splitlines())) > 100
+
+
+def test_claims_are_brief_unless_all_is_asked_for(tiny_workplace, dtcbench, monkeypatch):
+    monkeypatch.chdir(tiny_workplace)
+    brief, full = dtcbench("claims", "tiny").out, dtcbench("claims", "tiny", "--full").out
+    assert len(brief.splitlines()) <= 40
+    assert "Rule: " in full and "Rule: " not in brief

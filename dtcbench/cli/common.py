@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -38,8 +39,15 @@ def console(file: TextIO | None = None) -> Console:
     """On standard output, or on `file`."""
     from rich.console import Console
 
-    # A pipe has no width: wide enough there that tables do not fold.
-    return Console(file=file, highlight=False, width=None if (file or sys.stdout).isatty() else 160)
+    return Console(file=file, highlight=False, width=_width(file or sys.stdout))
+
+
+def _width(file: TextIO) -> int | None:
+    """What COLUMNS says; without it a terminal's own, which is None here, and elsewhere enough for every column."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return None if file.isatty() else 160
 
 
 def say(*parts: RenderableType, on: Console | None = None) -> None:

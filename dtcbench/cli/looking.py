@@ -47,7 +47,7 @@ def show(
 
     among = [runs.run_named(run_folder)] if run_folder else runs.all_runs()
     store, attempts = runs.attempts_at(cell, among)
-    say(cell_view(attempts))
+    say(cell_view(attempts, runs.names_of(store)))
     if power:
         say(_power(store, attempts))
 
@@ -82,21 +82,25 @@ def claims(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every rule, comparison and cell, not only the verdicts.")
+    ] = False,
 ) -> None:
-    """The paper's claims one by one: verdict, effect, rule, cells.
+    """The paper's claims one by one: verdict, reason, effect; in full also rules, comparisons, cells.
 
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
     from dtcbench.analysis.claims import findings
     from dtcbench.report.build import Pooled, pooling_notes, write_claims
-    from dtcbench.report.claims import claims_view
+    from dtcbench.report.claims import brief_view, claims_view
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
     pooled = Pooled([run_at(folder) for folder in run_folders])
     tables = pooled.tables()
     found = findings(tables.cells, tables.cycles, published)
-    say(claims_view(found, pooling_notes(pooled)))
+    view = claims_view if full else brief_view
+    say(view(found, pooling_notes(pooled)))
     if figures:
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 

@@ -99,10 +99,3 @@ class Cell(_Keyed):
     def is_dense(self) -> bool:
         """Whether this is the baseline others are paired with."""
         return self.method.name == "dense"
-
-    @property
-    def label(self) -> str:
-        """One line for a person: `dtc/lars mlp digits 0.9 seed 2`."""
-        method = self.method.name + (f"/{self.solver.name}" if self.solver else "")
-        sparsity = "" if self.sparsity is None else f" {self.sparsity:g}"
-        return f"{method} {self.model.name} {self.dataset.name}{sparsity} seed {self.seed}"

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from dtcbench import registry
 from dtcbench.errors import UserError, near
 from dtcbench.plan import protocol
-from dtcbench.plan.cell import Choice
+from dtcbench.plan.cell import Cell, Choice
 
 if TYPE_CHECKING:
     from dtcbench.plan.suite import Suite
@@ -201,6 +201,13 @@ class Labels:
         if choice.canonical_json not in self._protocols:
             self._protocols[choice.canonical_json] = protocol.label(choice), choice.digest
         return self._protocols[choice.canonical_json]
+
+    def of_cell(self, cell: Cell) -> str:
+        """One line for a person: `dtc(drop=largest)/lars mlp(widths=[16]) digits 0.9 seed 2`."""
+        solver = f"/{self.of('solver', cell.solver)}" if cell.solver else ""
+        model, dataset = self.of("model", cell.model), self.of("dataset", cell.dataset)
+        sparsity = "" if cell.sparsity is None else f" {cell.sparsity:g}"
+        return f"{self.of('method', cell.method)}{solver} {model} {dataset}{sparsity} seed {cell.seed}"
 
     def _label(self, noun: str, choice: Choice) -> str:
         try:

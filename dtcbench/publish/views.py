@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from dtcbench.analysis.pairing import one_line
 from dtcbench.analysis.stats import Estimate
 from dtcbench.publish.compare import Move
+from dtcbench.report.fitting import Fitted, Strip
 
 _ABSENT = "–"
 
@@ -26,19 +25,32 @@ def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str
     return Group(*parts, *(Text(f"· {one_line(note)}") for note in notes))
 
 
-def _table(rows: Sequence[Move]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method", overflow="fold")
-    for title in ("sparsity", "pairs", "accuracy, points", "time", "energy", "verdict"):
-        table.add_column(title, justify="left" if title == "verdict" else "right", no_wrap=True)
-    for row in rows:
-        alone = [f" +{count} {side}" for count, side in zip(row.alone, ("before", "after"), strict=True) if count]
-        sparsity = "schedule" if math.isnan(row.sparsity) else f"{row.sparsity:g}"
-        accuracy = _shown(row.accuracy, 100, "+z.2f")
-        ratios = (_shown(row.time, 1, ".3f"), _shown(row.energy, 1, ".3f"))
-        texts = (row.competitor, sparsity, f"{row.pairs}{''.join(alone)}", accuracy, *ratios, row.verdict)
-        table.add_row(*(Text(one_line(text)) for text in texts))
-    return table
+def _table(rows: Sequence[Move]) -> Fitted:
+    strips = {
+        "method": Strip("method", [row.competitor for row in rows]),
+        "sparsity": Strip("sparsity", [_sparsity(row) for row in rows], is_right=True),
+        "pairs": Strip("pairs", [_pairs(row) for row in rows], is_right=True),
+        "accuracy": _ratios("accuracy, points", [_shown(row.accuracy, 100, "+z.2f") for row in rows]),
+        "time": _ratios("time", [_shown(row.time, 1, ".3f") for row in rows]),
+        "energy": _ratios("energy", [_shown(row.energy, 1, ".3f") for row in rows]),
+        "verdict": Strip("verdict", [row.verdict for row in rows]),
+    }
+    spare = ("energy", "time")
+    layouts = ([strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2))
+    return Fitted(layouts, gap=1)
+
+
+def _ratios(title: str, texts: list[str]) -> Strip:
+    return Strip(title, texts, is_right=True, is_whole=True)
+
+
+def _sparsity(row: Move) -> str:
+    return "schedule" if math.isnan(row.sparsity) else f"{row.sparsity:g}"
+
+
+def _pairs(row: Move) -> str:
+    alone = [f" +{count} {side}" for count, side in zip(row.alone, ("before", "after"), strict=True) if count]
+    return f"{row.pairs}{''.join(alone)}"
 
 
 def _shown(estimate: Estimate, factor: float, form: str) -> str:

@@ -5,22 +5,36 @@ from __future__ import annotations
 import json
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from dtcbench.plan import shipped
 from dtcbench.plan.document import Document
 from dtcbench.registry import Axis
+from dtcbench.report.fitting import Fitted, Strip
+
+_READABLE = 30
+"""Columns of the terminal that a text of some words takes at least."""
 
 
-def axis_table(axis: Axis) -> Table:
-    """One row per registered name."""
-    table = Table(title=f"{axis.noun}s", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", style="bold")
-    table.add_column("what it is", ratio=1)
-    table.add_column("options and defaults")
-    for name in axis.names():
-        table.add_row(name, axis.summary(name), options_text(axis, name))
-    return table
+def axis_table(axis: Axis) -> RenderableType:
+    """One row per registered name; in a narrow terminal the options stand below what it is."""
+    names = Strip("name", [Text(name, style="bold") for name in axis.names()], is_whole=True)
+    summaries = [axis.summary(name) for name in axis.names()]
+    options = [options_text(axis, name) for name in axis.names()]
+    both = [Text("\n".join(filter(None, texts))) for texts in zip(summaries, options, strict=True)]
+    table = Fitted(
+        [
+            [
+                names,
+                Strip("what it is", summaries, least=_READABLE),
+                Strip("options and defaults", options, least=_READABLE),
+            ],
+            [names, Strip("what it is, options and defaults", both)],
+        ]
+    )
+    return Group(Text(f"{axis.noun}s", style="italic"), table)
 
 
 def options_text(axis: Axis, name: str) -> str:

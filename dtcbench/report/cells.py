@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from dtcbench.analysis.pairing import one_line
+from dtcbench.plan.names import Labels, Names
 from dtcbench.records.record import CellRecord, Cycle, Layer, Result
 from dtcbench.report.energy import energy_rows
+from dtcbench.report.fitting import Fitted, Strip
 
 
-def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
-    """Everything recorded of one cell; `attempts` are its records, the oldest first."""
+def cell_view(attempts: Sequence[CellRecord], names: Names) -> RenderableType:
+    """Everything recorded of one cell; `attempts` are its records, the oldest first, `names` those of its run."""
     record = decisive(attempts)
-    parts: list[RenderableType] = [Text(record.cell.label, style="bold"), _grid(configuration_rows(record))]
+    parts: list[RenderableType] = [
+        Text(Labels(names).of_cell(record.cell), style="bold"),
+        _grid(configuration_rows(record)),
+    ]
     parts += [Text(line) for line in attempt_lines(attempts)]
     if record.detail:
         parts.append(Text(record.detail, style="dim"))
@@ -121,19 +125,25 @@ CYCLE_TITLES = (
 """Of `cycle_rows`: accuracy before and after the compression; then of one layer, with H its entropies."""
 
 
+_SPARE = ("step", "non-zero", "n", "H out, bits", "H in, bits")
+"""What a narrow terminal goes without, in this order."""
+
+
 def cycle_rows(result: Result) -> list[list[str]]:
     """One line per cycle and layer, or per cycle where nothing was compressed."""
     nothing: list[Layer | None] = [None]
     return [_cycle_row(cycle, layer) for cycle in result.cycles for layer in cycle.layers or nothing]
 
 
-def _cycles(result: Result) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in CYCLE_TITLES:
-        table.add_column(title, justify="left" if title == "group" else "right")
-    for row in cycle_rows(result):
-        table.add_row(*row)
-    return table
+def _cycles(result: Result) -> Fitted:
+    rows = cycle_rows(result)
+    strips = [
+        Strip(title, [row[place] for row in rows], is_right=title != "group", is_whole=True)
+        for place, title in enumerate(CYCLE_TITLES)
+    ]
+    return Fitted(
+        [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)], gap=1
+    )
 
 
 def _cycle_row(cycle: Cycle, layer: Layer | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The claims for a terminal: first the six verdicts, then each with its rule and what it rests on."""
+"""The claims for a terminal: on a screen what became of each, or in full with its rule and what it rests on."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ _COLOURS = {
     Verdict.NOT_MEASURED: "dim",
 }
 MARKS = {Verdict.SUPPORTED: "for", Verdict.REFUTED: "against", Verdict.NOT_SHOWN: "open", Verdict.NOT_MEASURED: ABSENT}
+READ_ON = (
+    "dtcbench claims RUN… --full shows each rule, comparison, interval and cell; dtcbench site RUN… draws them; "
+    "docs/statistics.md has the rules and their sources."
+)
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 _INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
@@ -29,6 +33,19 @@ NOTE = (
     "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of the claim's comparisons; "
     "a single comparison is no finding. docs/statistics.md has the rules and their sources."
 )
+
+
+def brief_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> RenderableType:
+    """On a screen: per claim its verdict, the reason and the size of the effect."""
+    parts: list[RenderableType] = []
+    for number, finding in enumerate(findings, 1):
+        told = map(Text, filter(None, (one_line(finding.reason), _range(finding))))
+        parts += [
+            Text.assemble(f"{number}. ", _verdict(finding), ": ", (finding.statement, "bold")),
+            Padding(Group(*told), _INDENT),
+        ]
+    parts += [Text(one_line(note), style="bold yellow") for note in notes]
+    return Group(*parts, Padding(Text(READ_ON, style="dim"), _BLANK_LINE_ABOVE))
 
 
 def claims_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> RenderableType:
@@ -51,16 +68,32 @@ def verdict_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]
     ]
 
 
+_UNITS = {"points": (100, "+.2f", " points"), "percent": (100, ".2f", " %"), "r": (1, "+.2f", "")}
+"""Factor, format and what follows the figure."""
+
+
 def effect_text(effect: Effect) -> str:
     """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation stands as it is."""
-    scale, form, unit = {"points": (100, "+.2f", " points"), "percent": (100, ".2f", " %"), "r": (1, "+.2f", "")}[
-        effect.unit
-    ]
+    scale, form, unit = _UNITS[effect.unit]
     if math.isnan(effect.value):
         return f"{effect.name}: {ABSENT}"
     value, low, high = (f"{scale * x:{form}}".replace("-", "−") for x in (effect.value, effect.low, effect.high))
     interval = "" if math.isnan(effect.low) else f" [{low}, {high}]"
     return f"{effect.name}: {value}{unit}{interval}"
+
+
+def _range(finding: Finding) -> str:
+    """`difference in accuracy: −9.15 to +0.10 points`, of the comparisons' first effects; empty without a figure."""
+    judged = [comparison.effects[0] for comparison in finding.comparisons if comparison.effects]
+    known = sorted((effect for effect in judged if not math.isnan(effect.value)), key=lambda effect: effect.value)
+    if not known:
+        return ""
+    if len(known) == 1:
+        return one_line(effect_text(known[0]))
+    scale, form, unit = _UNITS[known[0].unit]
+    low, high = (f"{scale * effect.value:{form}}".replace("-", "−") for effect in (known[0], known[-1]))
+    names = dict.fromkeys(effect.name for effect in judged)
+    return one_line(f"{', '.join(names)}: {low} to {high}{unit}")
 
 
 def _verdict(finding: Finding) -> Text:

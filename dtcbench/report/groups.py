@@ -5,36 +5,40 @@ from __future__ import annotations
 import math
 
 import torch
-from rich import box
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.text import Text
 from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.models.shapes import TYPICAL
+from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.training.surgery import PrunableGroup, Surgery
 
 _CLASSES = 10
+_SPARE = ("a_out", "a_in", "outgoing", "incoming")
+"""What a narrow terminal goes without, in this order."""
 
 
-def groups_table(name: str, input_shape: tuple[int, ...] | None) -> Table:
+def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableType:
     """One row per group of the model `name`, by default on the first typical input that it takes."""
     shape, model = _built(name, [input_shape] if input_shape else list(TYPICAL))
     example = torch.zeros(1, *shape, dtype=torch.long if len(shape) == 1 else torch.float32)
     groups = Surgery(model, example).groups
-    table = Table(title=f"{name} on {'×'.join(map(str, shape))}", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("group", "consumer"):
-        table.add_column(column, style="bold" if column == "group" else "")
-    for column in ("width", "incoming", "outgoing", "a_in", "a_out"):
-        table.add_column(column, justify="right")
     names = {module: path for path, module in model.named_modules()}
-    for group in groups:
-        table.add_row(*_row(group, names[group.consumer]))
+    rows = [_row(group, names[group.consumer]) for group in groups]
+    strips = [
+        Strip(title, [row[place] for row in rows], is_right=place > 1, is_whole=True)
+        for place, title in enumerate(("group", "consumer", "width", "incoming", "outgoing", "a_in", "a_out"))
+    ]
+    table = Fitted([strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1))
     inside = sum(group.producer.weight.numel() for group in groups)
     whole = sum(parameter.numel() for parameter in model.parameters())
-    table.caption = f"{len(groups)} groups, {sum(g.width for g in groups)} neurons; their incoming weights are {inside}"
-    table.caption += f" of {whole} parameters ({100 * inside / whole:.0f} %)"
-    return table
+    title = f"{name} on {'×'.join(map(str, shape))}"
+    sums = f"{len(groups)} groups, {sum(g.width for g in groups)} neurons; their incoming weights are {inside}"
+    return Group(
+        Text(title, style="italic"), table, Text(f"{sums} of {whole} parameters ({100 * inside / whole:.0f} %)")
+    )
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

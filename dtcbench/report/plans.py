@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from dtcbench.plan.cell import Cell
@@ -18,6 +16,7 @@ from dtcbench.plan.names import Labels
 from dtcbench.records.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
 from dtcbench.records.tables import MISSING
+from dtcbench.report.fitting import Fitted, Strip
 
 DONE, FAILED = "done", "failed"
 _STATES = (DONE, FAILED, MISSING)
@@ -34,15 +33,12 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
     Of many cells only the first `LISTED` are shown, and a row per method counts all; `plan_lines` has every one.
     """
-    table = _table("cell", "state", *_AXES)
     labels = Labels(plan.names)
-    for cell in plan.cells[:LISTED]:
-        table.add_row(*map(Text, (cell.key[:12], state(cell, contents), *_axes(cell, labels))))
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [Fitted(_layouts(plan.cells[:LISTED], contents, labels))]
     if len(plan.cells) > LISTED:
         parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
         parts += _by_method(plan, contents)
-    parts += _bounded((e.reason, f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded)
+    parts += _bounded((e.reason, f"excluded: {labels.of_cell(e.cell)}: {e.reason}") for e in plan.excluded)
     notes = [Text(f"note: {note}") for note in plan.notes]
     return Group(*parts, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
 
@@ -58,10 +54,12 @@ def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
 def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     """Counts by status, the failures with their reasons, damaged records, time left."""
     records = ((cell, contents.record(cell.key)) for cell in plan.cells)
+    labels = Labels(plan.names)
     failures = _bounded(
         (
             f"{record.status}: {record.reason}",
-            f"{record.status}: {cell.label} (cell {cell.key[:12]}, attempt {record.attempt}): {record.reason}",
+            f"{record.status}: {labels.of_cell(cell)} (cell {cell.key[:12]}, attempt {record.attempt}): "
+            f"{record.reason}",
         )
         for cell, record in records
         if record is not None and record.status is not Status.OK
@@ -104,22 +102,29 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
         for seen, value in zip(values.setdefault((method, solver), tuple(set() for _ in sizes)), others, strict=True):
             seen.add(value)
         states.setdefault((method, solver), Counter())[state(cell, contents).partition(":")[0]] += 1
-    table = _table("method", "solver", *sizes, "cells", DONE, FAILED, MISSING)
-    for names in list(values)[:LISTED]:
-        figures = (*map(len, values[names]), states[names].total(), *(states[names][s] for s in _STATES))
-        table.add_row(*map(Text, (*names, *map(str, figures))))
+    rows = [
+        (*names, *map(len, values[names]), states[names].total(), *(states[names][state] for state in _STATES))
+        for names in list(values)[:LISTED]
+    ]
+    columns = _columns(("method", "solver", *sizes, "cells", *_STATES), rows)
+    table = Fitted([columns, [column for column in columns if column.title not in sizes]])
     more = [Text(f"… and {len(values) - LISTED} more methods\n")] if len(values) > LISTED else []
     return [table, *more]
 
 
-def _table(*titles: str) -> Table:
-    """A table whose names fold and whose figures stand to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in titles:
-        is_name = title in ("cell", "state", *_NAMES)
-        justify: Literal["left", "right"] = "left" if is_name else "right"
-        table.add_column(title, justify=justify, no_wrap=title in ("cell", "state"), overflow="fold")
-    return table
+def _layouts(cells: Sequence[Cell], contents: Contents[Any], labels: Labels) -> Iterator[list[Strip]]:
+    """A column per axis or, in a narrow terminal, one for all axes."""
+    ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
+    yield [*ends, *_columns(_AXES, [_axes(cell, labels) for cell in cells])]
+    yield [*ends, Strip("what it is", list(map(labels.of_cell, cells)))]
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:
+    """Columns of names to the left and of figures to the right."""
+    return [
+        Strip(title, [str(row[place]) for row in rows], is_right=title not in ("cell", "state", *_NAMES))
+        for place, title in enumerate(titles)
+    ]
 
 
 def state(cell: Cell, contents: Contents[Any]) -> str:

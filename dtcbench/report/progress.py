@@ -11,27 +11,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.names import REGISTERED, Labels
 from dtcbench.records.record import CellRecord, Status
 
 
 class RunProgress:
-    """Cells done, failed and running, the current cells, and the time left."""
+    """How many cells have ended, failed and run, the current cells, and the time left."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
-        self._running: dict[str, Cell] = {}
+        self._labels = Labels(REGISTERED)
+        self._running: dict[str, str] = {}
+        """The current cells' labels, by key."""
         self._done = self._failed = 0
         self._note = ""
         self._bar = Progress(
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=None),  # what the others leave of the line
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
             TextColumn("time left"),
             TimeRemainingColumn(),
             console=console,
+            expand=True,
         )
         self._task = self._bar.add_task("", total=total)
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, get_renderable=self.__rich__, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -44,8 +48,10 @@ class RunProgress:
         self._live.stop()
 
     def started(self, cell: Cell) -> None:
-        """Show the cell among the current ones."""
-        self._running[cell.key] = cell
+        """Show the cell among the current ones; away from a terminal say so until a first one has ended."""
+        self._running[cell.key] = self._labels.of_cell(cell)
+        if not self._console.is_terminal and not self._done + self._failed:
+            self._print(f"started {self._running[cell.key]}")
         self._describe()
 
     def ended(self, record: CellRecord, final: bool) -> None:
@@ -73,13 +79,17 @@ class RunProgress:
     def _say(self, record: CellRecord, verdict: str) -> None:
         count = f"[{self._done + self._failed}/{self._bar.tasks[0].total:g}]"
         text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
-        line = f"{count} {record.cell.label}: {verdict}, {text}, {record.wall_s:.1f} s, cell {record.key[:12]}"
+        what, whose = self._labels.of_cell(record.cell), record.key[:12]
+        self._print(f"{count} {what}: {verdict}, {text}, {record.wall_s:.1f} s, cell {whose}")
+
+    def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
 
     def _describe(self) -> None:
-        counts = f"{self._done} done · {self._failed} failed · {len(self._running)} running"
+        counts = f"{self._failed} failed · {len(self._running)} running"
         self._bar.update(self._task, description=counts)
 
-    def _render(self) -> Group:
-        current = [Text(f"  {cell.label}", style="dim", overflow="ellipsis") for cell in self._running.values()]
+    def __rich__(self) -> Group:
+        """What a terminal shows now."""
+        current = [Text(f"  {label}", style="dim") for label in self._running.values()]
         return Group(self._bar, *current, *([Text(self._note, style="yellow")] if self._note else []))

@@ -1,20 +1,18 @@
-"""The leaderboard for a terminal of 100 columns."""
+"""The leaderboard for a terminal: all of it in 100 columns, what matters most in 60."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import one_line
 from dtcbench.report import columns
 from dtcbench.report.columns import BITS_PER_CHARACTER, Row
+from dtcbench.report.fitting import Fitted, Strip
 
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 
@@ -23,8 +21,8 @@ def leaderboard(board: Leaderboard) -> RenderableType:
     """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
 
     `params`, `FLOPs` (of training), `energy` and `time` are shares of dense; where no energy was measured
-    the notes say why. Time is shown beside measured energy; 100 columns have no room for more of it. What
-    forbids publishing stands above all.
+    the notes say why. Time is shown beside measured energy. A narrower terminal has fewer columns; removed,
+    method, accuracy, points to dense and ok are always there. What forbids publishing stands above all.
     """
     parts: list[RenderableType] = [
         _line(board.suite, style="bold"),
@@ -45,51 +43,62 @@ def leaderboard(board: Leaderboard) -> RenderableType:
     return Group(*parts, Padding(notes, _BLANK_LINE_ABOVE))
 
 
-def _table(rows: Sequence[Row], remarks: list[str]) -> Table:
-    shown = _columns(rows, remarks)
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("removed")
-    table.add_column("method", overflow="fold")
-    for title, _ in shown[1:]:  # the method has its column
-        table.add_column(title, justify="right", no_wrap=True)
-    for removed, section in itertools.groupby(rows, lambda row: columns.share(columns.sparsity_shown(row))):
-        for position, row in enumerate(section):
-            table.add_row("" if position else removed, *(_line(text(row)) for _, text in shown))
-        table.add_section()
-    return table
+def _table(rows: Sequence[Row], remarks: list[str]) -> RenderableType:
+    removed = [columns.share(columns.sparsity_shown(row)) for row in rows]
+    starts = [place for place, share in enumerate(removed) if not place or share != removed[place - 1]]
+    first = Strip("removed", [share if place in starts else "" for place, share in enumerate(removed)], is_whole=True)
+    layouts = ([first, *_strips(rows, remarks, left_out)] for left_out in _brevities(rows))
+    return Fitted(layouts, section_ends={start - 1 for start in starts[1:]} | {len(rows) - 1}, gap=1)
 
 
-def _summary(rows: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("method", overflow="fold")
+def _brevities(rows: Sequence[Row]) -> Iterator[frozenset[str]]:
+    """What the table leaves out, from nothing to everything that it can do without."""
+    spare = ["FLOPs", "params", "time", "energy", "interval of accuracy", "interval of points"]
+    if not any(map(columns.is_metered, rows)):
+        spare.sort(key=lambda name: name != "energy")  # the notes say that it was not measured
+    return (frozenset(spare[:count]) for count in range(len(spare) + 1))
+
+
+def _summary(rows: Sequence[Row]) -> RenderableType:
     _, _, *figures = columns.SUMMARY_COLUMNS  # method and solver share a column
-    for column in figures:
-        table.add_column(column.title.lower(), justify="right")
-    for row in rows:
-        name = series_label(row["method"], row["solver"])
-        table.add_row(_line(name), *(_line(column.text(row)) for column in figures))
-    return table
+    names = Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
+    return Fitted([[names, *(_figure(column.title.lower(), map(column.text, rows)) for column in figures)]], gap=1)
 
 
-def _columns(rows: Sequence[Row], remarks: list[str]) -> list[tuple[str, Callable[[Row], str]]]:
-    """Title and text of the columns after the sparsity; the last is the number of the row's remark."""
+def _strips(rows: Sequence[Row], remarks: list[str], left_out: Collection[str]) -> Iterator[Strip]:
+    """The columns after the sparsity; the last is the number of the row's remark."""
 
     def number(row: Row) -> str:
         remark = columns.remarks(row)
         return f"[{remarks.index(remark) + 1}]" if remark else ""
 
-    return [
-        ("method", lambda row: series_label(row["method"], row["solver"])),
-        ("accuracy, %", lambda row: columns.accuracy(row, digits=1)),
-        *((column.title.lower(), column.text) for column in columns.shown(rows) if column is BITS_PER_CHARACTER),
-        ("points to dense", lambda row: columns.difference(row, digits=1)),
-        ("params", lambda row: columns.share(row["parameters_ratio"])),
-        ("FLOPs", lambda row: columns.share(row["training_flops_ratio"])),
-        ("energy", columns.energy_mean),
-        *([("time", lambda row: columns.share(row["time_ratio"]))] if any(map(columns.is_metered, rows)) else ()),
-        ("ok", columns.coverage),
-        ("", number),
-    ]
+    yield Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
+    accuracies = (columns.accuracy(row, digits=1) for row in rows)
+    yield _figure("accuracy, %", _brief(accuracies, "interval of accuracy" in left_out))
+    for column in columns.shown(rows):
+        if column is BITS_PER_CHARACTER:
+            yield _figure(column.title.lower(), map(column.text, rows))
+    differences = (columns.difference(row, digits=1) for row in rows)
+    yield _figure("points to dense", _brief(differences, "interval of points" in left_out))
+    costs: dict[str, Callable[[Row], str]] = {
+        "params": lambda row: columns.share(row["parameters_ratio"]),
+        "FLOPs": lambda row: columns.share(row["training_flops_ratio"]),
+        "energy": columns.energy_mean,
+    }
+    if any(map(columns.is_metered, rows)):
+        costs["time"] = lambda row: columns.share(row["time_ratio"])
+    yield from (_figure(title, map(text, rows)) for title, text in costs.items() if title not in left_out)
+    yield _figure("ok", map(columns.coverage, rows))
+    if remarks:
+        yield Strip("", list(map(number, rows)))
+
+
+def _figure(title: str, texts: Iterable[str]) -> Strip:
+    return Strip(title, list(texts), is_right=True, is_whole=True)
+
+
+def _brief(texts: Iterable[str], without_interval: bool) -> Iterable[str]:
+    return (text.partition(" [")[0] for text in texts) if without_interval else texts
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -143,7 +143,5 @@ def test_cells_are_equal_and_hash_alike_by_content():
     assert len({*cells(DESIGN), *cells(DESIGN)}) == len(cells(DESIGN))
 
 
-def test_a_label_names_the_cell_for_a_person():
-    assert cells(DESIGN)[3].label == "dtc/lars mlp digits 0.9 seed 0"
-    assert cells(PUBLISHED)[1].label == "dtc-published/scs mlp mnist seed 42424242"
+def test_a_choices_label_has_its_options():
     assert Choice(name="dtc", options={"lam": 0.5, "drop": "largest"}).label == "dtc(drop=largest, lam=0.5)"

@@ -68,7 +68,7 @@ def test_solvers_multiply_only_the_methods_that_use_one():
 
 def test_sparsity_0_of_a_method_is_left_to_the_dense_cell_and_said_so():
     planned = plan(edited(TINY, ("[0.5]", "[0, 0.5]")))
-    assert [cell.label for cell in planned.cells] == [cell.label for cell in plan(TINY).cells]
+    assert [cell.key for cell in planned.cells] == [cell.key for cell in plan(TINY).cells]
     assert [(e.cell.method.name, e.cell.sparsity) for e in planned.excluded] == [("dtc", 0), ("magnitude", 0)]
     assert {e.reason for e in planned.excluded} == {"sparsity 0 removes nothing: the dense cell covers it"}
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dtcbench.analysis.claims import findings
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, conclude
-from dtcbench.report.claims import claims_view, effect_text
+from dtcbench.report.claims import brief_view, claims_view, effect_text
 
 
 def printed(found, notes=()) -> str:
@@ -66,3 +66,24 @@ def test_a_comparison_shows_its_side_its_adjusted_p_and_few_of_its_keys():
     assert "against  [red]a[/] − b: below 0 (adjusted p 0.040)" in text
     assert "000000000000, 111111111111, 222222222222, 333333333333 and 2 more" in text
     assert "a note" in text
+
+
+def test_in_brief_the_claims_fit_a_screen_with_verdict_reason_and_effect(found):
+    console = Console(width=80, height=24, file=io.StringIO(), force_terminal=False)
+    console.print(brief_view(found))
+    shown = console.file.getvalue()
+    assert len(shown.splitlines()) <= 40
+    for number, finding in enumerate(found, 1):
+        assert f"{number}. {finding.verdict}: " in shown
+        assert " ".join(finding.reason.split()) in " ".join(shown.split())
+    assert "--full" in shown
+
+
+def test_in_brief_an_effect_is_the_range_of_what_was_compared():
+    def one(where, value):
+        return Comparison(where, Verdict.NOT_SHOWN, "open", (Effect("difference in accuracy", value),), seeds=5)
+
+    shown = io.StringIO()
+    comparisons = [one("a", 0.01), one("b", math.nan), one("c", -0.02)]
+    Console(width=80, file=shown).print(brief_view([conclude("x", "X.", "rule", comparisons, nothing="")]))
+    assert "difference in accuracy: −2.00 to +1.00 points" in shown.getvalue()

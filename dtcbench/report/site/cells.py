@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import one_line
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.names import Labels
 from dtcbench.records.record import CellRecord, Layer, Result
 from dtcbench.report import cells, elements, figures
 from dtcbench.report.elements import Figure, template
@@ -41,9 +42,11 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
     the leaderboard names them."""
     record = cells.decisive(attempts) if attempts else None
     result = record.result if record else None
+    label = Labels(volume.plan.names).of_cell(cell)
     trace = volume.store.trace(record) if record else None
     return template("cell.html").render(
         frame=volume.frame(1, (series_label(*method), f"../{volume.methods[method]}")),
+        label=label,
         cell=cell,
         suite=volume.suite,
         status=record.status.value if record else "missing",
@@ -61,7 +64,7 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
             ]
         ),
         attempts=[one_line(line) for line in cells.attempt_lines(attempts)],
-        figures=list(_figures(cell, result, trace)),
+        figures=list(_figures(label, result, trace)),
         facts=cells.figure_rows(record) if record else [],
         titles=cells.CYCLE_TITLES,
         cycles=cells.cycle_rows(result) if result else [],
@@ -71,12 +74,12 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
     )
 
 
-def _figures(cell: Cell, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
+def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
     if result is not None and result.cycles:
         yield elements.figure("course", "Cycle by cycle", _CAPTION, course(result))
     if trace is not None:
         caption = "The GPU's power as the driver told it. Solid where the energy counts, faint elsewhere."
-        drawn = power_figure({cell.label: trace}, {cell.label: Style(COLOURS[0], MARKERS[0])})
+        drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
         yield elements.figure("power", "Power over time", caption, drawn)
 
 

@@ -1,0 +1,102 @@
+"""What the tables keep as the terminal gets narrower: whole names, and the figures that matter most."""
+
+import io
+
+import pytest
+from rich.console import Console
+from suites_for_tests import TINY, edited
+
+from dtcbench import registry
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import parse
+from dtcbench.publish.compare import moves
+from dtcbench.publish.views import moves_view
+from dtcbench.records.store import Contents
+from dtcbench.report import terminal
+from dtcbench.report.axes import axis_table
+from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.groups import groups_table
+from dtcbench.report.plans import plan_view
+
+WIDTHS = (60, 70, 80, 100)
+
+
+def shown(view, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(view)
+    assert max(map(len, console.file.getvalue().splitlines())) <= width
+    return console.file.getvalue()
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_board_names_every_row_and_keeps_the_essentials(run, width):
+    text = shown(terminal.leaderboard(run.board), width)
+    for word in ("removed", "method", "ok", "dense", "dtc-published", "magnitude", "lars", "scs", "random"):
+        assert word in words(text), word
+    dense = next(line.split() for line in text.splitlines() if line.startswith("0 %"))
+    accuracy = 100 * run.cells.query("method == 'dense' and status == 'ok'")["accuracy"].mean()
+    assert dense[:4] == ["0", "%", "dense", f"{accuracy:.1f}"]
+    assert "baseline" in dense
+    assert "/3" in dense[-1]
+
+
+def test_the_board_drops_costs_before_intervals(run):
+    has = {width: shown(terminal.leaderboard(run.board), width) for width in WIDTHS}
+    assert all(title in words(has[100]) for title in ("params", "FLOPs", "energy"))
+    assert "FLOPs" not in words(has[70].partition("· ")[0])
+    board = run.unmeasured().board
+    assert "energy" in words(shown(terminal.leaderboard(board), 100).partition("ok")[0])
+    assert "energy" not in words(shown(terminal.leaderboard(board), 80).partition("ok")[0])
+
+
+def test_a_board_with_long_names_breaks_them_between_words(run):
+    board = run.relabelled("dtc", "dtc(drop=largest, score=coefficients)").board
+    for width in WIDTHS:
+        text = words(shown(terminal.leaderboard(board), width))
+        assert {"dtc(drop=largest,", "score=coefficients)"} <= set(text)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_plan_shows_every_cell_with_all_that_tells_it_apart(width):
+    suite = edited(TINY, ("[dtc, magnitude]", "[{name: dtc, lam: 0.5}, magnitude]"))
+    planned = expand(parse(suite, "suite.yaml"))
+    text = words(shown(plan_view(planned, Contents({}, ())), width))
+    for cell in planned.cells:
+        assert cell.key[:12] in text
+    assert {"dense", "magnitude", "mlp(widths=[16])", "digits", "missing"} <= set(text)
+    assert any(word.startswith("dtc(lam=0.5)") for word in text)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_list_of_values_keeps_their_names_and_options(width):
+    text = words(shown(axis_table(registry.methods), width))
+    assert {"magnitude-published", "reconstruction,", "lam:"} <= set(text)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_groups_keep_their_names(width):
+    assert {"block1.conv1", "block9.conv2", "64"} <= set(words(shown(groups_table("resnet-20", None), width)))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_moved_keeps_names_and_verdicts(run, width):
+    rows = moves(run, run)
+    text = shown(moves_view(("a", "b"), rows, []), width)
+    assert {"dtc-published", "magnitude", "verdict", "same"} <= set(words(text))
+
+
+def test_a_table_takes_the_first_layout_that_fits():
+    long, short = Strip("long", ["x" * 30]), Strip("short", ["y" * 5])
+    table = Fitted([[long, short], [short]])
+    assert words(shown(table, 37))[:2] == ["long", "short"]
+    assert words(shown(table, 36))[:1] == ["short"]
+
+
+def test_a_word_is_broken_only_where_no_layout_fits():
+    text = shown(Fitted([[Strip("a", ["x" * 30]), Strip("b", ["1.5 [1.2, 1.8]"], is_whole=True)]]), 30)
+    assert "1.5 [1.2, 1.8]" in text
+    assert text.count("x") == 30
