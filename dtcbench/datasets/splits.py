@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dtcbench.errors import UserError
 
@@ -63,6 +63,26 @@ class Splits:
     augment: Augment | None = None
     """Applied to training batches only; None: they are taken as they are."""
 
+    @classmethod
+    def from_arrays(cls, train_x: ArrayLike, train_y: ArrayLike, test_x: ArrayLike, test_y: ArrayLike) -> Splits:
+        """The splits of images [N, channels, height, width], or grey ones [N, height, width], and labels [N] from 0.
+
+        Pixels are whole numbers from 0 to 255. What is not uint8 and read-only yet is copied. The number of classes
+        comes from the labels, mean and standard deviation from all training pixels.
+
+        DatasetError names the array that does not fit, and the remedy.
+        """
+        splits = cls(
+            train_x=_images("train_x", train_x),
+            train_y=_bytes("train_y", train_y),
+            test_x=_images("test_x", test_x),
+            test_y=_bytes("test_y", test_y),
+            num_classes=0,
+            pixels=None,
+        )
+        _fit_together(splits)
+        return replace(splits, num_classes=int(splits.train_y.max()) + 1, pixels=_pixels(splits.train_x))
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample: [channels, height, width] of an image, [T] of a text."""
@@ -79,3 +99,72 @@ class Splits:
         for array in arrays.values():
             digest.update(np.ascontiguousarray(array).reshape(-1).data)
         return digest.hexdigest()
+
+
+_LARGEST = 255
+_BLOCK = 1000
+"""Images whose pixels are counted at once."""
+
+
+def _images(name: str, given: ArrayLike) -> Array:
+    """The images as [N, channels, height, width]."""
+    array = _bytes(name, given)
+    if array.ndim == 3:
+        array = array[:, None]
+    if array.ndim != 4 or not array.size:
+        raise DatasetError(
+            f"{name} has shape {list(array.shape)}; give [images, channels, height, width], or [images, height, width]"
+        )
+    return array
+
+
+def _bytes(name: str, given: ArrayLike) -> Array:
+    """The array as it is where it is uint8 and read-only, else a copy that is."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "bui":
+        raise DatasetError(
+            f"{name} is {array.dtype}; give whole numbers from 0 to {_LARGEST}: of pixels between 0 and 1, "
+            "np.rint(255 * x).astype(np.uint8)"
+        )
+    if array.dtype != np.uint8 and array.size and not (array.min() >= 0 and array.max() <= _LARGEST):
+        raise DatasetError(
+            f"{name} holds {array.min()} to {array.max()}; bring its values into 0 to {_LARGEST} and make it uint8"
+        )
+    if array.dtype != np.uint8 or array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, dtype=np.uint8, order="C")
+        array.setflags(write=False)
+    return array
+
+
+def _fit_together(splits: Splits) -> None:
+    train_x, train_y, test_x, test_y = splits.train_x, splits.train_y, splits.test_x, splits.test_y
+    for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
+        if y.shape != (len(x),):
+            raise DatasetError(f"{name}_y has shape {list(y.shape)}; give one label for each of {len(x)} images")
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise DatasetError(
+            f"images of test_x have shape {list(test_x.shape[1:])}, those of train_x {list(train_x.shape[1:])}; "
+            "bring them to one shape"
+        )
+    known = np.unique(train_y)
+    absent = np.setdiff1d(np.arange(max(2, int(known.max()) + 1)), known)
+    if absent.size:
+        raise DatasetError(
+            f"train_y has no image of class {absent[0]}; number at least two classes from 0, without gaps"
+        )
+    unseen = np.setdiff1d(test_y, known)
+    if unseen.size:
+        raise DatasetError(f"test_y has class {unseen[0]}, of which train_y has no image; leave it out or add some")
+
+
+def _pixels(images: Array) -> Pixels:
+    """Mean and standard deviation of all pixels, from how often each value occurs."""
+    counts = np.zeros(_LARGEST + 1, dtype=np.int64)
+    for start in range(0, len(images), _BLOCK):
+        counts += np.bincount(images[start : start + _BLOCK].reshape(-1), minlength=_LARGEST + 1)
+    values = np.arange(_LARGEST + 1) / _LARGEST
+    mean = float(counts @ values / counts.sum())
+    std = float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+    if not std:
+        raise DatasetError("all pixels of train_x are equal; give images that differ")
+    return Pixels(scale=float(_LARGEST), mean=mean, std=std)

@@ -1,0 +1,133 @@
+"""A data set from a folder: images in a folder per class, or arrays as NumPy saves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtcbench.datasets.splits import Array, DatasetError, Splits
+
+ARRAYS = ("train_x", "train_y", "test_x", "test_y")
+IMAGES = (".png", ".jpg", ".jpeg")
+_GREY, _COLOUR = ("1", "L"), ("P", "RGB", "RGBA", "LA")
+_LAYOUTS = (
+    "it needs train/CLASS/*.png and test/CLASS/*.png (or .jpg), or train_x.npy, train_y.npy, test_x.npy and "
+    "test_y.npy, or one .npz with arrays of these names"
+)
+
+
+def from_folder(path: str | Path) -> Splits:
+    """The splits in a folder, as `Splits.from_arrays` makes them.
+
+    path : a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `.jpg`), whose classes are numbered by name; or
+        with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz` that holds these four
+
+    DatasetError names the file that does not fit, and the remedy.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; {_LAYOUTS}")
+    archives = sorted(folder.glob("*.npz"))
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        arrays: dict[str, NDArray[Any]] = dict(_of_images(folder))
+    elif all((folder / f"{name}.npy").is_file() for name in ARRAYS):
+        arrays = {name: _read(folder / f"{name}.npy") for name in ARRAYS}
+    elif len(archives) == 1:
+        arrays = _of_archive(archives[0])
+    else:
+        raise DatasetError(f"{folder}: holds no data set; {_LAYOUTS}")
+    try:
+        return Splits.from_arrays(*(arrays[name] for name in ARRAYS))
+    except DatasetError as error:
+        raise DatasetError(f"{folder}: {error}") from None
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}; write it with numpy.save, without objects") from None
+    return array
+
+
+def _of_archive(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            absent = [name for name in ARRAYS if name not in archive]
+            if absent:
+                raise DatasetError(f"{path}: holds no {', '.join(absent)}; it holds {', '.join(archive)}")
+            return {name: archive[name] for name in ARRAYS}
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}; write it with numpy.savez, without objects") from None
+
+
+def _of_images(folder: Path) -> dict[str, Array]:
+    classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+    others = sorted(path.name for path in (folder / "test").iterdir() if path.is_dir() and path.name not in classes)
+    if others:
+        raise DatasetError(f"{folder / 'test' / others[0]}: a class that train/ does not have; move it away or add it")
+    files = {split: _files(folder / split, classes) for split in ("train", "test")}
+    mode = "L" if all(_mode(path) in _GREY for of in files.values() for path, _ in of) else "RGB"
+    arrays = {}
+    for split, found in files.items():
+        arrays[f"{split}_x"] = _stacked([path for path, _ in found], mode)
+        arrays[f"{split}_y"] = np.array([label for _, label in found], dtype=np.uint8)
+    return arrays
+
+
+def _files(split: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    """The images of a split by class and name, each with its label."""
+    if len(classes) > 256:
+        raise DatasetError(f"{split}: {len(classes)} classes; at most 256 are possible")
+    found = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((split / name).glob("*"))
+        if path.suffix.lower() in IMAGES
+    ]
+    if not found:
+        raise DatasetError(f"{split}: holds no image; {_LAYOUTS}")
+    return found
+
+
+def _mode(path: Path) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            mode, size = str(image.mode), image.size
+    except (OSError, UnidentifiedImageError) as error:
+        raise DatasetError(f"{path}: cannot be read as an image: {error}; mend or remove it") from None
+    if mode not in (*_GREY, *_COLOUR) or not all(size):
+        raise DatasetError(
+            f"{path}: mode {mode} has more than 8 bits a channel or another colour space; save it as RGB"
+        )
+    return mode
+
+
+def _stacked(paths: list[Path], mode: str) -> Array:
+    """[N, 1 or 3, height, width] of images that have one size."""
+    first = _decoded(paths[0], mode)
+    images = np.empty((len(paths), *first.shape), dtype=np.uint8)
+    for place, path in enumerate(paths):
+        image = _decoded(path, mode)
+        if image.shape != first.shape:
+            sizes = [f"{shape[2]} × {shape[1]}" for shape in (image.shape, first.shape)]
+            raise DatasetError(f"{path}: {sizes[0]} pixels, {paths[0].name} has {sizes[1]}; resize them to one size")
+        images[place] = image
+    images.setflags(write=False)
+    return images
+
+
+def _decoded(path: Path, mode: str) -> Array:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert(mode), dtype=np.uint8)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be decoded: {error}; mend or remove it") from None
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
