@@ -353,12 +353,12 @@ def test_claims_pools_runs_by_their_cells_and_points_out_a_conflict(copy_of_tiny
 # running
 
 
+POOL = "standard-cycle-steps-5-steps-30-digits-mlp-widths-16"
 DERIVED = [
     "tables/cells.parquet",
     "tables/cycles.parquet",
     *(f"leaderboard.{end}" for end in ("csv", "md", "tex", "html")),
-    *(f"figures/standard-digits-mlp-widths-16-accuracy-by-sparsity.{form}" for form in ("pdf", "svg")),
-    *(f"figures/standard-digits-mlp-widths-16-over-cycles.{form}" for form in ("pdf", "svg")),
+    *(f"figures/{POOL}-{name}.{form}" for name in ("accuracy-by-sparsity", "over-cycles") for form in ("pdf", "svg")),
 ]
 
 

@@ -86,7 +86,7 @@ def claims(
         bool, typer.Option("--full", help="Every rule, comparison and cell, not only the verdicts.")
     ] = False,
 ) -> None:
-    """The paper's claims one by one: verdict, reason, effect; in full also rules, comparisons, cells.
+    """The paper's claims one by one: verdict, reason, effect.
 
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """

@@ -1,7 +1,8 @@
-"""Stacks as text: which line of which file, and nothing of the machine's folders."""
+"""Stacks and messages as text: which line of which file, and nothing of the machine's folders."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path, PurePath
@@ -21,6 +22,22 @@ def without_folders(stack: str) -> str:
     roots = {str(Path(dtcbench.__file__).parent): "dtcbench"}
     roots |= {folder: name for folder in sys.path if (name := PurePath(folder).name) in _INSTALLED}
     return _FILE.sub(lambda found: f'File "{_short(found[1], roots)}", line ', stack)
+
+
+def without_places(message: str) -> str:
+    """`message` with the paths in it from the user's data, from the current folder or from home on.
+
+    Call it in the process whose message it is.
+    """
+    places = {
+        os.environ.get("DTCBENCH_DATA_DIR", ""): "$DTCBENCH_DATA_DIR",
+        str(Path.cwd()): ".",
+        str(Path.home()): "~",
+    }
+    for folder, name in places.items():
+        if PurePath(folder).name:  # neither the root nor nothing
+            message = message.replace(f"{folder}/", f"{name}/")
+    return message
 
 
 def _short(path: str, roots: dict[str, str]) -> str:

@@ -23,7 +23,7 @@ from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
 from dtcbench.energy.phases import Phases
 from dtcbench.errors import UserError
-from dtcbench.execution.stacks import without_folders
+from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
@@ -82,6 +82,7 @@ def attempt(task: Task) -> Report:
             result, reading = _measured(task, splits, meter)
     except Exception as error:
         status, reason = _verdict(error)
+        reason = without_places(reason)
         detail = without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
     wall_s = time.perf_counter() - begin
     energy, trace = (reading.energy, reading.trace) if reading else (None, None)

@@ -20,7 +20,7 @@ from dtcbench.errors import UserError
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.check import Examined, examine
-from dtcbench.records.location import Place, make_folder, write
+from dtcbench.records.location import Place, make_folder, quotable, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
 from dtcbench.report.claims import verdict_rows
@@ -124,7 +124,7 @@ def volumes(runs: Iterable[Examined]) -> Iterator[Volume]:
         path = f"{run.plan.suite.name}/{slug(run.derived.board.hardware_classes)}"
         seen[path] += 1
         unique = path if seen[path] == 1 else f"{path}--{seen[path]}"
-        yield Volume(unique, str(run.store.root), run.plan, run.store, run.derived)
+        yield Volume(unique, quotable(run.store.root), run.plan, run.store, run.derived)
 
 
 def _volume(store: Store) -> Volume:

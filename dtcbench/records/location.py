@@ -46,6 +46,18 @@ def place(text: str) -> Place:
     return there
 
 
+def quotable(folder: Place) -> str:
+    """The folder as a page or a command to copy names it: never by where it lies on this machine.
+
+    An address or a relative path stays as it is; an absolute path is taken from the current folder on, or, where it
+    lies elsewhere, is its name alone.
+    """
+    if not isinstance(folder, Path) or not folder.is_absolute():
+        return str(folder)
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else folder.name
+
+
 def make_folder(folder: Place) -> None:
     """The folder is there from now on; StoreError where it cannot be."""
     try:

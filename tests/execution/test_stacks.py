@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dtcbench
+from dtcbench.execution.stacks import without_places
 
 FAIL = """
 import faulthandler, sys, traceback
@@ -61,3 +62,16 @@ def test_a_stack_names_files_from_the_package_on_in_a_folder_of_any_name(tmp_pat
     files = [line.split('"', 1)[1].rpartition('"')[0] for line in ended.stdout.splitlines() if 'File "' in line]
     assert len(files) >= 10
     assert set(files) == {"fail.py", "dtcbench/plan/shipped.py", "site-packages/pydantic/type_adapter.py"}
+
+
+def test_a_message_names_files_from_the_users_own_folders_on(tmp_path, monkeypatch):
+    for name in ("data", "here", "home"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("DTCBENCH_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    told = f"{tmp_path}/data/mnist/x.gz is not {tmp_path}/here/x.gz nor {tmp_path}/home/.cache/x.gz"
+    assert without_places(told) == "$DTCBENCH_DATA_DIR/mnist/x.gz is not ./x.gz nor ~/.cache/x.gz"
+    monkeypatch.setenv("DTCBENCH_DATA_DIR", "")
+    monkeypatch.chdir("/")
+    assert without_places("1/2 and /etc/passwd") == "1/2 and /etc/passwd"
