@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from dtcbench.errors import UserError
+from dtcbench.report.fitting import Fitted, Strip
 
 SUFFIX = "accuracy"
 
@@ -66,23 +65,19 @@ def _title(row: pd.Series) -> str:
 def _beside(title: str, curve: pd.DataFrame, reference: pd.DataFrame, method: str) -> RenderableType:
     ours = curve[["cycle", "width_after", "test_after"]].astype(float)
     rows = reference.merge(ours, on="cycle", how="outer").sort_values("cycle")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("cycle", "published width", "our width", "published", "ours", "difference"):
-        table.add_column(column, justify="right")
-    equal = 0
-    for row in rows.to_dict("records"):
-        published, ours = row[method], row["test_after"]
-        difference = ours - published
-        equal += difference == 0
-        table.add_row(
-            f"{row['cycle']:g}",
-            _number(row["width"], "g"),
-            _number(row["width_after"], "g"),
-            _number(published, ".16f"),
-            _number(ours, ".16f"),
-            "=" if difference == 0 else _number(difference, "+.4f"),
-        )
-    return Group(table, Text(f"{equal} of {len(rows)} cycles equal to the last bit\n"))
+    differences = [row["test_after"] - row[method] for row in rows.to_dict("records")]
+    columns = {
+        "cycle": [f"{cycle:g}" for cycle in rows["cycle"]],
+        "published width": [_number(width, "g") for width in rows["width"]],
+        "our width": [_number(width, "g") for width in rows["width_after"]],
+        "published": [_number(accuracy, ".16f") for accuracy in rows[method]],
+        "ours": [_number(accuracy, ".16f") for accuracy in rows["test_after"]],
+        "difference": ["=" if difference == 0 else _number(difference, "+.4f") for difference in differences],
+    }
+    strips = [Strip(name, texts, is_right=True) for name, texts in columns.items()]
+    table = Fitted([strips, [strip for strip in strips if "width" not in strip.title]])
+    equal = differences.count(0)
+    return Group(Text(title, style="italic"), table, Text(f"{equal} of {len(rows)} cycles equal to the last bit\n"))
 
 
 def _number(value: float, form: str) -> str:

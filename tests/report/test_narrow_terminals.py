@@ -2,6 +2,7 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 from suites_for_tests import TINY, edited
@@ -14,6 +15,7 @@ from dtcbench.publish.views import moves_view
 from dtcbench.records.store import Contents
 from dtcbench.report import terminal
 from dtcbench.report.axes import axis_table
+from dtcbench.report.comparison import comparison
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.report.groups import groups_table
 from dtcbench.report.plans import plan_view
@@ -100,3 +102,11 @@ def test_a_word_is_broken_only_where_no_layout_fits():
     text = shown(Fitted([[Strip("a", ["x" * 30]), Strip("b", ["1.5 [1.2, 1.8]"], is_whole=True)]]), 30)
     assert "1.5 [1.2, 1.8]" in text
     assert text.count("x") == 30
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_published_figures_stand_beside_ours_to_their_last_digit(run, width):
+    cycles = run.cycles.assign(width_after=1)
+    published = pd.DataFrame({"cycle": [0.0], "width": [1.0], "random": [0.1234567890123456]})
+    text = shown(comparison(cycles, published), width)
+    assert {"0.1234567890123456", "difference"} <= set(words(text))
