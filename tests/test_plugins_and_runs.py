@@ -74,7 +74,8 @@ def finished(tmp_path_factory):
             patch.setattr(axis, "_values", dict(axis._values))
         ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline", "--plugin", "mine.py"])
         assert ended.exit_code == 0, ended.output
-        unload(patch)
+    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
+        del sys.modules[name]  # its registrations went with the patch
     return folder
 
 
