@@ -57,8 +57,13 @@ def unload(monkeypatch) -> None:
     for axis in registry.AXES:
         own = {name: value for name, value in axis._values.items() if registry.source_of(value) is None}
         monkeypatch.setattr(axis, "_values", own)
+    forget_modules()
+
+
+def forget_modules() -> None:
+    """Nothing of a plug-in is imported: the next test may import it again."""
     for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +79,7 @@ def finished(tmp_path_factory):
             patch.setattr(axis, "_values", dict(axis._values))
         ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline", "--plugin", "mine.py"])
         assert ended.exit_code == 0, ended.output
-    for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX)]:
-        del sys.modules[name]  # its registrations went with the patch
+    forget_modules()
     return folder
 
 
