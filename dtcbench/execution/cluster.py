@@ -41,7 +41,7 @@ _KNOCK_S = 10.0
 """How long an address may take to accept a connection."""
 _STACK_S = 10.0
 """How long a node may take to show the stack of an attempt."""
-_MAX_FOLDER = 107 - len("/session_2026-11-26_12-00-00_000000_4194304/sockets/plasma_store")
+_MAX_FOLDER = 107 - len("/ray/session_2026-11-26_12-00-00_000000_4194304/sockets/plasma_store")
 """Bytes in the path of Ray's folder: with this at its end it is a socket's path, which may have 107."""
 _SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
 """What keeps Ray's messages out of the driver's."""
@@ -327,10 +327,11 @@ def _own(request: Request, cores: int | None) -> Iterator[Any]:
     # Asking for more threads than there are cores is slow, not wrong: one cell at a time then.
     num_cpus = max(cores or usable(), request.cpus)
     with short_folder(_MAX_FOLDER, candidates()) as folder, _connected(ray):
+        within = str(folder / "ray")  # Ray opens its folder to every user, so it lies in one that stays shut
         try:
             # "local": never a cluster that happens to be near.
             with kept_from_children():
-                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=str(folder), **_SILENT)
+                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=within, **_SILENT)
         except Exception as error:  # Ray raises them plain
             raise ClusterError(f"Ray does not start here ({_first_line(error)}); run with --inline") from error
         yield ray

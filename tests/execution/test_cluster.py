@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,12 @@ def test_one_worker_two_workers_another_order_and_no_ray_give_identical_accuraci
     assert accuracies(run(tmp_path / "inline", InlineExecutor())) == parallel
     monkeypatch.setattr(two_workers, "slots", 1)
     assert accuracies(run(tmp_path / "one", two_workers)) == parallel
+
+
+def test_no_other_user_reaches_the_sockets_of_a_ray_of_ones_own(two_workers):
+    folder = Path(two_workers._ray._private.worker._global_node.get_temp_dir_path()).parent
+    assert folder.name.startswith("dtc-")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, two_workers):
