@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import functools
 import hashlib
 import importlib.metadata
@@ -42,10 +43,15 @@ def _listed(package: Path) -> dict[str, str] | None:
         release = importlib.metadata.distribution(package.name)
     except importlib.metadata.PackageNotFoundError:
         return None
-    if release.read_text("RECORD") is None or Path(str(release.locate_file(package.name))).resolve() != package:
+    record = release.read_text("RECORD")
+    if record is None or Path(str(release.locate_file(package.name))).resolve() != package:
         return None
-    files = [file for file in release.files or () if file.parts[0] == package.name and "__pycache__" not in file.parts]
-    return {file.as_posix(): file.hash.value if file.hash else "" for file in files}
+    # Not release.files: since Python 3.12 it leaves out the files that are gone.
+    return {
+        name: digest.removeprefix("sha256=")
+        for name, digest, *_ in csv.reader(record.splitlines())
+        if name.startswith(f"{package.name}/") and "__pycache__" not in name.split("/")
+    }
 
 
 def _files(package: Path) -> list[Path]:
