@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import one_line
@@ -69,7 +69,7 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
         titles=cells.CYCLE_TITLES,
         cycles=cells.cycle_rows(result) if result else [],
         provenance=_provenance(record),
-        configuration=json.dumps(to_jsonable_python(cell), indent=2, ensure_ascii=False),
+        configuration=json.dumps(TypeAdapter(Cell).dump_python(cell, mode="json"), indent=2, ensure_ascii=False),
         detail=record.detail if record else "",
     )
 
