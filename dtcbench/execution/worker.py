@@ -22,7 +22,7 @@ from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
 from dtcbench.energy.phases import Phases
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, told
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
@@ -33,6 +33,7 @@ from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import deterministic
 from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
+from dtcbench.training.network import ModelError
 from dtcbench.training.protocols import run
 from dtcbench.training.warming import warm_up
 
@@ -171,14 +172,21 @@ def _provenance(task: Task) -> Provenance:
 
 
 def _expected(error: Exception) -> bool:
-    return isinstance(error, CompressionError | UserError)
+    """Whether the reason says all; of what a model raised, its author needs the traceback too."""
+    return isinstance(_raised(error), CompressionError | UserError)
+
+
+def _raised(error: Exception) -> BaseException:
+    """What a model raised that is told as its mistake, else the error itself."""
+    return error.__cause__ if isinstance(error, ModelError) and error.__cause__ else error
 
 
 def _verdict(error: Exception) -> tuple[Status, str]:
     if isinstance(error, NonFiniteError):
         return Status.DIVERGED, str(error)
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-        return Status.OOM, f"{type(error).__name__}: {error}".partition("\n")[0]
-    if _expected(error):
+    raised = _raised(error)
+    if isinstance(raised, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(raised):
+        return Status.OOM, told(raised)
+    if isinstance(error, CompressionError | UserError):
         return Status.ERROR, str(error)
-    return Status.ERROR, f"{type(error).__name__}: {error}"
+    return Status.ERROR, told(error)

@@ -32,10 +32,10 @@ Network = TypeVar("Network", bound=Resettable)
 
 
 def drawn(make: Callable[[], Network], generator: torch.Generator) -> Network:
-    """The network that `make` constructs, on the CPU, its parameters drawn from `generator` alone."""
+    """The network that `make` constructs, on torch's default device, its parameters drawn from `generator` alone."""
     with torch.device("meta"):  # torch's layers draw when they are made, from the global generator
         network = make()
-    network.to_empty(device="cpu")
+    network.to_empty(device=str(torch.get_default_device()))
     network.reset_parameters(generator)
     return network
 

@@ -41,7 +41,8 @@ def mlp(
 
 
 def _linear(fan_in: int, fan_out: int, bias: bool, generator: torch.Generator) -> nn.Linear:
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias)  # draws nothing
+    device = torch.get_default_device()  # which `skip_init` does not look at
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias, device=device)  # draws nothing
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
     return layer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
 
-import torch
 from rich.console import Group, RenderableType
 from rich.text import Text
 from torch import nn
@@ -12,19 +12,22 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.models.shapes import TYPICAL
+from dtcbench.plan.cell import Choice
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.training.surgery import PrunableGroup, Surgery
+from dtcbench.training.network import outlined
+from dtcbench.training.surgery import PrunableGroup
 
 _CLASSES = 10
+_LARGEST = 1_000_000
+"""Values of a sample: tracing lists every input of a layer after flattening."""
+_SIZE = re.compile(r"[1-9][0-9]{0,8}")
 _SPARE = ("a_out", "a_in", "outgoing", "incoming")
 """What a narrow terminal goes without, in this order."""
 
 
 def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableType:
     """One row per group of the model `name`, by default on the first typical input that it takes."""
-    shape, model = _built(name, [input_shape] if input_shape else list(TYPICAL))
-    example = torch.zeros(1, *shape, dtype=torch.long if len(shape) == 1 else torch.float32)
-    groups = Surgery(model, example).groups
+    shape, model, groups = _outlined(name, [input_shape] if input_shape else list(TYPICAL))
     names = {module: path for path, module in model.named_modules()}
     rows = [_row(group, names[group.consumer]) for group in groups]
     strips = [
@@ -44,24 +47,38 @@ def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableTy
 def parse_shape(text: str) -> tuple[int, ...]:
     """(3, 32, 32) from `3x32x32`; UserError for anything else."""
     sizes = text.lower().split("x")
-    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+    if not all(_SIZE.fullmatch(size) for size in sizes):
         raise UserError(f"--input {text}: not a shape; write 3x32x32 for images, or 64 for texts of 64 tokens")
-    return tuple(map(int, sizes))
+    shape = tuple(map(int, sizes))
+    if math.prod(shape) > _LARGEST:
+        raise UserError(
+            f"--input {text}: {math.prod(shape)} values a sample; tracing takes {_LARGEST} at most, give fewer"
+        )
+    return shape
 
 
-def _built(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module]:
-    build = registry.models.get(name)
+def _outlined(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module, list[PrunableGroup]]:
+    """The first of `shapes` that the model takes, its network there, and the network's groups."""
+    model = Choice(name=name)
+    registry.models.get(name)
+    if len(shapes) == 1:
+        network, surgery = outlined(model, shapes[0], _CLASSES)
+        return shapes[0], network, surgery.groups
     refusals = []
     for shape in shapes:
         try:
-            return shape, build(shape, _CLASSES, generator=torch.Generator().manual_seed(0))
-        except (ValueError, RuntimeError) as error:  # RuntimeError: more memory than there is
+            network, surgery = outlined(model, shape, _CLASSES)
+        except UserError as error:
             refusals.append(f"{'x'.join(map(str, shape))}: {error}")
+        else:
+            return shape, network, surgery.groups
     raise UserError(f"model {name!r} takes none of these inputs; give one with --input:\n  " + "\n  ".join(refusals))
 
 
 def _row(group: PrunableGroup, consumer: str) -> tuple[str, ...]:
-    incoming, outgoing = group.w_in.shape, group.w_out.shape
+    incoming, outgoing = group.producer.weight.shape, tuple(group.consumer.weight.shape)
+    if group.spread > 1:
+        outgoing = (outgoing[0], group.width, group.spread)
     sums = math.prod(incoming[1:]), outgoing[0] * math.prod(outgoing[2:])
     shapes = ("×".join(map(str, shape)) for shape in (incoming, outgoing))
     return (group.name, consumer, str(group.width), *shapes, *(f"{group.width} sums of {count}" for count in sums))

@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from dtcbench.dtc.errors import CompressionError
+from dtcbench.errors import UserError
 from dtcbench.models.shapes import TYPICAL
-from dtcbench.registry import models
+from dtcbench.plan.cell import Choice
 from dtcbench.selftest.check import Check, Contradicted
 from dtcbench.training.flops import inference_flops
+from dtcbench.training.network import build
 from dtcbench.training.randomness import seeded_globals
 from dtcbench.training.scratch import draw_anew
 from dtcbench.training.surgery import PrunableGroup, Surgery
@@ -52,7 +54,7 @@ class _Subject:
         for shape in TYPICAL:
             try:
                 self._make(shape, 1, 1)
-            except ValueError as error:
+            except UserError as error:
                 refused.append(f"{list(shape)}: {error}")
             else:
                 return shape
@@ -64,8 +66,7 @@ class _Subject:
 
     def _make(self, shape: tuple[int, ...], seed: int, global_seed: int) -> nn.Module:
         with seeded_globals(global_seed):
-            model: nn.Module = models.get(self.name)(shape, _CLASSES, generator=torch.Generator().manual_seed(seed))
-        return model
+            return build(Choice(name=self.name), shape, _CLASSES, torch.Generator().manual_seed(seed))
 
     @property
     def batch(self) -> torch.Tensor:
@@ -88,7 +89,9 @@ class _Subject:
     def logits(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """The logits of `x` in eval mode."""
         with torch.no_grad():
-            out: torch.Tensor = model.eval()(x)
+            out = model.eval()(x)
+        if not isinstance(out, torch.Tensor):
+            raise Contradicted(f"forward gave {type(out).__name__} and not a tensor; return the logits alone")
         return out
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from dtcbench.errors import UserError, near
+from dtcbench.errors import UserError, near, told
 from dtcbench.registry import AXES, Axis, Plugin
 from dtcbench.selftest import datasets, methods, models, solvers
 from dtcbench.selftest.check import Check, Contradicted
@@ -68,5 +68,5 @@ def _contradiction(check: Check) -> str:
     except Contradicted as contradicted:
         return str(contradicted)
     except Exception as error:  # a plug-in may raise anything
-        return f"it raised {type(error).__name__}: {error}"
+        return f"it raised {told(error)}"
     return ""

@@ -24,6 +24,7 @@ from dtcbench.training.compression import Complexity, Compressor, TimedSolver, l
 from dtcbench.training.evaluation import Evaluate
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Step, cross_entropy, train
+from dtcbench.training.network import build, traced
 from dtcbench.training.randomness import torch_generator
 from dtcbench.training.surgery import PrunableGroup, Surgery
 
@@ -199,11 +200,9 @@ class Course:
 def start(work: Workplace) -> Course:
     """The cell's network, freshly initialised from the cell's seed, on the device of its data."""
     cell = work.cell
-    build = registry.models.bind(cell.model.name, cell.model.options)
     shape, classes = work.splits.input_shape, work.splits.num_classes
-    model: nn.Module = build(shape, classes, generator=torch_generator(cell.seed, "init"))
-    model = model.to(work.train.x.device)
-    surgery = Surgery(model, work.example)
+    model = build(cell.model, shape, classes, torch_generator(cell.seed, "init")).to(work.train.x.device)
+    surgery = traced(cell.model, model, work.example, (1, *work.train.y.shape[1:], classes))
     if not surgery.groups:
         raise CompressionError(
             f"model {cell.model.name} has no prunable group: no hidden width with exactly one producing and one "

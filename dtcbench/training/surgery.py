@@ -85,9 +85,11 @@ class Surgery:
         self._uses: Counter[torch.Tensor] = Counter(
             parameter for _, parameter in model.named_parameters(remove_duplicate=False)
         )
-        # In a tuple: torch-pruning would unpack a bare tensor, and trace a single sample without its batch.
+        # Told how to call the model: torch-pruning would unpack the batch, and hide the model's own error.
         with _traceable(model):
-            self._graph = tp.DependencyGraph().build_dependency(model, (example,), verbose=False)
+            self._graph = tp.DependencyGraph().build_dependency(
+                model, example, forward_fn=lambda network, samples: network(samples), verbose=False
+            )
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, Layer))
         self.groups = [group for group in found if group is not None]
 

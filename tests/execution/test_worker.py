@@ -9,6 +9,7 @@ import pytest
 import torch
 from cells import cell, choice, task, workplace
 from threadpoolctl import threadpool_info
+from torch import nn
 
 from dtcbench import registry
 from dtcbench.datasets.digits import digits
@@ -76,6 +77,34 @@ def test_a_programming_error_keeps_its_traceback_and_a_users_mistake_needs_none(
     assert "KeyError: 'oops'" in detail
     assert 'File "dtcbench/execution/worker.py"' in detail
     assert 'File "/' not in detail
+
+
+def test_what_a_model_raises_is_told_in_one_line_and_its_author_has_the_traceback(monkeypatch):
+    def raises(*_, widths=None, bias=None, **__):
+        raise TypeError("oops\nand more")
+
+    monkeypatch.setitem(registry.models._values, "mlp", raises)
+    record = record_of(cell("random"))
+    assert record.status == "error"
+    assert record.reason.startswith("model mlp on samples of shape 1×8×8: TypeError: oops; ")
+    assert "\n" not in record.reason
+    assert "TypeError: oops" in record.detail
+
+
+def test_logits_of_another_shape_end_a_cell_with_what_came_out(monkeypatch):
+    wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
+    monkeypatch.setitem(registry.models._values, "mlp", lambda *_, widths=None, bias=None, **__: wrong)
+    record = record_of(cell("random"))
+    assert "forward gave a tensor [1, 4] and not logits [1, 10]" in record.reason
+    assert record.detail == ""
+
+
+def test_a_model_beyond_the_memory_is_out_of_memory_and_no_mistake(monkeypatch):
+    def large(*_, widths=None, bias=None, **__):
+        raise MemoryError
+
+    monkeypatch.setitem(registry.models._values, "mlp", large)
+    assert record_of(cell("random")).status == "oom"
 
 
 def state_of_the_process():

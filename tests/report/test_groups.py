@@ -5,7 +5,9 @@ import re
 
 import pytest
 from rich.console import Console
+from torch import nn
 
+from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.report.groups import groups_table, parse_shape
 
@@ -30,16 +32,94 @@ def test_without_an_input_the_first_typical_one_that_fits_is_taken():
 
 
 def test_an_input_that_does_not_fit_says_what_would():
-    with pytest.raises(UserError, match=r"takes none of these inputs.*\n  1x8x8: .*smallest"):
+    with pytest.raises(UserError, match=r"^vgg-16: images of 8×8 are too small .*smallest are 16×16"):
         groups_table("vgg-16", (1, 8, 8))
 
 
-@pytest.mark.parametrize("text", ["", "3x", "3x32x-1", "0x3", "axb"])
+def test_a_text_for_a_model_of_images_is_told_what_came_out():
+    with pytest.raises(UserError, match=r"model mlp on texts of shape 64: forward gave .* not logits \[1, 64, 10\]"):
+        groups_table("mlp", (64,))
+
+
+@pytest.mark.parametrize("text", ["", "3x", "3x32x-1", "0x3", "axb", "0", "-1", "9" * 5000, "²"])
 def test_a_shape_that_is_none_is_refused(text):
     with pytest.raises(UserError, match="write 3x32x32"):
+        parse_shape(text)
+
+
+@pytest.mark.parametrize("text", ["3x100000x100000", "999999999", "3x999999999x999999999"])
+def test_a_sample_beyond_all_measure_is_refused_before_it_is_made(text):
+    with pytest.raises(UserError, match=r"values a sample; tracing takes 1000000 at most"):
         parse_shape(text)
 
 
 def test_shapes_are_read():
     assert parse_shape("3x32X32") == (3, 32, 32)
     assert parse_shape("64") == (64,)
+
+
+def module(forward):
+    """A model whose networks have one hidden layer and compute `forward(network, x)`."""
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.output = nn.Linear(64, 8), nn.Linear(8, 10)
+
+        def forward(self, x):
+            return forward(self, x)
+
+        def logits(self, x):
+            return self.output(self.hidden(x.flatten(1)).relu())
+
+    return lambda shape, classes, *, generator: Odd()
+
+
+def fails(*args, **kwargs):
+    raise KeyError("two\nlines")
+
+
+ODD_MODELS = {
+    "raises in forward": (module(fails), "KeyError: 'two"),
+    "raises when built": (fails, "KeyError: 'two"),
+    "builds no network": (lambda shape, classes, *, generator: 3, "it gave a int and not a torch.nn.Module"),
+    "gives nothing": (module(lambda net, x: None), "forward gave None and not logits [1, 10]"),
+    "gives a pair": (module(lambda net, x: (net.logits(x), x)), "forward gave a tuple and not logits [1, 10]"),
+    "gives other logits": (module(lambda net, x: net.logits(x)[:, :3]), "a tensor [1, 3] and not logits [1, 10]"),
+    "runs out of memory": (module(lambda net, x: x.new_empty(2**50)), "a tensor [1125899906842624] and not logits"),
+    "recurses without end": (module(lambda net, x: net(x)), "RecursionError: maximum recursion depth exceeded"),
+}
+
+
+@pytest.mark.parametrize(("model", "message"), ODD_MODELS.values(), ids=ODD_MODELS.keys())
+def test_whatever_a_model_does_wrong_is_told_in_one_line(monkeypatch, model, message):
+    monkeypatch.setitem(registry.models._values, "odd", model)
+    with pytest.raises(UserError) as caught:
+        groups_table("odd", (1, 8, 8))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("model odd on samples of shape 1×8×8: ")
+    assert str(caught.value).endswith("or mend the model: `dtcbench selftest odd` tries it")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_looks_at_values_is_traced_on_values(monkeypatch):
+    def looped(net, x):
+        while x.sum() > 0:
+            x = x - 1
+        return net.logits(x)
+
+    monkeypatch.setitem(registry.models._values, "odd", module(looped))
+    assert lines(groups_table("odd", (1, 8, 8)))[-1].startswith("1 groups, 8 neurons")
+
+
+SHAPES = ["1", "64", "1x1", "3x1x1", "1x8x8", "3x32x32", "1x2x3x4", "3x500x500"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("model", registry.models.names())
+def test_every_model_shows_its_groups_or_says_why_not_whatever_the_input(model, shape):
+    try:
+        assert re.match(r"[1-9]\d* groups", lines(groups_table(model, parse_shape(shape)))[-1])
+    except UserError as error:
+        assert "\n" not in str(error)
+        assert model in str(error)

@@ -208,7 +208,7 @@ def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypat
     monkeypatch.setitem(
         registry.models._values,
         "mlp",
-        lambda *_, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+        lambda *_, widths=None, bias=None, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
     )
     with pytest.raises(CompressionError, match=r"model mlp has no prunable group.*list --groups"):
         run(workplace(planned))
