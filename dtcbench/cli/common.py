@@ -84,6 +84,7 @@ def read_suite(suite: str, out: str | None, smoke: bool = False) -> tuple[str, P
     from dtcbench.plan.rehearsal import rehearsal
     from dtcbench.plan.suite import parse, read
     from dtcbench.records.runs import refuse_missing_code, run_of_text
+    from dtcbench.training.feasibility import refuse_impossible
 
     text = read(suite)
     try:
@@ -92,10 +93,13 @@ def read_suite(suite: str, out: str | None, smoke: bool = False) -> tuple[str, P
         if store := run_of_text(text, suite, out):
             refuse_missing_code(store)
         raise
+    refuse_impossible(planned, suite)
     if not smoke:
         return text, planned
     text = rehearsal(text, suite)
-    return text, expand(parse(text, suite))
+    planned = expand(parse(text, suite))
+    refuse_impossible(planned, suite)
+    return text, planned
 
 
 def run_at(folder: str) -> tuple[Plan, Store]:

@@ -97,6 +97,11 @@ def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Spl
     )
 
 
+def sample(*, augmentation: str = "crop-flip") -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `cifar_10()`, and the number of classes."""
+    return (3, 32, 32), NUM_CLASSES
+
+
 def origin() -> str:
     """Where `cifar_10()` would take its archive from, told without reading it."""
     return source.origin([SOURCE])

@@ -57,6 +57,11 @@ def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     )
 
 
+def sample(*, zoom: int = 1) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `digits(zoom=…)`, and the number of classes."""
+    return (1, 8 * zoom, 8 * zoom), 10
+
+
 def origin() -> str:
     """Where `digits()` takes its images from."""
     return "inside scikit-learn"

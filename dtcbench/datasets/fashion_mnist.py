@@ -39,6 +39,11 @@ def fashion_mnist() -> Splits:
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.2860, std=0.3530))
 
 
+def sample() -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `fashion_mnist()`, and the number of classes."""
+    return (1, 28, 28), 10
+
+
 def origin() -> str:
     """Where `fashion_mnist()` would take its files from, told without reading them."""
     return source.origin(SOURCES.values())

@@ -37,6 +37,11 @@ def mnist() -> Splits:
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.1307, std=0.3081))
 
 
+def sample() -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `mnist()`, and the number of classes."""
+    return (1, 28, 28), 10
+
+
 def origin() -> str:
     """Where `mnist()` would take its files from, told without reading them."""
     return source.origin(SOURCES.values())

@@ -85,6 +85,11 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
     return Splits(train_x, train_y, test_x, test_y, num_classes=len(VOCABULARY), pixels=None)
 
 
+def sample(*, context: int = 64) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `tinyshakespeare(context=…)`, and the vocabulary's size."""
+    return (context,), len(VOCABULARY)
+
+
 def origin() -> str:
     """Where `tinyshakespeare()` would take its file from, told without reading it."""
     return source.origin([SOURCE])

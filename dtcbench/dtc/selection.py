@@ -27,6 +27,10 @@ class Cut:
     count: int | None
     """Exactly this many neurons; None where the method's own rule decides from `keep`."""
 
+    def of(self, width: int) -> int:
+        """How many neurons of so many it keeps, where ties in the scores do not decide."""
+        return self.count if self.count is not None else int(width * self.keep)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -72,6 +76,10 @@ class Method(ABC):
     drop: Drop
     """Which end of the scores is removed."""
 
+    def refuse(self, width: int, cut: Cut) -> None:
+        """CompressionError where no group of this width can be cut so, whatever its weights."""
+        refuse_none(cut.of(width), width)
+
     @abstractmethod
     def scores(self, group: Group) -> Scores:
         """One finite score per neuron."""
@@ -81,8 +89,13 @@ class Method(ABC):
 
         NothingKeptError if none would be.
         """
-        count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
-        return exact_count(scores.values, count, self.drop, group.generator)
+        return exact_count(scores.values, group.cut.of(group.width), self.drop, group.generator)
+
+
+def refuse_none(count: int, width: int) -> None:
+    """NothingKeptError where no neuron of so many would be kept."""
+    if count < 1:
+        raise NothingKeptError(f"{count} of {width} neurons would be kept; lower the sparsity or widen the layer")
 
 
 def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator) -> Kept:
@@ -90,8 +103,7 @@ def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator:
 
     Equal scores are told apart by a seeded draw, so that no index is preferred.
     """
-    if count < 1:
-        raise NothingKeptError(f"{count} of {len(scores)} neurons would be kept; lower the sparsity or widen the layer")
+    refuse_none(count, len(scores))
     tie_break = generator.permutation(len(scores))
     order = np.lexsort((tie_break, -scores if drop == "smallest" else scores))
     return np.sort(order[:count]).astype(np.int64)

@@ -49,9 +49,14 @@ def dct_basis(m: int) -> Array:
 
 
 def published_phi(m: int, keep: float) -> Array:
-    """Φ [n, m] of the published code: n = int(m · (1 − keep)), the same draw at every call.
+    """Φ [n, m] of the published code, the same draw at every call; NoMeasurementError where n is 0."""
+    return np.random.RandomState(PUBLISHED_SEED).normal(size=[published_measurements(m, keep), m])
 
-    NoMeasurementError where n is 0, which floating point decides: `int(10 * (1.0 - 0.9))` is 0.
+
+def published_measurements(m: int, keep: float) -> int:
+    """n = int(m · (1 − keep)), the published code's number of measurements.
+
+    NoMeasurementError where it is 0, which floating point decides: `int(10 * (1.0 - 0.9))` is 0.
     """
     n = int(m * (1.0 - keep))
     if n == 0:
@@ -59,7 +64,7 @@ def published_phi(m: int, keep: float) -> Array:
             f"width {m} at keep {keep:g} leaves n = int({m} · (1 − {keep:g})) = 0 measurements; "
             "stop at a larger width or lower keep"
         )
-    return np.random.RandomState(PUBLISHED_SEED).normal(size=[n, m])
+    return n
 
 
 def gaussian_phi(m: int, f: float, generator: np.random.Generator) -> Array:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.errors import NothingKeptError
-from dtcbench.dtc.selection import Group, Kept, Method, Scores
+from dtcbench.dtc.selection import Group, Kept, Method, Scores, refuse_none
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 from dtcbench.registry import methods
 
@@ -38,8 +37,7 @@ class PublishedRandom(Method):
         Equals `numpy.random.choice(m, count, replace=False)` after the published seed; the order
         matters, because sums over neurons are rounded in it.
         """
-        count = group.cut.count if group.cut.count is not None else int(group.width * group.cut.keep)
-        if count < 1:
-            raise NothingKeptError(f"{count} of {group.width} neurons would be kept; raise keep or the width")
+        count = group.cut.of(group.width)
+        refuse_none(count, group.width)
         kept = np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
         return kept if group.cut.count is None else np.sort(kept)

@@ -1,0 +1,107 @@
+"""Which cells of a plan cannot be run whatever their weights: a layer would be left without a neuron, or with too few
+to measure. Known before the first cell, from the networks' widths and the protocol's schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from dtcbench import registry
+from dtcbench.datasets.sample import sample
+from dtcbench.dtc.errors import CompressionError
+from dtcbench.dtc.selection import Cut, Method
+from dtcbench.errors import UserError
+from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.document import Problem, SuiteError
+from dtcbench.plan.grid import Plan
+from dtcbench.plan.names import Labels
+from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.training.network import outlined
+
+Widths = Mapping[str, int]
+"""The width of each prunable group, by name."""
+
+
+def impossible(plan: Plan) -> list[str]:
+    """One line for each kind of cell that cannot be run: what it is, the group, the cycle, and why.
+
+    Networks are built without their weights. A network that cannot be built here, such as one of a data set that is
+    not on this machine, is left to its cells.
+    """
+    found: dict[tuple[int, int, int, int, float | None], str | None] = {}
+    widths: dict[tuple[int, int], Widths] = {}
+    labels = Labels(plan.names)
+    for cell in plan.cells:  # which share their choices
+        network = id(cell.model), id(cell.dataset)
+        kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
+        if cell.is_dense or kind in found:
+            continue
+        if network not in widths:
+            widths[network] = _widths(cell.model, cell.dataset)
+        why = obstacle(cell, widths[network])
+        found[kind] = why and f"{labels.of_cell(cell).rpartition(' seed ')[0]}: {why}"
+    return [line for line in found.values() if line]
+
+
+def refuse_impossible(plan: Plan, file: str) -> None:
+    """SuiteError, which names the suite `file`, where cells of the plan cannot be run."""
+    remedy = "lower the sparsity, widen the layer, or name these cells under `exclude`"
+    if found := impossible(plan):
+        raise SuiteError([Problem(file, 0, "", f"{line}; {remedy}") for line in found])
+
+
+def obstacle(cell: Cell, widths: Widths) -> str | None:
+    """Why no cell like this can be run with groups of these widths; None where nothing is known against it."""
+    method = registry.methods.bind(cell.method.name, cell.method.options)
+    protocol = from_choice(cell.protocol)
+    cuts = (
+        _of_published(protocol, widths)
+        if isinstance(protocol, Published)
+        else _of_standard(protocol, method, cell.sparsity or 0.0, widths)
+    )
+    for place, width, cut in cuts:
+        try:
+            method.refuse(width, cut)
+        except CompressionError as error:
+            return f"{place}: {error}"
+    return None
+
+
+_Cuts = Iterator[tuple[str, int, Cut]]
+"""Where it happens, the width there, and the cut."""
+
+
+def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Widths) -> _Cuts:
+    """The cuts of protocol `standard`; of a method that removes all at the start, or shares its FLOPs, the last."""
+    fractions = protocol.fractions(sparsity)
+    if method.when == "cycles" and method.budget == "steps":
+        schedule = list(enumerate(pairwise([1.0, *fractions]), 1))
+    else:
+        schedule = [(len(fractions), (1.0, fraction)) for fraction in fractions[-1:]]
+    keep = protocol.ratio(sparsity) if sparsity else 1.0
+    for number, (before, after) in schedule:
+        for group, width in widths.items():
+            left, count = round(width * before), round(width * after)
+            if count != left:
+                yield f"group {group}, width {width}, cycle {number} of {len(fractions)}", left, Cut(keep, count)
+
+
+def _of_published(protocol: Published, widths: Widths) -> _Cuts:
+    """The cuts of protocol `published`, of a method that keeps int(width · keep)."""
+    cut, number, left = Cut(protocol.keep, None), 0, dict(widths)
+    while max(left.values(), default=0) > protocol.stop_width:
+        number += 1
+        for group, width in left.items():
+            if width > protocol.stop_width:
+                yield f"group {group}, width {widths[group]}, cycle {number}", width, cut
+                left[group] = cut.of(width)
+
+
+def _widths(model: Choice, dataset: Choice) -> Widths:
+    """Empty where the network cannot be built here."""
+    try:
+        shape, classes = sample(dataset.name, dataset.options)
+        _, surgery = outlined(model, shape, classes)
+    except UserError:
+        return {}
+    return {group.name: group.width for group in surgery.groups}

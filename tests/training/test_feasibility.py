@@ -1,0 +1,90 @@
+"""A plan knows which cells cannot be run, before the first one is."""
+
+import pytest
+from cells import cell, task
+from suites_for_tests import TINY, edited
+
+from dtcbench.execution.worker import attempt
+from dtcbench.plan import shipped
+from dtcbench.plan.grid import expand
+from dtcbench.plan.suite import load, parse
+from dtcbench.training.feasibility import impossible, obstacle
+
+NO_SOLVER = ("    solvers: [lars]\n", "")
+
+
+def found(*edits):
+    return impossible(expand(parse(edited(TINY, *edits), "suite.yaml")))
+
+
+def test_an_ordinary_suite_has_nothing_against_it():
+    assert found() == []
+
+
+def test_a_layer_that_would_be_left_without_a_neuron_is_named_with_the_cycle():
+    lines = found(("[16]", "[16, 4]"), ("[0.5]", "[0.5, 0.9]"), ("[dtc, magnitude]", "[magnitude]"), NO_SOLVER)
+    assert lines == [
+        "magnitude mlp(widths=[16,4]) digits 0.9: group hidden1, width 4, cycle 5 of 5: "
+        "0 of 1 neurons would be kept; lower the sparsity or widen the layer"
+    ]
+
+
+@pytest.mark.parametrize("method", ["scratch", "{name: scratch, budget: flops}", "dense-matched"])
+def test_so_is_one_of_a_baseline_that_begins_small_or_shares_the_flops(method):
+    (line,) = found(
+        ("[16]", "[4]"), ("[0.5]", "[0.9]"), ("[dtc, magnitude]", f"[{method}]"), ("    solvers: [lars]\n", "")
+    )
+    assert "group hidden0, width 4" in line
+    assert "0 of 4 neurons would be kept" in line
+
+
+def test_the_published_rule_measures_nothing_of_a_narrow_layer():
+    (line,) = found(("[16]", "[8]"), ("[dtc, magnitude]", "[dtc-published]"))
+    assert "dtc-published mlp(widths=[8]) digits 0.5: group hidden0, width 8, cycle" in line.replace("/lars", "")
+    assert "= 0 measurements" in line
+
+
+def test_protocol_published_is_followed_down_to_its_last_cycle():
+    suite = edited(
+        TINY,
+        ("{name: standard, steps: 30, cycle_steps: 5}", "{name: published, keep: 0.4, stop_width: 1, cycle_steps: 1}"),
+        ("    sparsities: [0.5]\n", ""),
+        ("[dtc, magnitude]", "[magnitude-published]"),
+        NO_SOLVER,
+    )
+    (line,) = impossible(expand(parse(suite, "suite.yaml")))
+    assert "group hidden0, width 16, cycle 3: 0 of 2 neurons would be kept" in line
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_every_shipped_suite_can_be_run(name):
+    assert impossible(expand(load(name))) == []
+
+
+def test_every_exclusion_for_measurements_in_the_shipped_suites_is_needed():
+    suite = load("lenet")
+    unexcluded = suite.model_copy(update={"exclude": []})
+    (line,) = impossible(expand(unexcluded))
+    assert line.startswith("dtc-published/interior-point lenet-300-100 mnist 0.95: group hidden1")
+
+
+@pytest.mark.parametrize("verb", [["plan"], ["run", "--inline"], ["run", "--inline", "--smoke"]])
+def test_plan_and_run_refuse_before_the_first_cell_and_an_exclusion_mends_it(tmp_path, monkeypatch, dtcbench, verb):
+    monkeypatch.chdir(tmp_path)
+    suite = edited(TINY, ("[16]", "[4]"), ("[0.5]", "[0.5, 0.9]"), ("[dtc, magnitude]", "[magnitude]"))
+    (tmp_path / "tiny.yaml").write_text(edited(suite, NO_SOLVER))
+    ended = dtcbench(*verb, "tiny.yaml")
+    assert ended.code == 2
+    assert "tiny.yaml: magnitude mlp(widths=[4]) digits 0.9: group hidden0, width 4, cycle" in ended.err
+    assert "exclude" in ended.err
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "tiny.yaml").write_text(edited(suite, NO_SOLVER) + "exclude: [{sparsity: 0.9, reason: too narrow}]\n")
+    assert dtcbench(*verb, "tiny.yaml").code == 0
+
+
+def test_what_is_refused_is_what_the_cell_itself_would_have_met():
+    doomed = cell("magnitude", 0.99, widths=[8])
+    record = attempt(task(doomed)).record
+    assert record["status"] == "error"
+    assert obstacle(doomed, {"hidden0": 8}).startswith("group hidden0, width 8")
+    assert "neurons would be kept" in record["reason"]
