@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py cells 1000 10000     cells of no work through scheduler, Ray and store
     python benchmarks/scale.py records 100000       records written here, then made into a leaderboard
+    python benchmarks/scale.py merge 2000 4000      two such runs of the same cells, merged
     python benchmarks/scale.py plan 1000000         a plan of so many cells, of which none has run
 
 `cells` prints milliseconds a cell, and what of them Ray alone and sealing alone take, in one run: the ratios
@@ -141,7 +142,20 @@ def say(*verbs: str, folder: Path) -> None:
 
 
 def make_records(folder: Path, count: int) -> None:
+    write_records(folder, count, template())
+    say("report", "status", folder=folder)
+
+
+def make_two_runs(folder: Path, count: int) -> None:
+    """Two runs of the same cells, made at other times: every cell gets a second attempt."""
     record = template()
+    folder.mkdir()
+    for name in ("one", "other"):
+        write_records(folder / name, count, record | {"started_at": f"of run {name}"})
+    say(f"merge {folder / 'one'} {folder / 'other'} --out", folder=folder / "both")
+
+
+def write_records(folder: Path, count: int, record: dict[str, Any]) -> None:
     text = suite_of(count, seeds=50)
     plan = expand(parse(text, "scale"))
     records = folder / "records"
@@ -155,7 +169,6 @@ def make_records(folder: Path, count: int) -> None:
         size += len(content)
         (records / f"{cell.key}.1.json").write_bytes(content)
     print(f"{len(plan.cells)} records of {size / len(plan.cells) / 1024:.1f} KiB in the mean", flush=True)
-    say("report", "status", folder=folder)
 
 
 def make_plan(folder: Path, count: int) -> None:
@@ -174,10 +187,10 @@ def make_plan(folder: Path, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["cells", "records", "plan"])
+    parser.add_argument("what", choices=["cells", "records", "plan", "merge"])
     parser.add_argument("counts", type=int, nargs="+")
     asked = parser.parse_args()
-    measure = {"cells": run_cells, "records": make_records, "plan": make_plan}[asked.what]
+    measure = {"cells": run_cells, "records": make_records, "plan": make_plan, "merge": make_two_runs}[asked.what]
     for count in asked.counts:
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder) / "run", count)

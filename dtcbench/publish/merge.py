@@ -199,15 +199,16 @@ def _plugins(record: CellRecord) -> dict[str, str]:
 def _numbered(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, CellRecord]]:
     """Every record once; one whose attempt's number another has already is given the cell's next free one."""
     taken: dict[str, dict[int, CellRecord]] = defaultdict(dict)
-    used = {(piece.record.key, piece.record.attempt) for piece in pieces}
+    highest: dict[str, int] = defaultdict(int)
+    for piece in pieces:
+        highest[piece.record.key] = max(highest[piece.record.key], piece.record.attempt)
     for piece in pieces:
         record, of_cell = piece.record, taken[piece.record.key]
         if record in of_cell.values():
             continue  # the very same record, which was copied from run to run
         if record.attempt in of_cell:
-            free = 1 + max(attempt for key, attempt in used if key == record.key)
-            record = record.model_copy(update={"attempt": free})
-            used.add((record.key, free))
+            highest[record.key] += 1
+            record = record.model_copy(update={"attempt": highest[record.key]})
         of_cell[record.attempt] = record
         yield piece, record
 

@@ -181,3 +181,33 @@ def test_suites_of_other_protocols_are_not_one_suite():
 def test_the_union_of_one_suite_is_its_text():
     text = "name: a  # as it was written\nprotocol: published\ngrid: [{seeds: 1}]"
     assert merge.union([text, text]) == text
+
+
+class CountedKey(str):
+    """A cell's key that counts how often it is compared with another."""
+
+    compared = 0
+
+    def __eq__(self, other):
+        CountedKey.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_the_work_of_numbering_attempts_grows_with_their_number_not_with_its_square(run):
+    record = next(iter(Store(run).read().attempts.values()))[0]
+
+    def comparisons(cells):
+        """Of merging two runs of so many cells, of which each has another record of every cell."""
+        CountedKey.compared = 0
+        twice = [
+            merge.Piece(Store(run), record.model_copy(update={"key": CountedKey(f"{number:064x}"), "wall_s": wall_s}))
+            for number in range(cells)
+            for wall_s in (1.0, 2.0)
+        ]
+        numbered = [one.attempt for _, one in merge._numbered(twice)]
+        assert numbered == [1, 2] * cells
+        return CountedKey.compared
+
+    assert comparisons(200) <= 2 * comparisons(100)
