@@ -1,5 +1,6 @@
 """The command line: verbs, exit codes, and no traceback for a user's mistake."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
 from dtcbench.records.runs import run_of
 from dtcbench.records.sealing import seal, unseal
+from dtcbench.records.store import Store
 
 VERBS = [
     *("doctor", "list", "suites", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
@@ -121,13 +123,22 @@ MISTAKES = {
     "claims of no run": (["claims", "tiny", "nowhere"], "nowhere holds no run"),
     "claims against no table": (["claims", "tiny", "--reference", "tiny.yaml"], "--reference tiny.yaml: cannot be"),
     "run of no run's cell": (["show", "abc", "--run", "nowhere"], "nowhere holds no run"),
-    "ambiguous cell": (["show", ""], "3 cells begin with ''; give more digits, or the run with --run:\n  "),
-    "no such cell": (["show", "zz"], "no record of a cell 'zz' in runs/tiny; `dtcbench plan SUITE` lists the keys"),
-    "no such cell to run": (
-        ["run", "tiny.yaml", "--cell", "zz"],
-        "--cell zz: 0 cells of the suite begin so; `dtcbench",
+    "no digit of a cell": (["show", ""], "'' is not the beginning of a cell's key: give 1 to 64 of the digits"),
+    "no digit of a cell to run": (["run", "tiny.yaml", "--cell", ""], "'' is not the beginning of a cell's key"),
+    "text for a cell": (["show", "quick"], "'quick' is not the beginning of a cell's key"),
+    "method without reference": (["board", "tiny", "--method", "dtc"], "--method does nothing without --reference"),
+    "address without cluster": (["doctor", "--address", "h:1"], "--address does nothing without --cluster"),
+    "shape without groups": (["list", "--input", "64"], "--input does nothing without --groups"),
+    "axis with groups": (["list", "models", "--groups", "mlp"], "AXIS models does nothing with --groups"),
+    "workers inline": (["run", "tiny.yaml", "--inline", "--workers", "2"], "--workers does nothing with --inline"),
+    "address inline": (["run", "tiny.yaml", "--inline", "--address", "h:1"], "--address does nothing with --inline"),
+    "a rehearsal's cell": (["run", "tiny.yaml", "--smoke", "--cell", "ab"], "remove --cell or --smoke"),
+    "no such cell": (
+        ["show", 64 * "0"],
+        "0' in runs/tiny; `dtcbench plan SUITE --all` lists the keys",
     ),
-    "ambiguous cell to run": (["run", "tiny.yaml", "--cell", ""], "--cell : 3 cells of the suite begin so"),
+    "no such cell to run": (["run", "tiny.yaml", "--cell", 64 * "0"], "0: 0 cells of the suite begin so; `dtcbench"),
+    "ambiguous cell to run": (["run", "quick", "--cell", "8"], "--cell 8: 4 cells of the suite begin so"),
     "suite by its old path": (["run", "suites/quick.yaml"], "No such file or directory; did you mean 'quick'?"),
     "suite misspelt": (["plan", "quik"], "quik: No such file or directory; did you mean 'quick'?"),
     "suite to write out misspelt": (["suites", "quik"], "unknown suite 'quik'; did you mean 'quick'?"),
@@ -294,6 +305,72 @@ def test_show_finds_a_cell_by_the_first_digits_of_its_key(in_tiny, dtcbench):
     ended = dtcbench("show", key[:8].upper())
     assert ended.code == 0
     assert key in ended.out
+
+
+def newer(run: Path, key: str) -> None:
+    """Make the cell's record one of a schema version that is not known yet."""
+    path = run / f"records/{key}.1.json"
+    path.write_bytes(seal({**json.loads(path.read_bytes())["record"], "schema_version": 99}))
+
+
+def test_show_reads_no_record_of_another_cell(copy_of_tiny, dtcbench, monkeypatch):
+    shown, damaged, other = keys(copy_of_tiny)
+    newer(copy_of_tiny / "runs/tiny", other)
+    (copy_of_tiny / f"runs/tiny/records/{damaged}.1.json").write_text("{")
+    read, whole = [], Store._record
+    monkeypatch.setattr(Store, "_record", lambda store, key, *rest: read.append(key) or whole(store, key, *rest))
+    ended = dtcbench("show", shown)
+    assert (ended.code, set(read)) == (0, {shown})
+    assert damaged not in ended.out and other not in ended.out
+
+
+def test_show_says_which_of_the_cell_s_records_cannot_be_read_beside_those_that_can(copy_of_tiny, dtcbench):
+    key = keys(copy_of_tiny)[0]
+    record = copy_of_tiny / f"runs/tiny/records/{key}.1.json"
+    second = {**json.loads(record.read_bytes())["record"], "attempt": 2}
+    newer(copy_of_tiny / "runs/tiny", key)
+    assert "not a record of this version" in dtcbench("show", key).err
+    (copy_of_tiny / f"runs/tiny/records/{key}.2.json").write_bytes(seal(second))
+    ended = dtcbench("show", key)
+    assert ended.code == 0
+    assert "attempt 2: ok" in ended.out
+    assert f"runs/tiny/records/{key}.1.json: not shown: not a record of this version of dtcbench" in ended.out
+
+
+def test_show_skips_what_is_half_gone_under_runs_and_says_so(copy_of_tiny, dtcbench):
+    key = keys(copy_of_tiny)[0]
+    shutil.copytree("runs/tiny", "runs/half")
+    Path("runs/half/suite.yaml").unlink()
+    ended = dtcbench("show", key)
+    assert ended.code == 0
+    assert "runs/half: skipped: it has records, but no suite.yaml\n" in ended.out
+
+
+def test_show_skips_a_run_that_cannot_be_listed_and_says_so(copy_of_tiny, dtcbench, monkeypatch):
+    key = keys(copy_of_tiny)[0]
+    shutil.copytree("runs/tiny", "runs/shut")
+    files = Store.files
+
+    def shut(store):
+        if store.root.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return files(store)
+
+    monkeypatch.setattr(Store, "files", shut)
+    ended = dtcbench("show", key)
+    assert ended.code == 0
+    assert "runs/shut: skipped: Permission denied\n" in ended.out
+
+
+@pytest.mark.parametrize("verb", ["claims", "site", "merge"])
+def test_the_usage_of_a_verb_of_several_runs_has_its_dots_once(verb, dtcbench):
+    assert "{RUN}...\n" in dtcbench(verb, "--help").out
+
+
+def test_doctor_states_one_default_address(dtcbench):
+    told = " ".join(dtcbench("doctor", "--help").out.split())
+    assert "Which cluster, for --cluster [default: auto]." in told
+    assert told.count("default") == 1
 
 
 def test_show_asks_for_the_run_where_two_hold_the_cell(copy_of_tiny, dtcbench):

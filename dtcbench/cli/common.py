@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from dtcbench.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -126,3 +128,15 @@ def conclude(planned: Plan, store: Store) -> dict[str, str]:
 def exit_by(statuses: Iterable[str | None]) -> None:
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
+
+
+def refuse_idle(option: str, given: object, needed: str, other: object) -> None:
+    """UserError where an option was given that does nothing without another."""
+    if given and not other:
+        raise UserError(f"{option} does nothing without {needed}: add {needed}, or remove {option}")
+
+
+def refuse_both(option: str, given: object, other_option: str, other: object) -> None:
+    """UserError where two options were given of which one makes the other do nothing."""
+    if given and other:
+        raise UserError(f"{option} does nothing with {other_option}: remove one of them")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import RunFolder, conclude, console, exit_by, run_at, say
+from dtcbench.cli.common import RunFolder, conclude, console, exit_by, refuse_idle, run_at, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,9 +45,9 @@ def show(
     from dtcbench.records import runs
     from dtcbench.report.cells import cell_view
 
-    among = [runs.run_named(run_folder)] if run_folder else runs.all_runs()
-    store, attempts = runs.attempts_at(cell, among)
-    say(cell_view(attempts, runs.names_of(store)))
+    among = [runs.run_named(run_folder)] if run_folder else runs.folders()
+    store, attempts, notes = runs.attempts_at(cell, among)
+    say(cell_view(attempts, runs.names_of(store)), *notes)
     if power:
         say(_power(store, attempts))
 
@@ -69,13 +69,14 @@ def board(
     from dtcbench.report.build import derive
     from dtcbench.report.comparison import comparison, read_reference
 
+    refuse_idle("--method", method, "--reference", reference)
     published = read_reference(reference, method) if reference else None
     derived = derive(*run_at(run_folder))
     say(terminal.leaderboard(derived.board) if published is None else comparison(derived.tables.cycles, published))
 
 
 def claims(
-    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' folders, or names under runs/.")],
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs' folders, or names under runs/.")],
     reference: Annotated[
         Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
     ] = None,

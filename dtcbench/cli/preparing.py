@@ -8,13 +8,25 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, load_plugins, read_suite, say
+from dtcbench.cli.common import (
+    Out,
+    Plugins,
+    SuiteName,
+    console,
+    load_plugins,
+    read_suite,
+    refuse_both,
+    refuse_idle,
+    say,
+)
 from dtcbench.errors import UserError, near
 
 
 def doctor(
-    cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of the cluster at --address.")] = False,
-    address: Address = "auto",
+    cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of a Ray cluster.")] = False,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Which cluster, for --cluster [default: auto].")
+    ] = None,
 ) -> None:
     """What this machine, or each node of a cluster, offers.
 
@@ -22,6 +34,7 @@ def doctor(
     """
     from dtcbench.report.machine import cluster_table, machine_table
 
+    refuse_idle("--address", address, "--cluster", cluster)
     if not cluster:
         say(machine_table())
         return
@@ -46,6 +59,8 @@ def list_(
     from dtcbench import registry
     from dtcbench.report.axes import axis_table
 
+    refuse_idle("--input", shape, "--groups", groups)
+    refuse_both(f"AXIS {axis}", axis, "--groups", groups)
     load_plugins(plugin)
     if groups:
         from dtcbench.report.groups import groups_table, parse_shape

@@ -47,7 +47,7 @@ def publish(
 
 
 def site(
-    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles.")],
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs or bundles.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="The site's folder, made anew.")] = "site",
     reference: Annotated[
         Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
@@ -73,7 +73,7 @@ def site(
 
 
 def merge(
-    run_folders: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs or bundles of one suite.")],
+    run_folders: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs or bundles of one suite.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="A new folder for their union.")],
 ) -> None:
     """Put runs of one suite together, without loss.

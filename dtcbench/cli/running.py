@@ -18,8 +18,10 @@ from dtcbench.cli.common import (
     exit_by,
     load_plugins,
     read_suite,
+    refuse_both,
     say,
 )
+from dtcbench.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +59,10 @@ def run(
     from dtcbench.report.plans import next_steps
     from dtcbench.report.progress import RunProgress
 
+    refuse_both("--workers", workers, "--inline", inline)
+    refuse_both("--address", address, "--inline", inline)
+    if cell is not None and smoke:
+        raise UserError("--cell names a cell of the suite, and a rehearsal has others: remove --cell or --smoke")
     plugins = load_plugins(plugin)
     text, planned = read_suite(suite, out, smoke)
     cells = planned.cells if cell is None else (one_cell(cell, planned.cells),)

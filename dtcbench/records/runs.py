@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
 
 RUNS = Path("runs")
+_KEY = re.compile(r"[0-9a-fA-F]{1,64}")
 
 
 def run_of(suite: str, folder: str | None) -> Store:
@@ -69,32 +71,68 @@ def refuse_missing_code(store: Store) -> None:
         raise UserError(f"{store.root}: {'; '.join(missing)}")
 
 
+def folders() -> list[Store]:
+    """Every folder under runs/, by name, whether it holds a run or not."""
+    return [Store(folder) for folder in sorted(RUNS.glob("*"))]
+
+
 def all_runs() -> list[Store]:
     """Every run under runs/, by name."""
-    return [store for store in map(Store, sorted(RUNS.glob("*"))) if store.suite.is_file()]
+    return [store for store in folders() if store.suite.is_file()]
 
 
-def attempts_at(key: str, runs: Sequence[Store]) -> tuple[Store, tuple[CellRecord, ...]]:
-    """The run that holds the one cell in `runs` whose key begins so, and its records there; UserError where it
-    is not one."""
-    found = {
-        (str(store.root), full): (store, attempts)
-        for store in runs
-        for full, attempts in store.read().attempts.items()
-        if full.startswith(key.lower())
-    }
-    if not found:
-        where = ", ".join(str(store.root) for store in runs) or f"{RUNS}/, where no run is"
-        raise UserError(f"no record of a cell {key!r} in {where}; `dtcbench plan SUITE` lists the keys")
+def attempts_at(key: str, among: Sequence[Store]) -> tuple[Store, tuple[CellRecord, ...], tuple[str, ...]]:
+    """The run that holds the one cell whose key begins so, its records there, and what could not be read.
+
+    Files' names say which cells they are of: only that cell's are read. UserError where it is not one cell, or none
+    of its records can be read.
+    """
+    key = _digits(key)
+    found: list[tuple[Store, str]] = []
+    searched: list[Store] = []
+    notes: list[str] = []
+    for store in among:
+        try:
+            files = store.files()
+            if not store.suite.is_file():
+                notes += [f"{store.root}: skipped: it has records, but no suite.yaml"] if files else []
+                continue
+        except OSError as error:
+            notes.append(f"{store.root}: skipped: {error.strerror or error}")
+            continue
+        searched.append(store)
+        found += [(store, full) for full in files if full.startswith(key)]
     if len(found) > 1:
-        which = "\n".join(f"  {full[:12]} in {root}" for root, full in sorted(found))
+        which = "\n".join(f"  {full[:12]} in {store.root}" for store, full in found)
         raise UserError(f"{len(found)} cells begin with {key!r}; give more digits, or the run with --run:\n{which}")
-    return next(iter(found.values()))
+    if not found:
+        where = ", ".join(str(store.root) for store in searched) or f"{RUNS}/, where no run is"
+        message = f"no record of a cell {key!r} in {where}; `dtcbench plan SUITE --all` lists the keys"
+        raise UserError("\n".join([message, *notes]))
+    ((store, full),) = found
+    records: list[CellRecord] = []
+    for name, record in store.examined(full):
+        if isinstance(record, ValueError):
+            notes.append(f"{store.root / name}: not shown: {str(record).splitlines()[0]}")
+        else:
+            records.append(record)
+    if not records:
+        raise UserError("\n".join([f"no record of cell {full[:12]} can be read", *notes]))
+    return store, tuple(sorted(records, key=lambda record: record.attempt)), tuple(notes)
 
 
 def one_cell(key: str, cells: Sequence[Cell]) -> Cell:
     """The one of `cells` whose key begins so; UserError where it is not one."""
-    found = [cell for cell in cells if cell.key.startswith(key.lower())]
+    digits = _digits(key)
+    found = [cell for cell in cells if cell.key.startswith(digits)]
     if len(found) != 1:
-        raise UserError(f"--cell {key}: {len(found)} cells of the suite begin so; `dtcbench plan SUITE` lists the keys")
+        lists = "`dtcbench plan SUITE --all` lists the keys"
+        raise UserError(f"--cell {key}: {len(found)} cells of the suite begin so; {lists}")
     return found[0]
+
+
+def _digits(key: str) -> str:
+    """The beginning of a key in small letters; UserError where it is none."""
+    if not _KEY.fullmatch(key):
+        raise UserError(f"{key!r} is not the beginning of a cell's key: give 1 to 64 of the digits 0-9 and a-f")
+    return key.lower()

@@ -209,9 +209,8 @@ class Store:
 
     def files(self) -> Files:
         """The record files of each cell, by key."""
-        names = sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
         files: Files = {}
-        for match in filter(None, map(_RECORD_NAME.fullmatch, names)):
+        for match in filter(None, map(_RECORD_NAME.fullmatch, self._record_names())):
             files.setdefault(match[1], {})[int(match[2]), bool(match[3])] = match[0]
         return files
 
@@ -230,17 +229,21 @@ class Store:
             if (record := counting(self._history(key, names, kind).records)) is not None:
                 yield record
 
-    def examined(self) -> Iterator[tuple[str, CellRecord | ValueError]]:
-        """Every record file that was not set aside, by its name in the run, with its record or what is wrong with it.
+    def examined(self, key: str = "") -> Iterator[tuple[str, CellRecord | ValueError]]:
+        """Every record file that was not set aside, of the cells whose keys begin so: its name in the run, and its
+        record or what is wrong with it.
 
         Nothing is raised for what a file holds: it may come from anywhere.
         """
-        for name in sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []:
-            if (match := _RECORD_NAME.fullmatch(name)) and not match[3]:
+        for name in self._record_names():
+            if (match := _RECORD_NAME.fullmatch(name)) and not match[3] and name.startswith(key):
                 try:
                     yield f"{self._records.name}/{name}", self._record(match[1], int(match[2]), name, CellRecord)
                 except ValueError as error:
                     yield f"{self._records.name}/{name}", error
+
+    def _record_names(self) -> list[str]:
+        return sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
 
     def trace_name(self, record: CellRecord) -> str:
         """The name in the run of the file with the samples behind a record's energy."""
