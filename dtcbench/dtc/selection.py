@@ -76,9 +76,13 @@ class Method(ABC):
     drop: Drop
     """Which end of the scores is removed."""
 
+    def left(self, width: int, cut: Cut) -> int:
+        """How many neurons a cut leaves of so many, all with different scores."""
+        return cut.of(width)
+
     def refuse(self, width: int, cut: Cut) -> None:
         """CompressionError where no group of this width can be cut so, whatever its weights."""
-        refuse_none(cut.of(width), width)
+        refuse_none(self.left(width, cut), width)
 
     @abstractmethod
     def scores(self, group: Group) -> Scores:
@@ -107,6 +111,11 @@ def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator:
     tie_break = generator.permutation(len(scores))
     order = np.lexsort((tie_break, -scores if drop == "smallest" else scores))
     return np.sort(order[:count]).astype(np.int64)
+
+
+def left_below_quantile(width: int, cut: Cut) -> int:
+    """How many of so many different scores the published rule keeps, unless an exact count is asked for."""
+    return cut.of(width) if cut.count is not None else len(below_quantile(np.arange(width, dtype=np.float64), cut.keep))
 
 
 def below_quantile(scores: NDArray[np.floating], keep: float) -> Kept:

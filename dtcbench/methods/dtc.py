@@ -11,7 +11,7 @@ from pydantic import Field
 from dtcbench.dtc.errors import CompressionError, SolverError
 from dtcbench.dtc.projections import project
 from dtcbench.dtc.rays import Tomography, trace
-from dtcbench.dtc.selection import Cut, Drop, Group, Kept, Method, Scores, below_quantile
+from dtcbench.dtc.selection import Cut, Drop, Group, Kept, Method, Scores, below_quantile, left_below_quantile
 from dtcbench.dtc.sensing import Array, gaussian_phi, published_measurements, published_phi, sensing
 from dtcbench.registry import methods
 
@@ -67,6 +67,10 @@ class PublishedDtc(Method):
         """|s*_in + s*_out|, a frequency's index taken for a neuron's."""
         tomography = _trace(group, published_phi(group.width, group.cut.keep), self.lam)
         return Scores(np.abs(tomography.coefficient_ray), tomography)
+
+    def left(self, width: int, cut: Cut) -> int:
+        """By the strict quantile, unless an exact count is asked for."""
+        return left_below_quantile(width, cut)
 
     def refuse(self, width: int, cut: Cut) -> None:
         """Also where the published rule measures nothing of such a width."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dtcbench.dtc.errors import NonFiniteError
 from dtcbench.dtc.projections import project
-from dtcbench.dtc.selection import Group, Kept, Method, Scores, below_quantile
+from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores, below_quantile, left_below_quantile
 from dtcbench.registry import methods
 
 
@@ -58,6 +58,10 @@ class PublishedMagnitude(Method):
         """|a_in + a_out| per neuron, in the weights' precision."""
         projections = project(group.w_in, group.w_out)
         return Scores(np.abs(projections.incoming + projections.outgoing))
+
+    def left(self, width: int, cut: Cut) -> int:
+        """By the strict quantile, unless an exact count is asked for."""
+        return left_below_quantile(width, cut)
 
     def select(self, scores: Scores, group: Group) -> Kept:
         """Strictly below the quantile, unless an exact count is asked for."""

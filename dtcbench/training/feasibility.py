@@ -55,7 +55,7 @@ def obstacle(cell: Cell, widths: Widths) -> str | None:
     method = registry.methods.bind(cell.method.name, cell.method.options)
     protocol = from_choice(cell.protocol)
     cuts = (
-        _of_published(protocol, widths)
+        _of_published(protocol, method, widths)
         if isinstance(protocol, Published)
         else _of_standard(protocol, method, cell.sparsity or 0.0, widths)
     )
@@ -86,15 +86,15 @@ def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Wi
                 yield f"group {group}, width {width}, cycle {number} of {len(fractions)}", left, Cut(keep, count)
 
 
-def _of_published(protocol: Published, widths: Widths) -> _Cuts:
-    """The cuts of protocol `published`, of a method that keeps int(width · keep)."""
+def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
+    """The cuts of protocol `published`, by the method's own rule."""
     cut, number, left = Cut(protocol.keep, None), 0, dict(widths)
     while max(left.values(), default=0) > protocol.stop_width:
         number += 1
         for group, width in left.items():
             if width > protocol.stop_width:
                 yield f"group {group}, width {widths[group]}, cycle {number}", width, cut
-                left[group] = cut.of(width)
+                left[group] = method.left(width, cut)
 
 
 def _widths(model: Choice, dataset: Choice) -> Widths:

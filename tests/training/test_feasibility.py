@@ -1,14 +1,16 @@
 """A plan knows which cells cannot be run, before the first one is."""
 
 import pytest
-from cells import cell, task
+from cells import cell, published_cell, task, workplace
 from suites_for_tests import TINY, edited
 
+from dtcbench.dtc.errors import CompressionError
 from dtcbench.execution.worker import attempt
 from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import load, parse
 from dtcbench.training.feasibility import impossible, obstacle
+from dtcbench.training.protocols import run
 
 NO_SOLVER = ("    solvers: [lars]\n", "")
 
@@ -49,7 +51,7 @@ def test_protocol_published_is_followed_down_to_its_last_cycle():
         TINY,
         ("{name: standard, steps: 30, cycle_steps: 5}", "{name: published, keep: 0.4, stop_width: 1, cycle_steps: 1}"),
         ("    sparsities: [0.5]\n", ""),
-        ("[dtc, magnitude]", "[magnitude-published]"),
+        ("[dtc, magnitude]", "[random-published]"),
         NO_SOLVER,
     )
     (line,) = impossible(expand(parse(suite, "suite.yaml")))
@@ -80,6 +82,29 @@ def test_plan_and_run_refuse_before_the_first_cell_and_an_exclusion_mends_it(tmp
     assert not (tmp_path / "runs").exists()
     (tmp_path / "tiny.yaml").write_text(edited(suite, NO_SOLVER) + "exclude: [{sparsity: 0.9, reason: too narrow}]\n")
     assert dtcbench(*verb, "tiny.yaml").code == 0
+
+
+def fails(planned):
+    try:
+        run(workplace(planned))
+    except CompressionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("width", [4, 10, 25, 26, 32])
+@pytest.mark.parametrize("sparsity", [0.5, 0.9, 0.98])
+@pytest.mark.parametrize("method", ["random", "scratch", "dense-matched", "dtc-published"])
+def test_under_standard_exactly_what_fails_when_run_is_refused(method, sparsity, width):
+    planned = cell(method, sparsity, widths=[width])
+    assert fails(planned) == bool(obstacle(planned, {"hidden0": width}))
+
+
+@pytest.mark.parametrize(("keep", "stop_width"), [(0.9, 10), (0.95, 8), (0.3, 1), (0.5, 1), (0.99, 8)])
+@pytest.mark.parametrize("method", ["random-published", "magnitude-published", "dtc-published"])
+def test_under_published_exactly_what_fails_when_run_is_refused(method, keep, stop_width):
+    planned = published_cell(method, "digits", widths=[24], keep=keep, cycle_steps=1, stop_width=stop_width)
+    assert fails(planned) == bool(obstacle(planned, {"hidden0": 24}))
 
 
 def test_what_is_refused_is_what_the_cell_itself_would_have_met():
