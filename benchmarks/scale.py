@@ -69,7 +69,7 @@ class Silent:
 def suite_of(count: int, seeds: int) -> str:
     """A suite of `count` cells or a few more."""
     count_of_models = -(-count // (CELLS_A_SEED * seeds))
-    models = ", ".join(f"{{name: mlp, widths: [{16 + number}]}}" for number in range(count_of_models))
+    models = ", ".join(f"{{name: mlp, widths: [{64 + number}]}}" for number in range(count_of_models))
     return SUITE.format(models=models, seeds=seeds)
 
 
@@ -142,21 +142,20 @@ def say(*verbs: str, folder: Path) -> None:
 
 
 def make_records(folder: Path, count: int) -> None:
-    write_records(folder, count, template())
+    write_records(folder, suite_of(count, seeds=50), template())
     say("report", "status", folder=folder)
 
 
 def make_two_runs(folder: Path, count: int) -> None:
     """Two runs of the same cells, made at other times: every cell gets a second attempt."""
-    record = template()
+    record, text = template(), suite_of(count, seeds=20)
     folder.mkdir()
     for name in ("one", "other"):
-        write_records(folder / name, count, record | {"started_at": f"of run {name}"})
+        write_records(folder / name, text, record | {"started_at": f"of run {name}"})
     say(f"merge {folder / 'one'} {folder / 'other'} --out", folder=folder / "both")
 
 
-def write_records(folder: Path, count: int, record: dict[str, Any]) -> None:
-    text = suite_of(count, seeds=50)
+def write_records(folder: Path, text: str, record: dict[str, Any]) -> None:
     plan = expand(parse(text, "scale"))
     records = folder / "records"
     records.mkdir(parents=True)
