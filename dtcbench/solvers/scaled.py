@@ -64,11 +64,13 @@ class Lasso:
     def gap(self, x: Tensor, residual: Tensor, xi: Tensor) -> Tensor:
         """(primal − dual) / primal [k] of x [k, m], b − A x, and a dual direction ξ [k, n].
 
-        The dual is max bᵀξ − ½‖ξ‖² subject to ‖Aᵀ ξ‖∞ ≤ κ; ξ is scaled to the best feasible length.
+        The dual is max bᵀξ − ½‖ξ‖² subject to ‖Aᵀ ξ‖∞ ≤ κ; ξ is scaled to the best feasible length,
+        which is negative where ξ points away from b.
         """
         steepest = (xi @ self.at.mT).abs().amax(dim=1)
         along, squared = (self.b * xi).sum(dim=1), xi.square().sum(dim=1)
-        t = (along / squared).minimum(self.kappa[:, 0] / steepest)
+        longest = self.kappa[:, 0] / steepest
+        t = (along / squared).minimum(longest).maximum(-longest)
         primal = residual.square().sum(dim=1) / 2 + self.kappa[:, 0] * x.abs().sum(dim=1)
         return 1 - t * (along - t * squared / 2) / primal
 

@@ -54,15 +54,17 @@ def _solved(lasso: Lasso, tolerance: float, max_iterations: int) -> Tensor:
     for _ in range(max_iterations):
         new = soft(x + sigma * slope, sigma * lasso.kappa)
         gradient = xi - lasso.residual(new)
+        # Tried after every Newton step: at a large σ, rounding keeps the gradient above what ends the subproblem.
+        if int(new.count_nonzero()) <= lasso.b.shape[1]:
+            candidate, residual = lasso.on_support(new[0].sign())
+            exact = lasso.gap(candidate, residual, residual).minimum(lasso.gap(candidate, residual, xi))
+            if bool(exact <= tolerance):
+                return candidate
         if float(gradient.norm()) > INEXACT * float((new - x).norm()) / sigma + _ROUNDING:
             xi, slope = _newton_step(lasso, x + sigma * slope, new, xi, slope, gradient, sigma)
             continue
         x, sigma = new, sigma * GROWTH
         gap = lasso.gap(x, lasso.residual(x), xi)
-        candidate, residual = lasso.on_support(x[0].sign())
-        exact = lasso.gap(candidate, residual, residual).minimum(lasso.gap(candidate, residual, xi))
-        if bool(exact <= tolerance):
-            return candidate
         if bool(gap <= tolerance):
             return x
     gap = lasso.gap(x, lasso.residual(x), xi)
