@@ -67,6 +67,8 @@ class Method(ABC):
     """Chooses the neurons of one prunable group. A subclass's keyword-only fields are its options."""
 
     uses_solver: ClassVar[bool] = False
+    verifies_solver: ClassVar[bool] = True
+    """Whether a solver's answer must have the duality gap that the solver promises."""
     when: ClassVar[When] = "cycles"
     """Neurons go cycle by cycle, all before the first step (the rest drawn anew), or never."""
     budget: Budget = "steps"

@@ -45,7 +45,8 @@ def _pursued(theta: Array, y: Array, count: int) -> Array:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an early end is no error: y is met, or no column is left that helps
-        s = np.asarray(orthogonal_mp(theta, y, n_nonzero_coefs=count), dtype=np.float64)
+        # scikit-learn drops every axis of length 1.
+        s = np.asarray(orthogonal_mp(theta, y, n_nonzero_coefs=count), dtype=np.float64).reshape(theta.shape[1])
     chosen = theta[:, s != 0]
     slope = np.abs(chosen.T @ (theta @ s - y)) / (np.linalg.norm(chosen, axis=0) * np.linalg.norm(y))
     if not slope.max(initial=0) <= ORTHOGONALITY:

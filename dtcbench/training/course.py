@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.projections import incoming_projection
+from dtcbench.dtc.recovery import unverified, verified
 from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.phases import Phases
 from dtcbench.entropy import compressed_bits, lempel_ziv
@@ -209,10 +211,12 @@ def start(work: Workplace) -> Course:
             "consuming layer; see `dtcbench list --groups`"
         )
     method = registry.methods.bind(cell.method.name, cell.method.options)
-    return Course(work, model, surgery, Compressor(method, _solver(cell, work.train.x.device), cell.seed))
+    return Course(work, model, surgery, Compressor(method, _solver(cell, method, work.train.x.device), cell.seed))
 
 
-def _solver(cell: Cell, device: torch.device) -> TimedSolver | None:
+def _solver(cell: Cell, method: Method, device: torch.device) -> TimedSolver | None:
     if cell.solver is None:
         return None
-    return TimedSolver(cell.solver.name, registry.solvers.bind(cell.solver.name, cell.solver.options), device)
+    solve = registry.solvers.get(cell.solver.name)
+    solve = verified(solve) if method.verifies_solver else unverified(solve)
+    return TimedSolver(cell.solver.name, functools.partial(solve, **cell.solver.options), device)

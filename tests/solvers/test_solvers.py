@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from dtcbench import registry
 from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, promise_of, recovers
+from dtcbench.dtc.recovery import Promise, promise_of, recovers, unverified, verified
 from dtcbench.dtc.sensing import sensing
 from dtcbench.selftest.solvers import checks
+from dtcbench.solvers.scaled import Lasso
 
 EXACT_ZEROS = ["interior-point", "lars", "ssnal"]
 BIT_EQUAL = ["clarabel", "interior-point", "lars", "lasso-cd", "omp", "scs", "ssnal"]
@@ -170,7 +171,7 @@ def test_a_column_whose_solution_is_zero_never_reaches_the_solver():
         return np.ones((theta.shape[1], y.shape[1]))
 
     theta, y = problem()
-    s = zeros(theta, np.column_stack([1e-9 * y[:, 0], y[:, 1]]), 0.3)
+    s = unverified(zeros)(theta, np.column_stack([1e-9 * y[:, 0], y[:, 1]]), 0.3)
     assert seen == [(12, 1)]
     assert s[:, 0].tolist() == [0] * 60 and s[:, 1].tolist() == [1] * 60
 
@@ -187,6 +188,128 @@ def test_arrays_that_do_not_fit_are_refused():
         solve("lars", theta, y[1:])
     with pytest.raises(SolverError, match="do not fit"):
         solve("lars", theta, y[:, 0])
+
+
+def least_norm(theta, y, lam):
+    return np.linalg.pinv(theta) @ y
+
+
+def test_an_answer_with_a_larger_duality_gap_than_promised_is_refused_with_all_that_matters():
+    pattern = (
+        r"least-norm at width 60, λ 0\.3: .*duality gap is 0\.\d+, and 0\.01 is promised; raise lam, .*interior-point"
+    )
+    with pytest.raises(SolverError, match=pattern):
+        recovers(Promise(gap=0.01))(least_norm)(*problem(), 0.3)
+
+
+def test_one_bad_column_is_enough_to_refuse_an_answer():
+    @recovers(Promise())
+    def half(theta, y, lam):
+        return solve("lars", theta, y, lam) * [1, 1.01]
+
+    with pytest.raises(SolverError, match="half at width 60"):
+        half(*problem(), 0.3)
+
+
+def test_a_tolerance_set_by_option_is_what_is_promised():
+    @recovers(Promise(gap=1e-6))
+    def rough(theta, y, lam, *, tolerance=1e-6):
+        return solve("lars", theta, y, lam) * (1 + 1e-3)
+
+    rough(*problem(), 0.3, tolerance=0.1)
+    with pytest.raises(SolverError, match="1e-06 is promised"):
+        rough(*problem(), 0.3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [(np.full((60, 2), np.nan), "NaN or infinity"), (np.zeros((60, 1)), r"shape \(60, 1\)")]
+)
+@pytest.mark.parametrize("stated", [Promise(), Promise(other_objective="It minimises nothing.")])
+def test_an_answer_that_is_not_finite_or_of_another_shape_is_refused(answer, words, stated):
+    with pytest.raises(SolverError, match=words):
+        recovers(stated)(lambda theta, y, lam: answer)(*problem(), 0.3)
+
+
+def test_a_solver_of_another_objective_is_not_held_to_the_duality_gap():
+    stated = recovers(Promise(other_objective="It minimises ‖s‖₂."))(least_norm)
+    np.testing.assert_array_equal(stated(*problem(), 0.3), least_norm(*problem(), 0.3))
+
+
+def test_a_solver_that_states_nothing_is_verified_by_the_default_promise():
+    with pytest.raises(SolverError, match=r"least-norm .* 1e-06 is promised"):
+        verified(least_norm)(*problem(), 0.3)
+    assert verified(registry.solvers.get("lars")) is registry.solvers.get("lars")
+
+
+QUICK = {"fista": 3000, "admm": 3000, "lasso-cd": 3000, "ssnal": 300}
+"""Iterations that keep a refusal short."""
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1e-5, 3e-7, 1e-8, 1e-9])
+@pytest.mark.parametrize("name", ["admm", "clarabel", "fista", "interior-point", "lars", "lasso-cd", "scs", "ssnal"])
+def test_a_solver_of_the_lasso_is_right_or_refuses_however_small_lambda_is(name, lam):
+    theta, y = problem(m=64, n=6)
+    y = y * [10, 1]
+    options = {"max_iterations": QUICK[name]} if name in QUICK else {}
+    try:
+        s = solve(name, theta, y, lam, **options)
+    except SolverError:
+        assert name != "interior-point"
+        return
+    best = objective(theta, y, lam, solve("interior-point", theta, y, lam))
+    excess = objective(theta, y, lam, s) / best - 1
+    assert (excess <= promise_of(registry.solvers.get(name)).gap).all()
+
+
+def test_scs_at_a_lambda_that_it_cannot_resolve_says_how_far_its_answer_is():
+    with pytest.raises(SolverError, match=r"scs at width 64, λ 1e-09: .*gap is 0\.\d+, and 0\.002 is promised"):
+        solve("scs", *problem(m=64, n=6), 1e-9)
+
+
+def test_a_duality_gap_is_never_negative_even_where_the_dual_direction_points_away_from_y():
+    import torch
+
+    lasso = Lasso.scaled(*problem(), 0.3)
+    x = lasso.zero() + 1.0
+    for xi in (lasso.residual(x), -lasso.b, lasso.b):
+        assert bool((lasso.gap(x, lasso.residual(x), xi) >= 0).all())
+    away = lasso.gap(lasso.zero(), lasso.b, -lasso.b)
+    assert torch.equal(away, lasso.gap(lasso.zero(), lasso.b, lasso.b))
+
+
+def test_ssnal_reaches_its_own_tolerance_on_a_wide_layer():
+    theta, y = problem(m=4096, n=410)
+    np.testing.assert_array_equal(solve("ssnal", theta, y) != 0, solve("interior-point", theta, y) != 0)
+
+
+SHAPES = [(1, 1, 1), (1, 1, 3), (1, 5, 2), (5, 1, 2), (4, 4, 1), (8, 3, 2), (3, 8, 1)]
+SIZES = [0, 1e-300, 1e-90, 1, 1e90, 1e300]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", registry.solvers.names())
+def test_degenerate_problems_end_in_an_answer_or_a_solver_error(name, shape):
+    n, m, k = shape
+    rng = np.random.default_rng(shape)
+    unit_theta, unit_y = rng.normal(size=(n, m)), rng.normal(size=(n, k))
+    unit_theta[:, 1::3] = 0  # columns of zeros
+    options = {"max_iterations": 100} if name in ITERATIVE else {}
+    for theta_size, y_size, lam in [(1, 1, 0.3), *((a, b, 1e-9) for a in SIZES for b in SIZES), (1, 1, 1e300)]:
+        try:
+            s = solve(name, unit_theta * theta_size, unit_y * y_size, lam, **options)
+        except SolverError:
+            assert (theta_size, y_size, lam) != (1, 1, 1e300)
+        else:
+            assert s.shape == (m, k) and np.isfinite(s).all()
+
+
+def test_omp_solves_one_measurement_of_one_coefficient():
+    np.testing.assert_array_equal(solve("omp", np.array([[2.0]]), np.array([[3.0]])), [[1.5]])
+
+
+def test_numbers_whose_squares_float64_cannot_hold_are_refused_with_the_remedy():
+    with pytest.raises(SolverError, match=r"largest entry of a column of y is 1e\+120.*scale Θ, y and λ"):
+        solve("lars", np.eye(2), np.full((2, 1), 1e120))
 
 
 def test_a_solver_that_states_nothing_promises_the_lasso_to_a_millionth():

@@ -2,11 +2,14 @@
 
 import csv
 
+import numpy as np
 import pytest
 from cells import published_cell, workplace
 from reference import data_dir, reference_file, skip_unless_rounding_as_the_reference
 
+from dtcbench import registry
 from dtcbench.dtc.errors import CompressionError
+from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.training.protocols import run
 
 
@@ -76,3 +79,13 @@ def test_biases_are_refused_with_the_remedy():
 def test_a_network_too_narrow_for_any_cycle_is_refused():
     with pytest.raises(CompressionError, match="no group is wider than 10"):
         small("magnitude-published", widths=[10])
+
+
+def test_the_published_method_takes_what_its_solver_returns_and_every_other_method_verifies_it(monkeypatch):
+    def zeros(theta, y, lam):
+        return np.zeros((theta.shape[1], y.shape[1])) + np.arange(theta.shape[1])[:, None]
+
+    monkeypatch.setitem(registry.solvers._values, "scs", recovers(Promise())(zeros))
+    assert small("dtc-published").widths == {"hidden0": 10}
+    with pytest.raises(CompressionError, match=r"width 30, λ 0\.3: zeros at width 30, λ 0\.3: .*duality gap"):
+        small("dtc")
