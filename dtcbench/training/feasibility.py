@@ -45,9 +45,8 @@ def impossible(plan: Plan) -> list[str]:
 
 def refuse_impossible(plan: Plan, file: str) -> None:
     """SuiteError, which names the suite `file`, where cells of the plan cannot be run."""
-    remedy = "lower the sparsity, widen the layer, or name these cells under `exclude`"
     if found := impossible(plan):
-        raise SuiteError([Problem(file, 0, "", f"{line}; {remedy}") for line in found])
+        raise SuiteError([Problem(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
