@@ -417,7 +417,9 @@ def test_a_table_that_another_version_of_the_library_wrote_is_the_same_table(run
 
 def test_a_figure_may_be_what_another_version_of_the_library_drew_but_must_be_one_of_the_runs(run, found):
     names = sorted(path.name for path in (run / "figures").iterdir())
-    assert names[:2] == [f"standard-digits-mlp-widths-16-accuracy-by-sparsity.{form}" for form in ("pdf", "svg")]
+    assert names[:2] == [
+        f"standard-cycle-steps-5-steps-30-digits-mlp-widths-16-accuracy-by-sparsity.{form}" for form in ("pdf", "svg")
+    ]
     (run / "figures" / names[0]).write_bytes(b"%PDF-1.4 drawn otherwise")
     (run / "figures" / names[1]).unlink()
     assert found(run) == []
