@@ -16,7 +16,7 @@ Options = ParamSpec("Options")
 Solver = Callable[Concatenate[Array, Array, float, Options], Array]
 
 SMALLEST, LARGEST = 1e-100, 1e100
-"""Between these, the largest entry of Θ and of each column of y must lie: float64 then holds their squares."""
+"""Between these, the largest entry of Θ and of each column of y must lie: float64 then holds their products."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def promise_of(solver: Callable[..., Any]) -> Promise:
 def recovers(promise: Promise) -> Callable[[Solver[Options]], Solver[Options]]:
     """Decorator, below `solvers.register`: states the promise, settles simple input and verifies every answer.
 
-    The solver then sees float64 arrays of fitting shapes, finite, of a size whose squares float64 holds, and no
+    The solver then sees float64 arrays of fitting shapes, finite, of a size whose products float64 holds, and no
     column whose solution is zero: λ ≥ 2 ‖Θᵀ y‖∞ for the LASSO, Θᵀ y = 0 for another objective. SolverError for
     other input, for an answer that is not finite or not [m, k], and for one whose relative duality gap is above
     what is promised, whatever the solver says of itself.
@@ -98,7 +98,7 @@ def _refuse_unfit(theta: Array, y: Array, lam: float) -> None:
     for name, largest in (("Θ", np.abs(theta).max()), *(("a column of y", column) for column in np.abs(y).max(axis=0))):
         if largest != 0 and not SMALLEST <= largest <= LARGEST:
             raise SolverError(
-                f"the largest entry of {name} is {largest:.3g}, and float64 cannot hold its square; "
+                f"the largest entry of {name} is {largest:.3g}, too far from 1 for the products of float64; "
                 f"scale Θ, y and λ so that it lies between {SMALLEST:g} and {LARGEST:g}"
             )
 

@@ -307,7 +307,7 @@ def test_omp_solves_one_measurement_of_one_coefficient():
     np.testing.assert_array_equal(solve("omp", np.array([[2.0]]), np.array([[3.0]])), [[1.5]])
 
 
-def test_numbers_whose_squares_float64_cannot_hold_are_refused_with_the_remedy():
+def test_numbers_too_large_for_the_products_of_float64_are_refused_with_the_remedy():
     with pytest.raises(SolverError, match=r"largest entry of a column of y is 1e\+120.*scale Θ, y and λ"):
         solve("lars", np.eye(2), np.full((2, 1), 1e120))
 
