@@ -178,9 +178,17 @@ def kernels() -> dict[str, str]:
     """Whose code torch and the OpenBLAS of NumPy and SciPy run here. It depends on the processor and on variables of
     the environment, and another sums in another order. Torch's MKL tells nothing: the processor's maker decides there.
     """
-    blas = {pool.get("architecture") for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"}
+    pools = (pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas")
+    blas = {pool.get("architecture") for pool in pools if _serves_numpy(Path(pool["filepath"]))}
     openblas = ", ".join(sorted(filter(None, blas))) or "none loaded"
     return {"torch": torch.backends.cpu.get_cpu_capability(), "OpenBLAS": openblas}
+
+
+def _serves_numpy(library: Path) -> bool:
+    """Whether a loaded library is NumPy's or SciPy's, or the system's: SCS's wheel, say, brings one for itself alone,
+    and whether that is loaded depends on what this process did before."""
+    folder = library.parent.name
+    return not folder.endswith(".libs") or folder in ("numpy.libs", "scipy.libs")
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import torch
 import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.records import provenance
-from dtcbench.records.provenance import checkout, collect, gpu_hardware, lock_sha256
+from dtcbench.records.provenance import checkout, collect, gpu_hardware, kernels, lock_sha256
 
 H200 = nvml.TorchGpu("NVIDIA H200", "GPU-aaaa", 139.7)
 
@@ -218,3 +218,19 @@ def test_a_missing_lock_is_none(tmp_path):
 )
 def test_the_code_is_named_by_its_commit_or_by_its_installed_release(source, code):
     assert collect("cpu", 1, {}).model_copy(update=source).code == dtcbench.__version__ + code
+
+
+def test_a_library_that_a_package_brings_for_itself_alone_is_no_kernel_of_numpy(monkeypatch):
+    libraries = [
+        {"internal_api": "openblas", "filepath": "/x/site-packages/numpy.libs/libopenblas.so", "architecture": "Zen"},
+        {
+            "internal_api": "openblas",
+            "filepath": "/x/site-packages/scs.libs/libopenblas.so",
+            "architecture": "Prescott",
+        },
+        {"internal_api": "openmp", "filepath": "/x/site-packages/torch/lib/libgomp.so"},
+    ]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: libraries)
+    assert kernels()["OpenBLAS"] == "Zen"
+    libraries[0]["filepath"] = "/usr/lib/x86_64-linux-gnu/libopenblas.so.0"
+    assert kernels()["OpenBLAS"] == "Zen"
