@@ -58,10 +58,10 @@ def names_of(store: Store) -> Names:
         raise SuiteError([Problem(store.names.name, 0, "", f"it cannot be read: {reason}")]) from None
 
 
-def plan_of(store: Store, file: str | None = None) -> Plan:
-    """The plan of a run's suite, which needs no plug-in of it; errors bear the name `file`, or the suite's path."""
+def plan_of(store: Store) -> Plan:
+    """The plan of a run's suite, which needs no plug-in of it; errors bear the suite's path."""
     names = names_of(store)
-    return expand(parse(store.suite.read_text(encoding="utf-8"), file or str(store.suite), names), names)
+    return expand(parse(store.suite.read_text(encoding="utf-8"), str(store.suite), names), names)
 
 
 def refuse_missing_code(store: Store) -> None:

@@ -117,7 +117,7 @@ class Store:
 
     @property
     def names(self) -> Place:
-        """What the suite's names meant when this run was last started; runs of dtcbench 0.1.0 and before have none."""
+        """What the suite's names meant when this run was last started; older runs have none."""
         return self.root / "names.json"
 
     def existing(self) -> Store:
