@@ -12,7 +12,7 @@ demo: $(READY)
 	$(RUN) dtcbench.cli run quick
 
 test: $(READY)
-	$(RUN) pytest $(TESTS)
+	$(RUN) pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 lint: $(READY)
 	$(RUN) ruff check .

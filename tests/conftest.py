@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -16,6 +17,21 @@ from dtcbench import cli, registry
 
 hypothesis.settings.register_profile("dtcbench", deadline=None)  # a slow machine is no failure
 hypothesis.settings.load_profile("dtcbench")
+
+
+def pytest_collection_modifyitems(items):
+    """Where several processes share the tests: those of a module stay together, and those that start Ray too."""
+    for item in items:
+        starts_ray = item.get_closest_marker("ray") or item.get_closest_marker("cluster")
+        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else item.module.__name__))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_in_a_terminal():
+    """Under nohup, or in the background of a script, some are ignored, and so they are in every child."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
