@@ -167,7 +167,7 @@ def test_no_option_of_the_package_takes_nonsense(axis, name, option):
         (registry.solvers, "fista", {"tolerance": 1.0}),
         (registry.solvers, "omp", {"fraction": 1.01}),
     ],
-    ids=str,
+    ids=lambda value: value.noun if isinstance(value, registry.Axis) else str(value),
 )
 def test_a_value_just_outside_an_option_s_range_is_refused(axis, name, options):
     with pytest.raises(UserError):
