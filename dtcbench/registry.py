@@ -60,11 +60,16 @@ class Axis:
         self.noun = noun
         self._package = f"dtcbench.{noun}s"
         self._values: dict[str, Callable[..., Any]] = {}
+        self._versions: dict[str, int] = {}
         self._origins: dict[str, str] = {}
         self._discovered = False
 
-    def register(self, name: str) -> Callable[[Value], Value]:
-        """Decorator that makes a callable the axis value `name`. A taken name is an error."""
+    def register(self, name: str, *, version: int = 1) -> Callable[[Value], Value]:
+        """Decorator that makes a callable the axis value `name`. A taken name is an error.
+
+        Raise `version` where a default changes, or what the value computes: options at their defaults are not part of
+        a cell's key.
+        """
 
         def add(value: Value) -> Value:
             origin = _origin(value, inspect.currentframe())
@@ -72,7 +77,7 @@ class Axis:
                 raise PluginError(
                     f"{self.noun} {name!r} is both {self._origins[name]} and {origin}; give one of them another name"
                 )
-            self._values[name], self._origins[name] = value, origin
+            self._values[name], self._versions[name], self._origins[name] = value, version, origin
             return value
 
         return add
@@ -80,11 +85,11 @@ class Axis:
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
         """Where an error leaves this block, nothing that was registered inside stays."""
-        values, origins = dict(self._values), dict(self._origins)
+        before = dict(self._values), dict(self._versions), dict(self._origins)
         try:
             yield
         except BaseException:
-            self._values, self._origins = values, origins
+            self._values, self._versions, self._origins = before
             raise
 
     def names(self) -> list[str]:
@@ -98,6 +103,11 @@ class Axis:
         if name not in self._values:
             raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
         return self._values[name]
+
+    def version(self, name: str) -> int:
+        """The version of the axis value `name`."""
+        self.get(name)
+        return self._versions[name]
 
     def options(self, name: str) -> type[BaseModel]:
         """The pydantic model of `name`'s options, built from its keyword-only parameters."""

@@ -16,6 +16,7 @@ from dtcbench.execution.scheduler import Attempt
 from dtcbench.execution.worker import Task
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
+from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.protocol import Published, Standard
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
@@ -27,7 +28,7 @@ METERING = Metering()
 
 def choice(axis, name, **options) -> Choice:
     """An axis value with its defaults filled in, as a suite would plan it."""
-    return Choice(name=name, options=axis.options(name).model_validate(options).model_dump(mode="json"))
+    return REGISTERED.choice(axis.noun, name, options)
 
 
 def cell(method="dtc", sparsity=0.5, seed=0, widths=(32,), lr=0.01, solver="lars", keep=0.8) -> Cell:

@@ -11,7 +11,7 @@ import typer
 
 from dtcbench.cli.looking import board, claims, report, show, status
 from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest, suites
-from dtcbench.cli.publishing import check, compare, merge, publish, reproduce, site
+from dtcbench.cli.publishing import check, compare, merge, migrate, publish, reproduce, site
 from dtcbench.cli.running import run
 from dtcbench.errors import UserError
 from dtcbench.execution.interrupts import as_ctrl_c
@@ -28,7 +28,7 @@ app = typer.Typer(
 _VERBS = (
     *(doctor, list_, suites, fetch, selftest, plan, run),
     *(status, show, board, claims, report),
-    *(check, publish, site, merge, compare, reproduce),
+    *(check, publish, site, merge, migrate, compare, reproduce),
 )
 for _verb in _VERBS:
     app.command(_verb.__name__.rstrip("_"))(_verb)

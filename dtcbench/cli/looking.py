@@ -47,7 +47,7 @@ def show(
 
     among = [runs.run_named(run_folder)] if run_folder else runs.folders()
     store, attempts, notes = runs.attempts_at(cell, among)
-    say(cell_view(attempts, runs.names_of(store)), *notes)
+    say(cell_view(attempts), *notes)
     if power:
         say(_power(store, attempts))
 

@@ -90,6 +90,25 @@ def merge(
     tell(verbs.merge([run_named(folder) for folder in run_folders], place(out)))
 
 
+def migrate(run_folder: RunFolder, plugin: Plugins = None) -> None:
+    """Bring the records of an older dtcbench up to this one's schema.
+
+    Each keeps its numbers, gets a new key and a new seal, and holds the old ones. The same command resumes.
+
+    Example: dtcbench migrate runs/quick
+    """
+    from dtcbench.records.migration import migrate
+    from dtcbench.records.runs import names_of, run_named
+    from dtcbench.records.store import CARD
+
+    load_plugins(plugin)
+    run = run_named(run_folder)
+    with run.locked():
+        tell(migrate(run, names_of(run)))
+    rebuild = "dtcbench publish" if (run.root / CARD).is_file() else f"dtcbench report {run_folder}"
+    say(f"Rebuild what is made of them: {rebuild}")
+
+
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A run's folder or name.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another's.")],

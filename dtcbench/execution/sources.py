@@ -33,7 +33,7 @@ def _data(plan: Plan) -> dict[str, str]:
             if plan.names.meaning("dataset", choice.name).plugin is None or choice.label in found:
                 continue
             try:
-                found[choice.label] = registry.datasets.bind(choice.name, choice.options)().sha256
+                found[choice.label] = registry.datasets.bind(choice.name, choice.values)().sha256
             except Exception:  # noqa: S112 - on a cluster the data may lie on the nodes only; their cells say what fails
                 continue
     return found

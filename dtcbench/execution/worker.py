@@ -78,7 +78,7 @@ def attempt(task: Task) -> Report:
         with closing(open_meter(task.device, task.share, task.metering, os.environ)) as meter:
             meter.settle()
             provenance = _provenance(task)
-            splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.options)()
+            splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             provenance = with_dataset(provenance, splits.sha256)
             result, reading = _measured(task, splits, meter)
     except Exception as error:

@@ -9,34 +9,61 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-CELL_VERSION = 1
+CELL_VERSION = 2
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Choice:
-    """One value of an axis: its registered name and all its options, defaults included."""
+    """One value of an axis: its registered name and version, and its options.
+
+    An option at its default is not part of a cell's key, so that a new option leaves old keys as they are. A default
+    that changes raises the value's version.
+    """
 
     name: str
+    version: int = 1
+    """Of the axis value: raised where a default or the meaning of an option changes."""
     options: dict[str, Any] = field(default_factory=dict)
+    """The options that differ from their defaults, or have none."""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """The other options, each at its default."""
+
+    @classmethod
+    def of(cls, name: str, version: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Choice:
+        """The choice of `name` with these `values` of all its options, where the value's `defaults` are those."""
+        own = {option: value for option, value in values.items() if option not in defaults or defaults[option] != value}
+        at_default = {option: value for option, value in values.items() if option not in own}
+        return cls(name=name, version=version, options=own, defaults=at_default)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option with its value, those at their defaults included."""
+        return {**self.defaults, **self.options}
 
     @functools.cached_property
     def canonical_json(self) -> str:
-        """Sorted keys, no spaces, ASCII."""
-        return _canonical({"name": self.name, "options": self.options})
+        """Sorted keys, no spaces, ASCII; without the options at their defaults."""
+        return canonical_json({"name": self.name, "options": self.options, "version": self.version})
+
+    @functools.cached_property
+    def label(self) -> str:
+        """`name`, or `name(option=value, …)` with the options that differ from their defaults; `name@2` of a second
+        version."""
+        return _label(self.name, self.version, self.options)
 
     @property
-    def label(self) -> str:
-        """`name`, or `name(option=value, …)`; for tables, where the defaults have been taken out."""
-        inner = ", ".join(f"{k}={_short(v)}" for k, v in sorted(self.options.items()))
-        return f"{self.name}({inner})" if inner else self.name
+    def full_label(self) -> str:
+        """The same with every option."""
+        return _label(self.name, self.version, self.values)
 
     @property
     def digest(self) -> str:
@@ -44,11 +71,17 @@ class Choice:
         return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()[:12]
 
 
+def _label(name: str, version: int, options: Mapping[str, Any]) -> str:
+    inner = ", ".join(f"{k}={_short(v)}" for k, v in sorted(options.items()))
+    return f"{name}{f'@{version}' if version > 1 else ''}{f'({inner})' if inner else ''}"
+
+
 def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value
 
 
-def _canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -65,7 +98,6 @@ class Cell(_Keyed):
 
     version: int = CELL_VERSION
     protocol: Choice
-    """Protocol name and options; its `version` is among the options."""
     model: Choice
     dataset: Choice
     method: Choice
@@ -82,7 +114,7 @@ class Cell(_Keyed):
         return (
             f'{{"dataset":{self.dataset.canonical_json},"method":{self.method.canonical_json},'
             f'"model":{self.model.canonical_json},"protocol":{self.protocol.canonical_json},"seed":{self.seed},'
-            f'"solver":{solver},"sparsity":{_canonical(self.sparsity)},"version":{self.version}}}'
+            f'"solver":{solver},"sparsity":{canonical_json(self.sparsity)},"version":{self.version}}}'
         )
 
     @property
@@ -94,6 +126,19 @@ class Cell(_Keyed):
 
     def __hash__(self) -> int:
         return hash(self.key)  # options are mappings, which have no hash of their own
+
+    @property
+    def label(self) -> str:
+        """One line for a person: `dtc(drop=largest)/lars mlp(widths=[16]) digits 0.9 seed 2`."""
+        solver = f"/{self.solver.label}" if self.solver else ""
+        sparsity = "" if self.sparsity is None else f" {self.sparsity:g}"
+        return f"{self.method.label}{solver} {self.model.label} {self.dataset.label}{sparsity} seed {self.seed}"
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """By axis, the registered values that the cell names."""
+        named = {"model": self.model, "dataset": self.dataset, "method": self.method, "solver": self.solver}
+        return {noun: choice for noun, choice in named.items() if choice is not None}
 
     @property
     def is_dense(self) -> bool:

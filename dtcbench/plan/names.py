@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dtcbench import registry
 from dtcbench.errors import UserError, near
-from dtcbench.plan import protocol
-from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.cell import Choice
 
 if TYPE_CHECKING:
     from dtcbench.plan.suite import Suite
@@ -27,6 +26,8 @@ class Meaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: int = 1
+    """Of the axis value."""
     defaults: dict[str, Any]
     """Every option with its default, as JSON values."""
     summary: str = ""
@@ -50,8 +51,8 @@ class Names(Protocol):
     def meaning(self, noun: str, name: str) -> Meaning:
         """What the name means; UnknownNameError where the axis has no such name."""
 
-    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Every option of the value, those not `given` at their defaults; ValueError where one does not fit."""
+    def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
+        """The value with the options `given`, the others at their defaults; ValueError where one does not fit."""
 
 
 class Registered:
@@ -69,9 +70,11 @@ class Registered:
         """What the registered value is; UnknownNameError where there is none."""
         return _meaning(_axis(noun).get(name), noun, name)
 
-    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
         """The options as the value's own annotations have them; MisfitError where they do not fit."""
-        return _axis(noun).checked(name, given).model_dump(mode="json")
+        values = _axis(noun).checked(name, given).model_dump(mode="json")
+        meaning = self.meaning(noun, name)
+        return Choice.of(name, meaning.version, values, meaning.defaults)
 
 
 REGISTERED = Registered()
@@ -103,13 +106,13 @@ class Declared(BaseModel):
             raise registry.UnknownNameError(self.unknown(noun, name))
         return self.meanings[noun][name]
 
-    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        """The options that the run resolved the given ones to."""
+    def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
+        """The value as the run resolved the given options."""
         meant = {**self.meaning(noun, name).defaults, **given}
-        found = next((one for one in self.chosen.get(noun, ()) if one.name == name and one.options == meant), None)
+        found = next((one for one in self.chosen.get(noun, ()) if one.name == name and one.values == meant), None)
         if found is None:
             raise UserError(f"the run's names.json does not have {noun} {name!r} with these options")
-        return found.options
+        return found
 
     def missing(self, names: Names) -> list[str]:
         """The run's names that `names` lack, each with the plug-in that it came from."""
@@ -145,9 +148,9 @@ class Pool:
         """What the name means; UnknownNameError where no run uses it."""
         return self._first(noun, name).meaning(noun, name)
 
-    def options(self, noun: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        """The options as the first run that uses the name has them."""
-        return self._first(noun, name).options(noun, name, given)
+    def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
+        """The value as the first run that uses the name has it."""
+        return self._first(noun, name).choice(noun, name, given)
 
     def _first(self, noun: str, name: str) -> Names:
         return next((part for part in self._parts if name in part.known(noun)), self._parts[0])
@@ -181,49 +184,9 @@ def together(parts: Iterable[Declared]) -> Declared:
     return Declared(plugins=plugins, meanings=meanings, chosen=chosen)
 
 
-class Labels:
-    """Short labels of axis values: `l1-in`, or `l1-in(power=2)` with the options that differ from their defaults."""
-
-    def __init__(self, names: Names) -> None:
-        self._names = names
-        self._known: dict[tuple[str, str], str] = {}
-        self._protocols: dict[str, tuple[str, str]] = {}
-
-    def of(self, noun: str, choice: Choice) -> str:
-        """The label of a value of the axis `noun`; one that is not known shows all its options."""
-        key = noun, choice.canonical_json
-        if key not in self._known:
-            self._known[key] = self._label(noun, choice)
-        return self._known[key]
-
-    def of_protocol(self, choice: Choice) -> tuple[str, str]:
-        """A protocol's label and its digest."""
-        if choice.canonical_json not in self._protocols:
-            self._protocols[choice.canonical_json] = protocol.label(choice), choice.digest
-        return self._protocols[choice.canonical_json]
-
-    def of_cell(self, cell: Cell) -> str:
-        """One line for a person: `dtc(drop=largest)/lars mlp(widths=[16]) digits 0.9 seed 2`."""
-        solver = f"/{self.of('solver', cell.solver)}" if cell.solver else ""
-        model, dataset = self.of("model", cell.model), self.of("dataset", cell.dataset)
-        sparsity = "" if cell.sparsity is None else f" {cell.sparsity:g}"
-        return f"{self.of('method', cell.method)}{solver} {model} {dataset}{sparsity} seed {cell.seed}"
-
-    def _label(self, noun: str, choice: Choice) -> str:
-        try:
-            defaults = self._names.meaning(noun, choice.name).defaults
-        except (registry.UnknownNameError, ValueError):
-            defaults = {}
-        return Choice(name=choice.name, options=_beyond(choice.options, defaults)).label
-
-
-def _beyond(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in defaults or defaults[name] != value}
-
-
 def _chosen(suite: Suite) -> dict[str, list[Choice]]:
     """By axis, the values that the suite's blocks name, each once; dense is implied."""
-    found: dict[str, list[Choice]] = {"method": [Choice(name="dense", options={})]}
+    found: dict[str, list[Choice]] = {"method": [Choice(name="dense")]}
     for block in suite.grid:
         by_axis = {"model": block.models, "dataset": block.datasets, "method": block.methods, "solver": block.solvers}
         for noun, choices in by_axis.items():
@@ -246,6 +209,7 @@ def _axis(noun: str) -> registry.Axis:
 def _meaning(value: Callable[..., Any], noun: str, name: str) -> Meaning:
     axis = _axis(noun)
     return Meaning(
+        version=axis.version(name),
         defaults=axis.options(name)().model_dump(mode="json"),
         summary=axis.summary(name),
         uses_solver=noun == "method" and registry.uses_solver(name),

@@ -26,11 +26,11 @@ def choice(noun: str, value: Any, names: Names) -> Choice:
         del options["solver"]
         found.append(((), _misplaced_solver(name, names)))
     found += _misfits(
-        name, options, names.known(noun), names.unknown(noun, name), functools.partial(names.options, noun)
+        name, options, names.known(noun), names.unknown(noun, name), functools.partial(names.choice, noun)
     )
     if found:
         raise MisfitError("", found)
-    return Choice(name=name, options=names.options(noun, name, options))
+    return names.choice(noun, name, options)
 
 
 def protocol(value: Any) -> BaseModel:

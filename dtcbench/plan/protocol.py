@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -18,23 +18,24 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    version: ClassVar[int]
+    """Raised where a change makes other numbers, or a default changes."""
     name: str
-    version: int
     threads: int
     """Threads torch and BLAS use in a CPU cell: sums are rounded differently with another number."""
 
     @property
     def choice(self) -> Choice:
         """The protocol as it stands in a cell."""
-        options = self.model_dump(mode="json")
-        return Choice(name=options.pop("name"), options=options)
+        values = self.model_dump(mode="json", exclude={"name"})
+        return Choice.of(self.name, self.version, values, defaults(type(self)))
 
 
 class Standard(Protocol):
     """The fair recipe: equal steps, batches, order and initial weights for all that compress (DESIGN §3)."""
 
+    version: ClassVar[int] = 2
     name: Literal["standard"]
-    version: Literal[2] = 2
     steps: Count
     """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes others."""
     batch_size: Count = 64
@@ -106,8 +107,8 @@ class Standard(Protocol):
 class Published(Protocol):
     """The notebook's recipe (arXiv 2505.23869), bit for bit; its defaults are the paper's values."""
 
+    version: ClassVar[int] = 1
     name: Literal["published"]
-    version: Literal[1] = 1
     batch_size: Count = 512
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's learning rate; the optimiser is a new one every cycle."""
@@ -130,13 +131,11 @@ class Published(Protocol):
 PROTOCOLS: dict[str, type[Standard] | type[Published]] = {"standard": Standard, "published": Published}
 
 
+def defaults(protocol: type[Protocol]) -> dict[str, Any]:
+    """A protocol's options that have a default, each with it."""
+    return {name: field.default for name, field in protocol.model_fields.items() if not field.is_required()}
+
+
 def from_choice(choice: Choice) -> Standard | Published:
     """The protocol a cell names."""
-    return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.options})
-
-
-def label(choice: Choice) -> str:
-    """`standard(cycle_steps=15, steps=600)`: the name, and the options without a default or with another value."""
-    fields = PROTOCOLS[choice.name].model_fields
-    shown = {name: value for name, value in choice.options.items() if fields[name].default != value}
-    return Choice(name=choice.name, options=shown).label
+    return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.values})

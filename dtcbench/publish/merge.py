@@ -22,7 +22,7 @@ import yaml
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
-from dtcbench.plan.names import REGISTERED, Declared, Labels, Names, Pool, declared, together
+from dtcbench.plan.names import REGISTERED, Declared, Names, Pool, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.numbers import differences, numbers
@@ -92,7 +92,7 @@ def conflicts(pieces: Pieces) -> Iterator[Conflict]:
             differing = list(differences(numbers(stands.record.result), numbers(piece.record.result)))
             if differing:
                 place, one, other = differing[0]
-                cell = f"{Labels(names_of(piece.run)).of_cell(piece.record.cell)} ({piece.record.key[:12]})"
+                cell = f"{piece.record.cell.label} ({piece.record.key[:12]})"
                 more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
                 runs = (str(stands.run.root), str(piece.run.root))
                 yield Conflict(cell, hardware_class, runs, f"{place} {one} and {other}{more}")

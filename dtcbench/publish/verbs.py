@@ -9,7 +9,6 @@ import pandas as pd
 from rich.console import RenderableType
 
 from dtcbench.errors import UserError
-from dtcbench.plan.names import REGISTERED, Labels
 from dtcbench.publish import bundle, compare, results
 from dtcbench.publish import merge as merging
 from dtcbench.publish import reproduce as reproducing
@@ -97,11 +96,11 @@ def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) ->
     took = duration(sum(record.wall_s for record in chosen))
     machines = sorted({record.provenance.hardware_class for record in chosen if record.provenance})
     yield f"{len(chosen)} cells, chosen by seed {seed}; about {took}, as recorded on {', '.join(machines)}"
-    labels, failures = Labels(REGISTERED), 0
+    failures = 0
     for record in chosen:
         verdict = reproducing.judge(record, reproducing.rerun(record, plugins), row(record.cell))
         failures += verdict.is_failure
-        yield f"{verdict.word}: {labels.of_cell(record.cell)} ({record.key[:12]}): {verdict.reason}"
+        yield f"{verdict.word}: {record.cell.label} ({record.key[:12]}): {verdict.reason}"
     yield f"{len(chosen) - failures} of {len(chosen)} cells reproduced"
     if failures:
         raise RefusedError

@@ -74,6 +74,5 @@ def mixtures(found: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _plugins_of(cell: Cell, plan: Plan) -> set[str]:
     """The plug-ins that register what the cell names."""
-    values = {"model": cell.model, "dataset": cell.dataset, "method": cell.method, "solver": cell.solver}
-    found = {plan.names.meaning(noun, choice.name).plugin for noun, choice in values.items() if choice is not None}
+    found = {plan.names.meaning(noun, choice.name).plugin for noun, choice in cell.choices.items()}
     return {name for name in found if name is not None}

@@ -32,4 +32,4 @@ def _part(store: Store, files: Files) -> Part:
 
 
 def _assembled(plan: Plan, parts: Iterable[Part]) -> Tables:
-    return assembled(plan.cells, parts, plan.suite.name, plan.names)
+    return assembled(plan.cells, parts, plan.suite.name)

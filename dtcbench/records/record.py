@@ -13,11 +13,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
 
-Version = Literal[4, 5]
-"""Schema versions that this dtcbench reads. A version 4 record holds no `dataset_sha256` and no `source_sha256`."""
-SCHEMA_VERSION: Version = 5
-OLDER = "the record was written before dtcbench kept this"
-"""Reason for a field that the record's schema version does not have."""
+Version = Literal[6]
+SCHEMA_VERSION: Version = 6
+"""Of the records that this dtcbench reads and writes; `migration.py` brings older ones up to it."""
 
 
 class Status(StrEnum):
@@ -45,10 +43,7 @@ INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
 
 
 class Explained(BaseModel):
-    """A model whose every `None` is explained in `reasons`, by field name.
-
-    A field with the default `None` was added after schema version 4: a record without it gets the reason `OLDER`.
-    """
+    """A model whose every `None` is explained in `reasons`, by field name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
@@ -59,9 +54,6 @@ class Explained(BaseModel):
     def _every_null_has_its_reason(self) -> Self:
         if None not in self.__dict__.values():
             return self
-        for field in type(self).model_fields.keys() - self.model_fields_set:
-            if self.__dict__[field] is None:
-                self.reasons.setdefault(field, OLDER)
         unexplained = [field for field, value in self.__dict__.items() if value is None and field not in self.reasons]
         if unexplained:
             raise ValueError(f"{', '.join(unexplained)}: null without a reason")
@@ -274,11 +266,11 @@ class Provenance(Explained):
     """Whether that checkout had no uncommitted change."""
     lock_sha256: str | None
     """SHA-256 of the checkout's requirements.lock."""
-    source_sha256: str | None = None
+    source_sha256: str | None
     """Of an installed release, which has no commit: the SHA-256 of its code (`records/installation.py`)."""
     plugins: dict[str, str]
     """SHA-256 of each plug-in file's source."""
-    dataset_sha256: str | None = None
+    dataset_sha256: str | None
     """SHA-256 of the data set's decoded content (`Splits.sha256`)."""
 
     @property
@@ -333,6 +325,17 @@ class Tabled(Head):
     provenance: Provenance | None
 
 
+class Migration(BaseModel):
+    """What a record was before `dtcbench migrate` brought it up to a newer schema version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int
+    key: str
+    sha256: str
+    """The old record's seal."""
+
+
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
@@ -356,6 +359,8 @@ class CellRecord(Explained):
     energy: Energy | None
     """Beside the result: it may stem from repeats of the same training."""
     provenance: Provenance | None
+    migrations: list[Migration] = []
+    """What the record was before, the oldest first; empty if it is as it was first written."""
 
     @model_validator(mode="after")
     def _ok_means_a_result(self) -> Self:

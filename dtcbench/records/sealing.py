@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from dtcbench.records.record import CellRecord, Outline, Tabled
+from dtcbench.plan.cell import canonical_json
+from dtcbench.records.record import SCHEMA_VERSION, CellRecord, Outline, Tabled
 
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
@@ -20,9 +21,13 @@ class UnknownSchemaError(ValueError):
     """A record whose seal holds, but whose content this version of dtcbench does not know."""
 
 
+class OlderSchemaError(UnknownSchemaError):
+    """One of an older schema version, which `dtcbench migrate` brings up to this one."""
+
+
 def seal(record: dict[str, Any]) -> bytes:
     """A record's JSON values with the SHA-256 of their canonical form."""
-    text = _canonical(record)
+    text = canonical_json(record)
     return f'{{"record":{text},"sha256":"{_digest(text)}"}}\n'.encode("ascii")
 
 
@@ -36,32 +41,34 @@ def unsealed(content: bytes, kind: type[R]) -> R:
     try:
         if (sealed := _SEALED.fullmatch(content)) and hashlib.sha256(sealed[1]).hexdigest() == sealed[2].decode():
             return kind.model_validate_json(sealed[1])
-        return kind.model_validate(_meant(content))
+        return kind.model_validate(opened(content)[0])
     except ValidationError as error:
+        version = opened(content)[0].get("schema_version")
+        if isinstance(version, int) and version < SCHEMA_VERSION:
+            raise OlderSchemaError(f"schema version {version}, and this dtcbench reads {SCHEMA_VERSION}") from None
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
 
 
-def _meant(content: bytes) -> Any:
-    """The record in a sealed file that may have been written by other means: its seal is of what the JSON means."""
+def opened(content: bytes) -> tuple[dict[str, Any], str]:
+    """The record in a sealed file of any schema version as JSON values, and its seal. ValueError says what is wrong.
+
+    The file may have been written by other means: its seal is of what the JSON means.
+    """
     try:
         sealed = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("truncated or not JSON") from None
-    if not isinstance(sealed, dict) or set(sealed) != {"record", "sha256"}:
+    if not isinstance(sealed, dict) or set(sealed) != {"record", "sha256"} or not isinstance(sealed["record"], dict):
         raise ValueError("not a sealed record")
     try:
-        digest = _digest(_canonical(sealed["record"]))
+        digest = _digest(canonical_json(sealed["record"]))
     except RecursionError:
         raise ValueError("nested far too deeply") from None
     if digest != sealed["sha256"]:
         raise ValueError("altered: its content does not match its seal")
-    return sealed["record"]
-
-
-def _canonical(record: Any) -> str:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return sealed["record"], digest
 
 
 def _digest(text: str) -> str:

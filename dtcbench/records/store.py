@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
+from dtcbench.errors import UserError
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.record import CellRecord, Outline, Status, Tabled
-from dtcbench.records.sealing import R, UnknownSchemaError, seal, unsealed
+from dtcbench.records.sealing import OlderSchemaError, R, UnknownSchemaError, seal, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +147,7 @@ class Store:
             )
         self._check()
         write(self.suite, text.encode())
-        write(self.names, f"{names.model_dump_json(indent=1)}\n".encode())
+        self.save_names(names)
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> Place:
         """Seal one attempt's record. A file that stands is never overwritten: StoreError.
@@ -261,6 +262,8 @@ class Store:
         path = self._records / name
         try:
             return self._record(key, number, name, kind)
+        except OlderSchemaError as error:
+            raise StoreError(f"{path}: {error}; bring its run up to date: dtcbench migrate {self.root}") from error
         except UnknownSchemaError as error:
             raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
         except StoreError:
@@ -278,6 +281,44 @@ class Store:
         if (record.key, record.attempt) != (key, number):
             raise ValueError("holds another cell or attempt than its name says")
         return record
+
+    def rewrite(self, renewed: Callable[[bytes], CellRecord | None]) -> Iterator[tuple[str, CellRecord | ValueError]]:
+        """Put another record in the place of each for whose file's content there is a `renewed` one: the old file's
+        name, and the new record or what is wrong with the old.
+
+        The samples behind its energy move with it. Interrupted, it goes on where it stopped.
+        """
+        for name in self._record_names():
+            if not (match := _RECORD_NAME.fullmatch(name)) or match[3]:
+                continue
+            old = self._records / name
+            try:
+                record = renewed(old.read_bytes())
+            except UserError:
+                raise
+            except ValueError as error:
+                yield f"{self._records.name}/{name}", error
+                continue
+            if record is not None:
+                self._replace(old, self._power / f"{match[1]}.{match[2]}.parquet", record)
+                yield f"{self._records.name}/{name}", record
+
+    def _replace(self, old: Place, old_trace: Place, record: CellRecord) -> None:
+        self._check()
+        new = self._records / f"{record.key}.{record.attempt}.json"
+        if old_trace.is_file():
+            write(self._trace_path(record), old_trace.read_bytes())
+        sealed = seal(record.model_dump(mode="json"))
+        if not new.is_file() or new.read_bytes() != sealed:
+            create(new, sealed)
+        old.unlink()
+        if old_trace.is_file():
+            old_trace.unlink()
+
+    def save_names(self, names: Declared) -> None:
+        """Keep what the suite's names mean."""
+        self._check()
+        write(self.names, f"{names.model_dump_json(indent=1)}\n".encode())
 
     def set_aside(self, damaged: Damaged) -> None:
         """Rename a damaged record, so that it is kept for a look but read no more."""

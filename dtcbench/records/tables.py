@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.names import REGISTERED, Labels, Names
 from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
 
 MISSING = "missing"
@@ -66,9 +65,9 @@ class Part:
     metered: tuple[Tabled, ...]
 
 
-def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str, names: Names = REGISTERED) -> Tables:
+def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str) -> Tables:
     """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite, names)
+    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
 
 
 def part(records: Sequence[Tabled]) -> Part:
@@ -80,9 +79,9 @@ def part(records: Sequence[Tabled]) -> Part:
     )
 
 
-def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str, names: Names = REGISTERED) -> Tables:
-    """The tables of a suite's planned cells, from all parts; `names` say which options are not the default ones."""
-    identities = _identities(planned, names)
+def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str) -> Tables:
+    """The tables of a suite's planned cells, from all parts."""
+    identities = _identities(planned)
     places = {key: place for place, key in enumerate(identities["key"])}
     figures, frames, metered = [_figures(None)] * len(places), [_cycles([])], []
     for one in parts:
@@ -107,9 +106,8 @@ def _in_plan_order(cycles: pd.DataFrame, identities: pd.DataFrame, places: dict[
     return pd.concat([identity.reset_index(drop=True), kept.drop(columns=["key", "place"])], axis=1)
 
 
-def _identities(planned: Collection[Cell], names: Names) -> pd.DataFrame:
-    labels = Labels(names)
-    rows = [_identity(cell, labels) for cell in planned]
+def _identities(planned: Collection[Cell]) -> pd.DataFrame:
+    rows = [_identity(cell) for cell in planned]
     columns = ["key", "protocol", "protocol_sha256", "model", "dataset", "method", "solver", "sparsity", "seed"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[:7], "str") | {"sparsity": "float64"})
 
@@ -141,14 +139,15 @@ def power(energy: Energy) -> dict[str, float | None]:
     return dict(zip(_POWER, (training_s, mean_w, idle_w, above_idle_j), strict=True))
 
 
-def _identity(cell: Cell, labels: Labels) -> tuple[Any, ...]:
+def _identity(cell: Cell) -> tuple[Any, ...]:
     return (
         cell.key,
-        *labels.of_protocol(cell.protocol),
-        labels.of("model", cell.model),
-        labels.of("dataset", cell.dataset),
-        labels.of("method", cell.method),
-        labels.of("solver", cell.solver) if cell.solver else None,
+        cell.protocol.label,
+        cell.protocol.digest,
+        cell.model.label,
+        cell.dataset.label,
+        cell.method.label,
+        cell.solver.label if cell.solver else None,
         cell.sparsity,
         cell.seed,
     )

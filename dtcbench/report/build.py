@@ -15,7 +15,6 @@ from dtcbench.analysis import leaderboard
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import Plan
-from dtcbench.plan.names import Pool
 from dtcbench.records import location
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
@@ -57,8 +56,7 @@ class Pooled:
         """Of the cells that any of the runs planned."""
         planned = {cell.key: cell for plan, _ in self.runs for cell in plan.cells}
         suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
-        names = Pool([plan.names for plan, _ in self.runs])
-        made = tables(planned.values(), self._records(), ", ".join(suites), names)
+        made = tables(planned.values(), self._records(), ", ".join(suites))
         _refuse_mixed_data(made.cells)
         return made
 

@@ -10,17 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from dtcbench.analysis.pairing import one_line
-from dtcbench.plan.names import Labels, Names
 from dtcbench.records.record import CellRecord, Cycle, Layer, Result
 from dtcbench.report.energy import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
 
 
-def cell_view(attempts: Sequence[CellRecord], names: Names) -> RenderableType:
-    """Everything recorded of one cell; `attempts` are its records, the oldest first, `names` those of its run."""
+def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
+    """Everything recorded of one cell; `attempts` are its records, the oldest first."""
     record = decisive(attempts)
     parts: list[RenderableType] = [
-        Text(Labels(names).of_cell(record.cell), style="bold"),
+        Text(record.cell.label, style="bold"),
         _grid(configuration_rows(record)),
     ]
     parts += [Text(line) for line in attempt_lines(attempts)]
@@ -58,8 +57,8 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
     cell = record.cell
     rows = [("key", record.key), ("suite", record.suite)]
     choices = {"protocol": cell.protocol, "model": cell.model, "dataset": cell.dataset, "method": cell.method}
-    rows += [(name, choice.label) for name, choice in choices.items()]
-    rows += [("solver", cell.solver.label if cell.solver else "–")]
+    rows += [(name, choice.full_label) for name, choice in choices.items()]
+    rows += [("solver", cell.solver.full_label if cell.solver else "–")]
     rows += [("sparsity", "by the protocol's schedule" if cell.sparsity is None else f"{cell.sparsity:g}")]
     rows += [("seed", str(cell.seed))]
     if record.provenance:

@@ -12,7 +12,6 @@ from rich.text import Text
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
-from dtcbench.plan.names import Labels
 from dtcbench.records.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
 from dtcbench.records.tables import MISSING
@@ -33,33 +32,29 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
     Of many cells only the first `LISTED` are shown, and a row per method counts all; `plan_lines` has every one.
     """
-    labels = Labels(plan.names)
-    parts: list[RenderableType] = [Fitted(_layouts(plan.cells[:LISTED], contents, labels))]
+    parts: list[RenderableType] = [Fitted(_layouts(plan.cells[:LISTED], contents))]
     if len(plan.cells) > LISTED:
         parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
         parts += _by_method(plan, contents)
-    parts += _bounded((e.reason, f"excluded: {labels.of_cell(e.cell)}: {e.reason}") for e in plan.excluded)
+    parts += _bounded((e.reason, f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded)
     notes = [Text(f"note: {note}") for note in plan.notes]
     return Group(*parts, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
 
 
 def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
     """Every cell with its whole key and its state, one tab-separated line each below a heading."""
-    labels = Labels(plan.names)
     yield "\t".join(("key", "state", *_AXES))
     for cell in plan.cells:
-        yield "\t".join((cell.key, state(cell, contents), *_axes(cell, labels)))
+        yield "\t".join((cell.key, state(cell, contents), *_axes(cell)))
 
 
 def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     """Counts by status, the failures with their reasons, damaged records, time left."""
     records = ((cell, contents.record(cell.key)) for cell in plan.cells)
-    labels = Labels(plan.names)
     failures = _bounded(
         (
             f"{record.status}: {record.reason}",
-            f"{record.status}: {labels.of_cell(cell)} (cell {cell.key[:12]}, attempt {record.attempt}): "
-            f"{record.reason}",
+            f"{record.status}: {cell.label} (cell {cell.key[:12]}, attempt {record.attempt}): {record.reason}",
         )
         for cell, record in records
         if record is not None and record.status is not Status.OK
@@ -94,11 +89,11 @@ def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
 
 def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
     """A row per method and solver: the size of each axis, and its cells by state."""
-    labels, sizes = Labels(plan.names), ("models", "datasets", "sparsities", "seeds")
+    sizes = ("models", "datasets", "sparsities", "seeds")
     values: dict[tuple[str, ...], tuple[set[object], ...]] = {}
     states: dict[tuple[str, ...], Counter[str]] = {}
     for cell in plan.cells:
-        method, solver, *others = _axes(cell, labels)
+        method, solver, *others = _axes(cell)
         for seen, value in zip(values.setdefault((method, solver), tuple(set() for _ in sizes)), others, strict=True):
             seen.add(value)
         states.setdefault((method, solver), Counter())[state(cell, contents).partition(":")[0]] += 1
@@ -112,11 +107,11 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
     return [table, *more]
 
 
-def _layouts(cells: Sequence[Cell], contents: Contents[Any], labels: Labels) -> Iterator[list[Strip]]:
+def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> Iterator[list[Strip]]:
     """A column per axis or, in a narrow terminal, one for all axes."""
     ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
-    yield [*ends, *_columns(_AXES, [_axes(cell, labels) for cell in cells])]
-    yield [*ends, Strip("what it is", list(map(labels.of_cell, cells)))]
+    yield [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])]
+    yield [*ends, Strip("what it is", [cell.label for cell in cells])]
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:
@@ -182,12 +177,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _axes(cell: Cell, labels: Labels) -> tuple[str, ...]:
+def _axes(cell: Cell) -> tuple[str, ...]:
     return (
-        labels.of("method", cell.method),
-        labels.of("solver", cell.solver) if cell.solver else "–",
-        labels.of("model", cell.model),
-        labels.of("dataset", cell.dataset),
+        cell.method.label,
+        cell.solver.label if cell.solver else "–",
+        cell.model.label,
+        cell.dataset.label,
         "schedule" if cell.sparsity is None else f"{cell.sparsity:g}",
         str(cell.seed),
     )

@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.names import REGISTERED, Labels
 from dtcbench.records.record import CellRecord, Status
 
 
@@ -20,7 +19,6 @@ class RunProgress:
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
-        self._labels = Labels(REGISTERED)
         self._running: dict[str, str] = {}
         """The current cells' labels, by key."""
         self._done = self._failed = 0
@@ -49,7 +47,7 @@ class RunProgress:
 
     def started(self, cell: Cell) -> None:
         """Show the cell among the current ones; away from a terminal say so until a first one has ended."""
-        self._running[cell.key] = self._labels.of_cell(cell)
+        self._running[cell.key] = cell.label
         if not self._console.is_terminal and not self._done + self._failed:
             self._print(f"started {self._running[cell.key]}")
         self._describe()
@@ -79,7 +77,7 @@ class RunProgress:
     def _say(self, record: CellRecord, verdict: str) -> None:
         count = f"[{self._done + self._failed}/{self._bar.tasks[0].total:g}]"
         text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
-        what, whose = self._labels.of_cell(record.cell), record.key[:12]
+        what, whose = record.cell.label, record.key[:12]
         self._print(f"{count} {what}: {verdict}, {text}, {record.wall_s:.1f} s, cell {whose}")
 
     def _print(self, line: str) -> None:

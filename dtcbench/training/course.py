@@ -210,7 +210,7 @@ def start(work: Workplace) -> Course:
             f"model {cell.model.name} has no prunable group: no hidden width with exactly one producing and one "
             "consuming layer; see `dtcbench list --groups`"
         )
-    method = registry.methods.bind(cell.method.name, cell.method.options)
+    method = registry.methods.bind(cell.method.name, cell.method.values)
     return Course(work, model, surgery, Compressor(method, _solver(cell, method, work.train.x.device), cell.seed))
 
 
@@ -219,4 +219,4 @@ def _solver(cell: Cell, method: Method, device: torch.device) -> TimedSolver | N
         return None
     solve = registry.solvers.get(cell.solver.name)
     solve = verified(solve) if method.verifies_solver else unverified(solve)
-    return TimedSolver(cell.solver.name, functools.partial(solve, **cell.solver.options), device)
+    return TimedSolver(cell.solver.name, functools.partial(solve, **cell.solver.values), device)

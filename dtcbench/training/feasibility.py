@@ -14,7 +14,6 @@ from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.document import Problem, SuiteError
 from dtcbench.plan.grid import Plan
-from dtcbench.plan.names import Labels
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.network import outlined
 
@@ -30,7 +29,6 @@ def impossible(plan: Plan) -> list[str]:
     """
     found: dict[tuple[int, int, int, int, float | None], str | None] = {}
     widths: dict[tuple[int, int], Widths] = {}
-    labels = Labels(plan.names)
     for cell in plan.cells:  # which share their choices
         network = id(cell.model), id(cell.dataset)
         kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
@@ -39,7 +37,7 @@ def impossible(plan: Plan) -> list[str]:
         if network not in widths:
             widths[network] = _widths(cell.model, cell.dataset)
         why = obstacle(cell, widths[network])
-        found[kind] = why and f"{labels.of_cell(cell).rpartition(' seed ')[0]}: {why}"
+        found[kind] = why and f"{cell.label.rpartition(' seed ')[0]}: {why}"
     return [line for line in found.values() if line]
 
 
@@ -51,7 +49,7 @@ def refuse_impossible(plan: Plan, file: str) -> None:
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
     """Why no cell like this can be run with groups of these widths; None where nothing is known against it."""
-    method = registry.methods.bind(cell.method.name, cell.method.options)
+    method = registry.methods.bind(cell.method.name, cell.method.values)
     protocol = from_choice(cell.protocol)
     cuts = (
         _of_published(protocol, method, widths)
@@ -99,7 +97,7 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
 def _widths(model: Choice, dataset: Choice) -> Widths:
     """Empty where the network cannot be built here."""
     try:
-        shape, classes = sample(dataset.name, dataset.options)
+        shape, classes = sample(dataset.name, dataset.values)
         _, surgery = outlined(model, shape, classes)
     except UserError:
         return {}

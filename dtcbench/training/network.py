@@ -22,7 +22,7 @@ def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.
 
     UserError where the model refuses such samples, ModelError where it fails.
     """
-    make = registry.models.bind(model.name, model.options)
+    make = registry.models.bind(model.name, model.values)
     try:
         network = make(shape, classes, generator=generator)
     except UserError:

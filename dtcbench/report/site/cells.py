@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import one_line
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.names import Labels
 from dtcbench.records.record import CellRecord, Layer, Result
 from dtcbench.report import cells, elements, figures
 from dtcbench.report.elements import Figure, template
@@ -42,7 +41,7 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
     the leaderboard names them."""
     record = cells.decisive(attempts) if attempts else None
     result = record.result if record else None
-    label = Labels(volume.plan.names).of_cell(cell)
+    label = cell.label
     trace = volume.store.trace(record) if record else None
     return template("cell.html").render(
         frame=volume.frame(1, (series_label(*method), f"../{volume.methods[method]}")),

@@ -44,9 +44,9 @@ def _about(volume: Volume, method: str, solver: str) -> list[tuple[str, str]]:
     key = _of(volume.cells, method, solver)["key"].iloc[0]
     cell = next(cell for cell in volume.plan.cells if cell.key == key)
     names = volume.plan.names
-    rows = [("method", _summary(names, "method", cell.method.name)), ("options", cell.method.label)]
+    rows = [("method", _summary(names, "method", cell.method.name)), ("options", cell.method.full_label)]
     if cell.solver:
-        rows += [("solver", _summary(names, "solver", cell.solver.name)), ("its options", cell.solver.label)]
+        rows += [("solver", _summary(names, "solver", cell.solver.name)), ("its options", cell.solver.full_label)]
     return rows
 
 
