@@ -28,6 +28,11 @@ class Pool(NamedTuple):
         return " · ".join([self.protocol, self.dataset, self.model])
 
 
+def registered_name(label: str) -> str:
+    """The name in the label of an axis value, without its version and options: `dtc` of `dtc@2(lam=0.5)`."""
+    return label.partition("(")[0].partition("@")[0]
+
+
 POOL = list(Pool._fields)
 IDENTITY = [*POOL, "sparsity", "method", "solver"]
 """What makes a row, apart from its seeds."""

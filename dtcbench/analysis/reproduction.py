@@ -11,7 +11,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.pairing import tidy
+from dtcbench.analysis.pairing import registered_name, tidy
 from dtcbench.analysis.rivals import Series, all_series
 from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, obstacle
 from dtcbench.dtc.sensing import PUBLISHED_SEED
@@ -70,7 +70,7 @@ def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFra
     """
     by_key = {str(key): rows for key, rows in cycles[cycles["group"].notna()].groupby("key")}
     for series in all_series(tidy(cells)):
-        is_published = series.pool.protocol.partition("(")[0] == PROTOCOL and series.method in reference
+        is_published = registered_name(series.pool.protocol) == PROTOCOL and series.method in reference
         if is_published:
             curve = reference[["cycle", "width", series.method]].dropna()
             yield from _comparison(series, curve.set_index("cycle").sort_index(), by_key)

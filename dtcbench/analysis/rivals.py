@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, Pool, groups
+from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, Pool, groups, registered_name
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
 DTC = ("dtc", "dtc-published")
@@ -110,5 +110,5 @@ def unmeasured(one: Series, what: str) -> Comparison:
 def beside(one: Series, series: list[Series], names: tuple[str, ...]) -> Iterator[Series]:
     """Those of `series` in the same place as `one`, of methods with these names, whatever their options."""
     for other in series:
-        if other.place == one.place and other.method.partition("(")[0] in names:
+        if other.place == one.place and registered_name(other.method) in names:
             yield other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -139,3 +140,8 @@ def defaults(protocol: type[Protocol]) -> dict[str, Any]:
 def from_choice(choice: Choice) -> Standard | Published:
     """The protocol a cell names."""
     return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.values})
+
+
+def label(choice: Choice) -> str:
+    """`standard(cycle_steps=15, steps=600)`: a protocol's label without its version, which its digest tells."""
+    return replace(choice, version=1).label

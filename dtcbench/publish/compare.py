@@ -10,7 +10,7 @@ import pandas as pd
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import IDENTITY, distinct, tidy
+from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
 from dtcbench.records.tables import Tables
 
 _ROW = [name for name in IDENTITY if name != "protocol_sha256"]
@@ -78,7 +78,7 @@ def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
 def _ok(cells: pd.DataFrame) -> pd.DataFrame:
     """The ok cells. A protocol of which the run has only one recipe goes by its name, so that two runs of one suite
     with other steps stand beside one another."""
-    name, recipe = cells["protocol"].str.partition("(")[0], cells["protocol_sha256"]
+    name, recipe = cells["protocol"].map(registered_name), cells["protocol_sha256"]
     title = name.where(recipe.groupby(name).transform("nunique") == 1, cells["protocol"])
     return tidy(cells.assign(protocol=title)).query("status == 'ok'")[[*_ROW, "seed", *_FIGURES]]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
 from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
 
@@ -142,7 +143,7 @@ def power(energy: Energy) -> dict[str, float | None]:
 def _identity(cell: Cell) -> tuple[Any, ...]:
     return (
         cell.key,
-        cell.protocol.label,
+        protocol.label(cell.protocol),
         cell.protocol.digest,
         cell.model.label,
         cell.dataset.label,

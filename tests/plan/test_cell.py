@@ -24,38 +24,33 @@ grid:
     solvers: [scs]
     seeds: [42424242]
 """
-STANDARD = (
-    '"protocol":{"name":"standard","options":{"batch_size":64,"cycle_steps":50,"keep":0.9,"lr":0.001,'
-    '"optimizer":"adam","samples":null,"schedule":"constant","steps":600,"threads":1,"validation":0.1,"version":2,'
-    '"weight_decay":0.0}}'
-)
+STANDARD = '"protocol":{"name":"standard","options":{"steps":600},"version":2}'
+DIGITS = '"dataset":{"name":"digits","options":{},"version":1}'
+MLP = '"model":{"name":"mlp","options":{"widths":[256]},"version":1}'
 PINNED = [
     (
         DESIGN,
         0,
-        '{"dataset":{"name":"digits","options":{"zoom":1}},"method":{"name":"dense","options":{}},'
-        '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
-        '"seed":0,"solver":null,"sparsity":0.0,"version":1}',
-        "b28281248612a0212a2972b9a5fa02a11f1366f0a1d72bc8ea53b9a65c1a8925",
+        f'{{{DIGITS},"method":{{"name":"dense","options":{{}},"version":1}},{MLP},{STANDARD},'
+        '"seed":0,"solver":null,"sparsity":0.0,"version":2}',
+        "2061e418ab9561174a5215ee1c0b10a7a182042555e63856c36b481f718d2bc1",
     ),
     (
         DESIGN,
         3,
-        '{"dataset":{"name":"digits","options":{"zoom":1}},'
-        '"method":{"name":"dtc","options":{"drop":"smallest","f":0.1,"lam":0.3,'
-        '"score":"reconstruction","sides":"both"}},'
-        '"model":{"name":"mlp","options":{"bias":true,"widths":[256]}},' + STANDARD + ","
-        '"seed":0,"solver":{"name":"lars","options":{"max_iterations":10000}},"sparsity":0.9,"version":1}',
-        "2314c5bbae9d5d894bc0547cb5c15cbb798d3908da1d2df871b4eb30ab6d0c79",
+        f'{{{DIGITS},"method":{{"name":"dtc","options":{{}},"version":1}},{MLP},{STANDARD},'
+        '"seed":0,"solver":{"name":"lars","options":{},"version":1},"sparsity":0.9,"version":2}',
+        "025257982d042a3a0416456b7b08f02ef9d41536a8e946ea9136c1daa65c0388",
     ),
     (
         PUBLISHED,
         1,
-        '{"dataset":{"name":"mnist","options":{}},"method":{"name":"dtc-published","options":{"lam":0.3}},'
-        '"model":{"name":"mlp","options":{"bias":false,"widths":[512]}},"protocol":{"name":"published","options":'
-        '{"batch_size":512,"cycle_steps":200,"keep":0.9,"lr":0.001,"stop_width":10,"threads":2,"version":1}},'
-        '"seed":42424242,"solver":{"name":"scs","options":{}},"sparsity":null,"version":1}',
-        "19aa41e3e388455ecb8ed1b8eb970bd62b6d7a4baf18340f28d264136cf00647",
+        '{"dataset":{"name":"mnist","options":{},"version":1},'
+        '"method":{"name":"dtc-published","options":{},"version":1},'
+        '"model":{"name":"mlp","options":{"bias":false},"version":1},'
+        '"protocol":{"name":"published","options":{},"version":1},'
+        '"seed":42424242,"solver":{"name":"scs","options":{},"version":1},"sparsity":null,"version":2}',
+        "a3bd15be7a162ec7c5648b29fa1a3c36fcdcf28806689c93a48d25ab92aba175",
     ),
 ]
 
@@ -105,8 +100,8 @@ def test_name_question_cost_resources_and_timeout_are_not_in_the_key():
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
-        {"protocol": Choice(name="standard", options={"version": 2})},
+        {"version": 3},
+        {"protocol": Choice(name="standard", version=3)},
         {"model": Choice(name="mlp", options={"widths": [128]})},
         {"dataset": Choice(name="mnist")},
         {"method": Choice(name="random")},
@@ -136,12 +131,31 @@ def test_a_record_s_whole_number_is_the_fraction_it_means():
 def test_a_copy_of_a_choice_with_other_options_has_other_json():
     choice = cells(DESIGN)[3].method
     assert choice.canonical_json
-    assert replace(choice, options={"lam": 9}).canonical_json == '{"name":"dtc","options":{"lam":9}}'
+    assert replace(choice, options={"lam": 9}).canonical_json == '{"name":"dtc","options":{"lam":9},"version":1}'
 
 
 def test_cells_are_equal_and_hash_alike_by_content():
     assert len({*cells(DESIGN), *cells(DESIGN)}) == len(cells(DESIGN))
 
 
-def test_a_choices_label_has_its_options():
-    assert Choice(name="dtc", options={"lam": 0.5, "drop": "largest"}).label == "dtc(drop=largest, lam=0.5)"
+def test_a_new_option_at_its_default_leaves_the_key_as_it_is_and_another_value_does_not():
+    before, cell = Choice.of("dtc", 1, {"lam": 0.3}, {"lam": 0.3}), cells(DESIGN)[3]
+    defaults = {"lam": 0.3, "new": "as ever"}
+    after = Choice.of("dtc", 1, defaults, defaults)
+    assert replace(cell, method=after).key == replace(cell, method=before).key == cell.key
+    other = Choice.of("dtc", 1, {"lam": 0.3, "new": "else"}, defaults)
+    assert replace(cell, method=other).key != cell.key
+    assert replace(cell, method=replace(after, version=2)).key != cell.key
+
+
+def test_a_choice_states_every_option():
+    method = cells(edited(DESIGN, ("methods: [dtc,", "methods: [{name: dtc, lam: 0.5},")))[1].method
+    assert method.options == {"lam": 0.5}
+    assert method.values == {"score": "reconstruction", "drop": "smallest", "lam": 0.5, "f": 0.1, "sides": "both"}
+    assert method.full_label == "dtc(drop=smallest, f=0.1, lam=0.5, score=reconstruction, sides=both)"
+
+
+def test_a_choices_label_has_the_options_that_are_not_at_their_defaults_and_a_version_after_the_first():
+    choice = Choice(name="dtc", options={"lam": 0.5, "drop": "largest"}, defaults={"f": 0.1})
+    assert choice.label == "dtc(drop=largest, lam=0.5)"
+    assert replace(choice, version=2).label == "dtc@2(drop=largest, lam=0.5)"

@@ -46,7 +46,7 @@ def test_dense_stands_once_for_each_model_and_dataset():
         TINY, ("{name: mlp, widths: [16]}", "{name: mlp, widths: [16]}, mlp"), ("[digits]", "[digits, mnist]")
     )
     dense = [cell for cell in plan(text).cells if cell.is_dense]
-    assert [(cell.model.options["widths"], cell.dataset.name) for cell in dense] == [
+    assert [(cell.model.values["widths"], cell.dataset.name) for cell in dense] == [
         ([16], "digits"),
         ([16], "mnist"),
         ([512], "digits"),
@@ -131,20 +131,20 @@ def test_the_published_protocol_plans_one_cell_a_method_and_seed_without_a_spars
 
 def test_a_block_may_keep_another_fraction_and_has_a_dense_cell_of_its_own():
     slower = plan(edited(DESIGN, (BLOCK, BLOCK + BLOCK.replace("    seeds: 3", "    keep: 0.95\n    seeds: 3"))))
-    assert {cell.protocol.options["keep"] for cell in slower.cells} == {0.9, 0.95}
+    assert {cell.protocol.values["keep"] for cell in slower.cells} == {0.9, 0.95}
     assert sum(cell.is_dense for cell in slower.cells) == 6
     assert any("at keep 0.95" in note for note in slower.notes)
 
 
 def test_the_json_of_a_choice_is_made_once_however_many_cells_share_it(monkeypatch):
     made = []
-    canonical = cells_module._canonical
+    canonical = cells_module.canonical_json
 
     def counted(value):
         made.extend([value] if isinstance(value, dict) else [])
         return canonical(value)
 
-    monkeypatch.setattr(cells_module, "_canonical", counted)
+    monkeypatch.setattr(cells_module, "canonical_json", counted)
     planned = plan(edited(DESIGN, ("seeds: 3", "seeds: 200")))
     assert len(planned.cells) == 200 * 17
     assert len(made) == 1 + 1 + 1 + 1 + 4 + 1  # protocol, model, dataset, dense, four methods, solver

@@ -96,8 +96,7 @@ def test_published_cycles_run_while_the_layer_is_wider_than_10(width, cycles):
 
 
 def test_the_published_defaults_are_the_paper_s_values():
-    assert Published(name="published").choice.options == {
-        "version": 1,
+    assert Published(name="published").choice.values == {
         "batch_size": 512,
         "lr": 1e-3,
         "keep": 0.9,

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dtcbench.records.record import OLDER, CellRecord, Energy
+from dtcbench.records.record import CellRecord, Energy
 
 ENERGY = {
     "energy_j": None,
@@ -38,16 +38,6 @@ def test_a_record_whose_key_is_not_its_cells_is_refused(failed_record):
 def test_a_record_of_another_schema_version_is_refused(failed_record):
     with pytest.raises(ValidationError, match="schema_version"):
         CellRecord.model_validate({**failed_record.model_dump(), "schema_version": 1})
-
-
-def test_a_record_of_an_older_schema_says_why_a_newer_field_is_null(ok_record):
-    values = ok_record.model_dump(mode="json")
-    older = {name: value for name, value in values["provenance"].items() if name != "dataset_sha256"}
-    older["reasons"] = {name: why for name, why in older["reasons"].items() if name != "dataset_sha256"}
-    read = CellRecord.model_validate({**values, "schema_version": 4, "provenance": older})
-    assert read.schema_version == 4
-    assert read.provenance.dataset_sha256 is None
-    assert read.provenance.reasons["dataset_sha256"] == OLDER
 
 
 def test_a_null_that_is_written_down_needs_its_reason_whatever_its_default(ok_record):

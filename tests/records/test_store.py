@@ -160,7 +160,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
 
 def test_a_sealed_record_of_another_schema_stops_the_run_and_is_not_redone(store, ok_record):
     path = store.append(ok_record)
-    path.write_bytes(seal({**ok_record.model_dump(mode="json"), "schema_version": 1}))
+    path.write_bytes(seal({**ok_record.model_dump(mode="json"), "schema_version": 99}))
     with pytest.raises(StoreError, match=r"schema_version.*use the dtcbench that wrote it"):
         store.read()
 

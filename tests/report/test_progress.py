@@ -9,7 +9,7 @@ from cells import cell, task
 from rich.console import Console
 
 from dtcbench.execution.worker import lost
-from dtcbench.plan.cell import Choice
+from dtcbench.plan.names import REGISTERED
 from dtcbench.records.record import CellRecord, Status
 from dtcbench.report.progress import RunProgress
 
@@ -56,7 +56,7 @@ def test_a_pipe_is_told_what_has_started_until_a_first_cell_has_ended():
 def test_cells_that_differ_in_an_option_are_told_apart():
     progress, _ = watched(60, is_terminal=True)
     for norm in ("l2", "l1"):
-        choice = Choice(name="magnitude", options={"norm": norm, "of": "both"})
+        choice = REGISTERED.choice("method", "magnitude", {"norm": norm})
         progress.started(replace(DTC, method=choice, solver=None))
     lines = [line.strip() for line in drawn(progress, 60).splitlines()]
     assert any(line.startswith("magnitude mlp") for line in lines)

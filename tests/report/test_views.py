@@ -16,7 +16,6 @@ from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
-from dtcbench.plan.names import REGISTERED, Labels
 from dtcbench.plan.suite import parse
 from dtcbench.records.record import CellRecord, Status
 from dtcbench.records.store import Contents, Damaged, Store
@@ -27,7 +26,6 @@ from dtcbench.report.plans import counts, duration, next_steps, plan_lines, plan
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 DENSE, DTC, MAGNITUDE = PLAN.cells
-LABELS = Labels(PLAN.names)
 NOTHING = Contents({}, ())
 
 
@@ -203,8 +201,8 @@ def test_status_names_every_failure_with_its_reason_and_attempt(done):
     contents = Contents({DENSE.key: (done.record(DENSE.key),), DTC.key: (failed(DTC), failed(DTC, attempt=2))}, ())
     view = text(status_view(PLAN, contents))
     assert view.startswith("tiny: 3 cells: 1 done, 1 failed, 1 missing\n")
-    assert f"oom: {LABELS.of_cell(DTC)} (cell {DTC.key[:12]}, attempt 2): out of memory [a bracket]\n" in view
-    assert LABELS.of_cell(DENSE) not in view
+    assert f"oom: {DTC.label} (cell {DTC.key[:12]}, attempt 2): out of memory [a bracket]\n" in view
+    assert DENSE.label not in view
 
 
 def test_status_names_damaged_records_and_what_becomes_of_them(tmp_path):
@@ -227,8 +225,8 @@ def test_status_counts_records_that_the_suite_no_longer_plans(done):
 
 def test_a_cell_s_view_holds_configuration_figures_and_every_cycle(done):
     record = done.record(DTC.key)
-    view = text(cell_view([record], REGISTERED))
-    assert view.startswith(f"{LABELS.of_cell(DTC)}\n")
+    view = text(cell_view([record]))
+    assert view.startswith(f"{DTC.label}\n")
     for part in (
         DTC.key,
         "mlp(bias=true, widths=[16])",
@@ -245,13 +243,13 @@ def test_a_cell_s_view_holds_configuration_figures_and_every_cycle(done):
 
 
 def test_a_dense_cell_s_missing_figures_carry_their_reasons(done):
-    view = text(cell_view([done.record(DENSE.key)], REGISTERED))
+    view = text(cell_view([done.record(DENSE.key)]))
     assert "– (nothing is removed while training)" in view
 
 
 def test_all_attempts_are_listed_and_the_one_with_a_result_is_shown(done):
     record = done.record(DTC.key)
-    view = text(cell_view([failed(DTC), record.model_copy(update={"attempt": 2}), failed(DTC, attempt=3)], REGISTERED))
+    view = text(cell_view([failed(DTC), record.model_copy(update={"attempt": 2}), failed(DTC, attempt=3)]))
     assert [line.split(",")[0] for line in view.splitlines() if line.startswith("attempt")] == [
         "attempt 1: oom",
         "attempt 2: ok",
@@ -262,7 +260,7 @@ def test_all_attempts_are_listed_and_the_one_with_a_result_is_shown(done):
 
 def test_a_failed_cell_s_view_has_the_reason_and_the_traceback_as_it_is():
     record = failed(DTC, Status.ERROR).model_copy(update={"detail": "Traceback [most recent]\n  boom"})
-    view = text(cell_view([record], REGISTERED))
+    view = text(cell_view([record]))
     assert "attempt 1: error, 2025-01-01T00:00:00.000+00:00, 2.0 s: out of memory [a bracket]\n" in view
     assert "Traceback [most recent]\n  boom\n" in view
     assert "test accuracy" not in view
