@@ -61,7 +61,7 @@ def _cell(protocol, model, dataset, method, sparsity, seed, solver) -> Cell:
 
 def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     """What a recipe needs to run the cell on this machine's CPU, without a meter."""
-    make_deterministic(the_cell.protocol.options["threads"])
+    make_deterministic(the_cell.protocol.values["threads"])
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
     phases = Phases(lambda: None)

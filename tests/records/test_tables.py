@@ -164,7 +164,7 @@ def test_a_protocol_has_one_label_and_one_digest_whatever_other_cells_are_in_the
         "standard(batch_size=32, cycle_steps=5, keep=0.8, lr=0.01, steps=60)",
         "standard(batch_size=32, cycle_steps=5, keep=0.7, lr=0.01, steps=60)",
     ]
-    choice = {"name": "standard", "options": first.protocol.options}
+    choice = {"name": "standard", "options": first.protocol.options, "version": 2}
     canonical = json.dumps(choice, sort_keys=True, separators=(",", ":"))
     assert together["protocol_sha256"][0] == hashlib.sha256(canonical.encode()).hexdigest()[:12]
     assert together["protocol_sha256"][1] != together["protocol_sha256"][0]
