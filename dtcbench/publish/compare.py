@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
 from dtcbench.records.tables import Tables
 
-_ROW = [name for name in IDENTITY if name != "protocol_sha256"]
 _FIGURES = ["key", "accuracy", "training_s", "energy_j", "hardware_class"]
 
 
@@ -55,9 +55,10 @@ class Move:
 
 def moves(first: Tables, second: Tables) -> list[Move]:
     """Every row of either run, dense first as in a leaderboard."""
-    sides = [_ok(one.cells) for one in (first, second)]
-    both = sides[0].merge(sides[1], on=[*_ROW, "seed"], how="outer", suffixes=("_a", "_b"))
-    rows = [_move(names, rows) for names, rows in both.groupby(_ROW, sort=True, dropna=False)]
+    recipes = _recipes(first.cells, second.cells)
+    sides = [_ok(one.cells, recipes) for one in (first, second)]
+    both = sides[0].merge(sides[1], on=[*IDENTITY, "seed"], how="outer", suffixes=("_a", "_b"))
+    rows = [_move(names, rows) for names, rows in both.groupby(IDENTITY, sort=True, dropna=False)]
     return sorted(rows, key=lambda row: (row.pool, row.sparsity != 0, row.sparsity, row.competitor))
 
 
@@ -75,16 +76,31 @@ def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
             yield f"Their {noun} differ: {found[0]} and then {found[1]}."
 
 
-def _ok(cells: pd.DataFrame) -> pd.DataFrame:
-    """The ok cells. A protocol of which the run has only one recipe goes by its name, so that two runs of one suite
-    with other steps stand beside one another."""
-    name, recipe = cells["protocol"].map(registered_name), cells["protocol_sha256"]
-    title = name.where(recipe.groupby(name).transform("nunique") == 1, cells["protocol"])
-    return tidy(cells.assign(protocol=title)).query("status == 'ok'")[[*_ROW, "seed", *_FIGURES]]
+def _recipes(*sides: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """By a recipe's digest, the protocol's title and the digest that its cells are paired by.
+
+    Recipes with one digest pair. A protocol of which neither run has two recipes goes by its name alone, so that two
+    runs of one suite with other steps stand beside one another.
+    """
+    labels = [dict(zip(cells["protocol_sha256"], cells["protocol"], strict=True)) for cells in sides]
+    counts = [Counter(map(registered_name, one.values())) for one in labels]
+    several = {name for count in counts for name, recipes in count.items() if recipes > 1}
+    return {
+        sha: (label, sha) if (name := registered_name(label)) in several else (name, "")
+        for one in labels
+        for sha, label in one.items()
+    }
+
+
+def _ok(cells: pd.DataFrame, recipes: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """The ok cells, by the recipes that they are paired by."""
+    paired = [recipes[sha] for sha in cells["protocol_sha256"]]
+    titled = cells.assign(protocol=[title for title, _ in paired], protocol_sha256=[digest for _, digest in paired])
+    return tidy(titled).query("status == 'ok'")[[*IDENTITY, "seed", *_FIGURES]]
 
 
 def _move(names: tuple[object, ...], rows: pd.DataFrame) -> Move:
-    row = dict(zip(_ROW, names, strict=True))
+    row = dict(zip(IDENTITY, names, strict=True))
     pairs = rows[rows["key_a"].notna() & rows["key_b"].notna()]
     one_class = pairs[pairs["hardware_class_a"] == pairs["hardware_class_b"]]
     is_solved = isinstance(row["solver"], str)

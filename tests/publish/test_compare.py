@@ -2,7 +2,9 @@
 
 import math
 import shutil
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 from tampering import content, records, reseal
 
@@ -85,6 +87,20 @@ def test_other_configurations_are_paired_by_seed_and_named(finished, dtcbench, t
     ended = dtcbench("compare", finished, "tiny")
     assert ended.code == 0
     assert "9 of 9 pairs are not the same cell: their configurations differ." in ended.out
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_recipe_that_one_run_has_more_leaves_the_other_recipes_cells_paired(finished, turned):
+    one = of(finished)
+    other = one.cells.assign(protocol="standard(cycle_steps=5, steps=40)", protocol_sha256="0123456789ab")
+    sides = [one, replace(one, cells=pd.concat([one.cells, other], ignore_index=True))]
+    moves = compare.moves(*reversed(sides) if turned else sides)
+    found = {(row.pool.partition(" ·")[0], row.competitor): (row.pairs, row.other_cells, row.verdict) for row in moves}
+    both, alone = "standard(cycle_steps=5, steps=30)", "standard(cycle_steps=5, steps=40)"
+    for competitor in ("dense", "dtc / lars", "magnitude"):
+        assert found[both, competitor] == (3, 0, "same")
+        assert found[alone, competitor] == (0, 0, "no seed in both")
+    assert len(moves) == 6
 
 
 def test_the_table_says_what_it_compares_and_how_to_read_it(finished, after, dtcbench):
