@@ -84,7 +84,7 @@ class Method(ABC):
 
     def refuse(self, width: int, cut: Cut) -> None:
         """CompressionError where no group of this width can be cut so, whatever its weights."""
-        refuse_none(self.left(width, cut), width)
+        refuse_none(self.left(width, cut), width, cut)
 
     @abstractmethod
     def scores(self, group: Group) -> Scores:
@@ -95,21 +95,23 @@ class Method(ABC):
 
         NothingKeptError if none would be.
         """
-        return exact_count(scores.values, group.cut.of(group.width), self.drop, group.generator)
+        count = group.cut.of(group.width)
+        refuse_none(count, group.width, group.cut)
+        return exact_count(scores.values, count, self.drop, group.generator)
 
 
-def refuse_none(count: int, width: int) -> None:
-    """NothingKeptError where no neuron of so many would be kept."""
+def refuse_none(count: int, width: int, cut: Cut) -> None:
+    """NothingKeptError where a cut would keep no neuron of so many."""
     if count < 1:
-        raise NothingKeptError(f"{count} of {width} neurons would be kept; lower the sparsity or widen the layer")
+        remedy = "raise keep or stop_width" if cut.count is None else "lower the sparsity or widen the layer"
+        raise NothingKeptError(f"{count} of {width} neurons would be kept; {remedy}")
 
 
 def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator) -> Kept:
-    """The `count` neurons left after dropping the smallest or largest scores [m], in ascending order.
+    """The `count` ≥ 1 neurons left after dropping the smallest or largest scores [m], in ascending order.
 
     Equal scores are told apart by a seeded draw, so that no index is preferred.
     """
-    refuse_none(count, len(scores))
     tie_break = generator.permutation(len(scores))
     order = np.lexsort((tie_break, -scores if drop == "smallest" else scores))
     return np.sort(order[:count]).astype(np.int64)

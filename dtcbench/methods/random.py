@@ -38,6 +38,6 @@ class PublishedRandom(Method):
         matters, because sums over neurons are rounded in it.
         """
         count = group.cut.of(group.width)
-        refuse_none(count, group.width)
+        refuse_none(count, group.width, group.cut)
         kept = np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
         return kept if group.cut.count is None else np.sort(kept)

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtcbench import registry
 from dtcbench.dtc.errors import NothingKeptError
-from dtcbench.dtc.selection import below_quantile, exact_count
+from dtcbench.dtc.selection import Cut, Group, Scores, below_quantile, exact_count
 
 
 def generator(seed=0):
@@ -37,9 +38,18 @@ def test_ties_are_broken_by_the_seed_and_favour_no_index():
     assert times_kept.min() > 60  # of 200, expected 100
 
 
-def test_keeping_nobody_is_an_error_that_names_the_width():
-    with pytest.raises(NothingKeptError, match="0 of 5 neurons"):
-        exact_count(np.ones(5), 0, "smallest", generator())
+@pytest.mark.parametrize(
+    ("cut", "remedy"),
+    [(Cut(0.9, 0), "lower the sparsity or widen the layer"), (Cut(0.1, None), "raise keep or stop_w")],
+)
+@pytest.mark.parametrize("name", ["magnitude", "random-published"])
+def test_keeping_nobody_is_an_error_whose_remedy_is_what_decided_the_count(name, cut, remedy):
+    method = registry.methods.bind(name, {})
+    group = Group(np.ones((5, 2)), np.ones((2, 5)), cut, generator(), None)
+    with pytest.raises(NothingKeptError, match=f"0 of 5 neurons would be kept; {remedy}"):
+        method.select(Scores(np.ones(5)), group)
+    with pytest.raises(NothingKeptError, match=remedy):
+        method.refuse(5, cut)
 
 
 def test_the_published_rule_is_strict_and_drops_the_largest():
