@@ -138,9 +138,14 @@ class Compressor:
         return removal, kept
 
     def _where(self, group: PrunableGroup, cut: Cut, cycle: int) -> str:
-        kept = f"keep {cut.keep:g}" if cut.count is None else f"{cut.count} to keep"
         solver = f", solver {self.solver.name}" if self.solver else ""
-        return f"cycle {cycle}, group {group.name}, width {group.width}, {kept}{solver}"
+        return f"{where(group.name, group.width, cut, cycle)}{solver}"
+
+
+def where(group: str, width: int, cut: Cut, cycle: int) -> str:
+    """A group's cut as a refusal names it, with the cycle's number in the records, which count from 0."""
+    kept = f"keep {cut.keep:g}" if cut.count is None else f"{cut.count} to keep"
+    return f"cycle {cycle}, group {group}, width {width}, {kept}"
 
 
 def layer(removal: Removal, complexity: Complexity) -> Layer:

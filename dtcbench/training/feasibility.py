@@ -4,6 +4,7 @@ to measure. Known before the first cell, from the networks' widths and the proto
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from dtcbench import registry
@@ -15,6 +16,7 @@ from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.document import Problem, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.training.compression import where
 from dtcbench.training.network import outlined
 
 Widths = Mapping[str, int]
@@ -22,7 +24,8 @@ Widths = Mapping[str, int]
 
 
 def impossible(plan: Plan) -> list[str]:
-    """One line for each kind of cell that cannot be run: what it is, the group, the cycle, and why.
+    """One line for each kind of cell that cannot be run, whichever its solver and seed: what it is, and where and why
+    it would end.
 
     Networks are built without their weights. A network that cannot be built here, such as one of a data set that is
     not on this machine, is left to its cells.
@@ -37,7 +40,7 @@ def impossible(plan: Plan) -> list[str]:
         if network not in widths:
             widths[network] = _widths(cell.model, cell.dataset)
         why = obstacle(cell, widths[network])
-        found[kind] = why and f"{cell.label.rpartition(' seed ')[0]}: {why}"
+        found[kind] = why and f"{replace(cell, solver=None).label.rpartition(' seed ')[0]}: {why}"
     return [line for line in found.values() if line]
 
 
@@ -48,7 +51,8 @@ def refuse_impossible(plan: Plan, file: str) -> None:
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
-    """Why no cell like this can be run with groups of these widths; None where nothing is known against it."""
+    """Why no cell like this can be run with groups of these widths, in the words in which it would end; None where
+    nothing is known against it."""
     method = registry.methods.bind(cell.method.name, cell.method.values)
     protocol = from_choice(cell.protocol)
     cuts = (
@@ -65,33 +69,35 @@ def obstacle(cell: Cell, widths: Widths) -> str | None:
 
 
 _Cuts = Iterator[tuple[str, int, Cut]]
-"""Where it happens, the width there, and the cut."""
+"""Where it happens, the group's width then, and the cut."""
 
 
 def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Widths) -> _Cuts:
-    """The cuts of protocol `standard`; of a method that removes all at the start, or shares its FLOPs, the last."""
+    """The cuts of protocol `standard`: all of its cycles, or the one with which a method begins.
+
+    A method that shares the FLOPs of its sparsity rehearses the cycles before it begins.
+    """
     fractions = protocol.fractions(sparsity)
-    if method.when == "cycles" and method.budget == "steps":
-        schedule = list(enumerate(pairwise([1.0, *fractions]), 1))
-    else:
-        schedule = [(len(fractions), (1.0, fraction)) for fraction in fractions[-1:]]
+    if method.when == "start" and method.budget == "steps":
+        fractions = fractions[-1:]
+    in_cycles = method.when == "cycles" and method.budget == "steps"
     keep = protocol.ratio(sparsity) if sparsity else 1.0
-    for number, (before, after) in schedule:
+    for cycle, (before, after) in enumerate(pairwise([1.0, *fractions])):
         for group, width in widths.items():
-            left, count = round(width * before), round(width * after)
-            if count != left:
-                yield f"group {group}, width {width}, cycle {number} of {len(fractions)}", left, Cut(keep, count)
+            left, cut = round(width * before), Cut(keep, round(width * after))
+            if cut.count != left:
+                yield where(group, left, cut, cycle) if in_cycles else f"group {group}, width {left}", left, cut
 
 
 def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
     """The cuts of protocol `published`, by the method's own rule."""
-    cut, number, left = Cut(protocol.keep, None), 0, dict(widths)
+    cut, cycle, left = Cut(protocol.keep, None), 0, dict(widths)
     while max(left.values(), default=0) > protocol.stop_width:
-        number += 1
         for group, width in left.items():
             if width > protocol.stop_width:
-                yield f"group {group}, width {widths[group]}, cycle {number}", width, cut
+                yield where(group, width, cut, cycle), width, cut
                 left[group] = method.left(width, cut)
+        cycle += 1
 
 
 def _widths(model: Choice, dataset: Choice) -> Widths:

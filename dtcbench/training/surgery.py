@@ -116,7 +116,8 @@ class Surgery:
         """Keep the group's first `count` neurons; NothingKeptError where that would be none."""
         if count < 1:
             raise NothingKeptError(
-                f"group {group.name}, width {group.width}: {count} neurons would be kept; lower the sparsity"
+                f"group {group.name}, width {group.width}: {count} of {group.width} neurons would be kept; "
+                "lower the sparsity or widen the layer"
             )
         self.shrink(group, np.arange(count), None)
 
