@@ -26,11 +26,11 @@ from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.cores import usable
+from dtcbench.dtc.duality import certified_gap
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.projections import Projections, project
 from dtcbench.dtc.recovery import promise_of
 from dtcbench.dtc.sensing import Array, Sensing, gaussian_phi, sensing
-from dtcbench.solvers.interior_point import certified_gap
 from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import Samples, accuracy, cross_entropy, shuffled_batches, to_device
 from dtcbench.training.randomness import generator, torch_generator

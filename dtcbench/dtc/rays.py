@@ -48,5 +48,5 @@ def trace(projections: Projections, sensing: Sensing, solve: Solve, lam: float) 
     if s.shape != expected:
         raise SolverError(f"the solver returned shape {s.shape}, not {expected}")
     if not np.isfinite(s).all():
-        raise SolverError(f"the solver returned NaN or infinity at width {expected[0]}, λ {lam:g}")
+        raise SolverError("the solver returned NaN or infinity")
     return Tomography(sensing.phi, projections, y, s, sensing.psi @ s)

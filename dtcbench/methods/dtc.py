@@ -94,4 +94,4 @@ def _trace(group: Group, phi: Array, lam: float) -> Tomography:
     try:
         return trace(project(group.w_in, group.w_out), sensing(phi), group.solve, lam)
     except SolverError as error:
-        raise SolverError(f"width {group.width}, λ {lam:g}: {error}") from error
+        raise SolverError(f"λ {lam:g}: {error}") from error

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import solvers
-from dtcbench.solvers.scaled import Lasso, not_converged, soft
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from dtcbench.dtc.errors import SolverError
+from dtcbench.dtc.lasso import Lasso
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import solvers
 from dtcbench.solvers.omp import SPARSEST, nonzeros
-from dtcbench.solvers.scaled import Lasso
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -217,6 +216,5 @@ def start(work: Workplace) -> Course:
 def _solver(cell: Cell, method: Method, device: torch.device) -> TimedSolver | None:
     if cell.solver is None:
         return None
-    solve = registry.solvers.get(cell.solver.name)
-    solve = verified(solve) if method.verifies_solver else unverified(solve)
-    return TimedSolver(cell.solver.name, functools.partial(solve, **cell.solver.values), device)
+    solve = registry.solvers.bind(cell.solver.name, cell.solver.values)
+    return TimedSolver(cell.solver.name, verified(solve) if method.verifies_solver else unverified(solve), device)

@@ -37,5 +37,5 @@ def test_a_solution_of_the_wrong_shape_is_refused():
 
 
 def test_a_solution_that_is_not_finite_is_refused():
-    with pytest.raises(SolverError, match="width 6"):
+    with pytest.raises(SolverError, match="NaN or infinity"):
         trace(PROJECTIONS, operators(), lambda theta, y, lam: np.full((6, 2), np.nan), 0.3)

@@ -87,5 +87,7 @@ def test_the_published_method_takes_what_its_solver_returns_and_every_other_meth
 
     monkeypatch.setitem(registry.solvers._values, "scs", recovers(Promise())(zeros))
     assert small("dtc-published").widths == {"hidden0": 10}
-    with pytest.raises(CompressionError, match=r"width 30, λ 0\.3: zeros at width 30, λ 0\.3: .*duality gap"):
+    with pytest.raises(CompressionError, match="duality gap") as refused:
         small("dtc")
+    words = str(refused.value)
+    assert all(words.count(once) == 1 for once in ("width 30", "λ", "solver scs", "duality gap"))

@@ -1,17 +1,36 @@
 """Protocol `standard`: the same steps, batches, order and initial weights for every method."""
 
+from dataclasses import dataclass, replace
+from typing import Annotated
+
 import numpy as np
 import pytest
 import torch
-from cells import cell, workplace
+from cells import cell, choice, workplace
+from pydantic import Field
 
 from dtcbench import registry
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
+from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.errors import UserError
 from dtcbench.training import course, standard
 from dtcbench.training.compression import TimedSolver
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
+
+LARS = registry.solvers.get("lars")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InSteps:
+    """LARS, with options that JSON holds otherwise."""
+
+    steps: Annotated[tuple[int, ...], Field(strict=False)] = (10, 20)
+
+    def __call__(self, theta, y, lam):
+        assert isinstance(self.steps, tuple)
+        return LARS(theta, y, lam, max_iterations=sum(self.steps))
+
 
 METHODS = [name for name in registry.methods.names() if registry.methods.get(name).when == "cycles"]
 
@@ -22,6 +41,16 @@ def test_the_same_cell_gives_the_same_result_to_the_last_bit():
     assert first.model_dump(exclude=timeless) == second.model_dump(exclude=timeless)
     kept = [[layer.kept_sha256 for c in result.cycles for layer in c.layers] for result in (first, second)]
     assert kept[0] == kept[1] != []
+
+
+@pytest.mark.parametrize("solver", [InSteps, recovers(Promise(gap=1e-9))(InSteps)], ids=["plain", "stated"])
+@pytest.mark.parametrize("options", [{}, {"steps": [500, 500]}], ids=str)
+def test_a_solver_that_is_a_class_solves_in_a_cell_with_its_options_checked(monkeypatch, solver, options):
+    expected = run(workplace(cell("dtc")))
+    monkeypatch.setitem(registry.solvers._values, "in-steps", solver)
+    monkeypatch.setitem(registry.solvers._versions, "in-steps", 1)
+    planned = replace(cell("dtc"), solver=choice(registry.solvers, "in-steps", **options))
+    assert run(workplace(planned)).accuracy == expected.accuracy
 
 
 def test_the_global_generators_neither_matter_nor_move():

@@ -1,7 +1,7 @@
 """The LASSO as the torch solvers see it: scaled to unit size, several right-hand sides at once.
 
-No solver is registered here. Tensors are float64 on the device of the caller's
-`torch.device` context; a right-hand side is a row, so that its vectors lie together in memory."""
+Tensors are float64 on the device of the caller's `torch.device` context; a right-hand side is a row, so that its
+vectors lie together in memory."""
 
 from __future__ import annotations
 
