@@ -14,6 +14,7 @@ from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
+from dtcbench.datasets.unread import unread
 from dtcbench.registry import datasets
 
 NUM_CLASSES = 10
@@ -66,7 +67,18 @@ SOURCE = Source(
 )
 
 
+def sample(*, augmentation: str = "crop-flip") -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `cifar_10()`, and the number of classes."""
+    return (3, 32, 32), NUM_CLASSES
+
+
+def origin() -> str:
+    """Where `cifar_10()` would take its archive from, told without reading it."""
+    return source.origin([SOURCE])
+
+
 @datasets.register("cifar-10")
+@unread(sample=sample, origin=origin)
 def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Splits:
     """Small photographs, 3 × 32 × 32, ten classes: 50,000 train, 10,000 test (Krizhevsky, 2009).
 
@@ -95,16 +107,6 @@ def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Spl
         pixels=Pixels(scale=255.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
         augment=crop_flip if augmentation == "crop-flip" else None,
     )
-
-
-def sample(*, augmentation: str = "crop-flip") -> tuple[tuple[int, ...], int]:
-    """The shape of a sample of `cifar_10()`, and the number of classes."""
-    return (3, 32, 32), NUM_CLASSES
-
-
-def origin() -> str:
-    """Where `cifar_10()` would take its archive from, told without reading it."""
-    return source.origin([SOURCE])
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, records: Array) -> None:

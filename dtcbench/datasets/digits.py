@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
+from dtcbench.datasets.unread import unread
 from dtcbench.registry import datasets
 
 TEST_SIZE = 360
@@ -27,7 +28,18 @@ PINS = {
 }
 
 
+def sample(*, zoom: int = 1) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `digits(zoom=…)`, and the number of classes."""
+    return (1, 8 * zoom, 8 * zoom), 10
+
+
+def origin() -> str:
+    """Where `digits()` takes its images from."""
+    return "inside scikit-learn"
+
+
 @datasets.register("digits")
+@unread(sample=sample, origin=origin)
 def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     """Handwritten digits, 8 × 8 with 17 grey levels: 1,437 train, 360 test, inside scikit-learn.
 
@@ -55,16 +67,6 @@ def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
         num_classes=10,
         pixels=Pixels(scale=16.0, mean=0.3048, std=0.3757),
     )
-
-
-def sample(*, zoom: int = 1) -> tuple[tuple[int, ...], int]:
-    """The shape of a sample of `digits(zoom=…)`, and the number of classes."""
-    return (1, 8 * zoom, 8 * zoom), 10
-
-
-def origin() -> str:
-    """Where `digits()` takes its images from."""
-    return "inside scikit-learn"
 
 
 def _pinned(name: str, array: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dtcbench.datasets import idx, source
 from dtcbench.datasets.splits import Pixels, Splits
+from dtcbench.datasets.unread import unread
 from dtcbench.registry import datasets
 
 MIRRORS = (
@@ -25,7 +26,18 @@ SOURCES = idx.sources(
 )
 
 
+def sample() -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `fashion_mnist()`, and the number of classes."""
+    return (1, 28, 28), 10
+
+
+def origin() -> str:
+    """Where `fashion_mnist()` would take its files from, told without reading them."""
+    return source.origin(SOURCES.values())
+
+
 @datasets.register("fashion-mnist")
+@unread(sample=sample, origin=origin)
 def fashion_mnist() -> Splits:
     """Articles of clothing, 28 × 28, ten kinds: 60,000 train, 10,000 test (Xiao et al., arXiv 1708.07747).
 
@@ -37,13 +49,3 @@ def fashion_mnist() -> Splits:
     DatasetError : a file in the folder is not Fashion-MNIST's, or there is no way to any copy.
     """
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.2860, std=0.3530))
-
-
-def sample() -> tuple[tuple[int, ...], int]:
-    """The shape of a sample of `fashion_mnist()`, and the number of classes."""
-    return (1, 28, 28), 10
-
-
-def origin() -> str:
-    """Where `fashion_mnist()` would take its files from, told without reading them."""
-    return source.origin(SOURCES.values())

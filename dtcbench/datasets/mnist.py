@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dtcbench.datasets import idx, source
 from dtcbench.datasets.splits import Pixels, Splits
+from dtcbench.datasets.unread import unread
 from dtcbench.registry import datasets
 
 MIRRORS = (
@@ -23,7 +24,18 @@ SOURCES = idx.sources(
 )
 
 
+def sample() -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `mnist()`, and the number of classes."""
+    return (1, 28, 28), 10
+
+
+def origin() -> str:
+    """Where `mnist()` would take its files from, told without reading them."""
+    return source.origin(SOURCES.values())
+
+
 @datasets.register("mnist")
+@unread(sample=sample, origin=origin)
 def mnist() -> Splits:
     """Handwritten digits, 28 × 28: 60,000 train, 10,000 test (LeCun, Cortes, Burges).
 
@@ -35,13 +47,3 @@ def mnist() -> Splits:
     DatasetError : a file in the folder is not MNIST's, or there is no way to any copy.
     """
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.1307, std=0.3081))
-
-
-def sample() -> tuple[tuple[int, ...], int]:
-    """The shape of a sample of `mnist()`, and the number of classes."""
-    return (1, 28, 28), 10
-
-
-def origin() -> str:
-    """Where `mnist()` would take its files from, told without reading them."""
-    return source.origin(SOURCES.values())

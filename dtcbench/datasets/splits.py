@@ -91,7 +91,8 @@ class Splits:
     @property
     def sha256(self) -> str:
         """SHA-256 of the decoded content: the four arrays with their types and shapes, the number of classes, and how
-        pixels become floats. Two data sets with one digest train the same network."""
+        pixels become floats. `augment` is not in it: a function has no content to digest. Two data sets with one
+        digest and the same `augment` train the same network."""
         arrays = {name: getattr(self, name) for name in ("train_x", "train_y", "test_x", "test_y")}
         layout = {name: [str(array.dtype), array.shape] for name, array in arrays.items()}
         facts = {"arrays": layout, "num_classes": self.num_classes, "pixels": self.pixels and asdict(self.pixels)}

@@ -12,6 +12,7 @@ from dtcbench.datasets import source
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Splits
+from dtcbench.datasets.unread import unread
 from dtcbench.registry import datasets
 
 VOCABULARY = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -58,7 +59,18 @@ TEST_SIZE = SOURCE.pin.shape[0] - SOURCE.pin.shape[0] * 9 // 10
 """Characters of the test text, the last tenth."""
 
 
+def sample(*, context: int = 64) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample of `tinyshakespeare(context=…)`, and the vocabulary's size."""
+    return (context,), len(VOCABULARY)
+
+
+def origin() -> str:
+    """Where `tinyshakespeare()` would take its file from, told without reading it."""
+    return source.origin([SOURCE])
+
+
 @datasets.register("tinyshakespeare")
+@unread(sample=sample, origin=origin)
 def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) -> Splits:
     """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).
 
@@ -83,16 +95,6 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
     train_x, train_y = _chunks(train, context)
     test_x, test_y = _chunks(test, context)
     return Splits(train_x, train_y, test_x, test_y, num_classes=len(VOCABULARY), pixels=None)
-
-
-def sample(*, context: int = 64) -> tuple[tuple[int, ...], int]:
-    """The shape of a sample of `tinyshakespeare(context=…)`, and the vocabulary's size."""
-    return (context,), len(VOCABULARY)
-
-
-def origin() -> str:
-    """Where `tinyshakespeare()` would take its file from, told without reading it."""
-    return source.origin([SOURCE])
 
 
 def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:

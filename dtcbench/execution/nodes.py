@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dtcbench import __version__, registry
-from dtcbench.datasets.origin import origin
+from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml
 from dtcbench.records import provenance
 

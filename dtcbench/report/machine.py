@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
-from dtcbench.datasets.origin import origin
+from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml, rapl
 from dtcbench.execution.nodes import MUST_AGREE, Node
 from dtcbench.records import provenance

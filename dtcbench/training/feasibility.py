@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dtcbench import registry
-from dtcbench.datasets.sample import sample
+from dtcbench.datasets.unread import sample
 from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.selection import Cut, Method
 from dtcbench.errors import UserError
