@@ -36,7 +36,7 @@ def _table(rows: Sequence[Move]) -> Fitted:
         "verdict": Strip("verdict", [row.verdict for row in rows]),
     }
     spare = ("energy", "time")
-    layouts = ([strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2))
+    layouts = [[strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2)]
     return Fitted(layouts, gap=1)
 
 

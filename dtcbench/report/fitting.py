@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -48,7 +48,7 @@ class Strip:
 class Fitted:
     """A table in the first of its layouts that fits, each a list of columns; the last one where none does."""
 
-    layouts: Iterable[Sequence[Strip]]
+    layouts: Sequence[Sequence[Strip]]
     section_ends: Collection[int] = ()
     """The rows that a blank line follows."""
     gap: int = 2

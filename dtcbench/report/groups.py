@@ -34,7 +34,9 @@ def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableTy
         Strip(title, [row[place] for row in rows], is_right=place > 1, is_whole=True)
         for place, title in enumerate(("group", "consumer", "width", "incoming", "outgoing", "a_in", "a_out"))
     ]
-    table = Fitted([strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1))
+    table = Fitted(
+        [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
+    )
     inside = sum(group.producer.weight.numel() for group in groups)
     whole = sum(parameter.numel() for parameter in model.parameters())
     title = f"{name} on {'×'.join(map(str, shape))}"

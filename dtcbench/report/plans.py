@@ -107,11 +107,13 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
     return [table, *more]
 
 
-def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> Iterator[list[Strip]]:
+def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> list[list[Strip]]:
     """A column per axis or, in a narrow terminal, one for all axes."""
     ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
-    yield [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])]
-    yield [*ends, Strip("what it is", [cell.label for cell in cells])]
+    return [
+        [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])],
+        [*ends, Strip("what it is", [cell.label for cell in cells])],
+    ]
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:

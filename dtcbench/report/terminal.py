@@ -47,7 +47,7 @@ def _table(rows: Sequence[Row], remarks: list[str]) -> RenderableType:
     removed = [columns.share(columns.sparsity_shown(row)) for row in rows]
     starts = [place for place, share in enumerate(removed) if not place or share != removed[place - 1]]
     first = Strip("removed", [share if place in starts else "" for place, share in enumerate(removed)], is_whole=True)
-    layouts = ([first, *_strips(rows, remarks, left_out)] for left_out in _brevities(rows))
+    layouts = [[first, *_strips(rows, remarks, left_out)] for left_out in _brevities(rows)]
     return Fitted(layouts, section_ends={start - 1 for start in starts[1:]} | {len(rows) - 1}, gap=1)
 
 
