@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,15 @@ def from_folder(path: str | Path) -> Splits:
     """The splits in a folder, as `Splits.from_arrays` makes them.
 
     path : a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `.jpg`), whose classes are numbered by name; or
-        with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz` that holds these four
+        with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz` that holds these four.
+        What is hidden (`.ipynb_checkpoints`, `.DS_Store`) is passed over
 
     DatasetError names the file that does not fit, and the remedy.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; {_LAYOUTS}")
-    archives = sorted(folder.glob("*.npz"))
+    archives = [path for path in _shown(folder) if path.suffix == ".npz"]
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         arrays: dict[str, NDArray[Any]] = dict(_of_images(folder))
     elif all((folder / f"{name}.npy").is_file() for name in ARRAYS):
@@ -45,30 +48,43 @@ def from_folder(path: str | Path) -> Splits:
         raise DatasetError(f"{folder}: {error}") from None
 
 
-def _read(path: Path) -> NDArray[Any]:
+def _shown(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden, by name."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+@contextmanager
+def _naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
+    """Whatever a library raises at a damaged file is a DatasetError that names the file."""
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}; write it with numpy.save, without objects") from None
+        yield
+    except Exception as error:
+        raise DatasetError(f"{path}: {problem}: {type(error).__name__}: {error}; {remedy}") from None
+
+
+def _read(path: Path) -> NDArray[Any]:
+    with _naming(path, "cannot be read", "write it with numpy.save, without objects"), path.open("rb") as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
 def _of_archive(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            absent = [name for name in ARRAYS if name not in archive]
-            if absent:
-                raise DatasetError(f"{path}: holds no {', '.join(absent)}; it holds {', '.join(archive)}")
-            return {name: archive[name] for name in ARRAYS}
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}; write it with numpy.savez, without objects") from None
+    """The four arrays of an `.npz`; what else it holds is not read."""
+    remedy = "write it with numpy.savez, without objects"
+    with _naming(path, "cannot be read", remedy), np.load(path, allow_pickle=False) as archive:
+        held = list(archive)
+        arrays = {name: archive[name] for name in ARRAYS if name in held}
+    absent = [name for name in ARRAYS if name not in held]
+    if absent:
+        raise DatasetError(f"{path}: holds no {', '.join(absent)}; it holds {', '.join(held)}")
+    return arrays
 
 
 def _of_images(folder: Path) -> dict[str, Array]:
-    classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
-    others = sorted(path.name for path in (folder / "test").iterdir() if path.is_dir() and path.name not in classes)
+    classes = [path.name for path in _shown(folder / "train")]
+    others = [path for path in _shown(folder / "test") if path.name not in classes]
     if others:
-        raise DatasetError(f"{folder / 'test' / others[0]}: a class that train/ does not have; move it away or add it")
+        raise DatasetError(f"{others[0]}: a class that train/ does not have; move it away or add it")
     files = {split: _files(folder / split, classes) for split in ("train", "test")}
     mode = "L" if all(_mode(path) in _GREY for of in files.values() for path, _ in of) else "RGB"
     arrays = {}
@@ -85,22 +101,31 @@ def _files(split: Path, classes: list[str]) -> list[tuple[Path, int]]:
     found = [
         (path, label)
         for label, name in enumerate(classes)
-        for path in sorted((split / name).glob("*"))
-        if path.suffix.lower() in IMAGES
+        if (split / name).exists()
+        for path in _of_class(split / name)
     ]
     if not found:
         raise DatasetError(f"{split}: holds no image; {_LAYOUTS}")
     return found
 
 
-def _mode(path: Path) -> str:
-    from PIL import Image, UnidentifiedImageError
+def _of_class(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: lies beside the folders of the classes; move it into one of them, or away")
+    paths = _shown(folder)
+    if not paths:
+        raise DatasetError(f"{folder}: a class without an image; add some, or remove the folder")
+    for path in paths:
+        if path.suffix.lower() not in IMAGES or not path.is_file():
+            raise DatasetError(f"{path}: none of {', '.join(IMAGES)}; save it as PNG, or move it away")
+    return paths
 
-    try:
-        with Image.open(path) as image:
-            mode, size = str(image.mode), image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise DatasetError(f"{path}: cannot be read as an image: {error}; mend or remove it") from None
+
+def _mode(path: Path) -> str:
+    from PIL import Image
+
+    with _naming(path, "cannot be read as an image", "mend or remove it"), Image.open(path) as image:
+        mode, size = str(image.mode), image.size
     if mode not in (*_GREY, *_COLOUR) or not all(size):
         raise DatasetError(
             f"{path}: mode {mode} has more than 8 bits a channel or another colour space; save it as RGB"
@@ -125,9 +150,6 @@ def _stacked(paths: list[Path], mode: str) -> Array:
 def _decoded(path: Path, mode: str) -> Array:
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert(mode), dtype=np.uint8)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be decoded: {error}; mend or remove it") from None
+    with _naming(path, "cannot be decoded", "mend or remove it"), Image.open(path) as image:
+        pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,5 +1,10 @@
 """Data sets of one's own, from arrays and from folders."""
 
+import contextlib
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,6 +145,188 @@ def test_pickled_objects_are_never_loaded(tmp_path):
         np.save(tmp_path / f"{name}.npy", np.array([{}], dtype=object))
     with pytest.raises(DatasetError, match=r"train_x\.npy: cannot be read.*without objects"):
         from_folder(tmp_path)
+
+
+def saved(array) -> bytes:
+    """What `numpy.save` writes."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def archived(**arrays) -> bytes:
+    """What `numpy.savez` writes."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """One byte of the content inverted."""
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+WHOLE = archived(train_x=X, train_y=Y, test_x=X, test_y=Y)
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "truncated": WHOLE[: len(WHOLE) // 2],
+        "pixel": flipped(WHOLE, WHOLE.index(X.tobytes())),
+        "directory": flipped(WHOLE, WHOLE.rindex(b"PK\x01\x02") + 20),
+        "one array": saved(X),
+        "empty": b"",
+        "text": b"no archive",
+    }.items(),
+    ids=lambda damage: damage[0],
+)
+def test_a_damaged_archive_is_named_once_with_the_remedy(tmp_path, content):
+    path = tmp_path / "data.npz"
+    path.write_bytes(content[1])
+    with pytest.raises(DatasetError, match=r"data\.npz: cannot be read: \w+: .*; write it with numpy\.savez") as caught:
+        from_folder(tmp_path)
+    assert str(caught.value).count("data.npz: ") == 1
+
+
+def test_an_archive_without_an_array_is_named_once(tmp_path):
+    (tmp_path / "data.npz").write_bytes(archived(train_x=X, train_y=Y))
+    with pytest.raises(DatasetError) as caught:
+        from_folder(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/data.npz: holds no test_x, test_y; it holds train_x, train_y"
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "truncated": saved(X)[:-5],
+        "header": saved(X).replace(b"{", b"(", 1),
+        "brackets": saved(X).replace(b"}", b" ", 1),
+        "huge": saved(X).replace(b"(6, 1, 4, 5), }        ", b"(6, 10**99, 4, 5), }    ", 1),
+        "an archive": WHOLE,
+        "empty": b"",
+    }.items(),
+    ids=lambda damage: damage[0],
+)
+def test_a_damaged_array_is_named_with_the_remedy(tmp_path, content):
+    for name in ("train_y", "test_x", "test_y"):
+        np.save(tmp_path / f"{name}.npy", X)
+    (tmp_path / "train_x.npy").write_bytes(content[1])
+    with pytest.raises(DatasetError, match=r"train_x\.npy: cannot be read: \w+: .*; write it with numpy\.save,"):
+        from_folder(tmp_path)
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    """A grey PNG that claims this size, with its checksums right."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(pixels),
+        b"IEND": b"",
+    }
+    framed = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+SMALL = png(5, 4, bytes(24))
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "truncated": SMALL[:-20],
+        "length": flipped(SMALL, 8),
+        "kind": flipped(SMALL, 12),
+        "size": flipped(SMALL, 16),
+        "pixels": flipped(SMALL, SMALL.index(b"IDAT") + 6),
+        "huge": png(50_000, 50_000, b""),
+        "empty": b"",
+    }.items(),
+    ids=lambda damage: damage[0],
+)
+def test_a_damaged_image_is_named_with_the_remedy(of_images, content):
+    folder = of_images(X[:, 0])
+    (folder / "train/class 1/9.png").write_bytes(content[1])
+    with pytest.raises(DatasetError, match=r"9\.png: cannot be (read as an image|decoded): .*; mend or remove it"):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    {"data.npz": WHOLE, "train_x.npy": saved(X), "train/class 1/1.png": SMALL}.items(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whatever_byte_is_damaged_no_other_error_escapes(of_images, name, content):
+    folder = of_images(X[:, 0])
+    if not name.startswith("train/"):
+        folder = folder / "arrays"
+        folder.mkdir()
+    if name.endswith(".npy"):
+        for other in ("train_y", "test_x", "test_y"):
+            np.save(folder / f"{other}.npy", Y if other.endswith("y") else X)
+    for place in range(len(content)):
+        (folder / name).write_bytes(flipped(content, place))
+        with contextlib.suppress(DatasetError):
+            from_folder(folder)
+
+
+def test_what_is_hidden_is_no_class_and_no_image(of_images):
+    folder = of_images(X[:, 0])
+    before = from_folder(folder)
+    for hidden in (".ipynb_checkpoints", "class 0/.thumbnails"):
+        (folder / "train" / hidden).mkdir()
+    for hidden in (".DS_Store", "class 0/._0.png", "class 1/.DS_Store"):
+        (folder / "train" / hidden).write_text("hidden")
+    assert same(from_folder(folder), before)
+
+
+@pytest.mark.parametrize("name", ["9.bmp", "9.webp", "notes.txt", "9"])
+def test_a_file_among_the_images_that_is_none_is_refused(of_images, name):
+    folder = of_images(X[:, 0])
+    (folder / "train/class 1" / name).write_text("other")
+    with pytest.raises(
+        DatasetError, match=rf"train/class 1/{name}: none of \.png, \.jpg, \.jpeg; save it as PNG, or move"
+    ):
+        from_folder(folder)
+
+
+def test_a_folder_among_the_images_is_refused(of_images):
+    folder = of_images(X[:, 0])
+    (folder / "train/class 1/more.png").mkdir()
+    with pytest.raises(DatasetError, match=r"class 1/more\.png: none of"):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_without_an_image_is_refused(of_images, split):
+    folder = of_images(X[:, 0])
+    (folder / "train/class 3").mkdir()
+    Image.fromarray(X[0, 0]).save(folder / "train/class 3/0.png")
+    (folder / "test/class 3").mkdir()
+    Image.fromarray(X[0, 0]).save(folder / "test/class 3/0.png")
+    (folder / split / "class 3/0.png").unlink()
+    with pytest.raises(
+        DatasetError, match=f"{split}/class 3: a class without an image; add some, or remove the folder"
+    ):
+        from_folder(folder)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_outside_the_classes_is_refused(of_images, split):
+    folder = of_images(X[:, 0])
+    Image.fromarray(X[0, 0]).save(folder / split / "0.png")
+    with pytest.raises(DatasetError, match=rf"{split}/0\.png: "):
+        from_folder(folder)
+
+
+def test_a_class_that_no_test_image_has_stays_a_class(of_images):
+    folder = of_images(X[:, 0])
+    for path in (folder / "test/class 1").iterdir():
+        path.unlink()
+    (folder / "test/class 1").rmdir()
+    assert from_folder(folder).num_classes == 3
 
 
 def test_a_folder_that_is_none_or_holds_nothing_says_what_it_needs(tmp_path):
