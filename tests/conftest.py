@@ -35,9 +35,10 @@ def signals_as_in_a_terminal():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_this_session(tmp_path_factory):
+def environment_of_this_session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DTCBENCH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("COLUMNS", raising=False)  # what is printed is as wide as the test says
         yield
 
 

@@ -21,7 +21,7 @@ from dtcbench.records.store import Store
 
 VERBS = [
     *("doctor", "list", "suites", "fetch", "selftest", "plan", "run", "status", "show", "board", "claims", "report"),
-    *("check", "publish", "site", "merge", "compare", "reproduce"),
+    *("check", "publish", "site", "merge", "migrate", "compare", "reproduce"),
 ]
 STUBBORN = """\
 from dtcbench.dtc.errors import SolverError
