@@ -23,18 +23,6 @@ def squares():
 """
 
 
-@pytest.fixture
-def register(monkeypatch):
-    """`register(name, value)`: a data set that is gone after the test."""
-    registry.datasets.discover()
-    monkeypatch.setattr(registry.datasets, "_values", dict(registry.datasets._values))
-
-    def register(name, value):
-        registry.datasets.register(name)(value)
-
-    return register
-
-
 def unloadable():
     raise AssertionError("was read")
 
@@ -54,17 +42,17 @@ def test_the_package_s_data_sets_tell_their_samples_without_their_files(mirrors,
     assert not mirrors.asked
 
 
-def test_two_data_sets_of_one_module_tell_of_themselves(register):
+def test_two_data_sets_of_one_module_tell_of_themselves():
     for name, side in (("small", 4), ("large", 8)):
         tell = unread(sample=lambda side=side: ((1, side, side), 2), origin=lambda name=name: f"the {name} one")
-        register(name, tell(lambda: unloadable()))
+        registry.datasets.register(name)(tell(lambda: unloadable()))
     assert [sample(name, {}) for name in ("small", "large")] == [((1, 4, 4), 2), ((1, 8, 8), 2)]
     assert [origin(name) for name in ("small", "large")] == ["the small one", "the large one"]
 
 
-def test_a_data_set_that_tells_nothing_is_loaded(register):
+def test_a_data_set_that_tells_nothing_is_loaded():
     images = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
-    register("own", lambda: Splits.from_arrays(images, [0, 1, 2, 0], images, [0, 1, 2, 0]))
+    registry.datasets.register("own")(lambda: Splits.from_arrays(images, [0, 1, 2, 0], images, [0, 1, 2, 0]))
     assert sample("own", {}) == ((1, 2, 3), 3)
     assert origin("own") == f"as {__name__} has it"
 
@@ -74,18 +62,19 @@ def test_a_data_set_that_tells_nothing_is_loaded(register):
     [lambda: None, unloadable, unread(sample=lambda: None, origin=str)(lambda: unloadable())],
     ids=["gives nothing", "fails", "tells nothing"],
 )
-def test_a_data_set_that_fails_is_named(register, value):
-    register("own", value)
+def test_a_data_set_that_fails_is_named(value):
+    registry.datasets.register("own")(value)
     with pytest.raises(DatasetError, match=r"^own: "):
         sample("own", {})
 
 
-def test_an_origin_that_fails_is_unknown(register):
-    register("own", unread(sample=lambda: ((1,), 2), origin=lambda: {}["share"])(lambda: unloadable()))
+def test_an_origin_that_fails_is_unknown():
+    tell = unread(sample=lambda: ((1,), 2), origin=lambda: {}["share"])
+    registry.datasets.register("own")(tell(unloadable))
     assert origin("own") == "unknown: KeyError: 'share'"
 
 
-def test_a_plug_in_may_import_what_it_likes(tmp_path, monkeypatch, register, dtcbench):
+def test_a_plug_in_may_import_what_it_likes(tmp_path, monkeypatch, dtcbench):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(SQUARES)
     (tmp_path / "tiny.yaml").write_text(edited(TINY, ("digits", "squares")))
