@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import browser as browsers
 import hypothesis
 import pytest
+from sketches import sketches
 from suites_for_tests import TINY
 from typer.testing import CliRunner
 
@@ -78,6 +79,13 @@ def dtcbench(monkeypatch, capsys):
         return Ended(ended.value.code or 0, out, err)
 
     return call
+
+
+@pytest.fixture
+def sketched():
+    """What the test runs and reports has sketches for figures on paper."""
+    with sketches():
+        yield
 
 
 @pytest.fixture(scope="session")

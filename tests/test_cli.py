@@ -138,7 +138,7 @@ MISTAKES = {
         "0' in runs/tiny; `dtcbench plan SUITE --all` lists the keys",
     ),
     "no such cell to run": (["run", "tiny.yaml", "--cell", 64 * "0"], "0: 0 cells of the suite begin so; `dtcbench"),
-    "ambiguous cell to run": (["run", "quick", "--cell", "8"], "--cell 8: 4 cells of the suite begin so"),
+    "ambiguous cell to run": (["run", "quick", "--cell", "8"], "--cell 8: 2 cells of the suite begin so"),
     "suite by its old path": (["run", "suites/quick.yaml"], "No such file or directory; did you mean 'quick'?"),
     "suite misspelt": (["plan", "quik"], "quik: No such file or directory; did you mean 'quick'?"),
     "suite to write out misspelt": (["suites", "quik"], "unknown suite 'quik'; did you mean 'quick'?"),
@@ -461,6 +461,7 @@ def test_report_rebuilds_every_derived_file_to_the_byte(copy_of_tiny, dtcbench):
     assert all(f"  runs/tiny/{name}\n" in ended.out for name in [*DERIVED[:6], "figures"])
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_suite_that_grew_runs_only_what_is_new(copy_of_tiny, dtcbench):
     (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("magnitude]", "magnitude, random]")))
     ended = dtcbench("run", "tiny.yaml", "--inline")
@@ -469,6 +470,7 @@ def test_a_suite_that_grew_runs_only_what_is_new(copy_of_tiny, dtcbench):
     assert "[1/1] random mlp(widths=[16]) digits 0.5 seed 0: ok" in ended.out
 
 
+@pytest.mark.usefixtures("sketched")
 def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny, dtcbench):
     missing, other, _ = sorted((copy_of_tiny / "runs/tiny/records").glob("*.json"))
     missing.unlink()
@@ -482,6 +484,7 @@ def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny
     assert dtcbench("status", "tiny").code == 1  # the other one still is missing
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_damaged_record_is_named_and_its_cell_redone(copy_of_tiny, dtcbench):
     record = next((copy_of_tiny / "runs/tiny/records").glob("*.json"))
     record.write_bytes(record.read_bytes()[:-40])
@@ -495,6 +498,7 @@ def test_a_damaged_record_is_named_and_its_cell_redone(copy_of_tiny, dtcbench):
     assert dtcbench("status", "tiny").code == 0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only_if_asked(copy_of_tiny, dtcbench):
     (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("[lars]", "[stubborn]")))
     (copy_of_tiny / "stubborn.py").write_text(STUBBORN)
@@ -515,6 +519,7 @@ def test_a_failed_cell_is_exit_code_1_named_with_its_reason_and_tried_again_only
     assert dtcbench("board", "tiny").code == 0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_folder_of_a_run_can_be_chosen(copy_of_tiny, dtcbench):
     shutil.move("runs/tiny", "elsewhere")
     ended = dtcbench("run", "tiny.yaml", "--inline", "--out", "elsewhere")
@@ -572,6 +577,7 @@ def test_a_run_that_is_refused_when_it_is_resumed_is_as_it_was(copy_of_tiny, dtc
     assert files_of(copy_of_tiny) == before
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_run_may_lie_in_an_object_store(here, dtcbench):
     run = "memory://results-of-a-test/tiny"
     ended = dtcbench("run", "tiny.yaml", "--inline", "--out", run)
@@ -582,6 +588,7 @@ def test_a_run_may_lie_in_an_object_store(here, dtcbench):
     assert not (here / "runs/tiny/records").exists()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_rehearsal_is_a_run_of_its_own(copy_of_tiny, dtcbench):
     ended = dtcbench("run", "tiny.yaml", "--smoke", "--inline")
     assert ended.code == 0, ended.out

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sketches import sketches
 from suites_for_tests import TINY, edited
 from typer.testing import CliRunner
 
@@ -44,6 +45,7 @@ def squares():
         array.setflags(write=False)
     return Splits(x[:80], y[:80], x[80:], y[80:], 2, Pixels(scale=255.0, mean=0.5, std=0.3))
 '''
+pytestmark = pytest.mark.usefixtures("sketched")
 SUITE = edited(TINY, ("digits", "squares"), ("[dtc, magnitude]", "[dtc, first, {name: first, step: 2}]"))
 READING = ("status", "board", "claims", "report", "check", "site")
 
@@ -73,7 +75,7 @@ def finished(tmp_path_factory):
     (folder / "mine.py").write_text(PLUGIN)
     (folder / "tiny.yaml").write_text(SUITE)
     np.save(folder / "squares.npy", images(0))
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch, sketches():
         for axis in registry.AXES:
             axis.discover()
             patch.setattr(axis, "_values", dict(axis._values))

@@ -26,6 +26,7 @@ AGE_S = 100.0
 """How long the scenario has been playing when the first meter opens, at least."""
 SCRIPT = """
 import json, os, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from dtcbench.energy import settling
 from dtcbench.energy.meter import Share, open_meter
 from dtcbench.energy.phases import Phases
@@ -33,7 +34,9 @@ from dtcbench.plan.metering import Metering
 
 settling.LEAVE_WITHIN_S = 0.1  # a foreign process stays
 
-for visible, gpus, metering in json.loads(sys.argv[1]):
+
+def measured(case):
+    visible, gpus, metering = case
     meter = open_meter("cuda", Share(gpus, 1), Metering(**metering), os.environ | {"CUDA_VISIBLE_DEVICES": visible})
     meter.settle()
     phases = Phases(lambda: None)
@@ -47,12 +50,16 @@ for visible, gpus, metering in json.loads(sys.argv[1]):
             phases.train_again()
     energy = meter.reading(phases, []).energy
     meter.close()
-    print(json.dumps([enough_at_once, meter.enough(phases), energy.model_dump(mode="json")]))
+    return json.dumps([enough_at_once, meter.enough(phases), energy.model_dump(mode="json")])
+
+
+with ThreadPoolExecutor(4) as pool:
+    print(*pool.map(measured, json.loads(sys.argv[1])), sep="\\n")
 """
 
 
 def measured(tmp_path, cases):
-    """The energy of two short trainings per (GPU, how it is given, metering), all in one process."""
+    """The energy of two short trainings per (GPU, how it is given, metering), some at a time, in one process."""
     gpus = [gpu for gpu, _, _ in cases]
     scenario = write_scenario(tmp_path / "scenario", gpus, epoch_s=time.monotonic() - AGE_S)
     order = [(str(index), share, metering) for index, (_, share, metering) in enumerate(cases)]

@@ -1,9 +1,12 @@
-"""Two small runs that are fit for publishing: one without energy, and one whose joules come from a made-up board."""
+"""Two small runs that are fit for publishing: one without energy, and one whose joules come from a made-up board.
+
+Their figures on paper are sketches."""
 
 import contextlib
 import shutil
 
 import pytest
+from sketches import sketches
 from suites_for_tests import TINY, edited
 from tampering import made_clean, metered, records, reseal
 from typer.testing import CliRunner
@@ -21,7 +24,7 @@ def finished(tmp_path_factory):
     """A finished run of nine cells, as if made from a clean checkout; only to be read."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(THREE_SEEDS)
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), sketches():
         ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
         assert ended.exit_code == 0, ended.output
         for path in records(folder / "runs/tiny"):
@@ -37,7 +40,8 @@ def with_power(finished, tmp_path_factory):
     shutil.copytree(finished, folder)
     for path in records(folder):
         metered(path, watts=300.0)
-    assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
+    with sketches():
+        assert CliRunner().invoke(cli.app, ["report", str(folder)]).exit_code == 0
     return folder
 
 

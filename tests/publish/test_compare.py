@@ -79,6 +79,7 @@ def test_joules_and_seconds_are_ratios_within_one_hardware_class(with_power, fin
     assert math.isnan(apart.energy.mean) and math.isnan(apart.time.mean)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_other_configurations_are_paired_by_seed_and_named(finished, dtcbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     suite = (finished / "suite.yaml").read_text().replace("steps: 30", "steps: 40")

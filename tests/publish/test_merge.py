@@ -12,6 +12,7 @@ from dtcbench.publish import merge
 from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
 
+pytestmark = pytest.mark.usefixtures("sketched")
 ELSEWHERE = "CPU Elsewhere, 64 cores, 256 GiB"
 
 

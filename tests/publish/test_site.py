@@ -170,6 +170,7 @@ def test_three_seeds_are_heard_on_no_claim_and_the_page_says_why(site):
     assert "tiny is left out: it has 3 seeds, and a verdict needs 5." in page
 
 
+@pytest.mark.usefixtures("sketched")
 def test_five_seeds_give_every_claim_a_figure_where_there_is_a_comparison(site_of, dtcbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     methods = ("methods: [dtc, magnitude]", "methods: [dtc, random, scratch]")

@@ -63,6 +63,7 @@ def test_a_migrated_record_states_every_option_and_the_key_holds_those_that_are_
     assert [(method["options"], method["defaults"]) for method in variance] in ([], [({"power": 2.0}, {})])
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_migrated_run_is_checked_and_its_cells_are_run_again(older, dtcbench):
     dtcbench("migrate", older)
     dtcbench("report", older)
