@@ -94,6 +94,7 @@ def test_a_cells_page_holds_its_whole_configuration_whose_hash_is_its_key(site):
         assert hashlib.sha256(cell.canonical_json.encode()).hexdigest() == cell.key
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_line_on_a_cells_page_runs_it_again_beside_the_run(site, finished, dtcbench, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / finished.name)
     record = content(records(finished)[4])

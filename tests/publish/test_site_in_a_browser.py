@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import PHONE, expect, overhang, serious
+from sketches import sketches
 from suites_for_tests import TINY, edited
 from typer.testing import CliRunner
 
@@ -27,7 +28,7 @@ def site(with_power, tmp_path_factory):
     """The site of a metered run and of one that says something of the claims."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "wider.yaml").write_text(WIDER.replace("name: tiny", "name: wider"))
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), sketches():
         for command in (["run", "wider.yaml", "--inline"], ["site", "runs/wider", str(with_power), "--out", "site"]):
             ended = CliRunner().invoke(cli.app, command)
             assert ended.exit_code == 0, ended.output

@@ -45,6 +45,7 @@ def test_every_example_does_what_is_asked_of_its_axis(files, dtcbench):
     assert all(f" {name}:" in tried.out for name in EXAMPLES)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_examples_run_together_in_a_suite(files, tmp_path, dtcbench):
     (tmp_path / "suite.yaml").write_text(SUITE)
     ran = dtcbench("run", "suite.yaml", "--inline", *files)
