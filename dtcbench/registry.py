@@ -73,7 +73,7 @@ class Axis:
 
         def add(value: Value) -> Value:
             origin = _origin(value, inspect.currentframe())
-            if name in self._values and not _at_the_prompt(value):
+            if name in self._values and not (_at_the_prompt(value) and _at_the_prompt(self._values[name])):
                 raise PluginError(
                     f"{self.noun} {name!r} is both {self._origins[name]} and {origin}; give one of them another name"
                 )
@@ -138,9 +138,13 @@ class Axis:
         if self._discovered:
             return
         self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        except BaseException:
+            self._discovered = False  # the next call tries again, and says again what is wrong
+            raise
         for entry in importlib.metadata.entry_points(group=self._package):
             try:
                 entry.load()
@@ -250,6 +254,23 @@ def source_of(value: Callable[..., Any]) -> str | None:
     if module.startswith(PLUGIN_PREFIX):
         return module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
     return None if module.partition(".")[0] == __package__ else module
+
+
+def installed_plugins(values: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """SHA-256 of the source of each installed plug-in's module that registers one of the values, by the module's name.
+
+    Parameters
+    ----------
+    values : noun of the axis and name of each value; unknown ones are passed over
+    """
+    found: dict[str, str] = {}
+    for axis in AXES:
+        for name in {name for noun, name in values if noun == axis.noun} & set(axis.names()):
+            value = axis.get(name)
+            file = getattr(sys.modules.get(value.__module__), "__file__", None)
+            if file and source_of(value) == value.__module__:
+                found[value.__module__] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return found
 
 
 models = Axis("model")

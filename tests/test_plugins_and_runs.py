@@ -179,7 +179,17 @@ def test_claims_are_not_judged_by_runs_on_different_data(made, dtcbench, monkeyp
     assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
     ended = dtcbench("claims", "tiny", "other")
     assert ended.code == 2
-    assert "data set squares has 2 different contents in the runs" in ended.err
+    assert "data set squares has 2 different contents in the records" in ended.err
+
+
+def test_claims_are_not_judged_by_runs_of_different_plug_in_sources(made, dtcbench, monkeypatch):
+    unload(monkeypatch)
+    (made / "mine.py").write_text((made / "mine.py").read_text() + "\n# changed\n")
+    (made / "tiny.yaml").write_text(edited(SUITE, ("seeds: 1", "seeds: [1]")))
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
+    ended = dtcbench("claims", "tiny", "other")
+    assert ended.code == 2
+    assert "plug-in mine has 2 different contents in the records" in ended.err
 
 
 def test_the_table_of_cells_names_the_data(made):
@@ -205,6 +215,17 @@ def test_check_finds_cells_of_different_data_in_one_run(made, dtcbench):
     record["provenance"]["dataset_sha256"] = "0" * 64
     path.write_bytes(seal(record))
     assert "error: provenance: data set squares has 2 different contents" in dtcbench("check", "tiny").out
+
+
+def test_check_finds_an_option_that_a_record_states_as_a_default_and_is_none(made, dtcbench):
+    from dtcbench.records.sealing import opened, seal
+
+    for path in (made / "runs/tiny/records").iterdir():
+        record, _ = opened(path.read_bytes())
+        record["cell"]["protocol"]["defaults"]["lr"] = 0.5
+        path.write_bytes(seal(record))
+    told = dtcbench("check", "tiny").out
+    assert "protocol standard: lr 0.5 is not the default 0.001, and not in the record's key" in told
 
 
 def test_check_refuses_a_run_that_says_other_things_of_the_package_s_own_names(made, dtcbench):

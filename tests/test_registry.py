@@ -228,6 +228,32 @@ def test_what_is_typed_at_a_prompt_may_be_typed_again(axis, monkeypatch):
     assert axis.get("typed") is second
 
 
+def test_what_is_typed_at_a_prompt_takes_no_name_of_the_package(monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    known = registry.solvers.get("lars")
+
+    def lars(theta, y, lam):
+        return theta
+
+    lars.__module__ = "__main__"
+    with pytest.raises(PluginError, match="solver 'lars' is both lars"):
+        registry.solvers.register("lars")(lars)
+    assert registry.solvers.get("lars") is known
+
+
+def test_an_axis_that_could_not_be_discovered_is_not_half_of_itself(monkeypatch):
+    fresh = registry.Axis("solver")
+
+    def broken(name):
+        raise ImportError(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.import_module", broken)
+        for _ in range(2):
+            with pytest.raises(ImportError):
+                fresh.names()
+
+
 def test_a_plug_in_given_twice_is_one_and_two_of_one_name_are_refused(tmp_path):
     one, other = tmp_path / "mine.py", tmp_path / "elsewhere" / "mine.py"
     other.parent.mkdir()

@@ -92,13 +92,13 @@ def claims(
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
     from dtcbench.analysis.claims import findings
-    from dtcbench.report.build import Pooled, pooling_notes, write_claims
+    from dtcbench.report.build import pool, pooling_notes, write_claims
     from dtcbench.report.claims import brief_view, claims_view
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
-    pooled = Pooled([run_at(folder) for folder in run_folders])
-    tables = pooled.tables()
+    pooled = pool([run_at(folder) for folder in run_folders])
+    tables = pooled.tables
     found = findings(tables.cells, tables.cycles, published)
     view = claims_view if full else brief_view
     say(view(found, pooling_notes(pooled)))

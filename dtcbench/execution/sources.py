@@ -20,7 +20,8 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
     """
     if not contents.attempts:
         return
-    digests = {plugin.name: plugin.sha256 for plugin in plugins}
+    named = {(noun, choice.name) for cell in plan.cells for noun, choice in cell.choices.items()}
+    digests = {plugin.name: plugin.sha256 for plugin in plugins} | registry.installed_plugins(named)
     if found := changed(plan, contents, digests, _data(plan)):
         raise StoreError(f"{store.root}: {'; '.join(found)}; {REMEDY}, or bring back what they were made with")
 

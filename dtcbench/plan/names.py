@@ -130,7 +130,7 @@ class Declared(BaseModel):
         return f"plug-in {plugin} (SHA-256 {digest}; give its file with --plugin)" if digest else f"module {plugin}"
 
 
-class Pool:
+class NamesOfRuns:
     """The names of several runs: each means what the first run that uses it says."""
 
     def __init__(self, parts: Sequence[Names]) -> None:

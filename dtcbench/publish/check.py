@@ -118,7 +118,7 @@ def _planned(suite: Suite) -> int:
 def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Finding]:
     """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`."""
     findings: list[Finding] = []
-    planned = {cell.key for cell in plan.cells} if plan else None
+    planned = {cell.key: cell for cell in plan.cells} if plan else None
     origins: set[tuple[str, str]] = set()
     for where, record in store.examined():
         if isinstance(record, ValueError):
@@ -131,6 +131,8 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
             findings.append(error("suite", where, f"a record of suite {record.suite}, not {plan.suite.name}"))
         if planned is not None and record.key not in planned:
             findings.append(warning("cells", where, "of a cell that the suite does not plan: it is in no table"))
+        elif planned is not None:
+            findings += record_rules.of_plan(record.cell, planned[record.key], where)
         origins.update(mixing.sources(record))
     return [*findings, *(error("provenance", "", mixture) for mixture in mixing.mixtures(sorted(origins)))]
 

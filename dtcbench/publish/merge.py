@@ -22,7 +22,7 @@ import yaml
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
-from dtcbench.plan.names import REGISTERED, Declared, Names, Pool, declared, together
+from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.numbers import differences, numbers
@@ -173,7 +173,7 @@ def _names_of(pieces: Sequence[Piece]) -> Names:
     parts = [names_of(run) for run in runs.values()]
     kept = [names for names in parts if isinstance(names, Declared)]
     try:
-        return Pool([together(kept), REGISTERED]) if kept else REGISTERED
+        return NamesOfRuns([together(kept), REGISTERED]) if kept else REGISTERED
     except ValueError as error:
         raise UserError(f"{error}; merge runs made with the same plug-ins") from None
 

@@ -19,6 +19,7 @@ from dtcbench.energy.joules import Joules
 from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.trace import Trace
 from dtcbench.energy.windows import counting, trainings_of, windows
+from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
 from dtcbench.records.provenance import NO_VERSION, PACKAGES
 from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
@@ -110,6 +111,17 @@ def _figures(record: CellRecord, result: Result, where: str) -> Iterator[Finding
         yield error("figures", where, f"{sum(seconds):.4g} s of work in {record.wall_s:.4g} s")
     if any(not 0 < layer.width_after < _MOST for cycle in result.cycles for layer in cycle.layers):
         yield error("figures", where, "a layer is left with no neuron")
+
+
+def of_plan(cell: Cell, planned: Cell, where: str) -> Iterator[Finding]:
+    """Options that a record states as defaults, and so leaves out of its key, though they are others."""
+    meant = {"protocol": planned.protocol, **planned.choices}
+    for noun, choice in {"protocol": cell.protocol, **cell.choices}.items():
+        for option, value in choice.defaults.items():
+            default = meant[noun].values.get(option, value)
+            if value != default:
+                what = f"{noun} {choice.name}: {option} {value!r} is not the default {default!r}"
+                yield error("cells", where, f"{what}, and not in the record's key; run its cell again")
 
 
 def _provenance(provenance: Provenance, where: str) -> Iterator[Finding]:

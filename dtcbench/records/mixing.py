@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
-from dtcbench.records.record import CellRecord, Outline, Status
+from dtcbench.records.record import CellRecord, Outline, Provenance, Status
 from dtcbench.records.store import Contents
 
 _SHOWN = 12
@@ -54,11 +54,15 @@ def data_of(plan: Plan, contents: Contents[Outline]) -> dict[str, str]:
 
 def sources(record: CellRecord) -> Iterator[tuple[str, str]]:
     """The data set and the plug-ins of an ok record, each with the SHA-256 of its content."""
-    if record.status is not Status.OK or record.provenance is None:
-        return
-    if record.provenance.dataset_sha256 is not None:
-        yield f"data set {record.cell.dataset.label}", record.provenance.dataset_sha256
-    yield from ((f"plug-in {name}", digest) for name, digest in record.provenance.plugins.items())
+    if record.status is Status.OK and record.provenance is not None:
+        yield from sources_of(record.cell, record.provenance)
+
+
+def sources_of(cell: Cell, provenance: Provenance) -> Iterator[tuple[str, str]]:
+    """The data set and the plug-ins behind a cell, each with the SHA-256 of its content."""
+    if provenance.dataset_sha256 is not None:
+        yield f"data set {cell.dataset.label}", provenance.dataset_sha256
+    yield from ((f"plug-in {name}", digest) for name, digest in provenance.plugins.items())
 
 
 def mixtures(found: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ figures."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,9 @@ import pandas as pd
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.errors import UserError
+from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
-from dtcbench.records import location
+from dtcbench.records import location, mixing
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
 from dtcbench.records.record import Status, Tabled
@@ -44,43 +45,46 @@ def derive(plan: Plan, store: Store) -> Derived:
     return Derived(made, board)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pooled:
     """The tables of several runs, each cell once: as in the first run that has it ok."""
 
-    runs: Sequence[tuple[Plan, Store]]
-    conflicts: list[str] = field(default_factory=list)
-    """Keys of the cells that a later run has with another accuracy; known once the tables are made."""
-
-    def tables(self) -> Tables:
-        """Of the cells that any of the runs planned."""
-        planned = {cell.key: cell for plan, _ in self.runs for cell in plan.cells}
-        suites = dict.fromkeys(plan.suite.name for plan, _ in self.runs)
-        made = tables(planned.values(), self._records(), ", ".join(suites))
-        _refuse_mixed_data(made.cells)
-        return made
-
-    def _records(self) -> Iterator[Tabled]:
-        seen: dict[str, float] = {}
-        for _, store in self.runs:
-            for record in store.tabled(store.files()):
-                known = seen.get(record.key)
-                if known is None:
-                    yield record  # of a cell that failed, the last one counts
-                    seen |= {record.key: record.result.accuracy} if record.result else {}
-                elif record.result and record.result.accuracy != known:
-                    self.conflicts.append(record.key)
+    tables: Tables
+    """Of the cells that any of the runs planned."""
+    conflicts: tuple[str, ...]
+    """Keys of the cells that a later run has with another accuracy."""
 
 
-def _refuse_mixed_data(cells: pd.DataFrame) -> None:
-    """UserError where the runs hold cells of one data set that were trained on different content."""
-    contents = cells[cells["status"] == Status.OK].groupby("dataset")["dataset_sha256"].unique()
-    for dataset, digests in contents.items():
-        if len(found := sorted(digest[:12] for digest in digests if isinstance(digest, str))) > 1:
-            raise UserError(
-                f"data set {dataset} has {len(found)} different contents in the runs (SHA-256 {', '.join(found)}); "
-                "name runs that were made on the same data"
-            )
+def pool(runs: Sequence[tuple[Plan, Store]]) -> Pooled:
+    """The runs together. UserError where one data set or plug-in has different contents in them."""
+    planned = {cell.key: cell for plan, _ in runs for cell in plan.cells}
+    suites = dict.fromkeys(plan.suite.name for plan, _ in runs)
+    conflicts: list[str] = []
+    sources: set[tuple[str, str]] = set()
+    made = tables(planned.values(), _pooled_records(runs, planned, conflicts, sources), ", ".join(suites))
+    if found := list(mixing.mixtures(sorted(sources))):
+        raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
+    return Pooled(made, tuple(conflicts))
+
+
+def _pooled_records(
+    runs: Sequence[tuple[Plan, Store]], planned: Mapping[str, Cell], conflicts: list[str], sources: set[tuple[str, str]]
+) -> Iterator[Tabled]:
+    """The records of planned cells that count, each cell's once; what they contradict and stem from is added to the
+    two last arguments."""
+    seen: dict[str, float] = {}
+    for _, store in runs:
+        for record in store.tabled(store.files()):
+            if record.key not in planned:
+                continue
+            if record.status is Status.OK and record.provenance is not None:
+                sources.update(mixing.sources_of(planned[record.key], record.provenance))
+            known = seen.get(record.key)
+            if known is None:
+                yield record  # of a cell that failed, the last one counts
+                seen |= {record.key: record.result.accuracy} if record.result else {}
+            elif record.result and record.result.accuracy != known:
+                conflicts.append(record.key)
 
 
 def pooling_notes(pooled: Pooled) -> list[str]:

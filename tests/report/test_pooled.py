@@ -11,7 +11,7 @@ from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.records.record import CellRecord, Status
 from dtcbench.records.store import Store
-from dtcbench.report.build import Pooled
+from dtcbench.report.build import pool
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 
@@ -32,23 +32,23 @@ def failed(tmp_path):
 
 
 def test_a_cell_of_several_runs_is_one_row(finished):
-    once, twice = Pooled([finished]).tables(), Pooled([finished, finished]).tables()
+    once, twice = pool([finished]).tables, pool([finished, finished]).tables
     assert once.cells.equals(twice.cells)
     assert once.cycles.equals(twice.cycles)
 
 
 def test_an_ok_cell_counts_wherever_it_stands_before_one_that_failed(finished, failed):
     for runs in ([failed, finished], [finished, failed]):
-        pooled = Pooled(runs)
-        made = pooled.tables()
+        pooled = pool(runs)
+        made = pooled.tables
         assert made.cells["status"].tolist() == ["ok"] * 3
-        assert made.cycles.equals(Pooled([finished]).tables().cycles)
+        assert made.cycles.equals(pool([finished]).tables.cycles)
         assert not pooled.conflicts
 
 
 def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
     longer = expand(parse(edited(TINY, ("steps: 30", "steps: 60")), "suite.yaml"))
-    cells = Pooled([finished, (longer, Store(tmp_path / "longer"))]).tables().cells
+    cells = pool([finished, (longer, Store(tmp_path / "longer"))]).tables.cells
     assert sorted(set(cells["protocol"])) == [
         "standard(cycle_steps=5, steps=30)",
         "standard(cycle_steps=5, steps=60)",

@@ -10,7 +10,7 @@ import pandas as pd
 from dtcbench.analysis.claims import findings
 from dtcbench.analysis.verdicts import MIN_SEEDS
 from dtcbench.report import elements, html
-from dtcbench.report.build import Pooled, pooling_notes
+from dtcbench.report.build import pool, pooling_notes
 from dtcbench.report.columns import Row
 from dtcbench.report.site.cells import cell_page
 from dtcbench.report.site.claims import Judged, claims_page
@@ -49,8 +49,8 @@ def judge(volumes: Sequence[Volume], reference: pd.DataFrame | None) -> list[Jud
 
 def _judged(hardware: str, volumes: Sequence[Volume], reference: pd.DataFrame | None) -> Judged:
     heard = [volume for volume in volumes if volume.seeds >= MIN_SEEDS]
-    pooled = Pooled([(volume.plan, volume.store) for volume in heard])
-    tables = pooled.tables()
+    pooled = pool([(volume.plan, volume.store) for volume in heard])
+    tables = pooled.tables
     left_out = [
         f"{volume.suite} is left out: it has {volume.seeds} seeds, and a verdict needs {MIN_SEEDS}."
         for volume in volumes

@@ -1,0 +1,66 @@
+"""A plug-in that is installed, by an entry point or by being imported, leaves its digest in what it made."""
+
+import hashlib
+import importlib
+import sys
+
+import pytest
+from suites_for_tests import TINY, edited
+
+from dtcbench import registry
+from dtcbench.records.runs import run_named
+
+SOURCE = """
+import numpy as np
+
+from dtcbench.dtc.selection import Method, Scores
+from dtcbench.registry import methods
+
+
+@methods.register("installed")
+class Installed(Method):
+    drop = "smallest"
+
+    def scores(self, group):
+        return Scores(np.arange(group.width, dtype=np.float64))
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """`installed(source)`: the module `bench_extras` with this source, as an environment that holds it has it."""
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "site" / "bench_extras.py"
+    file.parent.mkdir()
+    text = edited(TINY, ("[dtc, magnitude]", "[installed]"), ("    solvers: [lars]\n", ""))
+    (tmp_path / "tiny.yaml").write_text(text)
+
+    def install(source):
+        file.write_text(source)
+        registry.methods._values.pop("installed", None)
+        sys.modules.pop("bench_extras", None)
+        importlib.invalidate_caches()
+        importlib.import_module("bench_extras")
+        return hashlib.sha256(source.encode()).hexdigest()
+
+    yield install
+    sys.modules.pop("bench_extras", None)
+
+
+def test_its_digest_is_in_the_records_of_the_cells_that_name_it(installed, dtcbench):
+    digest = installed(SOURCE)
+    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+    records = run_named("tiny").read().attempts
+    plugins = {r.cell.method.name: r.provenance.plugins for attempts in records.values() for r in attempts}
+    assert plugins == {"dense": {}, "installed": {"bench_extras": digest}}
+    assert f"made with plug-in bench_extras ({digest[:12]})" in dtcbench("check", "tiny").out
+
+
+def test_a_run_is_not_continued_with_another_version_of_it(installed, dtcbench):
+    before = installed(SOURCE)
+    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+    now = installed(SOURCE.replace("np.arange(group.width", "-np.arange(group.width"))
+    ended = dtcbench("run", "tiny.yaml", "--inline")
+    assert ended.code == 2
+    assert f"another plug-in bench_extras (SHA-256 {before[:12]} then, {now[:12]} now)" in ended.err
