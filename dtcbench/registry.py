@@ -1,8 +1,8 @@
 """The grid's named axes: models, datasets, methods and solvers, the package's own and plug-ins'.
 
 An axis value is a callable registered under a name. Its keyword-only parameters with a default
-are its options: their annotations are what a suite's YAML is validated against, their defaults
-are part of every cell's identity.
+are its options: their annotations are what a suite's YAML is validated against. An option at its
+default is not part of a cell's key: where a default changes, the value's `version` is raised.
 
     @solvers.register("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...

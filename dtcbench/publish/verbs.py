@@ -65,10 +65,14 @@ def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:
     for run in runs:
         _readable(run)
     pieces = merging.gather(runs)
-    found = [*map(str, merging.conflicts(pieces)), *merging.mixed(pieces)]
-    yield from found
-    if found:
-        yield f"{len(found)} conflicts: {out} was not written; `dtcbench show CELL --run RUN` shows either record"
+    cells, sources = list(map(str, merging.conflicts(pieces))), list(merging.mixed(pieces))
+    yield from (*cells, *sources)
+    if cells:
+        yield "`dtcbench show CELL --run RUN` shows either record"
+    if sources:
+        yield "merge only runs that were made from the same data and the same plug-ins"
+    if found := len(cells) + len(sources):
+        yield f"{found} conflicts: {out} was not written"
         raise RefusedError
     tables = merging.write_union(pieces, out)
     for hardware_class, folder in merging.folders_of(pieces).items():

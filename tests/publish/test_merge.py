@@ -90,7 +90,8 @@ def test_a_conflict_is_shown_and_nothing_is_written(run, another, tmp_path, dtcb
     reseal(path, lambda record: record["result"].update(accuracy=0.25))
     ended = dtcbench("merge", run, another, "--out", tmp_path / "both")
     assert ended.code == 1
-    first, last = ended.out.splitlines()
+    first, remedy, last = ended.out.splitlines()
+    assert remedy == "`dtcbench show CELL --run RUN` shows either record"
     assert first.startswith(f"conflict: dtc/lars mlp(widths=[16]) digits 0.5 seed 1 ({path.name[:12]}) on CPU ")
     assert f"accuracy {before} and 0.25, in {run} and in {another}" in first
     assert last.startswith(f"1 conflicts: {tmp_path}/both was not written")
