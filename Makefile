@@ -9,7 +9,7 @@ READY = $(VENV)/.ready
 .PHONY: demo test lint lock clean
 
 demo: $(READY)
-	$(RUN) dtcbench.cli run quick
+	$(RUN) dtcbench run quick
 
 test: $(READY)
 	$(RUN) pytest --numprocesses 2 --dist loadgroup $(TESTS)

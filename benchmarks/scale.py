@@ -134,7 +134,7 @@ def run_cells(folder: Path, count: int) -> None:
 
 def say(*verbs: str, folder: Path) -> None:
     for name in verbs:
-        command = [sys.executable, "-m", "dtcbench.cli", *name.split(), str(folder)]
+        command = [sys.executable, "-m", "dtcbench", *name.split(), str(folder)]
         before, _ = children()
         took = seconds(partial(subprocess.run, command, check=False, stdout=subprocess.DEVNULL))  # 1: cells are missing
         cpu_s, peak_mib = children()

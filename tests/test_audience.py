@@ -22,7 +22,7 @@ LOST = "dtcbench: standard output was lost: "
 def start(*arguments, cwd, redirection="", **how):
     """The command as a user types it, in a process of its own. A redirection comes after standard error is a pipe."""
     environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])} | how.pop("env", {})
-    command = [sys.executable, "-m", "dtcbench.cli", *arguments]
+    command = [sys.executable, "-m", "dtcbench", *arguments]
     if redirection:
         command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command]
         how["stderr"] = subprocess.PIPE

@@ -11,7 +11,7 @@ import pytest
 from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
-from dtcbench import cli
+from dtcbench import __version__, cli
 from dtcbench.execution import cluster
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
@@ -84,6 +84,23 @@ def test_help_lists_the_verbs_in_the_order_of_work_and_whole():
     out = CliRunner().invoke(cli.app, ["--help"]).output
     assert [line.split()[0] for line in out[out.index("Commands:") :].splitlines()[1:] if line] == VERBS
     assert "..." not in out[out.index("Commands:") :]
+
+
+def test_the_module_is_the_command_and_knows_its_version(tmp_path):
+    ended = in_a_process("-m", "dtcbench", "--version", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, f"dtcbench {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["board", "-h"]])
+def test_short_help_is_help(arguments):
+    brief, full = (CliRunner().invoke(cli.app, [*arguments[:-1], option]) for option in ("-h", "--help"))
+    assert (brief.exit_code, brief.output) == (0, full.output)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown_for_every_shell(shell):
+    ended = CliRunner().invoke(cli.app, ["--show-completion", shell], prog_name="dtcbench")
+    assert "dtcbench" in ended.output
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -199,7 +216,7 @@ def test_a_wrong_command_line_is_exit_code_2_and_shows_the_usage(in_tiny, dtcben
 
 
 def test_a_mistake_shows_no_traceback_in_a_process_of_its_own(here):
-    ended = in_a_process("-m", "dtcbench.cli", "plan", "no.yaml", cwd=here)
+    ended = in_a_process("-m", "dtcbench", "plan", "no.yaml", cwd=here)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         "dtcbench: no.yaml: No such file or directory; give the path of a suite's YAML file, "
@@ -209,7 +226,7 @@ def test_a_mistake_shows_no_traceback_in_a_process_of_its_own(here):
 
 def test_a_plug_in_that_takes_a_name_of_the_bench_is_to_blame_and_not_the_bench(here):
     (here / "taken.py").write_text(STUBBORN.replace('"stubborn"', '"lars"'))
-    ended = in_a_process("-m", "dtcbench.cli", "list", "--plugin", "taken.py", cwd=here)
+    ended = in_a_process("-m", "dtcbench", "list", "--plugin", "taken.py", cwd=here)
     assert ended.returncode == 2
     assert ended.stderr.startswith(
         "dtcbench: --plugin taken.py:5: solver 'lars' is both lars (dtcbench/solvers/lars.py:"

@@ -82,8 +82,8 @@ def test_a_wheel_says_its_licence_and_where_its_paper_is(wheel):
 
 
 def test_an_installed_wheel_lists_its_suites_and_plans_one_in_an_empty_folder(site, tmp_path):
-    assert " quick " in installed(site, "-m", "dtcbench.cli", "suites", cwd=tmp_path)
-    assert "51 cells" in installed(site, "-m", "dtcbench.cli", "plan", "quick", cwd=tmp_path)
+    assert " quick " in installed(site, "-m", "dtcbench", "suites", cwd=tmp_path)
+    assert "51 cells" in installed(site, "-m", "dtcbench", "plan", "quick", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,9 +6,11 @@ Exit codes: 0 all ok, 1 some cells failed or are missing, 2 bad input, 130 stopp
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from dtcbench import __version__
 from dtcbench.cli.looking import board, claims, report, show, status
 from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.cli.publishing import check, compare, merge, migrate, publish, reproduce, site
@@ -21,9 +23,9 @@ app = typer.Typer(
     help="Test bench for Dual Tomographic Compression and every method that compresses while training.\n\n"
     "First: dtcbench run quick",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 _VERBS = (
     *(doctor, list_, suites, fetch, selftest, plan, run),
@@ -32,6 +34,21 @@ _VERBS = (
 )
 for _verb in _VERBS:
     app.command(_verb.__name__.rstrip("_"))(_verb)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dtcbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Read before any verb."""
 
 
 def main() -> None:

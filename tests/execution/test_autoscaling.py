@@ -124,7 +124,7 @@ class Growing:
         return [node for node in self.workers() if node.state == node.ALIVE]
 
     def dtcbench(self, *arguments):
-        command = [sys.executable, "-m", "dtcbench.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "dtcbench", *map(str, arguments)]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
 
     def end(self):

@@ -12,7 +12,7 @@ UNSHARE = shutil.which("unshare")
 
 def without_network(*arguments, folder):
     """dtcbench's command in a network namespace of its own, whose loopback is down."""
-    command = [UNSHARE, "--net", sys.executable, "-m", "dtcbench.cli", *arguments]
+    command = [UNSHARE, "--net", sys.executable, "-m", "dtcbench", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 

@@ -117,7 +117,7 @@ grid:
 
 
 def command(suite, out):
-    return [sys.executable, "-m", "dtcbench.cli", "run", str(suite), "--out", str(out)]
+    return [sys.executable, "-m", "dtcbench", "run", str(suite), "--out", str(out)]
 
 
 def test_kill_9_of_driver_and_workers_repeats_nothing_finished_and_loses_nothing(tmp_path):

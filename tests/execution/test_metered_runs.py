@@ -40,7 +40,7 @@ def dtcbench(tmp_path_factory):
     scenario = write_scenario(folder / "scenario", gpus, epoch_s=time.monotonic() - 100)
 
     def dtcbench(*arguments):
-        command = [sys.executable, "-m", "dtcbench.cli", *arguments]
+        command = [sys.executable, "-m", "dtcbench", *arguments]
         surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
         return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""`python -m dtcbench.cli`."""
+"""`python -m dtcbench`."""
 
 from dtcbench.cli import main
 
