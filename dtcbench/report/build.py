@@ -51,7 +51,7 @@ class Pooled:
 
     tables: Tables
     """Of the cells that any of the runs planned."""
-    conflicts: tuple[str, ...]
+    conflicts: frozenset[str]
     """Keys of the cells that a later run has with another accuracy."""
 
 
@@ -59,16 +59,16 @@ def pool(runs: Sequence[tuple[Plan, Store]]) -> Pooled:
     """The runs together. UserError where one data set or plug-in has different contents in them."""
     planned = {cell.key: cell for plan, _ in runs for cell in plan.cells}
     suites = dict.fromkeys(plan.suite.name for plan, _ in runs)
-    conflicts: list[str] = []
+    conflicts: set[str] = set()
     sources: set[tuple[str, str]] = set()
     made = tables(planned.values(), _pooled_records(runs, planned, conflicts, sources), ", ".join(suites))
     if found := list(mixing.mixtures(sorted(sources))):
         raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
-    return Pooled(made, tuple(conflicts))
+    return Pooled(made, frozenset(conflicts))
 
 
 def _pooled_records(
-    runs: Sequence[tuple[Plan, Store]], planned: Mapping[str, Cell], conflicts: list[str], sources: set[tuple[str, str]]
+    runs: Sequence[tuple[Plan, Store]], planned: Mapping[str, Cell], conflicts: set[str], sources: set[tuple[str, str]]
 ) -> Iterator[Tabled]:
     """The records of planned cells that count, each cell's once; what they contradict and stem from is added to the
     two last arguments."""
@@ -84,7 +84,7 @@ def _pooled_records(
                 yield record  # of a cell that failed, the last one counts
                 seen |= {record.key: record.result.accuracy} if record.result else {}
             elif record.result and record.result.accuracy != known:
-                conflicts.append(record.key)
+                conflicts.add(record.key)
 
 
 def pooling_notes(pooled: Pooled) -> list[str]:

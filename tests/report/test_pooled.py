@@ -46,6 +46,16 @@ def test_an_ok_cell_counts_wherever_it_stands_before_one_that_failed(finished, f
         assert not pooled.conflicts
 
 
+def test_a_cell_that_several_later_runs_contradict_is_one_conflict(finished, tmp_path):
+    others = [PLAN, Store(tmp_path / "one")], [PLAN, Store(tmp_path / "other")]
+    key = PLAN.cells[1].key
+    record = finished[1].read().record(key)
+    for accuracy, (_, store) in zip((0.1, 0.2), others, strict=True):
+        with store.locked():
+            store.append(record.model_copy(update={"result": record.result.model_copy(update={"accuracy": accuracy})}))
+    assert pool([finished, *others]).conflicts == {key}
+
+
 def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
     longer = expand(parse(edited(TINY, ("steps: 30", "steps: 60")), "suite.yaml"))
     cells = pool([finished, (longer, Store(tmp_path / "longer"))]).tables.cells
