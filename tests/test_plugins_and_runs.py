@@ -173,6 +173,21 @@ def test_runs_made_on_other_data_are_not_merged(made, dtcbench, monkeypatch):
     assert not (made / "both").exists()
 
 
+def test_runs_of_different_plug_in_sources_are_not_merged_and_the_remedy_names_no_cell(made, dtcbench, monkeypatch):
+    unload(monkeypatch)
+    (made / "mine.py").write_text(PLUGIN + "\n# changed\n")
+    (made / "tiny.yaml").write_text(edited(SUITE, ("seeds: 1", "seeds: [1]")))
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--out", "other").code == 0
+    unload(monkeypatch)
+    ended = dtcbench("merge", "tiny", "other", "--out", "both")
+    assert ended.code == 1
+    found, remedy, last = ended.out.splitlines()
+    assert found.startswith("conflict: plug-in mine has 2 different contents in the records")
+    assert remedy == "merge only runs that were made from the same data and the same plug-ins"
+    assert last == "1 conflicts: both was not written"
+    assert not (made / "both").exists()
+
+
 def test_claims_are_not_judged_by_runs_on_different_data(made, dtcbench, monkeypatch):
     np.save(made / "squares.npy", images(1))
     (made / "tiny.yaml").write_text(edited(SUITE, ("seeds: 1", "seeds: [1]")))
