@@ -62,6 +62,7 @@ class Axis:
         self._values: dict[str, Callable[..., Any]] = {}
         self._versions: dict[str, int] = {}
         self._origins: dict[str, str] = {}
+        self._digests: dict[str, str | None] = {}
         self._discovered = False
 
     def register(self, name: str, *, version: int = 1) -> Callable[[Value], Value]:
@@ -78,6 +79,7 @@ class Axis:
                     f"{self.noun} {name!r} is both {self._origins[name]} and {origin}; give one of them another name"
                 )
             self._values[name], self._versions[name], self._origins[name] = value, version, origin
+            self._digests[name] = _installed_sha256(value)
             return value
 
         return add
@@ -85,12 +87,17 @@ class Axis:
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
         """Where an error leaves this block, nothing that was registered inside stays."""
-        before = dict(self._values), dict(self._versions), dict(self._origins)
+        before = dict(self._values), dict(self._versions), dict(self._origins), dict(self._digests)
         try:
             yield
         except BaseException:
-            self._values, self._versions, self._origins = before
+            self._values, self._versions, self._origins, self._digests = before
             raise
+
+    def take_back(self) -> None:
+        """Forget what a module registered before it failed: Python has not kept such a module either."""
+        for name in [name for name, value in self._values.items() if value.__module__ not in sys.modules]:
+            del self._values[name], self._versions[name], self._origins[name], self._digests[name]
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
@@ -108,6 +115,11 @@ class Axis:
         """The version of the axis value `name`."""
         self.get(name)
         return self._versions[name]
+
+    def installed_sha256(self, name: str) -> str | None:
+        """SHA-256 of the source that registered `name`, as it was then; None unless it is an installed plug-in's."""
+        self.get(name)
+        return self._digests[name]
 
     def options(self, name: str) -> type[BaseModel]:
         """The pydantic model of `name`'s options, built from its keyword-only parameters."""
@@ -142,14 +154,26 @@ class Axis:
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
+            for entry in importlib.metadata.entry_points(group=self._package):
+                _load(entry)
         except BaseException:
             self._discovered = False  # the next call tries again, and says again what is wrong
+            _take_back()
             raise
-        for entry in importlib.metadata.entry_points(group=self._package):
-            try:
-                entry.load()
-            except Exception as error:  # a broken plug-in must not take the bench down with it
-                log.warning("plug-in %s (%s) is left out: %s", entry.name, entry.value, error)
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> None:
+    """Import an installed plug-in; a broken one is left out whole, and must not take the bench down with it."""
+    try:
+        entry.load()
+    except Exception as error:
+        log.warning("plug-in %s (%s) is left out: %s", entry.name, entry.value, error)
+        _take_back()
+
+
+def _take_back() -> None:
+    for axis in AXES:
+        axis.take_back()
 
 
 def _origin(value: Callable[..., Any], frame: types.FrameType | None) -> str:
@@ -266,11 +290,15 @@ def installed_plugins(values: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for axis in AXES:
         for name in {name for noun, name in values if noun == axis.noun} & set(axis.names()):
-            value = axis.get(name)
-            file = getattr(sys.modules.get(value.__module__), "__file__", None)
-            if file and source_of(value) == value.__module__:
-                found[value.__module__] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            if digest := axis.installed_sha256(name):
+                found[axis.get(name).__module__] = digest
     return found
+
+
+def _installed_sha256(value: Callable[..., Any]) -> str | None:
+    file = getattr(sys.modules.get(value.__module__), "__file__", None)
+    is_installed = source_of(value) == value.__module__
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and is_installed else None
 
 
 models = Axis("model")

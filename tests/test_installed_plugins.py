@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 from suites_for_tests import TINY, edited
@@ -38,13 +39,17 @@ def installed(tmp_path, monkeypatch):
 
     def install(source):
         file.write_text(source)
-        registry.methods._values.pop("installed", None)
-        sys.modules.pop("bench_extras", None)
+        uninstall()
         importlib.invalidate_caches()
         importlib.import_module("bench_extras")
         return hashlib.sha256(source.encode()).hexdigest()
 
     yield install
+    uninstall()
+
+
+def uninstall():
+    registry.methods._values.pop("installed", None)
     sys.modules.pop("bench_extras", None)
 
 
@@ -64,3 +69,25 @@ def test_a_run_is_not_continued_with_another_version_of_it(installed, dtcbench):
     ended = dtcbench("run", "tiny.yaml", "--inline")
     assert ended.code == 2
     assert f"another plug-in bench_extras (SHA-256 {before[:12]} then, {now[:12]} now)" in ended.err
+
+
+def test_its_digest_is_of_the_source_that_was_imported_not_of_what_the_file_holds_since(installed, tmp_path):
+    digest = installed(SOURCE)
+    (tmp_path / "site" / "bench_extras.py").write_text(SOURCE + "# edited while a run is under way\n")
+    assert registry.installed_plugins([("method", "installed")]) == {"bench_extras": digest}
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["run", "merged"])
+def test_going_on_without_it_names_it_its_digest_and_both_remedies(installed, dtcbench, merged):
+    digest = installed(SOURCE)
+    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+    folder = "runs/tiny"
+    if merged:
+        assert dtcbench("run", "tiny.yaml", "--inline", "--out", "again").code == 0
+        assert dtcbench("merge", "tiny", "again", "--out", "both").code == 0
+        (folder,) = [path.parent for path in Path("both").rglob("suite.yaml")]
+    uninstall()
+    ended = dtcbench("reproduce", folder)
+    assert ended.code == 2
+    source = f"plug-in bench_extras (SHA-256 {digest}; install it, or give its file with --plugin)"
+    assert f"method 'installed' comes from {source}, which is not loaded" in " ".join(ended.err.split())

@@ -1,6 +1,7 @@
 """Names, near matches, options read from signatures, and plug-ins."""
 
 import sys
+from importlib.metadata import EntryPoint
 from typing import Annotated, Literal
 
 import pytest
@@ -52,6 +53,34 @@ def fista(
     Not shown in a list.
     """
     return theta, y, lam, steps, restart, rule, tag
+
+
+EXTRAS = """
+from dtcbench import registry
+
+@registry.methods.register("extra")
+def score(group): ...
+
+@registry.solvers.register("extra")
+def solve(theta, y, lam): ...
+"""
+
+
+@pytest.fixture
+def installable(tmp_path, monkeypatch):
+    """`installable(module, source)`: a module that can be imported, the last one so made by an entry point."""
+    for axis in registry.AXES:
+        axis.discover()
+        monkeypatch.setattr(axis, "_values", dict(axis._values))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(module: str, source: str) -> None:
+        (tmp_path / f"{module}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        entry = EntryPoint(name=module, value=module, group="dtcbench.solvers")
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+
+    return install
 
 
 @pytest.fixture
@@ -241,17 +270,46 @@ def test_what_is_typed_at_a_prompt_takes_no_name_of_the_package(monkeypatch):
     assert registry.solvers.get("lars") is known
 
 
-def test_an_axis_that_could_not_be_discovered_is_not_half_of_itself(monkeypatch):
-    fresh = registry.Axis("solver")
-
+@pytest.mark.parametrize("error", [ImportError, KeyboardInterrupt])
+def test_an_axis_that_could_not_be_discovered_says_so_again(monkeypatch, error):
     def broken(name):
-        raise ImportError(name)
+        raise error(name)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("importlib.import_module", broken)
-        for _ in range(2):
-            with pytest.raises(ImportError):
-                fresh.names()
+    monkeypatch.setattr("importlib.import_module", broken)
+    fresh = Axis("solver")
+    for _ in range(2):
+        with pytest.raises(error):
+            fresh.names()
+
+
+def test_an_axis_whose_discovery_was_interrupted_is_whole_the_next_time(monkeypatch, installable):
+    installable("extras", EXTRAS + "\nif not hasattr(registry, 'waited'):\n    raise KeyboardInterrupt\n")
+    fresh = Axis("solver")
+    with pytest.raises(KeyboardInterrupt):
+        fresh.names()
+    assert "extra" not in registry.solvers.names()
+    monkeypatch.setattr(registry, "waited", True, raising=False)
+    fresh.names()
+    assert "extra" in registry.solvers.names()
+
+
+def test_a_broken_installed_plug_in_is_left_out_whole(installable, caplog):
+    installable("extras", EXTRAS + "\n1 / 0\n")
+    for _ in range(2):
+        Axis("solver").names()
+    assert [record.message for record in caplog.records] == [
+        "plug-in extras (extras) is left out: division by zero",
+        "plug-in extras (extras) is left out: division by zero",
+    ]
+    assert "extra" not in registry.solvers.names()
+    assert "extra" not in registry.methods.names()
+
+
+def test_what_a_broken_plug_in_imported_stays_as_python_keeps_it(installable):
+    installable("whole", EXTRAS)
+    installable("extras", "import whole\n1 / 0\n")
+    Axis("solver").names()
+    assert "extra" in registry.solvers.names()
 
 
 def test_a_plug_in_given_twice_is_one_and_two_of_one_name_are_refused(tmp_path):

@@ -52,7 +52,7 @@ def run(
     Example: dtcbench run quick
     """
     from dtcbench.execution.driver import Job, drive, to_run
-    from dtcbench.execution.sources import refuse_to_mix
+    from dtcbench.execution.sources import digests, refuse_to_mix
     from dtcbench.plan.names import declared
     from dtcbench.records.mixing import data_of
     from dtcbench.records.runs import one_cell, run_of
@@ -78,7 +78,7 @@ def run(
             # Whatever could refuse the run has been asked by now: nothing is written and no folder made before.
             if is_new:
                 held.enter_context(store.locked())
-            names = declared(planned.suite, planned.names, {plugin.name: plugin.sha256 for plugin in plugins})
+            names = declared(planned.suite, planned.names, digests(planned, plugins))
             store.save_suite(planned.suite.name, text, names, contents)
             for damaged in contents.damaged:
                 say(f"damaged record: {damaged}", on=screen)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dtcbench import registry
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.names import choices_of
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.mixing import changed
 from dtcbench.records.record import Outline
@@ -20,10 +21,16 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
     """
     if not contents.attempts:
         return
-    named = {(noun, choice.name) for cell in plan.cells for noun, choice in cell.choices.items()}
-    digests = {plugin.name: plugin.sha256 for plugin in plugins} | registry.installed_plugins(named)
-    if found := changed(plan, contents, digests, _data(plan)):
+    if found := changed(plan, contents, digests(plan, plugins), _data(plan)):
         raise StoreError(f"{store.root}: {'; '.join(found)}; {REMEDY}, or bring back what they were made with")
+
+
+def digests(plan: Plan, plugins: Sequence[Plugin]) -> dict[str, str]:
+    """SHA-256 of the source of the plug-ins: by its name of every file, by its module's of each installed one that
+    the suite names.
+    """
+    named = {(noun, choice.name) for noun, choices in choices_of(plan.suite).items() for choice in choices}
+    return {plugin.name: plugin.sha256 for plugin in plugins} | registry.installed_plugins(named)
 
 
 def _data(plan: Plan) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plugins: dict[str, str] = {}
-    """SHA-256 of each plug-in file's source, by name."""
+    """SHA-256 of the source of each plug-in: by its file's name, or by its module's where it is installed."""
     meanings: dict[str, dict[str, Meaning]]
     """By axis and name."""
     chosen: dict[str, list[Choice]]
@@ -127,7 +127,9 @@ class Declared(BaseModel):
         if plugin is None:
             return "another version of dtcbench"
         digest = self.plugins.get(plugin)
-        return f"plug-in {plugin} (SHA-256 {digest}; give its file with --plugin)" if digest else f"module {plugin}"
+        if digest is None:
+            return f"module {plugin}"
+        return f"plug-in {plugin} (SHA-256 {digest}; install it, or give its file with --plugin)"
 
 
 class NamesOfRuns:
@@ -157,8 +159,8 @@ class NamesOfRuns:
 
 
 def declared(suite: Suite, names: Names, plugins: Mapping[str, str]) -> Declared:
-    """What the suite's names mean, to be kept with its run; `plugins` are the digests of the loaded plug-in files."""
-    chosen = _chosen(suite)
+    """What the suite's names mean, to be kept with its run; `plugins` are the digests of its plug-ins."""
+    chosen = choices_of(suite)
     return Declared(
         plugins=dict(plugins),
         meanings={
@@ -184,7 +186,7 @@ def together(parts: Iterable[Declared]) -> Declared:
     return Declared(plugins=plugins, meanings=meanings, chosen=chosen)
 
 
-def _chosen(suite: Suite) -> dict[str, list[Choice]]:
+def choices_of(suite: Suite) -> dict[str, list[Choice]]:
     """By axis, the values that the suite's blocks name, each once; dense is implied."""
     found: dict[str, list[Choice]] = {"method": [Choice(name="dense")]}
     for block in suite.grid:

@@ -19,7 +19,7 @@ def changed(plan: Plan, contents: Contents[Outline], plugins: Mapping[str, str],
 
     Parameters
     ----------
-    plugins : SHA-256 of the loaded plug-in files, by name
+    plugins : SHA-256 of the source of the plug-ins here, by name
     data : SHA-256 of the loaded data sets' content, by `Choice.label`
     """
     if not plugins and not data:
