@@ -62,6 +62,8 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
 
 def migrate(store: Store, names: Names) -> Iterator[str]:
     """Put the migrated record in the place of each older one of a run, which must be locked; yields what was done."""
+    if isinstance(names, Declared):
+        store.save_names(migrated_names(names))  # before the records, so that a migration cut short goes on
     count = 0
     for name, record in store.rewrite(lambda content: migrated(content, names)):
         if isinstance(record, ValueError):
@@ -71,15 +73,13 @@ def migrate(store: Store, names: Names) -> Iterator[str]:
     if count == 0:
         yield f"{store.root}: no record is older than schema version {SCHEMA_VERSION}; nothing was changed"
         return
-    if isinstance(names, Declared):
-        store.save_names(migrated_names(names))
     yield f"{store.root}: {count} records brought up to schema version {SCHEMA_VERSION}, each under a new key"
 
 
 def migrated_names(names: Declared) -> Declared:
     """A run's declaration as this version writes it."""
     chosen = {
-        noun: [_choice(noun, choice.name, choice.values, names) for choice in choices]
+        noun: [Choice.of(one.name, one.version, one.values, names.meaning(noun, one.name).defaults) for one in choices]
         for noun, choices in names.chosen.items()
     }
     return names.model_copy(update={"chosen": chosen})

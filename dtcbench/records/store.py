@@ -311,9 +311,9 @@ class Store:
         sealed = seal(record.model_dump(mode="json"))
         if not new.is_file() or new.read_bytes() != sealed:
             create(new, sealed)
-        old.unlink()
         if old_trace.is_file():
-            old_trace.unlink()
+            old_trace.unlink()  # first: only an old record leads back to it
+        old.unlink()
 
     def save_names(self, names: Declared) -> None:
         """Keep what the suite's names mean."""

@@ -100,6 +100,14 @@ def test_a_migration_that_was_cut_short_goes_on(older, dtcbench, tmp_path):
     assert records(older) == complete
 
 
+def test_names_left_behind_by_a_migration_are_brought_up_too(tmp_path, dtcbench):
+    older = shutil.copytree(OLDER_RUNS / "schema_5", tmp_path / "older")
+    dtcbench("migrate", older)
+    shutil.copy(OLDER_RUNS / "schema_5" / "names.json", older / "names.json")
+    dtcbench("migrate", older)
+    assert dtcbench("status", older).code == 0
+
+
 def test_a_damaged_record_stays_as_it_is_and_is_named(older, dtcbench):
     name = next(iter(records(older)))
     (older / "records" / name).write_bytes((older / "records" / name).read_bytes()[:-9])
