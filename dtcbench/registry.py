@@ -97,7 +97,8 @@ class Axis:
     def take_back(self) -> None:
         """Forget what a module registered before it failed: Python has not kept such a module either."""
         for name in [name for name, value in self._values.items() if value.__module__ not in sys.modules]:
-            del self._values[name], self._versions[name], self._origins[name], self._digests[name]
+            for known in (self._values, self._versions, self._origins, self._digests):
+                known.pop(name, None)
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
