@@ -12,6 +12,7 @@ import pandas as pd
 from dtcbench.analysis import claims, leaderboard
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import Plan
+from dtcbench.records.reading import read
 from dtcbench.records.record import CellRecord, Status
 from dtcbench.records.runs import plan_of, run_named
 from dtcbench.records.store import Store
@@ -65,7 +66,7 @@ class Run:
 
     @property
     def cells(self) -> pd.DataFrame:
-        """One row per planned cell, in plan order. docs/library.md says what each column holds."""
+        """One row per planned cell, in plan order: what it is, how it ended, its figures, where it was made."""
         return self._tables.cells
 
     @property
@@ -121,9 +122,7 @@ class Run:
 
     @functools.cached_property
     def _tables(self) -> Tables:
-        if len(self._parts) == 1:
-            return build.derive(*self._parts[0]).tables
-        return build.pool(self._parts).tables
+        return read(*self._parts[0]) if len(self._parts) == 1 else build.pool(self._parts).tables
 
     def __repr__(self) -> str:
         return f"Run({', '.join(str(store.root) for _, store in self._parts)})"

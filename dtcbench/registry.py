@@ -27,7 +27,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,16 +53,34 @@ class PluginError(UserError):
     """A plug-in file that cannot be read or fails while it is imported."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One axis value, and what is known of its registration."""
+
+    value: Callable[..., Any]
+    version: int = 1
+    origin: str = ""
+    """The value's own name and the line that registers it, for messages."""
+    module: str = "dtcbench"
+    """The module that registers it."""
+    installed_sha256: str | None = None
+    """SHA-256 of that module's source as it was then; None unless it is an installed plug-in's."""
+
+    @property
+    def plugin(self) -> str | None:
+        """The plug-in that registers it: a file's name, or an installed module's; None of the package's own."""
+        if self.module.startswith(PLUGIN_PREFIX):
+            return self.module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
+        return None if self.module.partition(".")[0] == __package__ else self.module
+
+
 class Axis:
     """One named axis of the grid: a registry of callables and their options."""
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
         self._package = f"dtcbench.{noun}s"
-        self._values: dict[str, Callable[..., Any]] = {}
-        self._versions: dict[str, int] = {}
-        self._origins: dict[str, str] = {}
-        self._digests: dict[str, str | None] = {}
+        self._entries: dict[str, Entry] = {}
         self._discovered = False
 
     def register(self, name: str, *, version: int = 1) -> Callable[[Value], Value]:
@@ -73,13 +91,12 @@ class Axis:
         """
 
         def add(value: Value) -> Value:
-            origin = _origin(value, inspect.currentframe())
-            if name in self._values and not (_at_the_prompt(value) and _at_the_prompt(self._values[name])):
+            entry, known = _entry(value, version, inspect.currentframe()), self._entries.get(name)
+            if known is not None and not (_at_the_prompt(value) and _at_the_prompt(known.value)):
                 raise PluginError(
-                    f"{self.noun} {name!r} is both {self._origins[name]} and {origin}; give one of them another name"
+                    f"{self.noun} {name!r} is both {known.origin} and {entry.origin}; give one of them another name"
                 )
-            self._values[name], self._versions[name], self._origins[name] = value, version, origin
-            self._digests[name] = _installed_sha256(value)
+            self._entries[name] = entry
             return value
 
         return add
@@ -87,40 +104,32 @@ class Axis:
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
         """Where an error leaves this block, nothing that was registered inside stays."""
-        before = dict(self._values), dict(self._versions), dict(self._origins), dict(self._digests)
+        before = dict(self._entries)
         try:
             yield
         except BaseException:
-            self._values, self._versions, self._origins, self._digests = before
+            self._entries = before
             raise
 
     def take_back(self) -> None:
         """Forget what a module registered before it failed: Python has not kept such a module either."""
-        for name in [name for name, value in self._values.items() if value.__module__ not in sys.modules]:
-            for known in (self._values, self._versions, self._origins, self._digests):
-                known.pop(name, None)
+        self._entries = {name: entry for name, entry in self._entries.items() if entry.module in sys.modules}
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
         self.discover()
-        return sorted(self._values)
+        return sorted(self._entries)
+
+    def entry(self, name: str) -> Entry:
+        """What is registered as `name`; UnknownNameError with near matches otherwise."""
+        self.discover()
+        if name not in self._entries:
+            raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
+        return self._entries[name]
 
     def get(self, name: str) -> Callable[..., Any]:
         """The callable registered as `name`; UnknownNameError with near matches otherwise."""
-        self.discover()
-        if name not in self._values:
-            raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
-        return self._values[name]
-
-    def version(self, name: str) -> int:
-        """The version of the axis value `name`."""
-        self.get(name)
-        return self._versions[name]
-
-    def installed_sha256(self, name: str) -> str | None:
-        """SHA-256 of the source that registered `name`, as it was then; None unless it is an installed plug-in's."""
-        self.get(name)
-        return self._digests[name]
+        return self.entry(name).value
 
     def options(self, name: str) -> type[BaseModel]:
         """The pydantic model of `name`'s options, built from its keyword-only parameters."""
@@ -177,15 +186,19 @@ def _take_back() -> None:
         axis.take_back()
 
 
-def _origin(value: Callable[..., Any], frame: types.FrameType | None) -> str:
-    """`lars (dtcbench/solvers/lars.py:21)`: the value's own name, and the line that registers it."""
+def _entry(value: Callable[..., Any], version: int, frame: types.FrameType | None) -> Entry:
+    """The entry of a value that is registered by the caller of `frame`: `lars (dtcbench/solvers/lars.py:21)`."""
     called = getattr(value, "__qualname__", type(value).__name__)
     caller = frame.f_back if frame else None
     if caller is None:
-        return called
-    file = Path(caller.f_code.co_filename)
+        return Entry(value, version, called, value.__module__)
+    file, module = Path(caller.f_code.co_filename), caller.f_globals["__name__"]
     inside = file.is_relative_to(_FOLDER)
-    return f"{called} ({file.relative_to(_FOLDER.parent) if inside else file}:{caller.f_lineno})"
+    origin = f"{called} ({file.relative_to(_FOLDER.parent) if inside else file}:{caller.f_lineno})"
+    entry = Entry(value, version, origin, module)
+    if entry.plugin != module or not file.is_file():  # the package's own, a --plugin file's, or typed at a prompt
+        return entry
+    return replace(entry, installed_sha256=hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 def _at_the_prompt(value: Callable[..., Any]) -> bool:
@@ -273,33 +286,18 @@ class Plugin:
         return f"{file}:{lines[-1]}" if lines else file
 
 
-def source_of(value: Callable[..., Any]) -> str | None:
-    """The plug-in that an axis value comes from: a file's name, or an installed module's; None of the package's own."""
-    module = value.__module__
-    if module.startswith(PLUGIN_PREFIX):
-        return module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
-    return None if module.partition(".")[0] == __package__ else module
-
-
-def installed_plugins(values: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """SHA-256 of the source of each installed plug-in's module that registers one of the values, by the module's name.
+def plugins_of(values: Iterable[tuple[str, str]], files: Iterable[Plugin]) -> dict[str, str]:
+    """SHA-256 of the source of each plug-in that registers one of the values, by its file's or its module's name.
 
     Parameters
     ----------
     values : noun of the axis and name of each value; unknown ones are passed over
+    files : the plug-in files that are loaded
     """
-    found: dict[str, str] = {}
-    for axis in AXES:
-        for name in {name for noun, name in values if noun == axis.noun} & set(axis.names()):
-            if digest := axis.installed_sha256(name):
-                found[axis.get(name).__module__] = digest
-    return found
-
-
-def _installed_sha256(value: Callable[..., Any]) -> str | None:
-    file = getattr(sys.modules.get(value.__module__), "__file__", None)
-    is_installed = source_of(value) == value.__module__
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and is_installed else None
+    wanted, digests = set(values), {plugin.name: plugin.sha256 for plugin in files}
+    entries = [axis.entry(name) for axis in AXES for name in axis.names() if (axis.noun, name) in wanted]
+    sources = {entry.plugin: entry.installed_sha256 or digests.get(entry.plugin) for entry in entries if entry.plugin}
+    return {plugin: digest for plugin, digest in sources.items() if digest}
 
 
 models = Axis("model")

@@ -52,7 +52,7 @@ def axes_as_they_were(monkeypatch):
     before = set(sys.modules)
     for axis in registry.AXES:
         axis.discover()
-        monkeypatch.setattr(axis, "_values", dict(axis._values))
+        monkeypatch.setattr(axis, "_entries", dict(axis._entries))
     yield
     for name in [name for name in sys.modules if name.startswith(registry.PLUGIN_PREFIX) and name not in before]:
         del sys.modules[name]

@@ -49,7 +49,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def uninstall():
-    registry.methods._values.pop("installed", None)
+    registry.methods._entries.pop("installed", None)
     sys.modules.pop("bench_extras", None)
 
 
@@ -74,7 +74,16 @@ def test_a_run_is_not_continued_with_another_version_of_it(installed, dtcbench):
 def test_its_digest_is_of_the_source_that_was_imported_not_of_what_the_file_holds_since(installed, tmp_path):
     digest = installed(SOURCE)
     (tmp_path / "site" / "bench_extras.py").write_text(SOURCE + "# edited while a run is under way\n")
-    assert registry.installed_plugins([("method", "installed")]) == {"bench_extras": digest}
+    assert registry.plugins_of([("method", "installed")], []) == {"bench_extras": digest}
+
+
+def test_a_value_that_was_made_elsewhere_comes_from_the_module_that_registers_it(installed):
+    digest = installed(
+        "import functools\nfrom dtcbench.methods.random import Random\nfrom dtcbench.registry import methods\n"
+        'methods.register("installed")(functools.partial(Random))\n'
+    )
+    assert registry.methods.entry("installed").plugin == "bench_extras"
+    assert registry.plugins_of([("method", "installed")], []) == {"bench_extras": digest}
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["run", "merged"])

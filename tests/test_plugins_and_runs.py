@@ -57,8 +57,8 @@ def images(seed: int) -> np.ndarray:
 def unload(monkeypatch) -> None:
     """As in a new process: nothing of a plug-in is registered."""
     for axis in registry.AXES:
-        own = {name: value for name, value in axis._values.items() if registry.source_of(value) is None}
-        monkeypatch.setattr(axis, "_values", own)
+        own = {name: entry for name, entry in axis._entries.items() if entry.plugin is None}
+        monkeypatch.setattr(axis, "_entries", own)
     forget_modules()
 
 
@@ -78,7 +78,7 @@ def finished(tmp_path_factory):
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch, sketches():
         for axis in registry.AXES:
             axis.discover()
-            patch.setattr(axis, "_values", dict(axis._values))
+            patch.setattr(axis, "_entries", dict(axis._entries))
         ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline", "--plugin", "mine.py"])
         assert ended.exit_code == 0, ended.output
     forget_modules()
@@ -159,6 +159,37 @@ def test_a_plug_in_may_be_mended_while_no_cell_is_ok(tmp_path, monkeypatch, dtcb
     unload(monkeypatch)
     (tmp_path / "mine.py").write_text(PLUGIN)
     assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--retry-failed").code == 0
+
+
+BROKEN = """
+from dtcbench.dtc.selection import Method
+from dtcbench.registry import methods
+
+
+@methods.register("late")
+class Late(Method):
+    drop = "smallest"
+
+    def scores(self, group):
+        raise ValueError("not yet")
+"""
+MENDED = BROKEN.replace('raise ValueError("not yet")', "return Scores(group.w_in.sum(axis=1))").replace(
+    "import Method", "import Method, Scores"
+)
+
+
+def test_a_plug_in_that_is_mended_leaves_no_mixture_with_the_cells_that_do_not_name_it(tmp_path, monkeypatch, dtcbench):
+    (tmp_path / "late.py").write_text(BROKEN)
+    text = edited(TINY, ("[dtc, magnitude]", "[magnitude, late]"), ("    solvers: [lars]\n", ""))
+    (tmp_path / "tiny.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "late.py").code == 1
+    unload(monkeypatch)
+    (tmp_path / "late.py").write_text(MENDED)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "late.py", "--retry-failed").code == 0
+    told = dtcbench("check", "tiny").out
+    assert "different contents" not in told
+    assert "made with plug-in late" in told
 
 
 def test_runs_made_on_other_data_are_not_merged(made, dtcbench, monkeypatch):

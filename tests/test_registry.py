@@ -71,7 +71,7 @@ def installable(tmp_path, monkeypatch):
     """`installable(module, source)`: a module that can be imported, the last one so made by an entry point."""
     for axis in registry.AXES:
         axis.discover()
-        monkeypatch.setattr(axis, "_values", dict(axis._values))
+        monkeypatch.setattr(axis, "_entries", dict(axis._entries))
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(module: str, source: str) -> None:

@@ -26,11 +26,9 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
 
 
 def digests(plan: Plan, plugins: Sequence[Plugin]) -> dict[str, str]:
-    """SHA-256 of the source of the plug-ins: by its name of every file, by its module's of each installed one that
-    the suite names.
-    """
+    """SHA-256 of the source of each plug-in whose values the suite names, by its file's or its module's name."""
     named = {(noun, choice.name) for noun, choices in choices_of(plan.suite).items() for choice in choices}
-    return {plugin.name: plugin.sha256 for plugin in plugins} | registry.installed_plugins(named)
+    return registry.plugins_of(named, plugins)
 
 
 def _data(plan: Plan) -> dict[str, str]:

@@ -167,9 +167,8 @@ def _nothing_to_wait_for() -> None:
 
 
 def _provenance(task: Task) -> Provenance:
-    plugins = {plugin.name: plugin.sha256 for plugin in task.plugins}
     named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
-    plugins |= registry.installed_plugins(named)
+    plugins = registry.plugins_of(named, task.plugins)
     return collect(task.device, from_choice(task.cell.protocol).threads, plugins)
 
 

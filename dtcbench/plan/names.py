@@ -8,7 +8,7 @@ run, also one made with plug-ins, needs no code.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -68,7 +68,7 @@ class Registered:
 
     def meaning(self, noun: str, name: str) -> Meaning:
         """What the registered value is; UnknownNameError where there is none."""
-        return _meaning(_axis(noun).get(name), noun, name)
+        return _meaning(_axis(noun).entry(name), noun, name)
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
         """The options as the value's own annotations have them; MisfitError where they do not fit."""
@@ -208,13 +208,13 @@ def _axis(noun: str) -> registry.Axis:
 
 
 @functools.cache
-def _meaning(value: Callable[..., Any], noun: str, name: str) -> Meaning:
+def _meaning(entry: registry.Entry, noun: str, name: str) -> Meaning:
     axis = _axis(noun)
     return Meaning(
-        version=axis.version(name),
+        version=entry.version,
         defaults=axis.options(name)().model_dump(mode="json"),
         summary=axis.summary(name),
         uses_solver=noun == "method" and registry.uses_solver(name),
         in_cycles=noun != "method" or registry.compresses_in_cycles(name),
-        plugin=registry.source_of(value),
+        plugin=entry.plugin,
     )

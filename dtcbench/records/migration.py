@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, told
 from dtcbench.plan.cell import Cell, Choice, canonical_json
-from dtcbench.plan.names import Declared, Names
+from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns
 from dtcbench.plan.protocol import PROTOCOLS, defaults
+from dtcbench.records.location import Place
 from dtcbench.records.record import SCHEMA_VERSION, CellRecord
 from dtcbench.records.sealing import opened
 from dtcbench.records.store import Store
@@ -50,10 +51,17 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
     if version not in OLD_VERSIONS:
         known = ", ".join(map(str, (*OLD_VERSIONS, SCHEMA_VERSION)))
         raise NotMigratedError(f"schema version {version!r}; this dtcbench knows {known}")
+    try:
+        return _renewed(old, seal, names)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a record of schema version {version}: {told(error)}") from None
+
+
+def _renewed(old: dict[str, Any], seal: str, names: Names) -> CellRecord:
     if old["key"] != hashlib.sha256(canonical_json(old["cell"]).encode("ascii")).hexdigest():
         raise ValueError(f"key {old['key'][:12]} is not the key of the cell it holds")
     cell = _cell(old["cell"], names)
-    former = {"key": old["key"], "sha256": seal, "schema_version": version}
+    former = {"key": old["key"], "sha256": seal, "schema_version": old["schema_version"]}
     new = {**old, "schema_version": SCHEMA_VERSION, "key": cell.key, "cell": cell, "migrations": [former]}
     if old["provenance"] is not None:
         new["provenance"] = _explained(old["provenance"])
@@ -61,19 +69,36 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
 
 
 def migrate(store: Store, names: Names) -> Iterator[str]:
-    """Put the migrated record in the place of each older one of a run, which must be locked; yields what was done."""
+    """Put the migrated record in the place of each older one of a run, which must be locked; yields what was done.
+
+    NotMigratedError, before anything is changed, where one of them cannot be migrated.
+    """
+    known = NamesOfRuns([names, REGISTERED])  # a suite that was cut down no longer declares all that was run
+    damaged = dict(_damaged(store, known))
     if isinstance(names, Declared):
         store.save_names(migrated_names(names))  # before the records, so that a migration cut short goes on
     count = 0
-    for name, record in store.rewrite(lambda content: migrated(content, names)):
-        if isinstance(record, ValueError):
-            yield f"{store.root / name}: damaged, left as it is: {record}"
-        else:
+    for file, content in store.sealed():
+        if file in damaged:
+            yield f"{file}: damaged, left as it is: {damaged[file]}"
+        elif (record := migrated(content, known)) is not None:
+            store.replace(file, record)
             count += 1
     if count == 0:
-        yield f"{store.root}: no record is older than schema version {SCHEMA_VERSION}; nothing was changed"
-        return
-    yield f"{store.root}: {count} records brought up to schema version {SCHEMA_VERSION}, each under a new key"
+        yield f"{store.root}: no record is older than schema version {SCHEMA_VERSION}"
+    else:
+        yield f"{store.root}: {count} records brought up to schema version {SCHEMA_VERSION}, each under a new key"
+
+
+def _damaged(store: Store, names: Names) -> Iterator[tuple[Place, str]]:
+    """The damaged record files, and why each is; NotMigratedError names a sound one that cannot be migrated."""
+    for file, content in store.sealed():
+        try:
+            migrated(content, names)
+        except NotMigratedError as error:
+            raise NotMigratedError(f"{file}: {error}") from None
+        except ValueError as error:
+            yield file, str(error).partition("\n")[0]
 
 
 def migrated_names(names: Declared) -> Declared:

@@ -269,7 +269,8 @@ class Provenance(Explained):
     source_sha256: str | None
     """Of an installed release, which has no commit: the SHA-256 of its code (`records/installation.py`)."""
     plugins: dict[str, str]
-    """SHA-256 of the source of each plug-in: by its file's name, or by its module's where it is installed."""
+    """SHA-256 of the source of each plug-in whose values the cell names: by its file's name, or by its module's where
+    it is installed."""
     dataset_sha256: str | None
     """SHA-256 of the data set's decoded content (`Splits.sha256`)."""
 

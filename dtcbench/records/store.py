@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
-from dtcbench.errors import UserError
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.record import CellRecord, Outline, Status, Tabled
 from dtcbench.records.sealing import OlderSchemaError, R, UnknownSchemaError, seal, unsealed
@@ -282,33 +281,22 @@ class Store:
             raise ValueError("holds another cell or attempt than its name says")
         return record
 
-    def rewrite(self, renewed: Callable[[bytes], CellRecord | None]) -> Iterator[tuple[str, CellRecord | ValueError]]:
-        """Put another record in the place of each for whose file's content there is a `renewed` one: the old file's
-        name, and the new record or what is wrong with the old.
-
-        The samples behind its energy move with it. Interrupted, it goes on where it stopped.
-        """
+    def sealed(self) -> Iterator[tuple[Place, bytes]]:
+        """Every record file that was not set aside, and its content, whatever that is."""
         for name in self._record_names():
-            if not (match := _RECORD_NAME.fullmatch(name)) or match[3]:
-                continue
-            old = self._records / name
-            try:
-                record = renewed(old.read_bytes())
-            except UserError:
-                raise
-            except ValueError as error:
-                yield f"{self._records.name}/{name}", error
-                continue
-            if record is not None:
-                self._replace(old, self._power / f"{match[1]}.{match[2]}.parquet", record)
-                yield f"{self._records.name}/{name}", record
+            if (match := _RECORD_NAME.fullmatch(name)) and not match[3]:
+                yield self._records / name, (self._records / name).read_bytes()
 
-    def _replace(self, old: Place, old_trace: Place, record: CellRecord) -> None:
+    def replace(self, old: Place, record: CellRecord) -> None:
+        """Put a record in the place of the one in the file `old`; the samples behind its energy move with it.
+
+        Interrupted at any point, the same call completes it.
+        """
         self._check()
-        new = self._records / f"{record.key}.{record.attempt}.json"
+        old_trace = self._power / f"{old.stem}.parquet"
+        new, sealed = self._records / f"{record.key}.{record.attempt}.json", seal(record.model_dump(mode="json"))
         if old_trace.is_file():
             write(self._trace_path(record), old_trace.read_bytes())
-        sealed = seal(record.model_dump(mode="json"))
         if not new.is_file() or new.read_bytes() != sealed:
             create(new, sealed)
         if old_trace.is_file():

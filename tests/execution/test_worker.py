@@ -18,7 +18,7 @@ from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
 from dtcbench.records.record import CellRecord
-from dtcbench.registry import Plugin
+from dtcbench.registry import Entry, Plugin
 from dtcbench.training import warming
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
@@ -83,7 +83,7 @@ def test_what_a_model_raises_is_told_in_one_line_and_its_author_has_the_tracebac
     def raises(*_, widths=None, bias=None, **__):
         raise TypeError("oops\nand more")
 
-    monkeypatch.setitem(registry.models._values, "mlp", raises)
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(raises))
     record = record_of(cell("random"))
     assert record.status == "error"
     assert record.reason.startswith("model mlp on samples of shape 1×8×8: TypeError: oops; ")
@@ -93,7 +93,7 @@ def test_what_a_model_raises_is_told_in_one_line_and_its_author_has_the_tracebac
 
 def test_logits_of_another_shape_end_a_cell_with_what_came_out(monkeypatch):
     wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
-    monkeypatch.setitem(registry.models._values, "mlp", lambda *_, widths=None, bias=None, **__: wrong)
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: wrong))
     record = record_of(cell("random"))
     assert "forward gave a tensor [1, 4] and not logits [1, 10]" in record.reason
     assert record.detail == ""
@@ -103,7 +103,7 @@ def test_a_model_beyond_the_memory_is_out_of_memory_and_no_mistake(monkeypatch):
     def large(*_, widths=None, bias=None, **__):
         raise MemoryError
 
-    monkeypatch.setitem(registry.models._values, "mlp", large)
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(large))
     assert record_of(cell("random")).status == "oom"
 
 

@@ -12,7 +12,7 @@ from dtcbench.publish.check import check
 from dtcbench.records.location import StoreError
 from dtcbench.records.migration import OLDER
 from dtcbench.records.runs import plan_of, run_named
-from dtcbench.records.sealing import opened
+from dtcbench.records.sealing import opened, seal
 
 OLDER_RUNS = Path(__file__).with_name("older")
 """`schema_5` names a method of the plug-in `narrow.py`."""
@@ -86,7 +86,7 @@ def test_the_same_command_again_changes_nothing_and_says_so(older, dtcbench):
     dtcbench("migrate", older)
     before = records(older)
     ended = dtcbench("migrate", older)
-    assert ended.code == 0 and "nothing was changed" in ended.out
+    assert ended.code == 0 and "no record is older than schema version 6" in ended.out
     assert records(older) == before
 
 
@@ -123,6 +123,28 @@ def test_a_record_whose_key_is_not_its_cells_is_damaged(older, dtcbench):
     sealed = {"record": record, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     (older / "records" / name).write_text(json.dumps(sealed))
     assert "is not the key of the cell it holds" in dtcbench("migrate", older).out
+
+
+def test_a_sealed_record_with_another_cell_is_damaged_and_no_traceback(older, dtcbench):
+    (name, (record, _)), *_ = records(older).items()
+    record["cell"] = {"a": 1}
+    record["key"] = hashlib.sha256(canonical_json(record["cell"]).encode()).hexdigest()
+    (older / "records" / name).write_bytes(seal(record))
+    told = " ".join(dtcbench("migrate", older).out.split())
+    assert f"{name}: damaged, left as it is: not a record of schema version" in told
+
+
+def test_a_run_whose_suite_was_cut_down_needs_the_plug_in_and_is_not_touched_without_it(tmp_path, dtcbench):
+    older = shutil.copytree(OLDER_RUNS / "schema_5", tmp_path / "older")
+    names = json.loads((older / "names.json").read_text())
+    del names["meanings"]["method"]["variance"]
+    names["chosen"]["method"] = [one for one in names["chosen"]["method"] if one["name"] != "variance"]
+    (older / "names.json").write_text(json.dumps(names))
+    before = {file: file.read_bytes() for file in older.rglob("*.json")}
+    assert "method 'variance' is not known" in dtcbench("migrate", older).err
+    assert {file: file.read_bytes() for file in older.rglob("*.json")} == before
+    assert dtcbench("migrate", older, "--plugin", OLDER_RUNS / "narrow.py").code == 0
+    assert len(records(older)) == 3
 
 
 def test_a_plug_ins_records_need_its_defaults(tmp_path, dtcbench):

@@ -9,6 +9,7 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import UserError
+from dtcbench.registry import Entry
 from dtcbench.report.groups import groups_table, parse_shape
 
 
@@ -93,7 +94,7 @@ ODD_MODELS = {
 
 @pytest.mark.parametrize(("model", "message"), ODD_MODELS.values(), ids=ODD_MODELS.keys())
 def test_whatever_a_model_does_wrong_is_told_in_one_line(monkeypatch, model, message):
-    monkeypatch.setitem(registry.models._values, "odd", model)
+    monkeypatch.setitem(registry.models._entries, "odd", Entry(model))
     with pytest.raises(UserError) as caught:
         groups_table("odd", (1, 8, 8))
     assert message in str(caught.value)
@@ -108,7 +109,7 @@ def test_a_model_that_looks_at_values_is_traced_on_values(monkeypatch):
             x = x - 1
         return net.logits(x)
 
-    monkeypatch.setitem(registry.models._values, "odd", module(looped))
+    monkeypatch.setitem(registry.models._entries, "odd", Entry(module(looped)))
     assert lines(groups_table("odd", (1, 8, 8)))[-1].startswith("1 groups, 8 neurons")
 
 

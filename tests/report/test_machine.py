@@ -16,7 +16,7 @@ def told(tmp_path, monkeypatch):
     monkeypatch.setenv("DTCBENCH_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("DTCBENCH_DATA_DIR", raising=False)
     registry.datasets.discover()
-    monkeypatch.setattr(registry.datasets, "_values", dict(registry.datasets._values))
+    monkeypatch.setattr(registry.datasets, "_entries", dict(registry.datasets._entries))
 
     def told():
         text = io.StringIO()

@@ -5,6 +5,7 @@ import pytest
 
 from dtcbench import registry
 from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.registry import Entry
 from dtcbench.selftest.check import Contradicted
 from dtcbench.selftest.solvers import checks
 
@@ -115,7 +116,7 @@ WRONG = [
 def register(monkeypatch):
     def add(solver):
         registry.solvers.discover()
-        monkeypatch.setitem(registry.solvers._values, "under-trial", solver)
+        monkeypatch.setitem(registry.solvers._entries, "under-trial", Entry(solver))
         return "under-trial"
 
     return add

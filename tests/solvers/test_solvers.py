@@ -12,6 +12,7 @@ from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.lasso import Lasso
 from dtcbench.dtc.recovery import Promise, promise_of, recovers, unverified, verified
 from dtcbench.dtc.sensing import sensing
+from dtcbench.registry import Entry
 from dtcbench.selftest.solvers import checks
 
 EXACT_ZEROS = ["interior-point", "lars", "ssnal"]
@@ -237,7 +238,7 @@ class ByAClass:
 
 @pytest.mark.parametrize("solver", [by_a_function, ByAClass, recovers(Promise())(by_a_function)])
 def test_a_tolerance_that_is_left_at_its_default_is_promised_too(monkeypatch, solver):
-    monkeypatch.setitem(registry.solvers._values, "rough", solver)
+    monkeypatch.setitem(registry.solvers._entries, "rough", Entry(solver))
     assert promise_of(solver).gap == 0.1
     rough = verified(registry.solvers.bind("rough", {}))
     assert promise_of(rough).gap == 0.1
@@ -248,7 +249,7 @@ def test_a_tolerance_that_is_left_at_its_default_is_promised_too(monkeypatch, so
 
 
 def test_a_class_that_states_a_promise_is_settled_verified_and_takes_its_fields_as_options(monkeypatch):
-    monkeypatch.setitem(registry.solvers._values, "rough", recovers(Promise(gap=1e-9))(ByAClass))
+    monkeypatch.setitem(registry.solvers._entries, "rough", Entry(recovers(Promise(gap=1e-9))(ByAClass)))
     assert registry.solvers.summary("rough") == "Answers that are slightly off."
     assert registry.solvers.bind("rough", {})(*problem(), 0.3).any()
     exact = registry.solvers.bind("rough", {"tolerance": 1e-8})

@@ -11,6 +11,7 @@ from cells import cell, workplace
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NothingKeptError
+from dtcbench.registry import Entry
 from dtcbench.training.budget import steps_for
 from dtcbench.training.course import Course
 from dtcbench.training.loop import Samples, accuracy, bits_per_token, cross_entropy, samples_in
@@ -70,7 +71,7 @@ def test_batch_norm_and_a_last_batch_of_one_sample_are_refused_with_the_remedy(m
     )
     planned = cell("random", 0.5)
     recipe = replace(planned.protocol, options={**planned.protocol.options, "samples": 72})
-    monkeypatch.setitem(registry.models._values, "mlp", lambda *_, widths=None, bias=None, **__: normed)
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: normed))
     with pytest.raises(CompressionError, match="65 training samples has one sample at batch_size 32"):
         run(workplace(replace(planned, protocol=recipe)))
 
@@ -157,7 +158,7 @@ def test_a_language_cell_reports_bits_per_character(monkeypatch):
     (train_x, train_y), (test_x, test_y) = text(64), text(20)
     splits = Splits(train_x, train_y, test_x, test_y, num_classes=4, pixels=None)
     planned = cell("magnitude", 0.5)
-    monkeypatch.setitem(registry.models._values, "mlp", lambda *_, widths=None, bias=None, **__: Text())
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: Text()))
     figures = run(workplace(planned, splits))
     assert figures.accuracy == 1.0
     assert 0 < figures.bits_per_character < 0.5

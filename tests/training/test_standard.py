@@ -13,6 +13,7 @@ from dtcbench import registry
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.errors import UserError
+from dtcbench.registry import Entry
 from dtcbench.training import course, standard
 from dtcbench.training.compression import TimedSolver
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
@@ -47,8 +48,7 @@ def test_the_same_cell_gives_the_same_result_to_the_last_bit():
 @pytest.mark.parametrize("options", [{}, {"steps": [500, 500]}], ids=str)
 def test_a_solver_that_is_a_class_solves_in_a_cell_with_its_options_checked(monkeypatch, solver, options):
     expected = run(workplace(cell("dtc")))
-    monkeypatch.setitem(registry.solvers._values, "in-steps", solver)
-    monkeypatch.setitem(registry.solvers._versions, "in-steps", 1)
+    monkeypatch.setitem(registry.solvers._entries, "in-steps", Entry(solver))
     planned = replace(cell("dtc"), solver=choice(registry.solvers, "in-steps", **options))
     assert run(workplace(planned)).accuracy == expected.accuracy
 
@@ -235,9 +235,11 @@ def test_solvers_written_in_torch_run_on_the_cells_device():
 def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypatch):
     planned = cell("magnitude")
     monkeypatch.setitem(
-        registry.models._values,
+        registry.models._entries,
         "mlp",
-        lambda *_, widths=None, bias=None, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+        Entry(
+            lambda *_, widths=None, bias=None, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        ),
     )
     with pytest.raises(CompressionError, match=r"model mlp has no prunable group.*list --groups"):
         run(workplace(planned))
