@@ -15,7 +15,7 @@ class UserError(ValueError):
 
 def told(error: BaseException) -> str:
     """`TypeError: what it says`, the first line of it and at most 300 characters."""
-    first = next(iter(str(error).split("\n")), "").strip()
+    first = str(error).strip().partition("\n")[0].strip()
     says = "".join(c if c.isprintable() else " " for c in first)[:300]
     return f"{type(error).__name__}: {says}" if says else type(error).__name__
 

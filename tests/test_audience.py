@@ -73,6 +73,12 @@ def test_a_verb_that_cannot_print_says_so_in_one_line_and_is_no_success(redirect
     assert ended(start("board", "tiny", cwd=tiny_workplace, redirection=redirection)) == (2, f"{LOST}{why}\n")
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_that_cannot_be_printed_is_no_success_of_a_run_either(option, tmp_path):
+    told = f"{LOST}{os.strerror(errno.ENOSPC)}\n"
+    assert ended(start("run", option, cwd=tmp_path, redirection=">/dev/full")) == (2, told)
+
+
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&- 2>&- <&-"])
 def test_a_run_that_cannot_print_does_all_its_cells_and_its_tables(redirection, tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)

@@ -502,6 +502,22 @@ def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny
 
 
 @pytest.mark.usefixtures("sketched")
+def test_what_another_run_of_the_suite_finished_meanwhile_is_not_run_again(here, sketched, dtcbench, monkeypatch):
+    from dtcbench.cli import running
+
+    starting = running._executor
+
+    def slow_start(*arguments, **how):
+        with monkeypatch.context() as patch:
+            patch.setattr(running, "_executor", starting)
+            assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+        return starting(*arguments, **how)
+
+    monkeypatch.setattr(running, "_executor", slow_start)
+    ended = dtcbench("run", "tiny.yaml", "--inline")
+    assert (ended.code, "3 cells, 0 to run" in ended.out) == (0, True)
+
+
 def test_a_damaged_record_is_named_and_its_cell_redone(copy_of_tiny, dtcbench):
     record = next((copy_of_tiny / "runs/tiny/records").glob("*.json"))
     record.write_bytes(record.read_bytes()[:-40])

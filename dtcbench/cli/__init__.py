@@ -57,7 +57,7 @@ def main() -> None:
     What is printed is best effort. If standard output cannot be written, one line on standard error says so. If only
     its reader left, no verb says so but `run`: it goes on for long.
     """
-    running = sys.argv[1:2] == ["run"]
+    running = sys.argv[1:2] == ["run"] and not {"-h", "--help"} & set(sys.argv)
     with best_effort(), as_ctrl_c():
         code = _exit_code()
         if (reason := lost()) and (running or not isinstance(reason, BrokenPipeError)):

@@ -73,11 +73,15 @@ def run(
             held.enter_context(store.locked())
         contents = store.outlines()
         refuse_to_mix(planned, store, contents, plugins)
-        attempts, data = to_run(cells, contents, retry_failed), data_of(planned, contents)
+        attempts = to_run(cells, contents, retry_failed)
         with _executor(planned, workers, address, inline=inline or not attempts) as (executor, screen, keep_log):
             # Whatever could refuse the run has been asked by now: nothing is written and no folder made before.
             if is_new:
                 held.enter_context(store.locked())
+                contents = store.outlines()  # another run of the suite may have ended since
+                refuse_to_mix(planned, store, contents, plugins)
+                attempts = to_run(cells, contents, retry_failed)
+            data = data_of(planned, contents)
             names = declared(planned.suite, planned.names, digests(planned, plugins))
             store.save_suite(planned.suite.name, text, names, contents)
             for damaged in contents.damaged:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dtcbench.cores import usable
 from dtcbench.energy.device import PCI_ORDER
-from dtcbench.errors import UserError
+from dtcbench.errors import UserError, told
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.folders import candidates, short_folder
@@ -191,7 +191,7 @@ class RayExecutor:
             signs: dict[str, Sign] = self._ray.get(self._board.signs.remote(), timeout=within_s)
         except self._ray.exceptions.RayError as error:
             raise ClusterError(
-                f"the cluster's head does not answer ({_first_line(error)}); mend it: the same command resumes"
+                f"the cluster's head does not answer ({told(error)}); mend it: the same command resumes"
             ) from error
         return signs
 
@@ -203,14 +203,14 @@ class RayExecutor:
             if sign is None or sign.silent_s <= self._silence_s:
                 continue
             if not _is_there(self._ray, sign.node):
-                told = Status.INFRA, f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
+                end = Status.INFRA, f"no sign of life for {sign.silent_s:.0f} s: its node is frozen, or cut off"
             elif flight.task.timeout_s is None:
-                told = Status.TIMEOUT, f"no sign of life for {sign.silent_s:.0f} s, but of its node: it hangs"
+                end = Status.TIMEOUT, f"no sign of life for {sign.silent_s:.0f} s, but of its node: it hangs"
             else:  # it holds Python's lock, perhaps for a reason: it has its time
                 continue
             self._forget(reference)
             self._ray.cancel(reference, force=True)
-            lost.append(Outcome(flight.task, None, *told))
+            lost.append(Outcome(flight.task, None, *end))
         return lost
 
     def _outcome(self, reference: Any) -> Outcome:
@@ -224,16 +224,16 @@ class RayExecutor:
         try:
             return Outcome(task, self._ray.get(reference))
         except errors.OutOfMemoryError as error:
-            return Outcome(task, None, Status.OOM, f"the node's memory ran out: {_first_line(error)}")
+            return Outcome(task, None, Status.OOM, f"the node's memory ran out: {told(error)}")
         except errors.RayTaskError as error:
-            return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {_first_line(error)}")
+            return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {told(error)}")
         except errors.WorkerCrashedError as error:
             if stack := self._stack(flight):
                 reason = f"took longer than the suite's timeout of {task.timeout_s:g} s; raise it or lower the steps"
                 return Outcome(task, None, Status.TIMEOUT, reason, stack)
-            return Outcome(task, None, Status.INFRA, f"the worker was lost: {_first_line(error)}")
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {told(error)}")
         except errors.RayError as error:
-            return Outcome(task, None, Status.INFRA, f"the worker was lost: {_first_line(error)}")
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {told(error)}")
 
     def _stack(self, flight: _Flight) -> str:
         """What the attempt's watchdog left on its node; empty where it left nothing, or the node is gone."""
@@ -282,7 +282,7 @@ def _nodes(ray: Any, address: str) -> list[Node]:
             nodes.append(ray.get(answer, timeout=_SURVEY_S))
         except ray.exceptions.RayError as error:
             if _is_there(ray, node):  # what has gone meanwhile has no say
-                reason = f"not every node answers ({_first_line(error)}); is dtcbench installed on all of them?"
+                reason = f"not every node answers ({told(error)}); is dtcbench installed on all of them?"
                 raise ClusterError(f"--address {address}: {reason}") from error
     return nodes
 
@@ -333,7 +333,7 @@ def _own(request: Request, cores: int | None) -> Iterator[Any]:
             with kept_from_children():
                 ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=within, **_SILENT)
         except Exception as error:  # Ray raises them plain
-            raise ClusterError(f"Ray does not start here ({_first_line(error)}); run with --inline") from error
+            raise ClusterError(f"Ray does not start here ({told(error)}); run with --inline") from error
         yield ray
 
 
@@ -344,12 +344,15 @@ def _joined(address: str) -> Iterator[Any]:
     prepare({})
     import ray
 
+    if ray.is_initialized():  # the caller's, and it stays
+        yield ray
+        return
     with _connected(ray):
         try:
             with kept_from_children():
                 ray.init(address=address, **_SILENT)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = f"{_first_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
+            reason = f"{told(error)}; is the cluster up, and RAY_AUTH_MODE right?"
             raise ClusterError(f"--address {address}: {reason}") from error
         yield ray
 
@@ -385,7 +388,3 @@ def _refuse_silence(address: str) -> None:
         raise ClusterError(
             f"--address {address}: nothing answers there ({error}); is the cluster up, and the port right?"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -14,6 +14,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, alone, paired
+from dtcbench.execution.stacks import without_places
 from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
@@ -127,7 +128,7 @@ def drive(
             run.abandon(Status.CANCELLED, "stopped by Ctrl-C while under way")
             raise
         except UserError as error:
-            run.abandon(Status.INFRA, str(error))
+            run.abandon(Status.INFRA, without_places(str(error)))
             raise
     return run.scheduler.finished
 
@@ -203,7 +204,8 @@ class _Run:
                 self.executor.release(block)
             self.skip_the_rest()
             self._start()  # before sealing: no worker waits for the disk
-            self.store.append(record, outcome.report.trace if outcome.report else None)
+            is_metered = record.energy is not None and record.energy.trace_sha256 is not None
+            self.store.append(record, outcome.report.trace if outcome.report and is_metered else None)
             self.watcher.ended(record, final=final)
 
     def _of_the_same_data(self, record: CellRecord, task: Task) -> CellRecord:

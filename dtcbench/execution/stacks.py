@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import dtcbench
@@ -29,15 +30,20 @@ def without_places(message: str) -> str:
 
     Call it in the process whose message it is.
     """
-    places = {
-        os.environ.get("DTCBENCH_DATA_DIR", ""): "$DTCBENCH_DATA_DIR",
-        str(Path.cwd()): ".",
-        str(Path.home()): "~",
-    }
-    for folder, name in places.items():
-        if PurePath(folder).name:  # neither the root nor nothing
-            message = message.replace(f"{folder}/", f"{name}/")
+    data = os.environ.get("DTCBENCH_DATA_DIR", "")
+    places = {data: "$DTCBENCH_DATA_DIR", _found(Path.cwd): ".", _found(Path.home): "~"}
+    for folder in sorted(places, key=len, reverse=True):  # home holds the others
+        if PurePath(folder).is_absolute() and PurePath(folder).name:  # not the root
+            message = re.sub(rf"(?<![\w./~-]){re.escape(folder)}/", f"{places[folder]}/", message)
     return message
+
+
+def _found(folder: Callable[[], Path]) -> str:
+    """The folder's path; empty where there is none: the current one was removed, a user has no home."""
+    try:
+        return str(folder())
+    except (OSError, RuntimeError):
+        return ""
 
 
 def _short(path: str, roots: dict[str, str]) -> str:

@@ -151,6 +151,10 @@ def _holder(owner: Path) -> str:
         return "another process"
 
 
+class _TakenOverError(StoreError):
+    """The lease on a folder is another process's now."""
+
+
 @contextmanager
 def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
     """An object store frees nothing by itself: the lease is an object that its holder writes anew again and again.
@@ -171,14 +175,14 @@ def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
 
     def renew() -> None:
         if not is_ours():
-            raise StoreError("another process has taken it over")
+            raise _TakenOverError("another process has taken it over")
         write(lease, holder + os.urandom(16))
 
     try:
         with heartbeat(renew, BEAT_S) as heart:
 
             def check() -> None:
-                if heart.silent_s > LEASE_S:
+                if heart.silent_s > LEASE_S or isinstance(heart.error, _TakenOverError):
                     why = f"not renewed for {heart.silent_s:.0f} s ({heart.error or 'no answer'})"
                     raise StoreError(
                         f"{folder}: its lease was {why}, so another process may write there; what is written stays: "

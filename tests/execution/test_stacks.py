@@ -75,3 +75,26 @@ def test_a_message_names_files_from_the_users_own_folders_on(tmp_path, monkeypat
     monkeypatch.setenv("DTCBENCH_DATA_DIR", "")
     monkeypatch.chdir("/")
     assert without_places("1/2 and /etc/passwd") == "1/2 and /etc/passwd"
+
+
+def test_places_are_named_where_a_path_begins_and_nowhere_else(monkeypatch, tmp_path):
+    monkeypatch.setenv("DTCBENCH_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for told in (f"/mnt{tmp_path}/x.npy", f"https://host{tmp_path}/y", "/srv/metadata/x"):
+        assert without_places(told) == told
+    assert without_places(f"{tmp_path}/data/x and '{tmp_path}/z'") == "$DTCBENCH_DATA_DIR/x and './z'"
+    monkeypatch.setenv("DTCBENCH_DATA_DIR", "data")
+    assert without_places("/srv/metadata/x") == "/srv/metadata/x"
+
+
+def test_a_user_without_a_home_in_a_folder_that_is_gone_has_messages_all_the_same(monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("pathlib.Path.home", none)
+    monkeypatch.setattr("pathlib.Path.cwd", gone)
+    monkeypatch.delenv("DTCBENCH_DATA_DIR", raising=False)
+    assert without_places("/a/b: no such file") == "/a/b: no such file"

@@ -128,11 +128,12 @@ def test_a_holder_that_cannot_renew_its_lease_writes_no_more(bucket, beating, mo
     assert not (bucket / ".lease").exists()
 
 
-def test_a_holder_whose_lease_was_taken_over_leaves_it_to_the_other(bucket, beating, failed_record):
+@pytest.mark.parametrize("later_s", [0, location.LEASE_S + 1])
+def test_a_holder_whose_lease_was_taken_over_leaves_it_to_the_other_at_once(bucket, beating, failed_record, later_s):
     hearts, now = beating
     store = Store(bucket)
     with store.locked():
-        now[0] += location.LEASE_S + 1
+        now[0] += later_s
         write(bucket / ".lease", b"another's")
         hearts[0].beat()
         with pytest.raises(StoreError, match="another process has taken it over"):
