@@ -33,6 +33,7 @@ from dtcbench.execution.driver import Job, drive, to_run
 from dtcbench.execution.scheduler import Policy, Scheduler
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
 from dtcbench.plan.names import declared
 from dtcbench.plan.suite import parse
@@ -114,7 +115,8 @@ def run_cells(folder: Path, count: int) -> None:
     ray_alone = seconds(lambda: [ray.get(bare.remote(record, job.task(a))) for a in attempts[:200]]) / 200
     before = resident_mib()
     with store.locked():
-        store.save_suite("scale", text, declared(plan.suite, plan.names, {}), store.read())
+        names = declared(plan.suite, Document.read(text, "scale.yaml").value, plan.names, {})
+        store.save_suite("scale", text, names, store.read())
         took = seconds(lambda: drive(attempts, job, store, executor, Silent())) / count
         grown = resident_mib() - before
         executor.close()

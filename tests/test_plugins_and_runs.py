@@ -283,6 +283,50 @@ def test_check_refuses_a_run_that_says_other_things_of_the_package_s_own_names(m
     assert "error: suite: names.json: method 'dtc' is not this dtcbench's" in dtcbench("check", "tiny").out
 
 
+TIMED = """
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator
+
+from dtcbench.dtc.selection import Method, Scores
+from dtcbench.registry import methods
+
+Seconds = Annotated[float, BeforeValidator(lambda value: float(str(value).removesuffix("s")))]
+
+
+class Place(BaseModel):
+    x: float = 0.0
+
+
+@methods.register("timed")
+class Timed(Method):
+    drop = "smallest"
+
+    def __init__(self, *, budget: Seconds = 60.0, place: Place = Place()):
+        self.budget = budget
+
+    def scores(self, group):
+        return Scores(np.arange(group.width, dtype=np.float64))
+"""
+
+
+def test_options_that_their_annotations_convert_are_read_without_the_plug_in(tmp_path, monkeypatch, dtcbench):
+    (tmp_path / "timed.py").write_text(TIMED)
+    methods = "[{name: timed, budget: 90s}, {name: timed, place: {x: 3}}]"
+    text = edited(TINY, ("[dtc, magnitude]", methods), ("    solvers: [lars]\n", ""))
+    (tmp_path / "tiny.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "timed.py").code == 0
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "timed.py", "--out", "again").code == 0
+    unload(monkeypatch)
+    assert dtcbench("status", "tiny").code == 0
+    assert "timed(budget=90.0)" in dtcbench("board", "tiny").out
+    assert dtcbench("merge", "tiny", "again", "--out", "both").code == 0
+    (folder,) = [path.parent for path in (tmp_path / "both").rglob("suite.yaml")]
+    assert dtcbench("status", folder).code == 0
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"meanings": {}, "chosen": {}}', "{" * 10_000, "\xff"])
 def test_a_broken_declaration_is_one_line(made, dtcbench, content):
     (made / "runs/tiny/names.json").write_text(content, encoding="latin-1")

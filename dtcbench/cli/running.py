@@ -53,6 +53,7 @@ def run(
     """
     from dtcbench.execution.driver import Job, drive, to_run
     from dtcbench.execution.sources import digests, refuse_to_mix
+    from dtcbench.plan.document import Document
     from dtcbench.plan.names import declared
     from dtcbench.records.mixing import data_of
     from dtcbench.records.runs import one_cell, run_of
@@ -82,7 +83,8 @@ def run(
                 refuse_to_mix(planned, store, contents, plugins)
                 attempts = to_run(cells, contents, retry_failed)
             data = data_of(planned, contents)
-            names = declared(planned.suite, planned.names, digests(planned, plugins))
+            document = Document.read(text, suite).value
+            names = declared(planned.suite, document, planned.names, digests(planned, plugins))
             store.save_suite(planned.suite.name, text, names, contents)
             for damaged in contents.damaged:
                 say(f"damaged record: {damaged}", on=screen)

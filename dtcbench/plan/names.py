@@ -80,6 +80,15 @@ class Registered:
 REGISTERED = Registered()
 
 
+class Spelling(BaseModel):
+    """Options that their annotations convert, such as `90s` to seconds: as the suite writes them, and the value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    given: dict[str, Any]
+    choice: Choice
+
+
 class Declared(BaseModel):
     """The names of one run, as they were when it was run: the content of its `names.json`."""
 
@@ -91,6 +100,8 @@ class Declared(BaseModel):
     """By axis and name."""
     chosen: dict[str, list[Choice]]
     """By axis, every value that the suite chooses, with all its options."""
+    spellings: dict[str, list[Spelling]] = {}
+    """By axis, those of them whose options the suite writes otherwise than they are."""
 
     def known(self, noun: str) -> list[str]:
         """The names of the axis that the run's suite uses."""
@@ -109,9 +120,14 @@ class Declared(BaseModel):
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
         """The value as the run resolved the given options."""
         meant = {**self.meaning(noun, name).defaults, **given}
-        found = next((one for one in self.chosen.get(noun, ()) if one.name == name and one.values == meant), None)
+        plain = (one for one in self.chosen.get(noun, ()) if one.name == name and one.values == meant)
+        spelled = (one.choice for one in self.spellings.get(noun, ()) if one.choice.name == name and one.given == given)
+        found = next(plain, None) or next(spelled, None)
         if found is None:
-            raise UserError(f"the run's names.json does not have {noun} {name!r} with these options")
+            raise UserError(
+                f"the run's names.json does not have {noun} {name!r} with these options; put back the suite.yaml that "
+                "was run, or start the suite afresh in another folder with --out"
+            )
         return found
 
     def missing(self, names: Names) -> list[str]:
@@ -158,8 +174,14 @@ class NamesOfRuns:
         return next((part for part in self._parts if name in part.known(noun)), self._parts[0])
 
 
-def declared(suite: Suite, names: Names, plugins: Mapping[str, str]) -> Declared:
-    """What the suite's names mean, to be kept with its run; `plugins` are the digests of its plug-ins."""
+def declared(suite: Suite, document: Mapping[str, Any], names: Names, plugins: Mapping[str, str]) -> Declared:
+    """What the suite's names mean, to be kept with its run.
+
+    Parameters
+    ----------
+    document : the suite as its YAML has it
+    plugins : SHA-256 of the source of its plug-ins, by name
+    """
     chosen = choices_of(suite)
     return Declared(
         plugins=dict(plugins),
@@ -168,7 +190,22 @@ def declared(suite: Suite, names: Names, plugins: Mapping[str, str]) -> Declared
             for noun, choices in chosen.items()
         },
         chosen=chosen,
+        spellings=_spellings(suite, document, names),
     )
+
+
+def _spellings(suite: Suite, document: Mapping[str, Any], names: Names) -> dict[str, list[Spelling]]:
+    found: dict[str, list[Spelling]] = {}
+    for block, written in zip(suite.grid, document["grid"], strict=True):
+        for noun, choices in block.axes.items():
+            for choice, value in zip(choices, written.get(f"{noun}s", ()), strict=False):  # solvers may be left out
+                options = value if isinstance(value, dict) else {}
+                given = {key: option for key, option in options.items() if key != "name"}
+                spelling = Spelling(given=given, choice=choice)
+                as_it_is = {**names.meaning(noun, choice.name).defaults, **given} == choice.values
+                if not as_it_is and spelling not in found.setdefault(noun, []):
+                    found[noun].append(spelling)
+    return {noun: spellings for noun, spellings in found.items() if spellings}
 
 
 def together(parts: Iterable[Declared]) -> Declared:
@@ -176,6 +213,7 @@ def together(parts: Iterable[Declared]) -> Declared:
     plugins: dict[str, str] = {}
     meanings: dict[str, dict[str, Meaning]] = {}
     chosen: dict[str, list[Choice]] = {}
+    spellings: dict[str, list[Spelling]] = {}
     for part in parts:
         _add(plugins, part.plugins, "plug-in")
         for noun, of_axis in part.meanings.items():
@@ -183,15 +221,16 @@ def together(parts: Iterable[Declared]) -> Declared:
         for noun, choices in part.chosen.items():
             known = chosen.setdefault(noun, [])
             known += [choice for choice in choices if choice not in known]
-    return Declared(plugins=plugins, meanings=meanings, chosen=chosen)
+        for noun, written in part.spellings.items():
+            spellings.setdefault(noun, []).extend(written)
+    return Declared(plugins=plugins, meanings=meanings, chosen=chosen, spellings=spellings)
 
 
 def choices_of(suite: Suite) -> dict[str, list[Choice]]:
     """By axis, the values that the suite's blocks name, each once; dense is implied."""
     found: dict[str, list[Choice]] = {"method": [Choice(name="dense")]}
     for block in suite.grid:
-        by_axis = {"model": block.models, "dataset": block.datasets, "method": block.methods, "solver": block.solvers}
-        for noun, choices in by_axis.items():
+        for noun, choices in block.axes.items():
             known = found.setdefault(noun, [])
             known += [choice for choice in choices if choice not in known]
     return found

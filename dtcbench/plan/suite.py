@@ -82,6 +82,11 @@ class Block(Strict):
     seeds: list[Seed]
     """A list, or a number k for the seeds 0 … k−1."""
 
+    @property
+    def axes(self) -> dict[str, list[Choice]]:
+        """The values of each axis, by its noun."""
+        return {"model": self.models, "dataset": self.datasets, "method": self.methods, "solver": self.solvers}
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:

@@ -186,7 +186,8 @@ def _write_class(pieces: Sequence[Piece], suite: str, names: Names, folder: Plac
             source = piece.run.root / piece.run.trace_name(piece.record)
             store.append(record, source.read_bytes() if traced else None)
         plugins = {name: digest for piece in pieces for name, digest in _plugins(piece.record).items()}
-        store.save_suite(plan.suite.name, suite, declared(plan.suite, names, plugins), store.outlines())
+        kept = declared(plan.suite, Document.read(suite, "suite.yaml").value, names, plugins)
+        store.save_suite(plan.suite.name, suite, kept, store.outlines())
         derived = build.derive(plan, store)
         build.write(derived, store)
     return derived
