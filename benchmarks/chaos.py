@@ -32,7 +32,7 @@ from rack import Rack
 
 from dtcbench import registry
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
 
@@ -47,9 +47,9 @@ LINGERING = Plugin(
 import os, threading
 import numpy as np
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
-@methods.register("lingering")
+@register_method("lingering")
 class Lingering(Method):
     '''Takes the time that its node's environment asks for, and removes the first neurons.'''
 

@@ -17,7 +17,7 @@ from dtcbench import registry
 from dtcbench.energy.phases import Phases
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published
-from dtcbench.records.record import Result
+from dtcbench.record import Result
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.evaluation import Evaluations

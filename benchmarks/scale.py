@@ -37,8 +37,8 @@ from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
 from dtcbench.plan.names import declared
 from dtcbench.plan.suite import parse
+from dtcbench.record import CellRecord
 from dtcbench.records.location import write
-from dtcbench.records.record import CellRecord
 from dtcbench.records.sealing import seal
 from dtcbench.records.store import Contents, Store
 

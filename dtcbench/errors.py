@@ -13,13 +13,6 @@ class UserError(ValueError):
     """
 
 
-def told(error: BaseException) -> str:
-    """`TypeError: what it says`, the first line of it and at most 300 characters."""
-    first = str(error).strip().partition("\n")[0].strip()
-    says = "".join(c if c.isprintable() else " " for c in first)[:300]
-    return f"{type(error).__name__}: {says}" if says else type(error).__name__
-
-
 def alike(name: str, choice: Iterable[str]) -> list[str]:
     """At most three of `choice` that a mistyped `name` may mean, best first."""
     return difflib.get_close_matches(name, list(choice), n=3, cutoff=0.5)

@@ -12,13 +12,12 @@ import pandas as pd
 from dtcbench.analysis import claims, leaderboard
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import Plan
+from dtcbench.record import CellRecord, Status
 from dtcbench.records.reading import read
-from dtcbench.records.record import CellRecord, Status
 from dtcbench.records.runs import plan_of, run_named
 from dtcbench.records.store import Store
-from dtcbench.records.tables import Tables
+from dtcbench.records.tables import Tables, power_table
 from dtcbench.report import build
-from dtcbench.report.power import power_table
 
 if TYPE_CHECKING:
     from dtcbench.analysis.leaderboard import Leaderboard

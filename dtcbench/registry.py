@@ -4,7 +4,7 @@ An axis value is a callable registered under a name. Its keyword-only parameters
 are its options: their annotations are what a suite's YAML is validated against. An option at its
 default is not part of a cell's key: where a default changes, the value's `version` is raised.
 
-    @solvers.register("lars")
+    @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
 A value comes from a module of the axis's own package (`dtcbench/solvers/lars.py` is found by
@@ -305,6 +305,10 @@ datasets = Axis("dataset")
 methods = Axis("method")
 solvers = Axis("solver")
 AXES = (models, datasets, methods, solvers)
+register_model = models.register
+register_dataset = datasets.register
+register_method = methods.register
+register_solver = solvers.register
 
 
 def compresses_in_cycles(method: str) -> bool:

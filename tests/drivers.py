@@ -14,7 +14,7 @@ from dtcbench.execution.inline import InlineExecutor
 from dtcbench.execution.quiet import quiet
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request
-from dtcbench.records.record import CellRecord
+from dtcbench.record import CellRecord
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
 def wait_for_the_test(folder):
@@ -61,7 +61,7 @@ WHAT = {
 }
 
 
-@methods.register("mishap")
+@register_method("mishap")
 class Mishap(Method):
     """Comes to harm at the first compression of so many attempts; without harm, removes the first neurons."""
 

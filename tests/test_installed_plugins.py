@@ -15,10 +15,10 @@ SOURCE = """
 import numpy as np
 
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("installed")
+@register_method("installed")
 class Installed(Method):
     drop = "smallest"
 

@@ -13,7 +13,7 @@ import dtcbench as package
 from dtcbench import library
 from dtcbench.errors import UserError
 from dtcbench.execution.worker import lost
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 from dtcbench.records.runs import plan_of, run_named
 from dtcbench.records.store import Store
 

@@ -88,7 +88,7 @@ def test_an_installed_wheel_lists_its_suites_and_plans_one_in_an_empty_folder(si
 
 
 def test_an_installed_wheel_knows_its_own_code_though_it_has_no_commit(site, wheel, tmp_path):
-    program = "from dtcbench.records.provenance import collect; print(collect('cpu', 1, {}).model_dump_json())"
+    program = "from dtcbench.execution.provenance import collect; print(collect('cpu', 1, {}).model_dump_json())"
     made = json.loads(installed(site, "-c", program, cwd=tmp_path))
     assert (made["commit"], made["lock_sha256"]) == (None, None)
     unpacked = tmp_path / "unpacked"

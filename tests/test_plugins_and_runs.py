@@ -21,10 +21,10 @@ import numpy as np
 
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import datasets, methods
+from dtcbench.registry import register_dataset, register_method
 
 
-@methods.register("first")
+@register_method("first")
 class First(Method):
     """Keeps the first neurons, whatever they do."""
 
@@ -37,7 +37,7 @@ class First(Method):
         return Scores(self.step * np.arange(group.width, dtype=np.float64))
 
 
-@datasets.register("squares")
+@register_dataset("squares")
 def squares():
     x = np.load("squares.npy")
     y = (np.arange(len(x)) % 2).astype(np.uint8)
@@ -163,10 +163,10 @@ def test_a_plug_in_may_be_mended_while_no_cell_is_ok(tmp_path, monkeypatch, dtcb
 
 BROKEN = """
 from dtcbench.dtc.selection import Method
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("late")
+@register_method("late")
 class Late(Method):
     drop = "smallest"
 
@@ -290,7 +290,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator
 
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 Seconds = Annotated[float, BeforeValidator(lambda value: float(str(value).removesuffix("s")))]
 
@@ -299,7 +299,7 @@ class Place(BaseModel):
     x: float = 0.0
 
 
-@methods.register("timed")
+@register_method("timed")
 class Timed(Method):
     drop = "smallest"
 

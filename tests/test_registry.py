@@ -16,10 +16,10 @@ from dtcbench.registry import Axis, Plugin, PluginError, UnknownNameError
 
 RIDGE = """\
 import numpy as np
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 
-@solvers.register("ridge")
+@register_solver("ridge")
 def ridge(theta, y, lam, *, power: int = 1):
     \"\"\"Tikhonov, in closed form.\"\"\"
     return theta.T @ np.linalg.solve(theta @ theta.T + lam**power * np.eye(len(theta)), y)
@@ -58,10 +58,10 @@ def fista(
 EXTRAS = """
 from dtcbench import registry
 
-@registry.methods.register("extra")
+@registry.register_method("extra")
 def score(group): ...
 
-@registry.solvers.register("extra")
+@registry.register_solver("extra")
 def solve(theta, y, lam): ...
 """
 
@@ -232,7 +232,7 @@ def test_a_name_is_given_once_also_within_a_module(axis):
 
 
 def test_two_values_of_one_name_in_one_plug_in_are_both_named_with_their_lines(plugin):
-    twice = RIDGE.replace('"ridge"', '"doubled"') + '\n\n@solvers.register("doubled")\nclass Other:\n    pass\n'
+    twice = RIDGE.replace('"ridge"', '"doubled"') + '\n\n@register_solver("doubled")\nclass Other:\n    pass\n'
     with pytest.raises(PluginError) as caught:
         plugin("twice.py", twice).load()
     assert str(caught.value) == (

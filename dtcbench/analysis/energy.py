@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.pairing import DENSE, POOL, Group, Pool, distinct, known, one_line
+from dtcbench.analysis.pairing import DENSE, POOL, Group, Pool, distinct, known
+from dtcbench.text import one_line
 
 TARGET_DELTA = 0.01
 """How far below the dense median the validation accuracy to reach lies: one percentage point."""

@@ -27,10 +27,10 @@ from dtcbench.analysis.pairing import (
     distinct,
     groups,
     known,
-    one_line,
     tidy,
 )
 from dtcbench.analysis.summary import summary
+from dtcbench.text import one_line
 
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 

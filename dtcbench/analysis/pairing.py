@@ -129,8 +129,3 @@ def known(values: NDArray[Any]) -> NDArray[np.bool_]:
 def distinct(values: Iterable[Any]) -> tuple[str, ...]:
     """The distinct known values, as text, sorted."""
     return tuple(sorted({str(value) for value in values if not pd.isna(value)}))
-
-
-def one_line(text: str) -> str:
-    """`text` on one line and without control characters: a reason may be any exception's message."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

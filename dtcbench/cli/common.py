@@ -60,8 +60,8 @@ def say(*parts: RenderableType, on: Console | None = None) -> None:
 
 def tell(lines: Iterable[str]) -> None:
     """Print lines as they come; exit code 1 where they end in a refusal."""
-    from dtcbench.analysis.pairing import one_line
     from dtcbench.publish.verbs import RefusedError
+    from dtcbench.text import one_line
 
     try:
         for line in lines:

@@ -13,7 +13,7 @@ from dtcbench.cli.common import RunFolder, conclude, console, exit_by, refuse_id
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dtcbench.records.record import CellRecord
+    from dtcbench.record import CellRecord
     from dtcbench.records.store import Store
 
 

@@ -131,7 +131,7 @@ def selftest(
     plugins = load_plugins(plugin)
     chosen = named(names) if names else registered(plugins)
     if not chosen:
-        raise UserError("the plug-in registers nothing; decorate a class or function with `@solvers.register(NAME)`")
+        raise UserError("the plug-in registers nothing; decorate a class or function with `@register_solver(NAME)`")
     contradicted = 0
     for trial in trials(chosen):
         say(trial_line(trial))

@@ -15,7 +15,7 @@ from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
 from dtcbench.datasets.unread import unread
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 NUM_CLASSES = 10
 MEMBERS = tuple(
@@ -77,7 +77,7 @@ def origin() -> str:
     return source.origin([SOURCE])
 
 
-@datasets.register("cifar-10")
+@register_dataset("cifar-10")
 @unread(sample=sample, origin=origin)
 def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Splits:
     """Small photographs, 3 × 32 × 32, ten classes: 50,000 train, 10,000 test (Krizhevsky, 2009).

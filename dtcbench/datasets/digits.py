@@ -10,7 +10,7 @@ from pydantic import Field
 from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
 from dtcbench.datasets.unread import unread
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 TEST_SIZE = 360
 SPLIT_SEED = 20250529
@@ -38,7 +38,7 @@ def origin() -> str:
     return "inside scikit-learn"
 
 
-@datasets.register("digits")
+@register_dataset("digits")
 @unread(sample=sample, origin=origin)
 def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     """Handwritten digits, 8 × 8 with 17 grey levels: 1,437 train, 360 test, inside scikit-learn.

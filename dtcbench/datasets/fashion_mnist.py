@@ -5,7 +5,7 @@ from __future__ import annotations
 from dtcbench.datasets import idx, source
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.datasets.unread import unread
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -36,7 +36,7 @@ def origin() -> str:
     return source.origin(SOURCES.values())
 
 
-@datasets.register("fashion-mnist")
+@register_dataset("fashion-mnist")
 @unread(sample=sample, origin=origin)
 def fashion_mnist() -> Splits:
     """Articles of clothing, 28 × 28, ten kinds: 60,000 train, 10,000 test (Xiao et al., arXiv 1708.07747).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dtcbench.datasets import idx, source
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.datasets.unread import unread
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -34,7 +34,7 @@ def origin() -> str:
     return source.origin(SOURCES.values())
 
 
-@datasets.register("mnist")
+@register_dataset("mnist")
 @unread(sample=sample, origin=origin)
 def mnist() -> Splits:
     """Handwritten digits, 28 × 28: 60,000 train, 10,000 test (LeCun, Cortes, Burges).

@@ -13,7 +13,7 @@ from dtcbench.datasets.cache import Pin
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Splits
 from dtcbench.datasets.unread import unread
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 VOCABULARY = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """The text's 65 characters, sorted: a token is an index into it."""
@@ -69,7 +69,7 @@ def origin() -> str:
     return source.origin([SOURCE])
 
 
-@datasets.register("tinyshakespeare")
+@register_dataset("tinyshakespeare")
 @unread(sample=sample, origin=origin)
 def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) -> Splits:
     """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).

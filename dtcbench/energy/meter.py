@@ -20,7 +20,7 @@ from dtcbench.energy.settling import Settled, settle
 from dtcbench.energy.trace import INTERVAL_S, Sampler, SamplerError, to_parquet
 from dtcbench.energy.windows import counting, seconds_in, windows
 from dtcbench.plan.metering import Metering
-from dtcbench.records.record import Energy
+from dtcbench.record import Energy
 
 _AFTERGLOW_S = 3 * REFRESH_S
 """Sampled after the last window, so that the counter has told of all of it."""

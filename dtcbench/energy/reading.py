@@ -29,7 +29,7 @@ from dtcbench.energy.phases import Phase, Stretch
 from dtcbench.energy.rapl import Packages
 from dtcbench.energy.trace import Trace
 from dtcbench.energy.windows import Interval, counting, seconds_in, trainings_of, windows
-from dtcbench.records.record import Energy, PhaseEnergy, PowerTrace
+from dtcbench.record import Energy, PhaseEnergy, PowerTrace
 
 _GPU_FIGURES = ("energy_j", "cross_check_pct", "quantisation_j", "trace")
 """The figures of an Energy that need a GPU."""

@@ -7,8 +7,9 @@ import json
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -152,3 +153,15 @@ def _marks(t_s: NDArray[np.float64], stretches: Sequence[Stretch]) -> tuple[list
         for index in range(first, past):
             phase[index], training[index] = stretch.phase, stretch.training
     return phase, training
+
+
+def stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
+    """The stretches of a trace, as far as samples tell: each from its first sample to the one after its last."""
+    t_s = trace["t_s"].to_numpy(dtype=np.float64)
+    phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
+    training = trace["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
+    changes = np.flatnonzero((phase[1:] != phase[:-1]) | (training[1:] != training[:-1])) + 1
+    for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
+        if phase[first] is not None:
+            end_s = t_s[past] if past < len(t_s) else np.inf
+            yield Stretch(phase[first], float(t_s[first]), float(end_s), int(training[first]))

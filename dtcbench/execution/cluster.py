@@ -14,7 +14,7 @@ from typing import Any
 
 from dtcbench.cores import usable
 from dtcbench.energy.device import PCI_ORDER
-from dtcbench.errors import UserError, told
+from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.folders import candidates, short_folder
@@ -24,7 +24,8 @@ from dtcbench.execution.watchdog import take_stack, time_limit
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.heartbeat import heartbeat
 from dtcbench.plan.request import Request, shown
-from dtcbench.records.record import Status
+from dtcbench.record import Status
+from dtcbench.text import error_line
 
 BEAT_S = 2.0
 """Between two signs of life of an attempt."""
@@ -191,7 +192,7 @@ class RayExecutor:
             signs: dict[str, Sign] = self._ray.get(self._board.signs.remote(), timeout=within_s)
         except self._ray.exceptions.RayError as error:
             raise ClusterError(
-                f"the cluster's head does not answer ({told(error)}); mend it: the same command resumes"
+                f"the cluster's head does not answer ({error_line(error)}); mend it: the same command resumes"
             ) from error
         return signs
 
@@ -224,16 +225,16 @@ class RayExecutor:
         try:
             return Outcome(task, self._ray.get(reference))
         except errors.OutOfMemoryError as error:
-            return Outcome(task, None, Status.OOM, f"the node's memory ran out: {told(error)}")
+            return Outcome(task, None, Status.OOM, f"the node's memory ran out: {error_line(error)}")
         except errors.RayTaskError as error:
-            return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {told(error)}")
+            return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {error_line(error)}")
         except errors.WorkerCrashedError as error:
             if stack := self._stack(flight):
                 reason = f"took longer than the suite's timeout of {task.timeout_s:g} s; raise it or lower the steps"
                 return Outcome(task, None, Status.TIMEOUT, reason, stack)
-            return Outcome(task, None, Status.INFRA, f"the worker was lost: {told(error)}")
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
         except errors.RayError as error:
-            return Outcome(task, None, Status.INFRA, f"the worker was lost: {told(error)}")
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
 
     def _stack(self, flight: _Flight) -> str:
         """What the attempt's watchdog left on its node; empty where it left nothing, or the node is gone."""
@@ -282,7 +283,7 @@ def _nodes(ray: Any, address: str) -> list[Node]:
             nodes.append(ray.get(answer, timeout=_SURVEY_S))
         except ray.exceptions.RayError as error:
             if _is_there(ray, node):  # what has gone meanwhile has no say
-                reason = f"not every node answers ({told(error)}); is dtcbench installed on all of them?"
+                reason = f"not every node answers ({error_line(error)}); is dtcbench installed on all of them?"
                 raise ClusterError(f"--address {address}: {reason}") from error
     return nodes
 
@@ -333,7 +334,7 @@ def _own(request: Request, cores: int | None) -> Iterator[Any]:
             with kept_from_children():
                 ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=within, **_SILENT)
         except Exception as error:  # Ray raises them plain
-            raise ClusterError(f"Ray does not start here ({told(error)}); run with --inline") from error
+            raise ClusterError(f"Ray does not start here ({error_line(error)}); run with --inline") from error
         yield ray
 
 
@@ -352,7 +353,7 @@ def _joined(address: str) -> Iterator[Any]:
             with kept_from_children():
                 ray.init(address=address, **_SILENT)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = f"{told(error)}; is the cluster up, and RAY_AUTH_MODE right?"
+            reason = f"{error_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
             raise ClusterError(f"--address {address}: {reason}") from error
         yield ray
 

@@ -19,7 +19,7 @@ from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.suite import Suite
-from dtcbench.records.record import INCONCLUSIVE, CellRecord, Status
+from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
 

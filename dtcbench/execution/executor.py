@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dtcbench.execution.worker import Report, Task
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 
 
 @dataclass(frozen=True)

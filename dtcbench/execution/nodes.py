@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dtcbench import __version__, registry
 from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml
-from dtcbench.records import provenance
+from dtcbench.execution import provenance
 
 MUST_AGREE = ("python", "torch", "dtcbench")
 """Versions that decide numbers: a run over nodes that differ in one of them is refused."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dtcbench import registry
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.names import choices_of
+from dtcbench.record import Outline
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.mixing import changed
-from dtcbench.records.record import Outline
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
 

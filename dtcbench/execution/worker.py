@@ -22,13 +22,14 @@ from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
 from dtcbench.energy.phases import Phases
-from dtcbench.errors import UserError, told
+from dtcbench.errors import UserError
+from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
-from dtcbench.records.provenance import collect, with_dataset
-from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.text import error_line
 from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import deterministic
 from dtcbench.training.evaluation import Evaluations
@@ -187,7 +188,7 @@ def _verdict(error: Exception) -> tuple[Status, str]:
         return Status.DIVERGED, str(error)
     raised = _raised(error)
     if isinstance(raised, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(raised):
-        return Status.OOM, told(raised)
+        return Status.OOM, error_line(raised)
     if isinstance(error, CompressionError | UserError):
         return Status.ERROR, str(error)
-    return Status.ERROR, told(error)
+    return Status.ERROR, error_line(error)

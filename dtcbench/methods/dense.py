@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dtcbench.dtc.selection import Group, Kept, Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("dense")
+@register_method("dense")
 class Dense(Method):
     """Keeps every neuron."""
 
@@ -24,7 +24,7 @@ class Dense(Method):
         return np.arange(group.width, dtype=np.int64)
 
 
-@methods.register("dense-matched")
+@register_method("dense-matched")
 class DenseMatched(Dense):
     """Keeps every neuron and stops when the compressed cells of its sparsity have used up their training FLOPs."""
 

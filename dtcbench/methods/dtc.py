@@ -13,12 +13,12 @@ from dtcbench.dtc.projections import project
 from dtcbench.dtc.rays import Tomography, trace
 from dtcbench.dtc.selection import Cut, Drop, Group, Kept, Method, Scores, below_quantile, left_below_quantile
 from dtcbench.dtc.sensing import Array, gaussian_phi, published_measurements, published_phi, sensing
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 Lambda = Annotated[float, Field(gt=0)]
 
 
-@methods.register("dtc")
+@register_method("dtc")
 @dataclass(frozen=True, kw_only=True)
 class Dtc(Method):
     """Scores neurons by the reconstruction's weight ray and drops the smallest."""
@@ -42,7 +42,7 @@ class Dtc(Method):
         return Scores(np.abs(parts[:, columns].sum(axis=1)), tomography)
 
 
-@methods.register("shuffled")
+@register_method("shuffled")
 @dataclass(frozen=True, kw_only=True)
 class Shuffled(Dtc):
     """DTC's scores dealt out to the neurons at random: whether it matters which neuron has which."""
@@ -53,7 +53,7 @@ class Shuffled(Dtc):
         return Scores(group.generator.permutation(traced.values), traced.tomography)
 
 
-@methods.register("dtc-published")
+@register_method("dtc-published")
 @dataclass(frozen=True, kw_only=True)
 class PublishedDtc(Method):
     """The published code: coefficient-space ray, fixed Φ, the largest dropped by a strict quantile.

@@ -6,10 +6,10 @@ import numpy as np
 
 from dtcbench.dtc.errors import NonFiniteError
 from dtcbench.dtc.selection import Group, Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("fpgm")
+@register_method("fpgm")
 class Fpgm(Method):
     """Drops the neurons nearest to the geometric median, as replaceable (He et al., CVPR 2019, arXiv 1811.00250)."""
 

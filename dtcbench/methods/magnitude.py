@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dtcbench.dtc.errors import NonFiniteError
 from dtcbench.dtc.projections import project
 from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores, below_quantile, left_below_quantile
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Norm(Method):
         return Scores(total if power == 1 else np.sqrt(total))
 
 
-@methods.register("magnitude")
+@register_method("magnitude")
 @dataclass(frozen=True, kw_only=True)
 class Magnitude(Norm):
     """Drops the smallest norms of a neuron's weights (L1 of the incoming ones: Li et al., arXiv 1608.08710)."""
@@ -40,7 +40,7 @@ class Magnitude(Norm):
     drop = "smallest"
 
 
-@methods.register("anti-magnitude")
+@register_method("anti-magnitude")
 @dataclass(frozen=True, kw_only=True)
 class AntiMagnitude(Norm):
     """Drops the largest norms: magnitude's opposite, which a method that chooses well must beat."""
@@ -48,7 +48,7 @@ class AntiMagnitude(Norm):
     drop = "largest"
 
 
-@methods.register("magnitude-published")
+@register_method("magnitude-published")
 class PublishedMagnitude(Method):
     """The published code's magnitude baseline: |a_in + a_out|, the largest dropped."""
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from dtcbench.dtc.selection import Group, Kept, Method, Scores, refuse_none
 from dtcbench.dtc.sensing import PUBLISHED_SEED
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("random")
+@register_method("random")
 class Random(Method):
     """Drops neurons drawn from the cell's own generator."""
 
@@ -20,7 +20,7 @@ class Random(Method):
         return Scores(group.generator.random(group.width))
 
 
-@methods.register("random-published")
+@register_method("random-published")
 class PublishedRandom(Method):
     """The published code's random baseline: the same seed, so the same draw for a width, every cycle."""
 

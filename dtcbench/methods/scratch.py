@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dtcbench.dtc.selection import Budget, Group, Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("scratch")
+@register_method("scratch")
 @dataclass(frozen=True, kw_only=True)
 class Scratch(Method):
     """Trains the final widths from new weights (Liu et al., ICLR 2019, arXiv 1810.05270).

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.selection import Group, Method, Scores
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
 
-@methods.register("taylor")
+@register_method("taylor")
 @dataclass(frozen=True, kw_only=True)
 class Taylor(Method):
     """Drops the smallest squared first-order changes of the loss (Molchanov et al., CVPR 2019, arXiv 1906.10771).

@@ -10,7 +10,7 @@ from torch import nn
 from dtcbench.models.initialisation import drawn, redraw, small_normal
 from dtcbench.models.shapes import Size, text_length
 from dtcbench.models.transformer import Layer, check_heads
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 
 class GPT(nn.Module):
@@ -46,7 +46,7 @@ class GPT(nn.Module):
         return out
 
 
-@models.register("gpt-nano")
+@register_model("gpt-nano")
 def gpt_nano(
     input_shape: tuple[int, ...],
     num_classes: int,

@@ -15,12 +15,12 @@ from torch import nn
 from dtcbench.errors import UserError
 from dtcbench.models.initialisation import Chain, drawn, xavier_normal
 from dtcbench.models.shapes import Size, image_shape
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 Layers = OrderedDict[str, nn.Module]
 
 
-@models.register("lenet-300-100")
+@register_model("lenet-300-100")
 def lenet_300_100(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator) -> Chain:
     """LeNet-300-100: two hidden layers of 300 and 100 neurons.
 
@@ -39,7 +39,7 @@ def lenet_300_100(input_shape: tuple[int, ...], num_classes: int, *, generator: 
     return drawn(make, generator)
 
 
-@models.register("lenet-5")
+@register_model("lenet-5")
 def lenet_5(
     input_shape: tuple[int, ...],
     num_classes: int,

@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import nn
 
 from dtcbench.models.shapes import Size
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 
-@models.register("mlp")
+@register_model("mlp")
 def mlp(
     input_shape: tuple[int, ...],
     num_classes: int,

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dtcbench.models.initialisation import Chain, drawn, kaiming_normal
 from dtcbench.models.shapes import Size, image_shape
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 
 class Block(nn.Module):
@@ -63,7 +63,7 @@ def _make(image: tuple[int, int, int], blocks: int, num_classes: int, width: int
     return Chain(layers, kaiming_normal)
 
 
-@models.register("resnet-20")
+@register_model("resnet-20")
 def resnet_20(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator, width: Size = 16) -> Chain:
     """ResNet-20 for CIFAR: nine residual blocks of width, 2·width and 4·width channels.
 
@@ -77,7 +77,7 @@ def resnet_20(input_shape: tuple[int, ...], num_classes: int, *, generator: torc
     return _resnet("resnet-20", 20, input_shape, num_classes, generator, width)
 
 
-@models.register("resnet-56")
+@register_model("resnet-56")
 def resnet_56(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator, width: Size = 16) -> Chain:
     """ResNet-56 for CIFAR: 27 residual blocks of width, 2·width and 4·width channels.
 

@@ -11,14 +11,14 @@ from torch import nn
 from dtcbench.errors import UserError
 from dtcbench.models.initialisation import Chain, drawn, kaiming_normal
 from dtcbench.models.shapes import Size, image_shape
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 _STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """(channels as a multiple of the base width, convolutions) between two poolings: configuration D."""
 _SMALLEST = 2 ** (len(_STAGES) - 1)
 
 
-@models.register("vgg-16")
+@register_model("vgg-16")
 def vgg_16(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator, width: Size = 64) -> Chain:
     """VGG-16 for CIFAR: thirteen 3×3 convolutions with batch norm, one linear classifier.
 

@@ -11,7 +11,7 @@ from dtcbench.errors import UserError
 from dtcbench.models.initialisation import drawn, redraw, small_normal
 from dtcbench.models.shapes import Size, image_shape
 from dtcbench.models.transformer import Layer, check_heads
-from dtcbench.registry import models
+from dtcbench.registry import register_model
 
 
 class ViT(nn.Module):
@@ -45,7 +45,7 @@ class ViT(nn.Module):
         return out
 
 
-@models.register("vit-tiny")
+@register_model("vit-tiny")
 def vit_tiny(
     input_shape: tuple[int, ...],
     num_classes: int,

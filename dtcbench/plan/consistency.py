@@ -13,9 +13,8 @@ from typing import Any
 from dtcbench import registry
 from dtcbench.plan.metering import Metering, seconds
 from dtcbench.plan.names import Names
-from dtcbench.plan.naming import choice, meant_protocol
+from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol
 from dtcbench.plan.protocol import PROTOCOLS
-from dtcbench.solvers import DEFAULT
 from dtcbench.validation import Place
 
 Block = dict[Any, Any]
@@ -111,7 +110,7 @@ def _solvers(block: Block, names: Names) -> Iterator[tuple[str, str]]:
     solvers = block.get("solvers", [])
     if solving and "solvers" in block and solvers == []:
         choice = ", ".join(names.known("solver"))
-        yield "solvers", f"empty; remove it for {DEFAULT}, or name some (known: {choice})"
+        yield "solvers", f"empty; remove it for {DEFAULT_SOLVER}, or name some (known: {choice})"
     if solvers and methods and not solving and set(methods) <= set(known):
         listed = ", ".join(methods)
         yield "solvers", f"a solver on methods that have none ({listed}); remove `solvers` or add a DTC method"

@@ -14,6 +14,8 @@ from dtcbench.plan.names import Names
 from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.validation import MisfitError, Place, checked, shown
 
+DEFAULT_SOLVER = "interior-point"
+"""Used where a suite names no solver: the fastest of the exact ones (docs/solvers.md)."""
 Misfits = list[tuple[Place, str]]
 """Places inside a value, and what is wrong there."""
 

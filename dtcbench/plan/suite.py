@@ -23,10 +23,9 @@ from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Problem, SuiteError
 from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.names import REGISTERED, Names
-from dtcbench.plan.naming import choice, protocol
+from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
-from dtcbench.solvers import DEFAULT
 from dtcbench.validation import misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -73,7 +72,7 @@ class Block(Strict):
     models: Annotated[list[Annotated[Choice, _choice("model")]], Field(min_length=1)]
     datasets: Annotated[list[Annotated[Choice, _choice("dataset")]], Field(min_length=1)]
     methods: Annotated[list[Annotated[Choice, _choice("method")]], Field(min_length=1)]
-    solvers: list[Annotated[Choice, _choice("solver")]] = Field(default=[DEFAULT], validate_default=True)
+    solvers: list[Annotated[Choice, _choice("solver")]] = Field(default=[DEFAULT_SOLVER], validate_default=True)
     """Applied to the methods that use one."""
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] | None = None
     """Left out where the protocol's own schedule decides."""

@@ -9,10 +9,10 @@ import pandas as pd
 import yaml
 
 from dtcbench.analysis.leaderboard import COLUMNS, Leaderboard
-from dtcbench.analysis.pairing import one_line
 from dtcbench.records.store import CARD
 from dtcbench.report import build
 from dtcbench.report.markdown import escaped, leaderboard_markdown
+from dtcbench.text import one_line
 
 UNKNOWN = "unknown"
 """The hub's own word for a licence that nobody has named: whoever publishes names it."""

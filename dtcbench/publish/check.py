@@ -14,10 +14,10 @@ from dtcbench.plan.suite import Suite, parse
 from dtcbench.publish import record_rules, table_rules
 from dtcbench.publish.card import bundle_files, licence_of
 from dtcbench.publish.findings import Finding, bars, error, lines, warning
+from dtcbench.record import CellRecord
 from dtcbench.records import mixing, samples
 from dtcbench.records.listing import Listing, listing
 from dtcbench.records.location import StoreError
-from dtcbench.records.record import CellRecord
 from dtcbench.records.runs import names_of
 from dtcbench.records.store import CARD, Store
 from dtcbench.report import build

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from dtcbench.analysis.pairing import one_line
+from dtcbench.text import one_line
 
 Weight = Literal["error", "warning", "note"]
 

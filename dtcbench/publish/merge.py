@@ -26,9 +26,9 @@ from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declar
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.numbers import differences, numbers
+from dtcbench.record import CellRecord
 from dtcbench.records import mixing
 from dtcbench.records.location import Place, make_folder, write
-from dtcbench.records.record import CellRecord
 from dtcbench.records.runs import names_of
 from dtcbench.records.store import Store
 from dtcbench.records.tables import MISSING, parquet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dtcbench.records.record import Provenance, Result
+from dtcbench.record import Provenance, Result
 
 _SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
 

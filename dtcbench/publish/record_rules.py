@@ -17,13 +17,12 @@ from dtcbench.energy.flags import SHORT_WINDOW_S
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import Joules
 from dtcbench.energy.nvml import SIMULATED
-from dtcbench.energy.trace import Trace
+from dtcbench.energy.trace import Trace, stretches
 from dtcbench.energy.windows import counting, trainings_of, windows
+from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
-from dtcbench.records.provenance import NO_VERSION, PACKAGES
-from dtcbench.records.record import CellRecord, Energy, Provenance, Result, Status
-from dtcbench.report.power import stretches
+from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
 
 OVERSHOOT = 0.05
 """A board's reading may be off by so much (docs/energy.md, §5), and so may its mean against its limit."""

@@ -14,7 +14,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
 from dtcbench.publish.numbers import differences, numbers, stack
-from dtcbench.records.record import CellRecord, Provenance, Status
+from dtcbench.record import CellRecord, Provenance, Status
 from dtcbench.registry import Plugin
 
 Word = Literal["same", "within the spread", "DIFFERS", "not judged", "not run"]

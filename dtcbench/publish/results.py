@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dtcbench.analysis.pairing import one_line
 from dtcbench.errors import UserError
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
@@ -28,6 +27,7 @@ from dtcbench.report.markdown import escaped, leaderboard_markdown, markdown_tab
 from dtcbench.report.site.claims import Judged
 from dtcbench.report.site.pages import judge, site
 from dtcbench.report.site.volumes import Volume
+from dtcbench.text import one_line
 
 OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -11,7 +11,7 @@ from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.publish.findings import Finding, error, warning
-from dtcbench.records.record import INCONCLUSIVE
+from dtcbench.record import INCONCLUSIVE
 from dtcbench.records.tables import MISSING, Tables
 
 _NO_END = {MISSING, *(status.value for status in INCONCLUSIVE)}

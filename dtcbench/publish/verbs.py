@@ -20,8 +20,8 @@ from dtcbench.records.runs import refuse_missing_code
 from dtcbench.records.store import Store
 from dtcbench.records.tables import Tables
 from dtcbench.registry import Plugin
-from dtcbench.report.plans import duration
 from dtcbench.report.site.pages import judge
+from dtcbench.text import duration
 
 _UNREADABLE = ("folder", "suite", "seals", "figures", "traces")
 """Rules without which records cannot be relied on to be what they say."""

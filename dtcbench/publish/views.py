@@ -9,10 +9,10 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dtcbench.analysis.pairing import one_line
 from dtcbench.analysis.stats import Estimate
 from dtcbench.publish.compare import Move
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import one_line
 
 _ABSENT = "–"
 

@@ -10,14 +10,15 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from dtcbench.errors import UserError, told
+from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell, Choice, canonical_json
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns
 from dtcbench.plan.protocol import PROTOCOLS, defaults
+from dtcbench.record import SCHEMA_VERSION, CellRecord
 from dtcbench.records.location import Place
-from dtcbench.records.record import SCHEMA_VERSION, CellRecord
 from dtcbench.records.sealing import opened
 from dtcbench.records.store import Store
+from dtcbench.text import error_line
 
 OLD_VERSIONS = (4, 5)
 """Schema versions that `migrated` reads."""
@@ -54,7 +55,7 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
     try:
         return _renewed(old, seal, names)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a record of schema version {version}: {told(error)}") from None
+        raise ValueError(f"not a record of schema version {version}: {error_line(error)}") from None
 
 
 def _renewed(old: dict[str, Any], seal: str, names: Names) -> CellRecord:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
-from dtcbench.records.record import CellRecord, Outline, Provenance, Status
+from dtcbench.record import CellRecord, Outline, Provenance, Status
 from dtcbench.records.store import Contents
 
 _SHOWN = 12

@@ -14,8 +14,8 @@ from dtcbench.plan.document import Document, Problem, SuiteError
 from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import REGISTERED, Declared, Names
 from dtcbench.plan.suite import NAME, parse
+from dtcbench.record import CellRecord
 from dtcbench.records.location import StoreError, place
-from dtcbench.records.record import CellRecord
 from dtcbench.records.store import Store
 
 RUNS = Path("runs")

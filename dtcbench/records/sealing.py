@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from dtcbench.plan.cell import canonical_json
-from dtcbench.records.record import SCHEMA_VERSION, CellRecord, Outline, Tabled
+from dtcbench.record import SCHEMA_VERSION, CellRecord, Outline, Tabled
 
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
+from dtcbench.record import CellRecord, Outline, Status, Tabled
 from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
-from dtcbench.records.record import CellRecord, Outline, Status, Tabled
 from dtcbench.records.sealing import OlderSchemaError, R, UnknownSchemaError, seal, unsealed
 
 if TYPE_CHECKING:

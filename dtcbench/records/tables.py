@@ -13,7 +13,7 @@ import pandas as pd
 
 from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import Cycle, Energy, Layer, Provenance, Tabled
+from dtcbench.record import Cycle, Energy, Layer, Provenance, Tabled
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
@@ -37,6 +37,7 @@ _CYCLE = tuple(f for f in Cycle.model_fields if f not in ("layers", "reasons"))
 _LAYER = tuple(f for f in Layer.model_fields if f not in ("reasons", "kept_sha256"))
 
 
+_NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
 CHUNK = 2000
 """Records whose cycles become a frame at once: as Python objects they are many times larger."""
 _TEXT = ("key", "group")
@@ -228,3 +229,15 @@ def _cycle_rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
             yield (*row, *(None for _ in _LAYER))
         for layer in cycle["layers"]:
             yield (*row, *map(layer.get, _LAYER))
+
+
+def power_table(traces: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """All samples of a run, by the cells' `key`: cells in the order given, columns in that of their appearance."""
+    table = pd.concat([_typed(trace).assign(key=key) for key, trace in list(traces) or [("", _NO_SAMPLES)]])
+    return table[["key", *table.columns.drop("key")]].astype({"key": "string"}).reset_index(drop=True)
+
+
+def _typed(trace: pd.DataFrame) -> pd.DataFrame:
+    """With the types that the file had: a column of nothing but gaps loses its own when it is read."""
+    numbers = dict.fromkeys(trace.columns.drop(["phase", "training"]), np.float64)
+    return trace.astype({**numbers, "phase": "string", "training": "Int32"})

@@ -16,10 +16,10 @@ from dtcbench.analysis.verdicts import Finding
 from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
+from dtcbench.record import Status, Tabled
 from dtcbench.records import location, mixing
 from dtcbench.records.location import Place
 from dtcbench.records.reading import read
-from dtcbench.records.record import Status, Tabled
 from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import Tables, parquet, tables
 from dtcbench.report import latex, markdown, tabular
@@ -120,8 +120,8 @@ def files(derived: Derived, store: Store) -> dict[str, bytes | str]:
 
     The same records give the same bytes.
     """
+    from dtcbench.records.tables import power_table
     from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
-    from dtcbench.report.power import power_table
 
     cells, cycles, board = derived.tables.cells, derived.tables.cycles, derived.board
     traces = _Traces(derived.tables.metered, store)

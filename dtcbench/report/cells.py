@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.pairing import one_line
-from dtcbench.records.record import CellRecord, Cycle, Layer, Result
+from dtcbench.record import CellRecord, Cycle, Layer, Result
 from dtcbench.report.energy import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import one_line
 
 
 def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:

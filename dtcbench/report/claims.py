@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.pairing import one_line
 from dtcbench.analysis.verdicts import Comparison, Effect, Finding, Verdict
 from dtcbench.report.columns import ABSENT, p_value
+from dtcbench.text import one_line
 
 _COLOURS = {
     Verdict.SUPPORTED: "green",

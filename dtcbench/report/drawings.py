@@ -15,8 +15,8 @@ from dtcbench.analysis.pairing import POOL, Pool, tidy
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
-from dtcbench.report.names import file_names, plain_name
 from dtcbench.report.power import power_figure
+from dtcbench.text import file_name, file_names
 
 Form = Literal["pdf", "svg"]
 FORMS: tuple[Form, ...] = ("pdf", "svg")
@@ -97,7 +97,7 @@ def of_claims(findings: Sequence[Finding]) -> dict[int, Drawing]:
     for number, finding in enumerate(findings, 1):
         if forest.has_figure(finding):
             caption = _CURVES if any(comparison.levels for comparison in finding.comparisons) else _COMPARISONS
-            name = f"claim-{number}-{plain_name(finding.name)}"
+            name = f"claim-{number}-{file_name(finding.name)}"
             drawn[number] = Drawing(name, finding.name.capitalize(), caption, partial(forest.claim_figure, finding))
     return drawn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtcbench.records.record import Energy, Explained, PhaseEnergy, PowerTrace
+from dtcbench.record import Energy, Explained, PhaseEnergy, PowerTrace
 from dtcbench.records.tables import power
 
 

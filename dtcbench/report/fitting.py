@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.pairing import one_line
+from dtcbench.text import one_line
 
 _NARROWEST = 4
 """Columns that words are broken to, where nothing else helps."""

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, UnicodeToLatexEncoder
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.analysis.pairing import one_line
 from dtcbench.report import columns
 from dtcbench.report.columns import ABSENT, BITS_PER_CHARACTER, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
-from dtcbench.report.names import file_names
+from dtcbench.text import file_names, one_line
 
 _IN_SOME_PLACES = [
     (re.compile(r"[][*]|(?<=-)-|(?<=')'|(?<=,),"), r"\g<0>"),

@@ -15,8 +15,8 @@ from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
 from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml, rapl
+from dtcbench.execution import provenance
 from dtcbench.execution.nodes import MUST_AGREE, Node
-from dtcbench.records import provenance
 
 
 def machine_table() -> Table:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from dtcbench.analysis.leaderboard import Leaderboard
-from dtcbench.analysis.pairing import one_line
 from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, summary_pools
+from dtcbench.text import one_line
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:

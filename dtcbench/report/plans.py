@@ -12,10 +12,11 @@ from rich.text import Text
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
-from dtcbench.records.record import INCONCLUSIVE, Status
+from dtcbench.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents
 from dtcbench.records.tables import MISSING
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import duration
 
 DONE, FAILED = "done", "failed"
 _STATES = (DONE, FAILED, MISSING)
@@ -170,13 +171,6 @@ def time_left(plan: Plan, contents: Contents[Any]) -> str:
         return "time left: unknown until a first cell has run"
     guess = f"; {left.guessed} cells of a kind not timed yet, taken as the mean" if left.guessed else ""
     return f"time left: about {duration(left.work_s)} of work, one cell at a time{guess}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _axes(cell: Cell) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ A trace is the DataFrame of `Store.trace`: one row a sample, `t_s` from the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -20,8 +20,7 @@ from rich.text import Text
 from dtcbench.energy import integrate
 from dtcbench.energy.flags import LONG_GAP_S
 from dtcbench.energy.integrate import Floats
-from dtcbench.energy.phases import Stretch
-from dtcbench.energy.trace import POWER_COLUMNS, Power
+from dtcbench.energy.trace import POWER_COLUMNS, Power, stretches
 from dtcbench.energy.windows import counting, windows
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL, Style
@@ -29,7 +28,6 @@ from dtcbench.report.figures import COLOURS, NEUTRAL, Style
 POINTS = 400
 """Samples at most in one line of the figure; what breaks a line comes on top."""
 _MIN_WIDTH = 40
-_NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
 _INSIDE, _OUTSIDE = COLOURS[0], NEUTRAL
 _READINGS = (
     ("temperature", "temperature_c", "°C"),
@@ -80,12 +78,6 @@ def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style])
     return figure.update_yaxes(title="Power, W", rangemode="tozero")
 
 
-def power_table(traces: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """All samples of a run, by the cells' `key`: cells in the order given, columns in that of their appearance."""
-    table = pd.concat([_typed(trace).assign(key=key) for key, trace in list(traces) or [("", _NO_SAMPLES)]])
-    return table[["key", *table.columns.drop("key")]].astype({"key": "string"}).reset_index(drop=True)
-
-
 def power_drawn(trace: pd.DataFrame) -> Power | None:
     """Which power of a trace is drawn: the best that was read at all, as the integral uses; None where none was."""
     return next((name for name in POWER_COLUMNS if name in trace and np.isfinite(trace[name]).any()), None)
@@ -131,18 +123,6 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
     t_s, power_w, inside = t_s[known], power_w[known], inside[known]
     part = np.cumsum(np.diff(t_s, prepend=t_s[0]) > LONG_GAP_S)
     return _Curve(column, counted[0].begin_s if counted else 0.0, t_s, power_w, inside, part)
-
-
-def stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
-    """The stretches of a trace, as far as samples tell: each from its first sample to the one after its last."""
-    t_s = trace["t_s"].to_numpy(dtype=np.float64)
-    phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
-    training = trace["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
-    changes = np.flatnonzero((phase[1:] != phase[:-1]) | (training[1:] != training[:-1])) + 1
-    for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
-        if phase[first] is not None:
-            end_s = t_s[past] if past < len(t_s) else np.inf
-            yield Stretch(phase[first], float(t_s[first]), float(end_s), int(training[first]))
 
 
 def _thinned(curve: _Curve, bins: int) -> _Curve:
@@ -227,9 +207,3 @@ def _range(values: Floats, unit: str) -> str:
         return "–"
     least, greatest = f"{known.min():.0f}", f"{known.max():.0f}"
     return f"{least} {unit}" if least == greatest else f"{least} to {greatest} {unit}"
-
-
-def _typed(trace: pd.DataFrame) -> pd.DataFrame:
-    """With the types that the file had: a column of nothing but gaps loses its own when it is read."""
-    numbers = dict.fromkeys(trace.columns.drop(["phase", "training"]), np.float64)
-    return trace.astype({**numbers, "phase": "string", "training": "Int32"})

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 
 
 class RunProgress:

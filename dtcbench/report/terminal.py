@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.analysis.pairing import one_line
 from dtcbench.report import columns
 from dtcbench.report.columns import BITS_PER_CHARACTER, Row
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import one_line
 
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from dtcbench.analysis.pairing import one_line
 from dtcbench.report.drawings import Form
+from dtcbench.text import one_line
 
 _log = logging.getLogger("matplotlib")
 _level = _log.level

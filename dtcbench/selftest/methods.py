@@ -9,8 +9,8 @@ import numpy as np
 
 from dtcbench import registry
 from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores
+from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.selftest.check import Check, Contradicted
-from dtcbench.solvers import DEFAULT
 
 _WIDTH, _COUNT = 40, 15
 
@@ -33,7 +33,7 @@ def checks(name: str) -> list[Check]:
 def _groups(method: Method, seed: int = 0) -> list[Group]:
     """A group of Linear layers, one of convolutions and a flattened one, as the method asks for them."""
     shapes = [((8,), (5, _WIDTH)), ((3, 3, 3), (6, _WIDTH, 3, 3)), ((3, 3, 3), (4, _WIDTH, 9))]
-    solve = registry.solvers.bind(DEFAULT, {}) if method.uses_solver else None
+    solve = registry.solvers.bind(DEFAULT_SOLVER, {}) if method.uses_solver else None
     groups = []
     for incoming, outgoing in shapes:
         rng = np.random.default_rng(7)

@@ -6,10 +6,11 @@ import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from dtcbench.errors import UserError, near, told
+from dtcbench.errors import UserError, near
 from dtcbench.registry import AXES, Axis, Plugin
 from dtcbench.selftest import datasets, methods, models, solvers
 from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.text import error_line
 
 _CHECKS = {"model": models.checks, "dataset": datasets.checks, "method": methods.checks, "solver": solvers.checks}
 
@@ -68,5 +69,5 @@ def _contradiction(check: Check) -> str:
     except Contradicted as contradicted:
         return str(contradicted)
     except Exception as error:  # a plug-in may raise anything
-        return f"it raised {told(error)}"
+        return f"it raised {error_line(error)}"
     return ""

@@ -3,6 +3,3 @@ minimiser of ‖Θ s − y‖² + λ ‖s‖₁ per column.
 
 A module here registers itself by being here; see `dtcbench.registry`. Libraries are imported
 when a solver runs: CVXPY alone takes a second."""
-
-DEFAULT = "interior-point"
-"""What a method solves with where a suite names no solver: the fastest of the exact ones (docs/solvers.md)."""

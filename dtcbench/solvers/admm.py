@@ -9,7 +9,7 @@ from pydantic import Field
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ PATIENCE = 1.5
 """The penalty is balanced ever more rarely, each time after this many times more iterations: then it settles."""
 
 
-@solvers.register("admm")
+@register_solver("admm")
 @recovers(Promise(gap=1e-6))
 def admm(
     theta: Array,

@@ -9,13 +9,13 @@ from pydantic import Field
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 CHECK_EVERY = 50
 """Iterations between two looks at the duality gap, which cost two more products with Θ."""
 
 
-@solvers.register("fista")
+@register_solver("fista")
 @recovers(Promise(gap=1e-6))
 def fista(
     theta: Array,

@@ -10,7 +10,7 @@ from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.lasso import Lasso
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 from dtcbench.solvers.omp import SPARSEST, nonzeros
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SAFETY = 0.99
 """Share of the longest step that is sure to lower the residual when the support changes."""
 
 
-@solvers.register("iht")
+@register_solver("iht")
 @recovers(Promise(gap=1e-6, other_objective=SPARSEST))
 def iht(
     theta: Array,

@@ -10,13 +10,13 @@ from dtcbench.dtc.duality import DualPoint
 from dtcbench.dtc.lasso import Lasso, not_converged
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 NEAR = 1e-3
 """Relative complementarity below which the support is worth guessing."""
 
 
-@solvers.register("interior-point")
+@register_solver("interior-point")
 @recovers(Promise(gap=1e-9))
 def interior_point(
     theta: Array,

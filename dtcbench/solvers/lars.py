@@ -11,13 +11,13 @@ from pydantic import Field
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 OPTIMALITY = 1e-6
 """Largest violation of the subgradient condition |2 Θᵀ(Θ s − y)| ≤ λ accepted, relative to λ."""
 
 
-@solvers.register("lars")
+@register_solver("lars")
 @recovers(Promise(gap=1e-9))
 def lars(theta: Array, y: Array, lam: float, *, max_iterations: Annotated[int, Field(gt=0)] = 10_000) -> Array:
     """Homotopy method, exact to rounding; at most n coefficients are not exactly zero.

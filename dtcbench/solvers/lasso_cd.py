@@ -11,10 +11,10 @@ from pydantic import Field
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 
-@solvers.register("lasso-cd")
+@register_solver("lasso-cd")
 @recovers(Promise(gap=1e-6))
 def lasso_cd(
     theta: Array,

@@ -11,7 +11,7 @@ from pydantic import Field
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 SPARSEST = (
     "It looks for a small ‖Θ s − y‖² with at most round(fraction · n) non-zeros, at least 1, "
@@ -22,7 +22,7 @@ ORTHOGONALITY = 1e-8
 """Largest |Θⱼᵀ(Θ s − y)| accepted for a chosen j, relative to ‖Θⱼ‖ ‖y‖."""
 
 
-@solvers.register("omp")
+@register_solver("omp")
 @recovers(Promise(gap=1e-6, other_objective=SPARSEST))
 def omp(theta: Array, y: Array, lam: float, *, fraction: Annotated[float, Field(gt=0, le=1)] = 0.25) -> Array:
     """Orthogonal matching pursuit with round(fraction · n) non-zeros; does not use λ.

@@ -7,10 +7,10 @@ import numpy as np
 from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 
-@solvers.register("scs")
+@register_solver("scs")
 @recovers(Promise(gap=2e-3))
 def scs(theta: Array, y: Array, lam: float) -> Array:
     """First-order conic solver, CVXPY's defaults as published (about 1e-4; leaves no exact zeros).

@@ -9,7 +9,7 @@ from pydantic import Field
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Promise, recovers
 from dtcbench.dtc.sensing import Array
-from dtcbench.registry import solvers
+from dtcbench.registry import register_solver
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ LINE_SEARCH = 30
 """Evaluations of the derivative along a Newton direction, which is piecewise linear."""
 
 
-@solvers.register("ssnal")
+@register_solver("ssnal")
 @recovers(Promise(gap=1e-9))
 def ssnal(
     theta: Array,

@@ -19,7 +19,7 @@ from dtcbench.dtc.rays import Solve, Tomography
 from dtcbench.dtc.selection import Cut, Group, Kept, Method
 from dtcbench.dtc.sensing import Array
 from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
-from dtcbench.records.record import Layer
+from dtcbench.record import Layer
 from dtcbench.training.randomness import generator
 from dtcbench.training.surgery import PrunableGroup
 

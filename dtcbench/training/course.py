@@ -20,7 +20,7 @@ from dtcbench.dtc.selection import Cut, Kept, Method
 from dtcbench.energy.phases import Phases
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import Cycle, Layer, Result
+from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compression import Complexity, Compressor, TimedSolver, layer
 from dtcbench.training.evaluation import Evaluate
 from dtcbench.training.flops import inference_flops, training_flops

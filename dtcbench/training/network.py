@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from dtcbench import registry
-from dtcbench.errors import UserError, told
+from dtcbench.errors import UserError
 from dtcbench.plan.cell import Choice
+from dtcbench.text import error_line
 from dtcbench.training.surgery import Surgery
 
 
@@ -28,7 +29,7 @@ def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.
     except UserError:
         raise
     except Exception as error:  # a model may raise anything
-        raise _mistake(model, shape, told(error)) from error
+        raise _mistake(model, shape, error_line(error)) from error
     if not isinstance(network, nn.Module):
         raise _mistake(model, shape, f"it gave {_kind(network)} and not a torch.nn.Module")
     return network
@@ -47,7 +48,7 @@ def traced(model: Choice, network: nn.Module, example: torch.Tensor, logits: tup
         raise
     except Exception as error:  # a model may raise anything
         _refuse_other_output(model, shape, seen, logits)  # of which tracing knows less to say
-        raise _mistake(model, shape, told(error)) from error
+        raise _mistake(model, shape, error_line(error)) from error
     finally:
         hook.remove()
     _refuse_other_output(model, shape, seen, logits)
@@ -75,7 +76,7 @@ def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) 
         try:
             example = torch.zeros(1, *shape, dtype=torch.int64 if is_text else torch.float32)
         except (RuntimeError, MemoryError) as error:
-            raise _mistake(model, shape, told(error)) from error
+            raise _mistake(model, shape, error_line(error)) from error
         return network, traced(model, network, example, (1, *shape, classes) if is_text else (1, classes))
 
 

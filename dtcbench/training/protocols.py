@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtcbench.plan.protocol import Standard, from_choice
-from dtcbench.records.record import Result
+from dtcbench.record import Result
 from dtcbench.training.course import Workplace
 from dtcbench.training.published import run_published
 from dtcbench.training.randomness import seeded_globals

@@ -10,7 +10,7 @@ from torch import nn
 from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Published
-from dtcbench.records.record import Result
+from dtcbench.record import Result
 from dtcbench.training import slicing
 from dtcbench.training.course import NO_TEXT, NOT_COMPRESSED, Accuracies, Course, Workplace, start
 from dtcbench.training.loop import mean_batch_accuracy

@@ -15,7 +15,7 @@ from torch import nn
 from dtcbench.dtc.errors import CompressionError
 from dtcbench.dtc.selection import Cut
 from dtcbench.plan.protocol import Standard
-from dtcbench.records.record import Result
+from dtcbench.record import Result
 from dtcbench.training.budget import compressed_flops, steps_for
 from dtcbench.training.course import NO_TEXT, NOT_COMPRESSED, Accuracies, Course, Workplace, start
 from dtcbench.training.flops import training_flops

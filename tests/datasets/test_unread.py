@@ -14,10 +14,10 @@ from shutil import copy as origin
 
 import numpy as np
 from dtcbench.datasets.splits import Splits
-from dtcbench.registry import datasets
+from dtcbench.registry import register_dataset
 
 
-@datasets.register("squares")
+@register_dataset("squares")
 def squares():
     return Splits.from_arrays(np.arange(200, dtype=np.uint8).reshape(50, 2, 2), [0, 1] * 25, [[[1, 2], [3, 4]]], [0])
 """

@@ -20,7 +20,7 @@ from dtcbench.energy.rapl import Packages, Zone
 from dtcbench.energy.settling import Settled
 from dtcbench.energy.trace import SamplerError
 from dtcbench.plan.metering import Metering
-from dtcbench.records.record import Energy
+from dtcbench.record import Energy
 
 AGE_S = 100.0
 """How long the scenario has been playing when the first meter opens, at least."""

@@ -12,7 +12,7 @@ from dtcbench import registry
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import Standard
-from dtcbench.records.record import CellRecord
+from dtcbench.record import CellRecord
 
 pytestmark = [
     pytest.mark.gpu,

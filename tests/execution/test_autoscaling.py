@@ -15,7 +15,7 @@ import yaml
 from fake_nvml.boards import FakeGpu, built, environment, write_scenario
 
 from dtcbench import cli
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 from dtcbench.records.store import Store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]

@@ -19,7 +19,7 @@ from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.inline import InlineExecutor
 from dtcbench.execution.worker import Report
 from dtcbench.plan.request import Request
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
 

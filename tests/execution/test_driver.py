@@ -9,7 +9,7 @@ from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import Outcome
 from dtcbench.execution.inline import InlineExecutor
 from dtcbench.execution.scheduler import paired
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 from dtcbench.records.store import Store
 
 CELLS = tuple(cell(method, 0.0 if method == "dense" else 0.5) for method in ("dense", "dtc", "magnitude", "random"))

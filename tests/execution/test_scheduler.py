@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, paired
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 
 CELLS = [cell("random", seed=seed) for seed in range(6)]
 

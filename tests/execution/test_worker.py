@@ -17,7 +17,7 @@ from dtcbench.datasets.splits import DatasetError
 from dtcbench.energy.meter import NoMeter
 from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
-from dtcbench.records.record import CellRecord
+from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
 from dtcbench.training import warming
 from dtcbench.training.loop import to_device
@@ -164,9 +164,9 @@ RUDE = Plugin(
 import random
 import numpy, torch
 from dtcbench.methods.random import Random
-from dtcbench.registry import methods
+from dtcbench.registry import register_method
 
-@methods.register("rude")
+@register_method("rude")
 class Rude(Random):
     "Sets what is its caller's."
     def scores(self, group):
@@ -212,8 +212,8 @@ def test_a_gpu_cell_without_a_gpu_says_so():
 def test_a_plugins_method_works_and_its_source_is_in_the_provenance(monkeypatch):
     source = (
         "import numpy as np\nfrom dtcbench.dtc.selection import Method, Scores\n"
-        "from dtcbench.registry import methods\n\n\n"
-        "@methods.register('first')\nclass First(Method):\n    drop = 'largest'\n\n"
+        "from dtcbench.registry import register_method\n\n\n"
+        "@register_method('first')\nclass First(Method):\n    drop = 'largest'\n\n"
         "    def scores(self, group):\n        return Scores(np.arange(group.width, dtype=float))\n"
     )
     plugin = registry.Plugin("first_neurons", source)
@@ -225,8 +225,8 @@ def test_a_plugins_method_works_and_its_source_is_in_the_provenance(monkeypatch)
 
 def test_a_plugins_network_that_uses_the_global_generator_is_reproducible_and_paired():
     source = (
-        "from torch import nn\nfrom dtcbench.registry import models\n\n\n"
-        "@models.register('careless')\ndef careless(input_shape, num_classes, *, generator):\n"
+        "from torch import nn\nfrom dtcbench.registry import register_model\n\n\n"
+        "@register_model('careless')\ndef careless(input_shape, num_classes, *, generator):\n"
         '    """Initialises itself."""\n'
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, num_classes))\n"
     )
@@ -251,7 +251,7 @@ def test_a_method_that_breaks_its_contract_ends_the_cell_and_is_never_recorded(s
     name = f"broken-{abs(hash((scores, select)))}"
     source = (
         "import numpy as np\nfrom dtcbench.dtc.selection import Method, Scores\n"
-        f"from dtcbench.registry import methods\n\n\n@methods.register('{name}')\nclass Broken(Method):\n"
+        f"from dtcbench.registry import register_method\n\n\n@register_method('{name}')\nclass Broken(Method):\n"
         f"    drop = 'largest'\n\n    def scores(self, group):\n        return Scores({scores})\n\n{select}"
     )
     plugin = registry.Plugin(name.replace("-", "_"), source)

@@ -6,8 +6,8 @@ import pytest
 from suites_for_tests import DESIGN, TINY, edited, problems
 
 from dtcbench import registry
+from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.plan.suite import SuiteError, load, parse
-from dtcbench.solvers import DEFAULT
 
 STANDARD = "{name: standard, steps: 600, batch_size: 64, lr: 0.001, cycle_steps: 50, keep: 0.9}"
 METHODS = "[dtc, dtc-published, magnitude, random]"
@@ -260,8 +260,8 @@ def test_a_solver_applies_only_to_the_methods_that_use_one():
 
 def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
     (solver,) = parse(edited(DESIGN, ("    solvers: [lars]\n", "")), "x").grid[0].solvers
-    assert solver.name == DEFAULT
-    assert solver.values == registry.solvers.options(DEFAULT)().model_dump(mode="json")
+    assert solver.name == DEFAULT_SOLVER
+    assert solver.values == registry.solvers.options(DEFAULT_SOLVER)().model_dump(mode="json")
 
 
 def test_a_baseline_of_protocol_standard_is_refused_under_published():

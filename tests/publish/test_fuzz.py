@@ -16,8 +16,8 @@ from dtcbench.publish import verbs
 from dtcbench.publish.check import check
 from dtcbench.publish.findings import RULES, Finding, lines
 from dtcbench.publish.record_rules import of_record, of_trace
+from dtcbench.record import CellRecord
 from dtcbench.records import samples
-from dtcbench.records.record import CellRecord
 from dtcbench.records.sealing import seal, unseal
 from dtcbench.records.store import Store
 

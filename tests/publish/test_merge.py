@@ -9,7 +9,7 @@ from tampering import content, records, reseal
 
 from dtcbench.errors import UserError
 from dtcbench.publish import merge
-from dtcbench.records.record import CellRecord
+from dtcbench.record import CellRecord
 from dtcbench.records.store import Store
 
 pytestmark = pytest.mark.usefixtures("sketched")

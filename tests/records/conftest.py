@@ -2,7 +2,7 @@ import pytest
 from cells import cell, task
 
 from dtcbench.execution.worker import attempt, lost
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 
 
 @pytest.fixture(scope="session")

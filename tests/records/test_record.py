@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dtcbench.records.record import CellRecord, Energy
+from dtcbench.record import CellRecord, Energy
 
 ENERGY = {
     "energy_j": None,

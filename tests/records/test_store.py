@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dtcbench.plan.names import Declared
-from dtcbench.records.record import Status
+from dtcbench.record import Status
 from dtcbench.records.sealing import seal, unseal
 from dtcbench.records.store import Store, StoreError
 

@@ -8,8 +8,8 @@ from suites_for_tests import TINY
 
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.suite import parse
+from dtcbench.record import Energy, PowerTrace, Tabled
 from dtcbench.records import reading, tables
-from dtcbench.records.record import Energy, PowerTrace, Tabled
 from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 

@@ -9,7 +9,7 @@ from test_power import cell
 
 from dtcbench.report import drawings
 from dtcbench.report.html import page
-from dtcbench.report.names import file_names, plain_name
+from dtcbench.text import file_name, file_names
 
 
 def drawn(tables, traces=None):
@@ -52,7 +52,7 @@ def test_a_long_name_is_cut_and_stays_one_of_its_own():
     names = list(file_names(long))
     assert len(set(names)) == 2
     assert all(len(name) <= 103 and re.fullmatch(r"[a-z0-9-]+", name) for name in names)
-    assert plain_name("../…") == "unnamed"
+    assert file_name("../…") == "unnamed"
 
 
 def test_no_figures_name_ends_in_anothers_so_that_no_two_pools_can_share_a_file(run):

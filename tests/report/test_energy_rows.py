@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dtcbench.records.record import Energy, PhaseEnergy, PowerTrace
+from dtcbench.record import Energy, PhaseEnergy, PowerTrace
 from dtcbench.report.energy import energy_rows
 
 TOO_SHORT = "its stretches are too short"

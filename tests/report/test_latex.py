@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.analysis.pairing import one_line
 from dtcbench.report import columns
 from dtcbench.report.latex import escaped, leaderboard_latex
+from dtcbench.text import one_line
 
 MEANT = {
     r"{\textbackslash}": "\\",

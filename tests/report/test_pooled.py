@@ -9,7 +9,7 @@ from suites_for_tests import TINY, edited
 from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 from dtcbench.records.store import Store
 from dtcbench.report.build import pool
 

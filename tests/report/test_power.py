@@ -12,8 +12,9 @@ from rich.console import Console
 
 from dtcbench.energy.phases import Stretch
 from dtcbench.energy.trace import Trace, to_parquet
+from dtcbench.records.tables import power_table
 from dtcbench.report.figures import Style
-from dtcbench.report.power import POINTS, power_chart, power_drawn, power_figure, power_table
+from dtcbench.report.power import POINTS, power_chart, power_drawn, power_figure
 
 LOOKS = {"dtc": Style("#0072B2", "circle"), "<b>dense</b>": Style("#808080", "x")}
 IDLE = (2.0, None, None, 60.0)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dtcbench.execution.worker import lost
 from dtcbench.plan.names import REGISTERED
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 from dtcbench.report.progress import RunProgress
 
 DTC = cell("dtc")

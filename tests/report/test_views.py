@@ -17,12 +17,13 @@ from dtcbench.errors import UserError
 from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
-from dtcbench.records.record import CellRecord, Status
+from dtcbench.record import CellRecord, Status
 from dtcbench.records.store import Contents, Damaged, Store
 from dtcbench.report.axes import options_text
 from dtcbench.report.cells import cell_view
 from dtcbench.report.comparison import comparison, read_reference
-from dtcbench.report.plans import counts, duration, next_steps, plan_lines, plan_view, state, status_view, time_left
+from dtcbench.report.plans import counts, next_steps, plan_lines, plan_view, state, status_view, time_left
+from dtcbench.text import duration
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 DENSE, DTC, MAGNITUDE = PLAN.cells

@@ -7,7 +7,7 @@ import pytest
 
 CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = {
-    re.search(r"@\w+\.register\(\"(.+?)\"\)", code)[1]: code
+    re.search(r"@register_\w+\(\"(.+?)\"\)", code)[1]: code
     for code in re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
 }
 SUITE = """\
@@ -34,8 +34,8 @@ def files(tmp_path, monkeypatch):
 
 
 def test_there_is_one_example_for_each_axis_in_under_25_lines():
-    axes = [re.search(r"@(\w+)\.register", code)[1] for code in EXAMPLES.values()]
-    assert sorted(axes) == ["datasets", "methods", "models", "solvers"]
+    axes = [re.search(r"@register_(\w+)\(", code)[1] for code in EXAMPLES.values()]
+    assert sorted(axes) == ["dataset", "method", "model", "solver"]
     assert all(len(code.splitlines()) < 25 for code in EXAMPLES.values())
 
 

@@ -13,14 +13,14 @@ import plotly.graph_objects as go
 from pydantic import TypeAdapter
 
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import one_line
 from dtcbench.plan.cell import Cell
-from dtcbench.records.record import CellRecord, Layer, Result
+from dtcbench.record import CellRecord, Layer, Result
 from dtcbench.report import cells, elements, figures
 from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power import power_figure
 from dtcbench.report.site.volumes import Volume
+from dtcbench.text import one_line
 
 _PANEL_PX, _AROUND_PX = 190, 100
 _TITLES = {

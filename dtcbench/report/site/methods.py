@@ -7,12 +7,13 @@ import math
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, POOL, one_line
+from dtcbench.analysis.pairing import DENSE, POOL
 from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
 from dtcbench.report.columns import ABSENT, Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
 from dtcbench.report.site.volumes import Volume, cell_file
+from dtcbench.text import one_line
 
 
 def method_page(volume: Volume, method: str, solver: str) -> str:

@@ -15,7 +15,7 @@ from dtcbench.plan.grid import Plan
 from dtcbench.records.store import Store
 from dtcbench.report.build import Derived
 from dtcbench.report.elements import Frame
-from dtcbench.report.names import file_names
+from dtcbench.text import file_names
 
 
 @dataclass(frozen=True)

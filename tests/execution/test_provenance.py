@@ -17,8 +17,8 @@ import torch
 
 import dtcbench
 from dtcbench.energy import nvml
-from dtcbench.records import provenance
-from dtcbench.records.provenance import checkout, collect, gpu_hardware, kernels, lock_sha256
+from dtcbench.execution import provenance
+from dtcbench.execution.provenance import checkout, collect, gpu_hardware, kernels, lock_sha256
 
 H200 = nvml.TorchGpu("NVIDIA H200", "GPU-aaaa", 139.7)
 

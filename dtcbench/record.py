@@ -12,10 +12,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from dtcbench.plan.cell import Cell
+from dtcbench.unavailable import Unavailable
 
 Version = Literal[6]
 SCHEMA_VERSION: Version = 6
-"""Of the records that this dtcbench reads and writes; `migration.py` brings older ones up to it."""
+"""Of the records that this dtcbench reads and writes; `records/migration.py` brings older ones up to it."""
 
 
 class Status(StrEnum):
@@ -49,6 +50,16 @@ class Explained(BaseModel):
 
     reasons: dict[str, str] = {}
     """Why a field is None."""
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """The model of these fields; each that is `Unavailable` becomes `None`, and its reason goes into `reasons`.
+
+        `reasons` among the fields explain those that are None already.
+        """
+        missing = {name: value.reason for name, value in fields.items() if isinstance(value, Unavailable)}
+        reasons = {**fields.pop("reasons", {}), **missing}
+        return cls.model_validate({**fields, **dict.fromkeys(missing), "reasons": reasons})
 
     @model_validator(mode="after")
     def _every_null_has_its_reason(self) -> Self:
@@ -267,7 +278,7 @@ class Provenance(Explained):
     lock_sha256: str | None
     """SHA-256 of the checkout's requirements.lock."""
     source_sha256: str | None
-    """Of an installed release, which has no commit: the SHA-256 of its code (`records/installation.py`)."""
+    """Of an installed release, which has no commit: the SHA-256 of its code (`execution/installation.py`)."""
     plugins: dict[str, str]
     """SHA-256 of the source of each plug-in whose values the cell names: by its file's name, or by its module's where
     it is installed."""

@@ -20,8 +20,8 @@ import dtcbench
 from dtcbench import cores
 from dtcbench.energy import nvml
 from dtcbench.energy.device import given_gpu
-from dtcbench.records.installation import source_sha256
-from dtcbench.records.record import Provenance
+from dtcbench.execution.installation import source_sha256
+from dtcbench.record import Provenance
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
 """Whose versions decide numbers."""

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from dtcbench.records.installation import NOT_INSTALLED, source_sha256
+from dtcbench.execution.installation import NOT_INSTALLED, source_sha256
 
 FILES = {"__init__.py": "x = 1\n", "solvers/lars.py": "y = 2\n", "suites/quick.yaml": "name: quick\n"}
 
