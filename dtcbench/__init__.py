@@ -1,33 +1,34 @@
 """dtcbench: the independent test bench for Dual Tomographic Compression and its rivals.
 
-In a notebook or a script:
+Load a run or a published bundle and plot it:
 
     import dtcbench
 
     run = dtcbench.Run("runs/quick")
-    run.cells.groupby(["method", "sparsity"])["accuracy"].mean().unstack().plot()
+    run.cells.pivot_table("accuracy", "sparsity_reached", "method").plot()
 
-The rooms read in the order data flow through them: `plan` (what to run), `execution` (running
-it), `training` with `dtc`, `models`, `datasets`, `methods`, `solvers` (one cell), `energy`,
-`records` (what a cell left behind), `analysis` (what it means), `report` (how it is shown).
+docs/library.md shows the other names of `__all__`, docs/design.md the package's rooms.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dtcbench.library import Run
+    from dtcbench.registry import register_dataset, register_method, register_model, register_solver
 
 __version__ = "0.1.0"
-__all__ = ["Run"]
+__all__ = ["Run", "register_dataset", "register_method", "register_model", "register_solver"]
+_HOMES = {"Run": "dtcbench.library"} | {
+    name: "dtcbench.registry" for name in ("register_dataset", "register_method", "register_model", "register_solver")
+}
+"""The module that each name of `__all__` comes from. It is imported at first use: some bring torch or pandas."""
 
 
 def __getattr__(name: str) -> Any:
-    """What `__all__` names, imported when it is asked for: it brings pandas, which not every command needs."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'dtcbench' has no attribute {name!r}; it has {', '.join(__all__)}")
-    from dtcbench import library
-
-    return getattr(library, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
