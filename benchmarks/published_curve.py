@@ -14,7 +14,7 @@ import time
 import torch
 
 from dtcbench import registry
-from dtcbench.energy.phases import Phases
+from dtcbench.energy.segments import PhaseTimer
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published
 from dtcbench.record import Result
@@ -41,7 +41,7 @@ def curve() -> tuple[Result, float]:
     begin = time.perf_counter()
     splits = registry.datasets.get("mnist")()
     train, test = to_device(splits, torch.device("cpu"))
-    phases = Phases(lambda: None)
+    phases = PhaseTimer(lambda: None)
     result = run(Workplace(CELL, splits, train, test, phases, Evaluations(phases)))
     return result, time.perf_counter() - begin
 

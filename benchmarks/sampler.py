@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from dtcbench.energy.device import given_gpu
+from dtcbench.energy.nvml import assigned_gpu
 from dtcbench.energy.trace import INTERVAL_S, Sampler
 
 SECONDS = 5.0
@@ -32,7 +32,7 @@ def work() -> float:
 
 
 def main() -> None:
-    uuid = sys.argv[1] if len(sys.argv) > 1 else given_gpu(os.environ).board.uuid
+    uuid = sys.argv[1] if len(sys.argv) > 1 else assigned_gpu(os.environ).board.uuid
     work()
     for interval_s in (0.01, INTERVAL_S, 0.05):
         alone = [work()]

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.energy.meter import Share
-from dtcbench.energy.phases import Phases
+from dtcbench.energy.meter import ResourceShare
+from dtcbench.energy.segments import PhaseTimer
 from dtcbench.execution.driver import Job
 from dtcbench.execution.scheduler import Attempt
 from dtcbench.execution.worker import Task
@@ -64,13 +64,13 @@ def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
     make_deterministic(the_cell.protocol.values["threads"])
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
-    phases = Phases(lambda: None)
+    phases = PhaseTimer(lambda: None)
     return Workplace(the_cell, splits, train, test, phases, Evaluations(phases))
 
 
 def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=None) -> Job:
     """A run of a suite named tiny."""
-    return Job("tiny", device, timeout_s, Share(float(device == "cuda"), 1), metering, plugins, fail_over)
+    return Job("tiny", device, timeout_s, ResourceShare(float(device == "cuda"), 1), metering, plugins, fail_over)
 
 
 def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:

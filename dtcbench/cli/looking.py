@@ -120,7 +120,7 @@ def report(run_folder: RunFolder) -> None:
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
     """The samples behind the latest attempt that left any, drawn; or that there are none."""
-    from dtcbench.report.power import power_chart
+    from dtcbench.report.power_chart import power_chart
 
     traces = [trace for record in attempts if (trace := store.trace(record)) is not None]
     return power_chart(traces[-1], console().width) if traces else "no samples of this cell's power were taken"

@@ -9,8 +9,8 @@ import numpy as np
 
 from dtcbench.energy import integrate
 from dtcbench.energy.integrate import Floats
+from dtcbench.energy.segments import Interval, seconds_in
 from dtcbench.energy.trace import Trace
-from dtcbench.energy.windows import Interval, seconds_in
 
 
 class Joules:

@@ -1,4 +1,4 @@
-"""From a trace and the stretches of a cell to its joules, or to the reason why there are none. Pure.
+"""From a trace and the segments of a cell to its joules, or to the reason why there are none. Pure.
 
 Every rule is explained, with its source, in docs/energy.md.
 """
@@ -14,29 +14,47 @@ from typing import Any
 import numpy as np
 
 from dtcbench.energy import integrate
-from dtcbench.energy.flags import (
-    COARSE_SHARE,
-    DISAGREEMENT_PCT,
-    LONG_GAP_S,
-    LOST_SHARE,
-    MIN_SAMPLES,
-    SHORT_WINDOW_S,
-    THROTTLED,
-)
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import Joules
-from dtcbench.energy.phases import Phase, Stretch
 from dtcbench.energy.rapl import Packages
+from dtcbench.energy.segments import Interval, Phase, Segment, counting, seconds_in, trainings_of, windows
 from dtcbench.energy.trace import Trace
-from dtcbench.energy.windows import Interval, counting, seconds_in, trainings_of, windows
 from dtcbench.record import Energy, PhaseEnergy, PowerTrace
+
+SHORT_WINDOW_S = 60.0
+MIN_SAMPLES = 60
+COARSE_SHARE = 0.05
+"""Quantisation that weighs more than this in a figure makes it coarse; in a phase's, makes it none."""
+DISAGREEMENT_PCT = 5.0
+LONG_GAP_S = 1.0
+LOST_SHARE = 0.1
+THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
+"""Clock-event reasons: hardware slowdown, software and hardware thermal slowdown, power brake. A board at its
+power limit is not among them: it does what it was told."""
+
+FLAGS = {
+    "short": f"the window has less than {SHORT_WINDOW_S:.0f} s, or fewer than {MIN_SAMPLES} samples",
+    "coarse": f"the driver's refresh makes the figure uncertain by more than {100 * COARSE_SHARE:.0f} %",
+    "disagreement": f"counter and integral differ by more than {DISAGREEMENT_PCT:.0f} %",
+    "gaps": f"the power, or the counter that gave the joules, was not seen for longer than {LONG_GAP_S:.0f} s",
+    "lost-samples": f"more than {100 * LOST_SHARE:.0f} % of the power samples could not be read",
+    "shared": "the figure covers more than the cell: a MIG instance, a part of a GPU, or a foreign process",
+    "simulated": "the GPU is a simulation",
+    "throttled": "heat or a fault slowed the GPU down",
+    "limit-changed": "the power limit was changed inside the window",
+    "warm": "the GPU had not cooled down to the temperature asked for",
+    "processes-unseen": "the driver does not show the cell's own process, so it may hide others",
+    "not-repeatable": "a repeat of the training took another course",
+}
+"""What a flag of a record's energy means."""
+
 
 _GPU_FIGURES = ("energy_j", "cross_check_pct", "quantisation_j", "trace")
 """The figures of an Energy that need a GPU."""
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class GpuContext:
     """What the meter knows of the GPU besides the trace."""
 
     device: str
@@ -67,31 +85,31 @@ class Unread:
 
 def read(
     trace: Trace,
-    stretches: Sequence[Stretch],
-    gpu: Circumstances | Unread,
+    segments: Sequence[Segment],
+    gpu: GpuContext | Unread,
     packages: Packages,
     flags: Sequence[str],
     trace_sha256: str,
 ) -> Energy:
     """Joules of one training: the GPU's, the processors', or why there are none. `flags` are added to those found."""
-    found = gpu_figures(trace, stretches, gpu) if isinstance(gpu, Circumstances) else gpu
-    cpu = cpu_energy_j(trace, stretches, packages)
-    return _energy(stretches, found, cpu, flags, trace_sha256)
+    found = gpu_figures(trace, segments, gpu) if isinstance(gpu, GpuContext) else gpu
+    cpu = cpu_energy_j(trace, segments, packages)
+    return _energy(segments, found, cpu, flags, trace_sha256)
 
 
-def unmeasured(reason: str, cpu: str, stretches: Sequence[Stretch], flags: Sequence[str]) -> Energy:
+def unmeasured(reason: str, cpu: str, segments: Sequence[Segment], flags: Sequence[str]) -> Energy:
     """Nothing sampled: of the GPU because of `reason`, of the processors because of `cpu`."""
-    return _energy(stretches, Unread(reason), cpu, flags, None)
+    return _energy(segments, Unread(reason), cpu, flags, None)
 
 
 def _energy(
-    stretches: Sequence[Stretch],
+    segments: Sequence[Segment],
     found: dict[str, Any] | Unread,
     cpu: float | str,
     flags: Sequence[str],
     trace_sha256: str | None,
 ) -> Energy:
-    counted = counting(stretches)
+    counted = counting(segments)
     figures: dict[str, Any] = {"method": "none", "scope": "none", **dict.fromkeys(_GPU_FIGURES), "flags": []}
     reasons = {} if trace_sha256 else {"trace_sha256": "nothing was sampled"}
     if isinstance(found, Unread):
@@ -114,11 +132,11 @@ def _energy(
     )
 
 
-def cpu_energy_j(trace: Trace, stretches: Sequence[Stretch], packages: Packages) -> float | str:
+def cpu_energy_j(trace: Trace, segments: Sequence[Segment], packages: Packages) -> float | str:
     """Joules of all processor packages for one training, or why there are none."""
     if packages.reason:
         return packages.reason
-    inside = windows(counting(stretches))
+    inside = windows(counting(segments))
     if not inside:
         return "nothing ran inside the energy boundary"
     total_uj = 0.0
@@ -134,12 +152,12 @@ def cpu_energy_j(trace: Trace, stretches: Sequence[Stretch], packages: Packages)
         edges = [edge for interval in inside for edge in (interval.begin_s, interval.end_s)]
         at = np.interp(edges, trace.t_s[known], seen[known])
         total_uj += float((at[1::2] - at[::2]).sum())
-    return total_uj / 1e6 / trainings_of(counting(stretches))
+    return total_uj / 1e6 / trainings_of(counting(segments))
 
 
-def gpu_figures(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances) -> dict[str, Any] | Unread:
+def gpu_figures(trace: Trace, segments: Sequence[Segment], seen: GpuContext) -> dict[str, Any] | Unread:
     """The fields of an Energy that are the GPU's, or why there are none."""
-    counted = counting(stretches)
+    counted = counting(segments)
     inside = windows(counted)
     simulated = ("simulated",) if seen.simulated else ()
     shared = "; ".join(filter(None, [seen.shared, _foreign(trace, inside, seen)]))
@@ -154,7 +172,7 @@ def gpu_figures(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances)
     if counter_j is not None and integral_j is not None:
         cross_check_pct = 100 * (integral_j - counter_j) / counter_j
     quantisation_j = REFRESH_S * energy_j * len(inside) / joules.window_s
-    facts = _facts(trace, stretches, seen, joules)
+    facts = _facts(trace, segments, seen, joules)
     flags = {
         "short": joules.window_s < SHORT_WINDOW_S or facts.samples < MIN_SAMPLES,
         "coarse": quantisation_j > COARSE_SHARE * energy_j,
@@ -179,12 +197,12 @@ def gpu_figures(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances)
     }
 
 
-def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joules: Joules) -> PowerTrace:
-    inside = windows(counting(stretches))
+def _facts(trace: Trace, segments: Sequence[Segment], seen: GpuContext, joules: Joules) -> PowerTrace:
+    inside = windows(counting(segments))
     polled = trace.column(trace.power or "counter_mj")
     used = [polled] if joules.counter_j is None else [polled, trace.column("counter_mj")]
     idle_w, why_not_idle = _idle(trace, seen, joules.counter_j is not None)
-    cumulative, why_not_cumulative = _cumulative(counting(stretches), joules)
+    cumulative, why_not_cumulative = _cumulative(counting(segments), joules)
     temperatures = list(joules.inside("temperature_c"))
     figures: dict[str, tuple[Any, str]] = {
         "counter_j": (joules.counter_j, trace.errors.get("counter_mj", (0, "the counter did not move"))[1]),
@@ -204,7 +222,7 @@ def _facts(trace: Trace, stretches: Sequence[Stretch], seen: Circumstances, joul
         longest_gap_s=_longest_gap_s(trace, used, inside),
         read_errors={name: f"{count} times: {why}" for name, (count, why) in sorted(trace.errors.items())},
         cool_down_s=seen.cool_down_s,
-        phases=list(_phases(stretches, joules)),
+        phases=list(_phases(segments, joules)),
         sampler_cpu_pct=trace.sampler_cpu_pct,
         reasons={name: reason for name, (value, reason) in figures.items() if value is None},
         **{name: value for name, (value, _) in figures.items()},
@@ -233,7 +251,7 @@ def _processes(trace: Trace, inside: Sequence[Interval]) -> frozenset[int]:
     return frozenset(pid for pid, (first, last) in trace.processes.items() if first <= end and last >= begin)
 
 
-def _foreign(trace: Trace, inside: Sequence[Interval], seen: Circumstances) -> str:
+def _foreign(trace: Trace, inside: Sequence[Interval], seen: GpuContext) -> str:
     """Says so where a process that is not the cell's was on the GPU; empty where none was."""
     if not inside:
         return ""
@@ -250,7 +268,7 @@ def _foreign(trace: Trace, inside: Sequence[Interval], seen: Circumstances) -> s
     return f"{len(foreign)} foreign compute process{'es' if len(foreign) > 1 else ''} ran on the GPU"
 
 
-def _idle(trace: Trace, seen: Circumstances, by_counter: bool) -> tuple[float | None, str]:
+def _idle(trace: Trace, seen: GpuContext, by_counter: bool) -> tuple[float | None, str]:
     """Watts while nobody used the GPU, by the way that gave the joules, from which they are to be taken."""
     if seen.idle is None:
         return None, "the suite asks for no idle measurement"
@@ -264,9 +282,9 @@ def _idle(trace: Trace, seen: Circumstances, by_counter: bool) -> tuple[float | 
     return (None, idle.why_nothing) if energy_j is None else (energy_j / seen.idle.seconds, "")
 
 
-def _phases(stretches: Sequence[Stretch], joules: Joules) -> Iterator[PhaseEnergy]:
+def _phases(segments: Sequence[Segment], joules: Joules) -> Iterator[PhaseEnergy]:
     for phase in ("train", "compress", "evaluate"):
-        of_phase = [s for s in _of(phase, stretches) if s.seconds > 0]
+        of_phase = [s for s in _of(phase, segments) if s.seconds > 0]
         if not of_phase:
             continue
         trainings = trainings_of(of_phase)
@@ -275,7 +293,7 @@ def _phases(stretches: Sequence[Stretch], joules: Joules) -> Iterator[PhaseEnerg
         long_enough = mean_s >= REFRESH_S / COARSE_SHARE
         energy_j = math.fsum(joules.of([Interval(s.begin_s, s.end_s) for s in of_phase])) / trainings
         reason = (
-            f"its stretches last {mean_s:.2g} s on average; below {REFRESH_S / COARSE_SHARE:g} s the driver's "
+            f"its segments last {mean_s:.2g} s on average; below {REFRESH_S / COARSE_SHARE:g} s the driver's "
             f"refresh of {REFRESH_S:g} s weighs too much"
         )
         yield PhaseEnergy(
@@ -287,14 +305,14 @@ def _phases(stretches: Sequence[Stretch], joules: Joules) -> Iterator[PhaseEnerg
         )
 
 
-def _of(phase: Phase, stretches: Sequence[Stretch]) -> list[Stretch]:
-    """A phase's stretches in the trainings that count; repeats do not evaluate, so that counts wherever it was."""
-    among = stretches if phase == "evaluate" else counting(stretches)
-    return [stretch for stretch in among if stretch.phase == phase]
+def _of(phase: Phase, segments: Sequence[Segment]) -> list[Segment]:
+    """A phase's segments in the trainings that count; repeats do not evaluate, so that counts wherever it was."""
+    among = segments if phase == "evaluate" else counting(segments)
+    return [segment for segment in among if segment.phase == phase]
 
 
-def _cumulative(counted: Sequence[Stretch], joules: Joules) -> tuple[list[float] | None, str]:
-    """Joules to the end of each stretch of training, mean over the trainings."""
+def _cumulative(counted: Sequence[Segment], joules: Joules) -> tuple[list[float] | None, str]:
+    """Joules to the end of each segment of training, mean over the trainings."""
     courses = [list(course) for _, course in itertools.groupby(counted, key=lambda s: s.training)]
     ends = [[s.end_s for s in course if s.phase == "train"] for course in courses]
     if len({len(of_training) for of_training in ends}) != 1 or not ends[0]:

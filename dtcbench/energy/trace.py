@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dtcbench.energy.phases import Stretch
 from dtcbench.energy.rapl import Zone
+from dtcbench.energy.segments import Segment
 
 INTERVAL_S = 0.025
 """Between two polls: the driver refreshes four times more slowly, so that no refresh is missed."""
@@ -130,12 +130,12 @@ def _trace(head: dict[str, Any], body: bytes) -> Trace:
     )
 
 
-def to_parquet(trace: Trace, stretches: Sequence[Stretch], about: dict[str, str]) -> bytes:
+def to_parquet(trace: Trace, segments_of: Sequence[Segment], about: dict[str, str]) -> bytes:
     """The trace as a Parquet file: times from its first sample on, each sample with the phase it fell into.
 
     `about` goes into the file's metadata, so that a trace can be told from any other without its record.
     """
-    phase, training = _marks(trace.t_s, stretches)
+    phase, training = _marks(trace.t_s, segments_of)
     frame = pd.DataFrame({**trace.columns, "t_s": trace.t_s - trace.t_s[0]})
     frame = frame.assign(phase=pd.array(phase, dtype="string"), training=pd.array(training, dtype="Int32"))
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(about)
@@ -144,19 +144,19 @@ def to_parquet(trace: Trace, stretches: Sequence[Stretch], about: dict[str, str]
     return buffer.getvalue()
 
 
-def _marks(t_s: NDArray[np.float64], stretches: Sequence[Stretch]) -> tuple[list[str | None], list[int | None]]:
+def _marks(t_s: NDArray[np.float64], segments_of: Sequence[Segment]) -> tuple[list[str | None], list[int | None]]:
     """Per sample, the phase and the training it fell into; None outside of all."""
     phase: list[str | None] = [None] * len(t_s)
     training: list[int | None] = [None] * len(t_s)
-    for stretch in stretches:
-        first, past = np.searchsorted(t_s, [stretch.begin_s, stretch.end_s], side="left")
+    for segment in segments_of:
+        first, past = np.searchsorted(t_s, [segment.begin_s, segment.end_s], side="left")
         for index in range(first, past):
-            phase[index], training[index] = stretch.phase, stretch.training
+            phase[index], training[index] = segment.phase, segment.training
     return phase, training
 
 
-def stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
-    """The stretches of a trace, as far as samples tell: each from its first sample to the one after its last."""
+def segments_of(trace: pd.DataFrame) -> Iterator[Segment]:
+    """The segments of a trace, as far as samples tell: each from its first sample to the one after its last."""
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
     phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
     training = trace["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
@@ -164,4 +164,4 @@ def stretches(trace: pd.DataFrame) -> Iterator[Stretch]:
     for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
         if phase[first] is not None:
             end_s = t_s[past] if past < len(t_s) else np.inf
-            yield Stretch(phase[first], float(t_s[first]), float(end_s), int(training[first]))
+            yield Segment(phase[first], float(t_s[first]), float(end_s), int(training[first]))

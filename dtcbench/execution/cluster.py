@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dtcbench.cores import usable
-from dtcbench.energy.device import PCI_ORDER
+from dtcbench.energy.nvml import PCI_ORDER
 from dtcbench.errors import UserError
 from dtcbench.execution.board import Board, Sign
 from dtcbench.execution.executor import Outcome

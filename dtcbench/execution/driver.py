@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from dtcbench.energy.meter import Share
+from dtcbench.energy.meter import ResourceShare
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.interrupts import Interrupts
@@ -47,7 +47,7 @@ class Job:
     suite: str
     device: str
     timeout_s: float | None
-    share: Share
+    share: ResourceShare
     metering: Metering
     plugins: tuple[Plugin, ...] = ()
     fail_over: float | None = None
@@ -57,7 +57,7 @@ class Job:
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...], fail_over: float | None) -> Job:
         """The job of running `suite`."""
         device = "cuda" if suite.resources.gpus else "cpu"
-        share = Share(suite.resources.gpus, suite.cpus)
+        share = ResourceShare(suite.resources.gpus, suite.cpus)
         return cls(suite.name, device, suite.timeout, share, suite.energy, plugins, fail_over)
 
     def block(self, cell: Cell) -> str:

@@ -19,7 +19,7 @@ import torch
 import dtcbench
 from dtcbench import cores
 from dtcbench.energy import nvml
-from dtcbench.energy.device import given_gpu
+from dtcbench.energy.nvml import assigned_gpu
 from dtcbench.execution.installation import source_sha256
 from dtcbench.record import Provenance
 
@@ -141,7 +141,7 @@ def gpu_hardware(device: str) -> Hardware:
 def _simulated_hardware() -> Hardware | None:
     """Of a cell that was given a simulated GPU, which torch cannot see; None where it was not."""
     try:
-        board = given_gpu(os.environ).board
+        board = assigned_gpu(os.environ).board
     except nvml.NvmlError:
         return None
     if not board.simulated:

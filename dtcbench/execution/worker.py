@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.errors import CompressionError, NonFiniteError
-from dtcbench.energy.meter import EnergyMeter, Reading, Share, is_simulated, open_meter
-from dtcbench.energy.phases import Phases
+from dtcbench.energy.meter import EnergyMeter, Reading, ResourceShare, is_simulated, open_meter
+from dtcbench.energy.segments import PhaseTimer
 from dtcbench.errors import UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
@@ -48,7 +48,7 @@ class Task:
     attempt: int
     device: str
     """`cpu` or `cuda`."""
-    share: Share
+    share: ResourceShare
     metering: Metering
     timeout_s: float | None = None
     plugins: tuple[registry.Plugin, ...] = ()
@@ -132,7 +132,7 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, R
     device = _device(task.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = to_device(splits, device)
-        phases = Phases(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
+        phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
         evaluations = Evaluations(phases)
         work = Workplace(cell, splits, train, test, phases, evaluations)
         if device.type == "cuda":

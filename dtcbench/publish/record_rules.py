@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from dtcbench.analysis.energy import DISQUALIFYING
-from dtcbench.energy.flags import SHORT_WINDOW_S
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import Joules
 from dtcbench.energy.nvml import SIMULATED
-from dtcbench.energy.trace import Trace, stretches
-from dtcbench.energy.windows import counting, trainings_of, windows
+from dtcbench.energy.reading import SHORT_WINDOW_S
+from dtcbench.energy.segments import counting, trainings_of, windows
+from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
@@ -57,7 +57,7 @@ def of_trace(energy: Energy, samples: pd.DataFrame, where: str) -> Iterator[Find
     if energy.energy_j is None or energy.trace is None:
         return
     try:
-        trace, counted = _trace(samples), counting(list(stretches(samples)))
+        trace, counted = _trace(samples), counting(list(segments_of(samples)))
     except (KeyError, ValueError, TypeError, IndexError, OverflowError) as wrong:
         yield error("traces", where, f"holds no samples of power: {type(wrong).__name__}: {wrong}")
         return

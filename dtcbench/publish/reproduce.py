@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
-from dtcbench.energy.meter import Share
+from dtcbench.energy.meter import ResourceShare
 from dtcbench.execution.worker import Task, attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
@@ -47,7 +47,7 @@ def sample(records: Iterable[CellRecord], count: int, seed: int) -> list[CellRec
 def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
     """The record of the same cell, run in this process and without a meter."""
     device = record.provenance.device if record.provenance else "cpu"
-    share = Share(1.0 if device == "cuda" else 0.0, from_choice(record.cell.protocol).threads)
+    share = ResourceShare(1.0 if device == "cuda" else 0.0, from_choice(record.cell.protocol).threads)
     task = Task(record.cell, record.suite, 1, device, share, Metering(meter="none"), plugins=plugins)
     return CellRecord.model_validate(attempt(task).record)
 

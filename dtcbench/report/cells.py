@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtcbench.record import CellRecord, Cycle, Layer, Result
-from dtcbench.report.energy import energy_rows
+from dtcbench.report.energy_rows import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import one_line
 

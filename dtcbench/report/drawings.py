@@ -15,7 +15,7 @@ from dtcbench.analysis.pairing import POOL, Pool, tidy
 from dtcbench.analysis.verdicts import Finding
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
-from dtcbench.report.power import power_figure
+from dtcbench.report.power_chart import power_figure
 from dtcbench.text import file_name, file_names
 
 Form = Literal["pdf", "svg"]

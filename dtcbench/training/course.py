@@ -17,7 +17,7 @@ from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.projections import incoming_projection
 from dtcbench.dtc.recovery import unverified, verified
 from dtcbench.dtc.selection import Cut, Kept, Method
-from dtcbench.energy.phases import Phases
+from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.plan.cell import Cell
 from dtcbench.record import Cycle, Layer, Result
@@ -46,7 +46,7 @@ class Workplace:
     train: Samples
     test: Samples
     """The splits on the cell's device."""
-    phases: Phases
+    phases: PhaseTimer
     evaluate: Evaluate
 
     @property

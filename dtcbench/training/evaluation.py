@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from dtcbench.energy.phases import Phases
+from dtcbench.energy.segments import PhaseTimer
 
 
 class Evaluate(Protocol):
@@ -19,7 +19,7 @@ class Evaluate(Protocol):
 class Evaluations:
     """Computes every figure, outside the energy boundary, and remembers them in their order."""
 
-    def __init__(self, phases: Phases) -> None:
+    def __init__(self, phases: PhaseTimer) -> None:
         self._phases = phases
         self._seen: list[float] = []
 

@@ -3,8 +3,7 @@
 import pynvml
 import pytest
 
-from dtcbench.energy.device import given_gpu
-from dtcbench.energy.nvml import NvmlError
+from dtcbench.energy.nvml import NvmlError, assigned_gpu
 
 
 @pytest.fixture
@@ -14,7 +13,7 @@ def two(fake_nvml):
 
 
 def given(visible=None, **environment):
-    return given_gpu(environment if visible is None else {"CUDA_VISIBLE_DEVICES": visible, **environment})
+    return assigned_gpu(environment if visible is None else {"CUDA_VISIBLE_DEVICES": visible, **environment})
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,14 @@ import sys
 import time
 
 import pytest
-from energy.traces import BEGIN_S, stretch, trace
+from energy.traces import BEGIN_S, segment, trace
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench.energy import meter as meters
 from dtcbench.energy import nvml, rapl
-from dtcbench.energy.device import GivenGpu
-from dtcbench.energy.meter import Share, open_meter
-from dtcbench.energy.nvml import Gpu
+from dtcbench.energy.meter import IdleBaseline, ResourceShare, open_meter
+from dtcbench.energy.nvml import AssignedGpu, Gpu
 from dtcbench.energy.rapl import Packages, Zone
-from dtcbench.energy.settling import Settled
 from dtcbench.energy.trace import SamplerError
 from dtcbench.plan.metering import Metering
 from dtcbench.record import Energy
@@ -27,19 +25,20 @@ AGE_S = 100.0
 SCRIPT = """
 import json, os, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from dtcbench.energy import settling
-from dtcbench.energy.meter import Share, open_meter
-from dtcbench.energy.phases import Phases
+from dtcbench.energy import meter as meters
+from dtcbench.energy.meter import ResourceShare, open_meter
+from dtcbench.energy.segments import PhaseTimer
 from dtcbench.plan.metering import Metering
 
-settling.LEAVE_WITHIN_S = 0.1  # a foreign process stays
+meters.LEAVE_WITHIN_S = 0.1  # a foreign process stays
 
 
 def measured(case):
     visible, gpus, metering = case
-    meter = open_meter("cuda", Share(gpus, 1), Metering(**metering), os.environ | {"CUDA_VISIBLE_DEVICES": visible})
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
+    meter = open_meter("cuda", ResourceShare(gpus, 1), Metering(**metering), environment)
     meter.settle()
-    phases = Phases(lambda: None)
+    phases = PhaseTimer(lambda: None)
     for training in range(2):
         with phases.train():
             time.sleep(0.4)
@@ -165,10 +164,14 @@ def meter(monkeypatch):
 
     def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: nvml.TorchGpu("H200", torch_uuid, 139.0))
-        monkeypatch.setattr(meters, "settle", lambda uuid, metering: Settled(7.0, True, processes, None))
+        monkeypatch.setattr(meters, "settle", lambda uuid, metering: IdleBaseline(7.0, True, processes, None))
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
         made = meters.SampledMeter(
-            Told(told), GivenGpu(BOARD, None), Packages((), "no RAPL"), Share(gpus, 1), metering or Metering()
+            Told(told),
+            AssignedGpu(BOARD, None),
+            Packages((), "no RAPL"),
+            ResourceShare(gpus, 1),
+            metering or Metering(),
         )
         made.settle()
         return made
@@ -177,13 +180,13 @@ def meter(monkeypatch):
 
 
 class Trained:
-    """Phases of which only the stretches are asked."""
+    """Phases of which only the segments are asked."""
 
-    def __init__(self, *stretches):
-        self.stretches = stretches
+    def __init__(self, *segments):
+        self.segments = segments
 
 
-MINUTE = Trained(stretch("train", 5, 85))
+MINUTE = Trained(segment("train", 5, 85))
 
 
 def test_the_cells_own_process_is_not_foreign_and_one_from_before_is(meter):
@@ -222,21 +225,21 @@ def test_a_sampler_that_failed_leaves_no_number_and_its_reason(meter):
 
 def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(meter):
     sixty = meter(trace(), metering=Metering(min_window="60s"))
-    assert not sixty.enough(Trained(stretch("train", 0, 59)))
-    assert sixty.enough(Trained(stretch("train", 0, 61)))
-    assert not sixty.enough(Trained(stretch("train", 0, 40), stretch("train", 45, 85, 1)))
-    assert sixty.enough(Trained(stretch("train", 0, 40), stretch("train", 41, 71, 1), stretch("train", 72, 102, 2)))
+    assert not sixty.enough(Trained(segment("train", 0, 59)))
+    assert sixty.enough(Trained(segment("train", 0, 61)))
+    assert not sixty.enough(Trained(segment("train", 0, 40), segment("train", 45, 85, 1)))
+    assert sixty.enough(Trained(segment("train", 0, 40), segment("train", 41, 71, 1), segment("train", 72, 102, 2)))
 
 
 @pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
 def test_processors_are_a_cells_own_where_no_second_one_fits_beside_it(monkeypatch, cpus, alone):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert (Share(0, cpus).of_processors is None) is alone
+    assert (ResourceShare(0, cpus).of_processors is None) is alone
 
 
 def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
     monkeypatch.setattr(rapl, "packages", lambda: Packages((), "no RAPL here"))
-    energy = open_meter("cpu", Share(0, 1), Metering(), {}).reading(MINUTE, []).energy
+    energy = open_meter("cpu", ResourceShare(0, 1), Metering(), {}).reading(MINUTE, []).energy
     assert energy.reasons["energy_j"] == "the cell ran on the CPU"
     assert energy.reasons["cpu_energy_j"] == "no RAPL here"
 
@@ -244,5 +247,5 @@ def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
 def test_rapl_beside_other_cells_is_not_measured(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(rapl, "packages", lambda: Packages((Zone("package-0", None, 1e9),), None))
-    energy = open_meter("cpu", Share(0, 2), Metering(), {}).reading(MINUTE, []).energy
+    energy = open_meter("cpu", ResourceShare(0, 2), Metering(), {}).reading(MINUTE, []).energy
     assert energy.reasons["cpu_energy_j"] == "other cells may have run beside it: it was given 2 of 8 cores"

@@ -1,22 +1,21 @@
-"""From samples and stretches to joules: what counts, what is flagged, and what is no number."""
+"""From samples and segments to joules: what counts, what is flagged, and what is no number."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from energy.traces import BEGIN_S, OWN, circumstances, stretch, trace
+from energy.traces import BEGIN_S, OWN, circumstances, segment, trace
 
-from dtcbench.energy.flags import FLAGS
 from dtcbench.energy.rapl import Packages, Zone
-from dtcbench.energy.reading import Unread, read, unmeasured
-from dtcbench.energy.windows import Interval, windows
+from dtcbench.energy.reading import FLAGS, Unread, read, unmeasured
+from dtcbench.energy.segments import Interval, windows
 
 NO_RAPL = Packages((), "no RAPL here")
-TRAINING = [stretch("train", 5, 85)]
+TRAINING = [segment("train", 5, 85)]
 
 
-def energy(seen=None, stretches=TRAINING, gpu=None, packages=NO_RAPL, flags=()):
-    return read(seen or trace(), stretches, gpu or circumstances(), packages, flags, "0" * 64)
+def energy(seen=None, segments=TRAINING, gpu=None, packages=NO_RAPL, flags=()):
+    return read(seen or trace(), segments, gpu or circumstances(), packages, flags, "0" * 64)
 
 
 def steps(*levels):
@@ -54,25 +53,25 @@ def test_the_refresh_makes_one_window_uncertain_by_a_tenth_of_a_second_of_power(
 
 
 def test_every_further_window_adds_its_own_edges():
-    two = [stretch("train", 5, 40), stretch("evaluate", 40, 45), stretch("train", 45, 85)]
-    assert energy(stretches=two).quantisation_j == pytest.approx(2 * 0.1 * 300)
+    two = [segment("train", 5, 40), segment("evaluate", 40, 45), segment("train", 45, 85)]
+    assert energy(segments=two).quantisation_j == pytest.approx(2 * 0.1 * 300)
 
 
 def test_evaluation_between_two_stretches_does_not_count():
     seen = trace(power=steps((0, 300), (40, 700), (50, 300)))
-    found = energy(seen, [stretch("train", 5, 40), stretch("evaluate", 40, 50), stretch("train", 50, 90)])
+    found = energy(seen, [segment("train", 5, 40), segment("evaluate", 40, 50), segment("train", 50, 90)])
     assert found.energy_j == pytest.approx(75 * 300, rel=1e-3)
     assert found.window_s == 75
 
 
 def test_compression_counts():
-    found = energy(stretches=[stretch("train", 5, 40), stretch("compress", 40, 50), stretch("train", 50, 85)])
+    found = energy(segments=[segment("train", 5, 40), segment("compress", 40, 50), segment("train", 50, 85)])
     assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
 
 
 def test_repeats_are_divided_and_the_first_training_only_warms_up():
     seen = trace(power=steps((0, 700), (10, 300)))
-    trainings = [stretch("train", 1, 9, 0), *(stretch("train", 10 + 21 * n, 30 + 21 * n, 1 + n) for n in range(4))]
+    trainings = [segment("train", 1, 9, 0), *(segment("train", 10 + 21 * n, 30 + 21 * n, 1 + n) for n in range(4))]
     found = energy(seen, trainings)
     assert found.repeats == 4
     assert found.window_s == 80
@@ -82,18 +81,18 @@ def test_repeats_are_divided_and_the_first_training_only_warms_up():
 
 
 def test_time_that_no_refresh_can_tell_apart_counts_unless_something_was_evaluated():
-    near = [stretch("train", 5, 40), stretch("compress", 40.05, 50)]
-    apart = [stretch("train", 5, 40), stretch("compress", 40.5, 50)]
-    evaluated = [stretch("train", 5, 40), stretch("evaluate", 40, 40.05), stretch("compress", 40.05, 50)]
-    other_training = [stretch("train", 5, 40), stretch("train", 40.05, 50, 1)]
+    near = [segment("train", 5, 40), segment("compress", 40.05, 50)]
+    apart = [segment("train", 5, 40), segment("compress", 40.5, 50)]
+    evaluated = [segment("train", 5, 40), segment("evaluate", 40, 40.05), segment("compress", 40.05, 50)]
+    other_training = [segment("train", 5, 40), segment("train", 40.05, 50, 1)]
     pieces = [[(i.begin_s - BEGIN_S, i.end_s - BEGIN_S) for i in windows(s)] for s in (near, apart, evaluated)]
     assert pieces == [[(5, 50)], [(5, 40), (40.5, 50)], [(5, 40), (pytest.approx(40.05), 50)]]
     assert len(windows(other_training)) == 2
 
 
 def test_without_a_window_there_is_no_number():
-    assert_null(energy(stretches=[]), "nothing ran inside the energy boundary")
-    assert_null(energy(stretches=[stretch("evaluate", 5, 80)]), "nothing ran inside the energy boundary")
+    assert_null(energy(segments=[]), "nothing ran inside the energy boundary")
+    assert_null(energy(segments=[segment("evaluate", 5, 80)]), "nothing ran inside the energy boundary")
 
 
 # the two methods
@@ -156,7 +155,7 @@ def test_a_lost_gpu_gives_no_number():
 
 @pytest.mark.parametrize(("end", "flags"), [(64.9, ["short"]), (65.1, [])])
 def test_a_window_below_a_minute_is_short(end, flags):
-    assert energy(stretches=[stretch("train", 5, end)]).flags == flags
+    assert energy(segments=[segment("train", 5, end)]).flags == flags
 
 
 def test_fewer_than_sixty_samples_are_short_however_long_they_took():
@@ -168,11 +167,11 @@ def test_fewer_than_sixty_samples_are_short_however_long_they_took():
 def test_windows_of_a_second_are_coarse():
     def pieces(length):
         return [s for n in range(40) for s in (
-            stretch("train", 2 * n, 2 * n + length), stretch("evaluate", 2 * n + length, 2 * n + 2)
+            segment("train", 2 * n, 2 * n + length), segment("evaluate", 2 * n + length, 2 * n + 2)
         )]  # fmt: skip
 
-    assert "coarse" in energy(stretches=pieces(1.9)).flags
-    assert "coarse" not in energy(stretches=[stretch("train", 5 * n, 5 * n + 4.5, n + 1) for n in range(15)]).flags
+    assert "coarse" in energy(segments=pieces(1.9)).flags
+    assert "coarse" not in energy(segments=[segment("train", 5 * n, 5 * n + 4.5, n + 1) for n in range(15)]).flags
 
 
 @pytest.mark.parametrize(("factor", "flagged"), [(1.04, False), (1.06, True), (0.94, True)])
@@ -183,14 +182,14 @@ def test_counter_and_integral_that_disagree_are_flagged(factor, flagged):
     assert ("disagreement" in found.flags) is flagged
 
 
-TWO_WINDOWS = [stretch("train", 5, 45), stretch("evaluate", 45, 46), stretch("train", 46, 86)]
+TWO_WINDOWS = [segment("train", 5, 45), segment("evaluate", 45, 46), segment("train", 46, 86)]
 
 
-@pytest.mark.parametrize("stretches", [TRAINING, TWO_WINDOWS])
-def test_a_time_without_samples_is_reported_and_flagged(stretches):
+@pytest.mark.parametrize("segments", [TRAINING, TWO_WINDOWS])
+def test_a_time_without_samples_is_reported_and_flagged(segments):
     power = np.full(4001, 300.0)
     power[2000:2043] = np.nan
-    found = energy(trace(instant_w=power), stretches)
+    found = energy(trace(instant_w=power), segments)
     assert found.trace.longest_gap_s == pytest.approx(44 * 0.025)
     assert found.flags == ["gaps"]
 
@@ -287,7 +286,7 @@ def test_in_a_container_a_second_process_or_an_earlier_one_is_foreign():
 
 def test_idle_power_is_measured_before_the_window():
     seen = trace(power=steps((0, 70), (20, 300)), processes={OWN: (BEGIN_S + 20, BEGIN_S + 100)})
-    found = energy(seen, [stretch("train", 25, 95)], circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
+    found = energy(seen, [segment("train", 25, 95)], circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
     assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
 
 
@@ -301,13 +300,13 @@ def test_there_is_no_idle_power_while_others_compute():
 def test_a_process_that_came_and_went_while_the_gpu_should_be_idle_leaves_no_idle_power():
     passing = {OWN: (BEGIN_S + 20, BEGIN_S + 100), 99: (BEGIN_S + 7, BEGIN_S + 9)}
     idle = circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15))
-    found = energy(trace(processes=passing), [stretch("train", 25, 95)], idle)
+    found = energy(trace(processes=passing), [segment("train", 25, 95)], idle)
     assert found.trace.idle_w is None
     assert found.energy_j == pytest.approx(70 * 300, abs=0.01)
 
 
 IDLE_THEN_BUSY = {
-    "stretches": [stretch("train", 25, 95)],
+    "segments": [segment("train", 25, 95)],
     "gpu": circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)),
 }
 
@@ -342,8 +341,8 @@ def test_temperatures_at_both_ends_of_the_window():
 
 def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
     seen = trace(power=steps((0, 300), (40, 600), (50, 300)))
-    course = [stretch("train", 5, 40), stretch("compress", 40, 50), stretch("train", 50, 85)]
-    course += [stretch("evaluate", 86, 86.5)]
+    course = [segment("train", 5, 40), segment("compress", 40, 50), segment("train", 50, 85)]
+    course += [segment("evaluate", 86, 86.5)]
     phases = {phase.phase: phase for phase in energy(seen, course).trace.phases}
     assert phases["train"].energy_j == pytest.approx(70 * 300, rel=1e-3)
     assert phases["compress"].energy_j == pytest.approx(10 * 600, rel=5e-3)
@@ -353,15 +352,15 @@ def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
 
 
 def test_many_short_stretches_make_no_phase_with_joules():
-    cycles = [(stretch("train", 4 * n, 4 * n + 3.5), stretch("compress", 4 * n + 3.5, 4 * n + 4)) for n in range(20)]
-    phases = {phase.phase: phase for phase in energy(stretches=[s for cycle in cycles for s in cycle]).trace.phases}
+    cycles = [(segment("train", 4 * n, 4 * n + 3.5), segment("compress", 4 * n + 3.5, 4 * n + 4)) for n in range(20)]
+    phases = {phase.phase: phase for phase in energy(segments=[s for cycle in cycles for s in cycle]).trace.phases}
     assert (phases["compress"].energy_j, phases["compress"].duration_s) == (None, 10)
     assert phases["train"].energy_j == pytest.approx(70 * 300)
 
 
 def test_a_phases_joules_and_seconds_are_those_of_one_training():
-    repeats = [stretch("train", 1, 4), *(stretch("train", 5 + 20 * n, 25 + 20 * n, 1 + n) for n in range(4))]
-    (train,) = energy(stretches=repeats).trace.phases
+    repeats = [segment("train", 1, 4), *(segment("train", 5 + 20 * n, 25 + 20 * n, 1 + n) for n in range(4))]
+    (train,) = energy(segments=repeats).trace.phases
     assert (train.energy_j, train.duration_s) == (pytest.approx(20 * 300), pytest.approx(20))
 
 
@@ -370,12 +369,12 @@ def test_joules_to_the_end_of_each_stretch_of_training_are_means_over_the_repeat
 
     def course(begin, training):
         return [
-            stretch("train", begin, begin + 10, training),
-            stretch("compress", begin + 10, begin + 12, training),
-            stretch("train", begin + 12, begin + 30, training),
+            segment("train", begin, begin + 10, training),
+            segment("compress", begin + 10, begin + 12, training),
+            segment("train", begin + 12, begin + 30, training),
         ]
 
-    found = energy(seen, [stretch("train", 1, 4), *course(10, 1), *course(55, 2)])
+    found = energy(seen, [segment("train", 1, 4), *course(10, 1), *course(55, 2)])
     assert found.trace.cumulative_j == pytest.approx([10 * 400, 30 * 400], rel=2e-3)
     assert found.energy_j == pytest.approx(30 * 400, rel=2e-3)
 
@@ -419,7 +418,7 @@ def test_a_package_that_was_not_read_to_the_end_of_the_window_gives_no_number():
 
 def test_processor_joules_are_those_of_one_training_inside_its_windows():
     joules = np.interp(np.arange(4001) * 0.025, [0, 5, 25, 30, 50, 100], [0, 0, 1000, 9000, 10_000, 90_000])
-    repeats = [stretch("train", 1, 4), stretch("train", 5, 25, 1), stretch("train", 30, 50, 2)]
+    repeats = [segment("train", 1, 4), segment("train", 5, 25, 1), segment("train", 30, 50, 2)]
     found = energy(trace(rapl0_uj=1e6 * joules), repeats, packages=Packages((Zone("package-0", None, 1e12),), None))
     assert found.cpu_energy_j == pytest.approx(1000)
 

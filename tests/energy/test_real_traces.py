@@ -15,11 +15,10 @@ import pytest
 from energy.traces import OWN, circumstances
 from reference import power_file
 
-from dtcbench.energy.flags import COARSE_SHARE
 from dtcbench.energy.integrate import REFRESH_S, integral_j, longest_gap_s, refreshes, samples_in
-from dtcbench.energy.phases import Stretch
 from dtcbench.energy.rapl import Packages
-from dtcbench.energy.reading import read
+from dtcbench.energy.reading import COARSE_SHARE, read
+from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace
 
 STEP_S = 0.01
@@ -174,7 +173,7 @@ def replayed(board, begin_s, end_s):
     reported = recording(board).reported.rename(columns=names)
     columns = {name: reported[name].to_numpy(dtype=float) for name in ("t_s", *names.values()) if name in reported}
     trace = Trace(columns, {}, {OWN: (begin_s, end_s)}, None, 0.5)
-    training = [Stretch("train", begin_s, end_s, 0)]
+    training = [Segment("train", begin_s, end_s, 0)]
     return read(trace, training, circumstances(), Packages((), "no RAPL"), (), "0" * 64)
 
 

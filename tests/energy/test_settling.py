@@ -3,8 +3,8 @@
 import pynvml
 import pytest
 
-from dtcbench.energy.settling import LEAD_S, settle
-from dtcbench.energy.windows import Interval
+from dtcbench.energy.meter import LEAD_S, settle
+from dtcbench.energy.segments import Interval
 from dtcbench.plan.metering import Metering
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.energy.phases import Stretch
-from dtcbench.energy.reading import Circumstances
+from dtcbench.energy.reading import GpuContext
+from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace
 
 POLL_S, REFRESH_S = 0.025, 0.1
@@ -39,12 +39,12 @@ def trace(seconds=100.0, power=lambda t: np.full_like(t, 300.0), processes=None,
     )
 
 
-def stretch(phase, begin, end, training=0) -> Stretch:
-    """A stretch, in seconds since the trace began."""
-    return Stretch(phase, BEGIN_S + begin, BEGIN_S + end, training)
+def segment(phase, begin, end, training=0) -> Segment:
+    """A segment, in seconds since the trace began."""
+    return Segment(phase, BEGIN_S + begin, BEGIN_S + end, training)
 
 
-def circumstances(**changes) -> Circumstances:
+def circumstances(**changes) -> GpuContext:
     """A whole GPU of the cell's own."""
     values = {
         "device": "NVIDIA H200",
@@ -59,4 +59,4 @@ def circumstances(**changes) -> Circumstances:
         "cool_down_s": 0.0,
         "cooled": True,
     }
-    return Circumstances(**{**values, **changes})
+    return GpuContext(**{**values, **changes})

@@ -281,7 +281,7 @@ class Patient:
     def enough(self, phases):
         self.asked += 1
         assert self.asked <= self.trainings, "asked again after it had seen enough"
-        return len({stretch.training for stretch in phases.stretches}) >= self.trainings
+        return len({stretch.training for stretch in phases.segments}) >= self.trainings
 
     def reading(self, phases, flags):
         self.phases, self.flags = phases, flags
@@ -302,7 +302,7 @@ def patient(monkeypatch):
 
 
 def stretches(meter, training):
-    return [s.phase for s in meter.phases.stretches if s.training == training]
+    return [s.phase for s in meter.phases.segments if s.training == training]
 
 
 def test_repeats_train_and_compress_as_the_first_training_did_and_evaluate_nothing(patient):
@@ -367,7 +367,7 @@ def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_
     monkeypatch.setattr(worker, "warm_up", lambda work: log.append("warm-up"))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("waited"))
     assert record_of(cell("random")).status == "ok"
-    assert log == ["warm-up", *["waited"] * 2 * len(meter.phases.stretches)]
+    assert log == ["warm-up", *["waited"] * 2 * len(meter.phases.segments)]
 
 
 def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(monkeypatch):
@@ -375,7 +375,7 @@ def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(mon
     monkeypatch.setattr(warming, "gradient_step", lambda model, optimizer: lambda batch: steps.append(len(batch)))
     warm_up(work)
     assert steps == [32, 32, 32]
-    assert work.phases.stretches == ()
+    assert work.phases.segments == ()
 
 
 def test_the_gpu_is_measured_idle_before_anything_of_the_cell_looks_at_it(patient, monkeypatch):

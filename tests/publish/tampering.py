@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dtcbench.energy.phases import Stretch
 from dtcbench.energy.rapl import Packages
-from dtcbench.energy.reading import Circumstances, read
+from dtcbench.energy.reading import GpuContext, read
+from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.sealing import seal
 
@@ -66,10 +66,10 @@ def on_a_gpu(record: dict) -> None:
 
 def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False) -> Path:
     """Put a meter's reading into a record: so many watts for so long, once. The file with the samples."""
-    trace, stretches = power(watts, seconds)
-    file = to_parquet(trace, stretches, {})
+    trace, segments = power(watts, seconds)
+    file = to_parquet(trace, segments, {})
     energy = read(
-        trace, stretches, circumstances(name, simulated), Packages((), "no RAPL"), [], hashlib.sha256(file).hexdigest()
+        trace, segments, circumstances(name, simulated), Packages((), "no RAPL"), [], hashlib.sha256(file).hexdigest()
     )
 
     def edit(record):
@@ -84,9 +84,9 @@ def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False)
     return place
 
 
-def circumstances(name: str, simulated: bool) -> Circumstances:
+def circumstances(name: str, simulated: bool) -> GpuContext:
     """A whole GPU of the cell's own."""
-    return Circumstances(
+    return GpuContext(
         device=name,
         uuid="GPU-aaaa",
         simulated=simulated,
@@ -101,7 +101,7 @@ def circumstances(name: str, simulated: bool) -> Circumstances:
     )
 
 
-def power(watts: float, seconds: float) -> tuple[Trace, list[Stretch]]:
+def power(watts: float, seconds: float) -> tuple[Trace, list[Segment]]:
     """A board at constant power, polled every 25 ms from two seconds before the training on."""
     t = np.arange(0, seconds + 3, 0.025)
     refreshed = np.floor(t / 0.1 + 1e-9) * 0.1
@@ -113,9 +113,9 @@ def power(watts: float, seconds: float) -> tuple[Trace, list[Stretch]]:
     }
     processes = {OWN_PROCESS: (1000.0, 1003.0 + seconds)}
     half = 1002 + seconds / 2
-    stretches = [
-        Stretch("train", 1002.0, half - 0.5, 0),
-        Stretch("compress", half - 0.5, half, 0),
-        Stretch("train", half, 1002 + seconds, 0),
+    segments = [
+        Segment("train", 1002.0, half - 0.5, 0),
+        Segment("compress", half - 0.5, half, 0),
+        Segment("train", half, 1002 + seconds, 0),
     ]
-    return Trace(columns, {}, processes, None, 1.0), stretches
+    return Trace(columns, {}, processes, None, 1.0), segments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtcbench.record import Energy, PhaseEnergy, PowerTrace
-from dtcbench.report.energy import energy_rows
+from dtcbench.report.energy_rows import energy_rows
 
 TOO_SHORT = "its stretches are too short"
 

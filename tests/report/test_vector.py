@@ -16,7 +16,7 @@ from test_power import LOOKS, cell, only_rapl
 
 from dtcbench.report import figures, vector
 from dtcbench.report.drawings import FORMS
-from dtcbench.report.power import power_figure
+from dtcbench.report.power_chart import power_figure
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 BLUE, GREY = "#0072B2", "#808080"

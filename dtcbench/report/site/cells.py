@@ -18,7 +18,7 @@ from dtcbench.record import CellRecord, Layer, Result
 from dtcbench.report import cells, elements, figures
 from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
-from dtcbench.report.power import power_figure
+from dtcbench.report.power_chart import power_figure
 from dtcbench.report.site.volumes import Volume
 from dtcbench.text import one_line
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dtcbench.energy.phases import Phases, Stretch
+from dtcbench.energy.segments import PhaseTimer, Segment
 
 
 class Bench:
@@ -10,7 +10,7 @@ class Bench:
 
     def __init__(self):
         self.log, self.now = [], 100.0
-        self.phases = Phases(synchronize=lambda: self.log.append("synchronize"), clock=lambda: self.now)
+        self.phases = PhaseTimer(synchronize=lambda: self.log.append("synchronize"), clock=lambda: self.now)
 
     def work(self, seconds):
         self.log.append("work")
@@ -41,7 +41,7 @@ def test_stretches_are_kept_in_their_order_with_the_training_they_belong_to(benc
     bench.phases.train_again()
     with bench.phases.compress():
         bench.work(2)
-    assert bench.phases.stretches == (Stretch("train", 100, 101, 0), Stretch("compress", 101, 103, 1))
+    assert bench.phases.segments == (Segment("train", 100, 101, 0), Segment("compress", 101, 103, 1))
     assert (bench.phases.seconds("train"), bench.phases.seconds("compress")) == (0, 2)
 
 
@@ -58,10 +58,10 @@ def test_queued_work_counts_for_the_phase_that_queued_it():
         nonlocal now, queued
         now, queued = now + queued, 0.0
 
-    phases = Phases(synchronize, clock=lambda: now)
+    phases = PhaseTimer(synchronize, clock=lambda: now)
     with phases.train():
         queued = 2.0
-    assert phases.stretches == (Stretch("train", 5, 7, 0),)
+    assert phases.segments == (Segment("train", 5, 7, 0),)
 
 
 def test_an_exception_ends_the_stretch_and_passes(bench):
@@ -81,7 +81,7 @@ def test_an_error_of_the_queued_work_ends_the_stretch(bench):
         if bench.log.count("synchronize") == 2:
             raise RuntimeError("device-side assert")
 
-    phases = Phases(broken, clock=lambda: bench.now)
+    phases = PhaseTimer(broken, clock=lambda: bench.now)
     with pytest.raises(RuntimeError, match="device-side assert"), phases.train():
         bench.work(2)
     assert phases.seconds("train") == 2

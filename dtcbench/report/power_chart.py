@@ -18,10 +18,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dtcbench.energy import integrate
-from dtcbench.energy.flags import LONG_GAP_S
 from dtcbench.energy.integrate import Floats
-from dtcbench.energy.trace import POWER_COLUMNS, Power, stretches
-from dtcbench.energy.windows import counting, windows
+from dtcbench.energy.reading import LONG_GAP_S
+from dtcbench.energy.segments import counting, windows
+from dtcbench.energy.trace import POWER_COLUMNS, Power, segments_of
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL, Style
 
@@ -113,7 +113,7 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
     if column is None:
         return None
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
-    counted = windows(counting(list(stretches(trace))))
+    counted = windows(counting(list(segments_of(trace))))
     inside = np.zeros(len(t_s), dtype=bool)
     for window in counted:
         first, past = np.searchsorted(t_s, [window.begin_s, window.end_s])

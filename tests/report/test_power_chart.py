@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dtcbench.energy.phases import Stretch
+from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.tables import power_table
 from dtcbench.report.figures import Style
-from dtcbench.report.power import POINTS, power_chart, power_drawn, power_figure
+from dtcbench.report.power_chart import POINTS, power_chart, power_drawn, power_figure
 
 LOOKS = {"dtc": Style("#0072B2", "circle"), "<b>dense</b>": Style("#808080", "x")}
 IDLE = (2.0, None, None, 60.0)
@@ -260,7 +260,7 @@ def test_the_table_has_every_sample_and_the_key_first():
 
 
 def test_the_table_has_the_types_of_the_files_whatever_was_read():
-    stretches = [Stretch("train", 1.0, 2.0, 0)]
+    stretches = [Segment("train", 1.0, 2.0, 0)]
     read = Trace({"t_s": np.array([0.5, 1.5]), "usage_w": np.array([90.0, np.nan])}, {}, {}, None, 0.0)
     files = [to_parquet(read, inside, {}) for inside in (stretches, [])]
     table = power_table((f"{i}", pd.read_parquet(io.BytesIO(file))) for i, file in enumerate(files))
