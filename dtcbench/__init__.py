@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Run", "register_dataset", "register_method", "register_model", "register_solver"]
-_HOMES = {"Run": "dtcbench.library"} | {
-    name: "dtcbench.registry" for name in ("register_dataset", "register_method", "register_model", "register_solver")
-}
+_HOMES = {"Run": "dtcbench.library"} | dict.fromkeys(("register_dataset", "register_method", "register_model", "register_solver"), "dtcbench.registry")
 """The module that each name of `__all__` comes from. It is imported at first use: some bring torch or pandas."""
 
 

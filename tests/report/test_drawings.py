@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from test_power import cell
+from test_power_chart import cell
 
 from dtcbench.report import drawings
 from dtcbench.report.html import page

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import matplotlib
 import plotly.graph_objects as go
 import pytest
-from test_power import LOOKS, cell, only_rapl
+from test_power_chart import LOOKS, cell, only_rapl
 
 from dtcbench.report import figures, vector
 from dtcbench.report.drawings import FORMS
