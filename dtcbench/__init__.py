@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Run", "register_dataset", "register_method", "register_model", "register_solver"]
-_HOMES = {"Run": "dtcbench.library"} | dict.fromkeys(("register_dataset", "register_method", "register_model", "register_solver"), "dtcbench.registry")
+_DECORATORS = ("register_dataset", "register_method", "register_model", "register_solver")
+_HOMES = {"Run": "dtcbench.library"} | dict.fromkeys(_DECORATORS, "dtcbench.registry")
 """The module that each name of `__all__` comes from. It is imported at first use: some bring torch or pandas."""
 
 
