@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Run:
     """The records of a run or a published bundle, or of several together; nothing is written.
 
-    What is asked for is read once, as the records are then. A cell that is not ok keeps its row: its figures are
-    missing values, and `status` and `reason` say why.
+    What is asked for is read once, as the records are then. A cell that is not ok keeps its row: its numbers are
+    missing values, and `status` and `reason` say why. docs/columns.md says what every column means.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The record of one attempt at a cell. The schema is the documentation.
 
-A figure that was not obtained is `None`, and its field's name stands in `reasons` with the
-reason: a model with an unexplained `None` does not validate.
+A value that was not obtained is `None`, and `reasons` holds the reason by the field's name: a model with an
+unexplained `None` does not validate.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
 class Explained(BaseModel):
     """A model whose every `None` is explained in `reasons`, by field name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", use_attribute_docstrings=True)
 
     reasons: dict[str, str] = {}
     """Why a field is None."""
@@ -80,7 +80,7 @@ class PhaseEnergy(Explained):
     duration_s: float
     """Seconds of it in one training, mean over the trainings that count."""
     energy_j: float | None
-    """Joules of it in one training; None where its stretches are too short for the driver's refresh."""
+    """Joules of it in one training; None if its segments are too short for the driver's refresh."""
 
 
 class PowerTrace(Explained):
@@ -89,15 +89,15 @@ class PowerTrace(Explained):
     device: str
     """The GPU's name as NVML has it."""
     gpu_uuid: str
-    """Of the physical board: a cell and its dense baseline pair best on one."""
+    """Identifier of the physical GPU: a cell and its dense baseline pair best on one."""
     simulated: bool
-    """Whether the library that answered is a simulation. Nothing of it may be ranked or published."""
+    """Whether the library that answered is a simulation, whose joules must not be ranked or published."""
     interval_s: float
     """Seconds between two polls, as asked for."""
     samples: int
     """Polls inside the window."""
     longest_gap_s: float
-    """Longest time without a sample of the power, or of the counter where no power is told, inside the window."""
+    """Longest time inside the window without a sample of the power, or of the counter if power cannot be read."""
     read_errors: dict[str, str]
     """By quantity: how often it could not be read, and the first reason."""
     counter_j: float | None
@@ -123,18 +123,18 @@ class PowerTrace(Explained):
 
 
 class Energy(Explained):
-    """Joules of one training, or why there are none."""
+    """Joules of one training, or the reason why they are missing."""
 
     energy_j: float | None
-    """Joules `scope` used for one training, compression included; evaluation and loading are outside."""
+    """Joules that `scope` used for one training, compression included; evaluation and loading are outside."""
     method: Literal["counter", "integral", "none"]
     """Total-energy counter, integral over power samples, or not measured."""
     scope: Literal["gpu", "none"]
-    """What the figure covers: one whole GPU board, or nothing."""
+    """What `energy_j` covers: one whole GPU, or nothing."""
     window_s: float
     """Seconds inside the energy boundary, whether or not anything was measured: those of `repeats` trainings."""
     repeats: int
-    """Trainings inside the window. The figures are those of one."""
+    """Trainings inside the window. All joules are those of one training."""
     cross_check_pct: float | None
     """The integral's deviation from the counter, in per cent of the counter."""
     quantisation_j: float | None
@@ -145,7 +145,7 @@ class Energy(Explained):
     trace_sha256: str | None
     """SHA-256 of the file with the samples; there may be one where the samples gave no joules."""
     flags: list[str]
-    """What a reader must know before using the figure, such as `short`. See docs/energy.md."""
+    """What a reader must know before using the joules, such as `short`. See docs/energy.md."""
 
 
 class Layer(Explained):
@@ -154,7 +154,9 @@ class Layer(Explained):
     group: str
     """Name of the producing layer."""
     width_before: int
+    """Neurons or channels before this compression."""
     width_after: int
+    """Neurons or channels after it."""
     kept_sha256: str
     """SHA-256 of the kept neurons' original indices (int64, little-endian, in their order)."""
     measurements: int | None
@@ -205,13 +207,17 @@ class Cycle(Explained):
     test_before: float | None
     """Test accuracy before the compression."""
     test_after: float | None
-    """Test accuracy just after the compression, the figure of the published curves."""
+    """Test accuracy just after the compression, as in the published curves."""
     layers: list[Layer]
 
 
-class Figures(Explained):
-    """What an `ok` cell measured, but for its cycles."""
+class Metrics(Explained):
+    """What an `ok` cell measured, except its cycles. Every field with a single number is a column of the table
+    `cells`, and its docstring describes the column.
+    """
 
+    sparsity: float
+    """Fraction of the prunable neurons removed in the end."""
     accuracy: float
     """Test accuracy at the end, retraining included; a fraction of 1."""
     accuracy_before: float | None
@@ -222,15 +228,14 @@ class Figures(Explained):
     """Validation accuracy at the end."""
     bits_per_character: float | None
     """Cross-entropy on the test text at the end, in bits: language models only."""
-    sparsity: float
-    """Fraction of the prunable neurons removed in the end."""
     widths: dict[str, int]
     """Final width of each prunable group."""
     steps: int
     """Optimiser steps taken."""
-    parameters_dense: int
     parameters: int
     """Parameters of the final network."""
+    parameters_dense: int
+    """Parameters of the dense network."""
     training_flops: int
     """FLOPs of all forward and backward passes (torch's counter; solver and optimiser not included)."""
     inference_flops: int
@@ -243,7 +248,7 @@ class Figures(Explained):
     """Seconds evaluating; outside the energy window."""
 
 
-class Result(Figures):
+class Result(Metrics):
     """What an `ok` cell measured."""
 
     cycles: list[Cycle]
@@ -322,7 +327,7 @@ class Outline(Head):
     provenance: Origin | None
 
 
-class SealedResult(Figures):
+class SealedResult(Metrics):
     """A result whose cycles are taken as the seal holds them: they were examined when they were sealed."""
 
     cycles: list[dict[str, Any]]
@@ -356,6 +361,7 @@ class CellRecord(Explained):
     """The cell's key."""
     cell: Cell
     suite: str
+    """Name of the suite that the cell was run for."""
     attempt: int
     """Counted from 1, over all runs on the same folder."""
     status: Status

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-import pandas as pd
 import yaml
 
-from dtcbench.analysis.leaderboard import COLUMNS, Leaderboard
+from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.records import dictionary
 from dtcbench.records.store import CARD
 from dtcbench.report import build
 from dtcbench.report.markdown import escaped, leaderboard_markdown
@@ -20,7 +20,7 @@ LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}")
 """A licence as a hub names it, such as cc-by-4.0."""
 _LICENSED = re.compile(rf"---\nlicense: ({LICENCE.pattern})\n")
 _TABLES = {
-    "cells": "one row per planned cell: what it is, how it ended, its figures, where it was made",
+    "cells": "one row per planned cell: what it is, how it ended, what it measured, where it ran",
     "cycles": "one row per cell, train-compress cycle and layer: widths, accuracies, entropies",
     "power": "one row per sample of a GPU's power, by the cell's key",
 }
@@ -36,12 +36,11 @@ def bundle_files(derived: build.Derived, made: Mapping[str, bytes | str], licenc
     """Everything in a bundle that is derived from its records, by name: what is `made` of them, but for pages, and
     the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
     kept = {name: content for name, content in made.items() if not name.endswith(".html")}
-    frames = {"cells": derived.tables.cells, "cycles": derived.tables.cycles}
-    files = {CARD: card(derived.board, frames, kept, licence), **kept}
+    files = {CARD: card(derived.board, kept, licence), **kept}
     return {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
 
 
-def card(board: Leaderboard, frames: Mapping[str, pd.DataFrame], files: Collection[str], licence: str) -> str:
+def card(board: Leaderboard, files: Collection[str], licence: str) -> str:
     """The card: front matter for the hub, then what the bundle is, its leaderboard, its tables and its columns."""
     tables = [name for name in _TABLES if f"tables/{name}.parquet" in files]
     hardware = ", ".join(board.hardware_classes)
@@ -62,10 +61,8 @@ def card(board: Leaderboard, frames: Mapping[str, pd.DataFrame], files: Collecti
         _FILES.format(tables="\n".join(f"| `tables/{name}.parquet` | {_TABLES[name]} |" for name in tables)),
         leaderboard_markdown(board).rstrip("\n"),
         "## Columns",
-        "Units are in the names: `_s` seconds, `_j` joules, `_w` watts, `_bits` bits. An accuracy is a fraction of 1. "
-        "What was not measured is empty, with its reason; never 0.",
-        *(f"`tables/{name}.parquet`: {_names(frame)}" for name, frame in frames.items() if name in tables),
-        "`leaderboard.csv`:\n\n" + "\n".join(f"- `{name}`: {escaped(text)}" for name, text in COLUMNS.items()),
+        "A value that was not measured is empty, with its reason, and never 0.",
+        *(f"### `{file}`\n\n" + "\n".join(dictionary.lines(table)) for table, file in _described(files)),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -77,12 +74,14 @@ _FILES = """\
 | `records/KEY.ATTEMPT.json` | one attempt at one cell, sealed with the SHA-256 of its content |
 | `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, where a GPU was metered |
 {tables}
-| `leaderboard.md`, `leaderboard.csv` | the table below, and with every figure |
+| `leaderboard.md`, `leaderboard.csv` | the table below, and with every number |
 | `leaderboard.tex` | the same for a paper |
 
 `dtcbench check FOLDER` holds all of it to its rules, `dtcbench reproduce FOLDER --sample 3` runs three of its cells
 again, `dtcbench report FOLDER` makes its page, and its figures as PDF and SVG."""
 
 
-def _names(frame: pd.DataFrame) -> str:
-    return ", ".join(f"`{name}`" for name in frame.columns)
+def _described(files: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The tables among the bundle's files that the data dictionary describes, each with its file."""
+    named = ((table, f"tables/{table}.parquet" if table in _TABLES else table) for table in dictionary.TABLES)
+    return ((table, file) for table, file in named if file in files)
