@@ -28,8 +28,8 @@ from typing import Any
 import ray
 from pydantic_core import to_jsonable_python
 
-from dtcbench.execution.cluster import RayExecutor
 from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.scheduler import Policy, Scheduler
 from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.plan.cell import Cell

@@ -1,24 +1,36 @@
-"""A call repeated beside other work, to show that its owner is alive."""
+"""Heartbeats: send one periodically from a background thread, and note who has fallen silent."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 
-class Heart:
-    """Makes the calls of a heartbeat, and knows how long none has succeeded."""
+class Heartbeat:
+    """Calls a function at once and then periodically from a background thread, as long as the context lasts.
 
-    def __init__(self, call: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._call, self._clock = call, clock
+    A call that fails does not end the heartbeat: the next one may succeed.
+
+    Examples
+    --------
+    >>> calls = []
+    >>> with Heartbeat(lambda: calls.append("alive"), every_s=60) as heartbeat:
+    ...     print(calls, heartbeat.error)
+    ['alive'] None
+    """
+
+    def __init__(self, call: Callable[[], object], every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._call, self._every_s, self._clock = call, every_s, clock
         self._last = clock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._send_periodically, daemon=True)
         self.error: Exception | None = None
-        """What the latest call raised; None where it succeeded."""
+        """What the latest call raised; None if it succeeded."""
 
-    def beat(self) -> None:
-        """Make the call. An error is kept and not raised: the next call may succeed."""
+    def send(self) -> None:
+        """Call the function. An error is kept in `error`, not raised."""
         began = self._clock()
         try:
             self._call()
@@ -29,27 +41,42 @@ class Heart:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the latest call that succeeded, or since the heart was made."""
+        """Seconds since the latest call that succeeded, or since the heartbeat was made."""
         return self._clock() - self._last
 
+    def _send_periodically(self) -> None:
+        while not self._over.wait(self._every_s):
+            self.send()
 
-@contextmanager
-def heartbeat(call: Callable[[], object], every_s: float) -> Iterator[Heart]:
-    """Make the call now, and again every so many seconds from a thread, as long as the context lasts.
+    def __enter__(self) -> Self:
+        self.send()
+        self._thread.start()
+        return self
 
-    A call that fails ends nothing. The owner asks the yielded heart whether the calls have failed for too long.
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Heartbeats:
+    """The latest heartbeat of each running attempt. It lives in one process on the cluster's head.
+
+    Silence is measured by this process's clock alone, so the clocks of two machines are never compared.
     """
-    heart, done = Heart(call), threading.Event()
 
-    def go_on() -> None:
-        while not done.wait(every_s):
-            heart.beat()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest: dict[str, tuple[str, float]] = {}
 
-    heart.beat()
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    try:
-        yield heart
-    finally:
-        done.set()
-        thread.join()
+    def report(self, attempt: str, node: str) -> None:
+        """The attempt is alive, on the node with this cluster id."""
+        self._latest[attempt] = node, self._clock()
+
+    def forget(self, attempt: str) -> None:
+        """The attempt has ended."""
+        self._latest.pop(attempt, None)
+
+    def silences(self) -> dict[str, tuple[str, float]]:
+        """Node and seconds since the latest heartbeat, of each attempt that has sent one and was not forgotten."""
+        now = self._clock()
+        return {attempt: (node, now - latest) for attempt, (node, latest) in self._latest.items()}

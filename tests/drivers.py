@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cells import job
 
-from dtcbench.execution.cluster import RayExecutor
 from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.inline import InlineExecutor
+from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.quiet import quiet
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request
 from dtcbench.record import CellRecord

@@ -88,9 +88,10 @@ class Rack:
             os.close(handle)
 
     @property
-    def board(self) -> int:
-        """The process of the board, on the head; there must be one only."""
-        (pid,) = [pid for pid in _family(_raylet(self._cluster.head_node).pid) if _name(pid).startswith("ray::Board")]
+    def heartbeats(self) -> int:
+        """The process of the heartbeats, on the head; there must be one only."""
+        on_head = _family(_raylet(self._cluster.head_node).pid)
+        (pid,) = [pid for pid in on_head if _name(pid).startswith("ray::Heartbeats")]
         return pid
 
     def kill_process(self, pid: int) -> None:

@@ -38,8 +38,7 @@ def doctor(
     if not cluster:
         say(machine_table())
         return
-    from dtcbench.execution.cluster import survey
-    from dtcbench.execution.nodes import disagreements
+    from dtcbench.execution.cluster import disagreements, survey
 
     nodes = survey(address or "auto")
     names = sorted({name for node in nodes for name in node.versions})

@@ -105,7 +105,7 @@ def _executor(
     planned: Plan, workers: int | None, address: str | None, *, inline: bool
 ) -> Iterator[tuple[Executor, Console, Callable[[Store], None]]]:
     """What runs the cells, the console of the progress, and what gives Ray's own messages a log in the run."""
-    from dtcbench.execution.inline import InlineExecutor
+    from dtcbench.execution.executor import InlineExecutor
     from dtcbench.execution.quiet import quiet
 
     if inline:
@@ -117,7 +117,7 @@ def _executor(
 
 def _ray_executor(planned: Plan, workers: int | None, address: str | None) -> Executor:
     """Ray on this machine for so many cells at once, or the cluster at `address`."""
-    from dtcbench.execution.cluster import RayExecutor
+    from dtcbench.execution.ray_executor import RayExecutor
 
     request = planned.suite.request
     if address:

@@ -13,7 +13,7 @@ from dtcbench.energy.meter import ResourceShare
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.interrupts import Interrupts
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, alone, paired
+from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, own_lane, shared_lane
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.worker import Task, lost
 from dtcbench.plan.cell import Cell
@@ -60,13 +60,13 @@ class Job:
         share = ResourceShare(suite.resources.gpus, suite.cpus)
         return cls(suite.name, device, suite.timeout, share, suite.energy, plugins, fail_over)
 
-    def block(self, cell: Cell) -> str:
-        """What must run on one physical GPU."""
-        return paired(cell) if self._pairs else alone(cell)
+    def lane(self, cell: Cell) -> str:
+        """The lane of a cell: cells whose energies are compared share one."""
+        return shared_lane(cell) if self._compares_energy else own_lane(cell)
 
     def task(self, attempt: Attempt) -> Task:
         """The task of one attempt."""
-        block = self.block(attempt.cell) if self._pairs else None
+        lane = shared_lane(attempt.cell) if self._compares_energy else None
         return Task(
             attempt.cell,
             self.suite,
@@ -76,12 +76,12 @@ class Job:
             self.metering,
             self.timeout_s,
             self.plugins,
-            block,
+            lane,
         )
 
     @property
-    def _pairs(self) -> bool:
-        # A part of a GPU is not measured, or labelled: there is nothing to pair.
+    def _compares_energy(self) -> bool:
+        # A part of a GPU is not metered, or flagged: then no energies are compared.
         return self.share.gpus == 1 and self.metering.meter != "none"
 
 
@@ -113,7 +113,7 @@ def drive(
     KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
     """
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
-    scheduler = Scheduler(attempts, Policy(executor.slots, job.block, limit))
+    scheduler = Scheduler(attempts, Policy(executor.slots, job.lane, limit))
     interrupts, told = Interrupts(), False
     run = _Run(scheduler, len(attempts), job, store, executor, watcher, interrupts, dict(data))
     with interrupts.caught():
@@ -158,9 +158,9 @@ class _Run:
         for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
             self._end(outcome)
         for attempt in self.scheduler.overdue(time.monotonic()):  # after what came back in time
-            self.executor.kill(self.job.task(attempt))
-            reason = f"took longer than the suite's timeout of {self.job.timeout_s:g} s; raise it or lower the steps"
-            self._end(Outcome(self.job.task(attempt), None, Status.TIMEOUT, reason))
+            task = self.job.task(attempt)
+            self.executor.kill(task)
+            self._end(Outcome(task, None, Status.TIMEOUT, task.overdue_reason))
 
     def _start(self) -> None:
         """Start what can start, unless the user has asked to stop."""
@@ -200,8 +200,8 @@ class _Run:
         if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
             final = record.key in self.scheduler.finished
             self.failed += final and record.status is not Status.OK
-            if (block := outcome.task.block) is not None and not self.scheduler.holds(block):
-                self.executor.release(block)
+            if (lane := outcome.task.lane) is not None and not self.scheduler.holds(lane):
+                self.executor.release(lane)
             self.skip_the_rest()
             self._start()  # before sealing: no worker waits for the disk
             is_metered = record.energy is not None and record.energy.trace_sha256 is not None

@@ -1,54 +1,86 @@
-"""The one interface for executing cells; `inline` and `cluster` implement it."""
+"""Executing tasks: the interface, and the executor that runs them in this process."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from dtcbench.execution.worker import Report, Task
+from dtcbench.execution.worker import Report, Task, attempt
 from dtcbench.record import Status
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task came back."""
+    """How a task ended."""
 
     task: Task
     report: Report | None
-    """What the worker left; None where it was lost."""
+    """What the worker returned; None if the worker was lost, and then the other fields say how."""
     status: Status = Status.OK
-    """Where there is no report: why, as a status."""
     reason: str = ""
-    """Where there is no report: why, in words."""
     detail: str = ""
-    """Where there is no report: the stack that the worker left, if it left one."""
+    """The stack that the lost worker left, if it left one."""
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere."""
+    """Runs tasks, in this process (`InlineExecutor`) or on Ray (`ray_executor.RayExecutor`)."""
 
     @property
     def slots(self) -> int:
-        """Tasks that can run at the same time."""
+        """Number of tasks that can run at the same time."""
 
     @property
     def grace_s(self) -> float:
-        """Seconds beyond a cell's time limit after which the driver kills it."""
+        """Seconds after a cell's time limit at which the driver kills it."""
 
     def submit(self, task: Task) -> None:
         """Start a task, or queue it."""
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """Tasks that came back, waiting at most so long for the first."""
+        """Tasks that have ended. Waits at most this long for the first."""
 
     def begun(self) -> list[Task]:
-        """Tasks that have begun since the last call: from now on their time counts."""
+        """Tasks that have begun since the last call: their time limits count from now."""
 
     def kill(self, task: Task) -> None:
-        """End a task by force; nothing of it comes back any more."""
+        """End a task by force. It gets no outcome."""
 
-    def release(self, block: str) -> None:
-        """No task of the block will come any more: its GPU is free."""
+    def release(self, lane: str) -> None:
+        """Free the lane's GPU: no more of its tasks will come."""
 
     def close(self) -> None:
         """End everything that was started."""
+
+
+class InlineExecutor:
+    """Runs tasks in this process, one after another, when they are waited for. Time limits are not enforced."""
+
+    slots = 1
+    grace_s = 0.0
+
+    def __init__(self) -> None:
+        self._queue: deque[Task] = deque()
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        self._queue.append(task)
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Run the oldest task to its end, however long it takes."""
+        task = self._queue.popleft()
+        return [Outcome(task, attempt(task))]
+
+    def begun(self) -> list[Task]:
+        """Always empty: a task begins and ends within one `wait`."""
+        return []
+
+    def kill(self, task: Task) -> None:
+        """Remove a task from the queue."""
+        self._queue.remove(task)
+
+    def release(self, lane: str) -> None:
+        """Does nothing: no GPU is reserved."""
+
+    def close(self) -> None:
+        """Does nothing: nothing was started."""

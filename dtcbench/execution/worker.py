@@ -52,8 +52,13 @@ class Task:
     metering: Metering
     timeout_s: float | None = None
     plugins: tuple[registry.Plugin, ...] = ()
-    block: str | None = None
-    """Tasks of one block run on one physical GPU, one after another."""
+    lane: str | None = None
+    """Tasks of one lane run on one physical GPU, one after another; None if any GPU will do."""
+
+    @property
+    def overdue_reason(self) -> str:
+        """The reason of a record whose cell exceeded its time limit."""
+        return f"took longer than the suite's timeout of {self.timeout_s:g} s; raise it or lower the steps"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import filelock
 from upath import UPath
 
 from dtcbench.errors import UserError
-from dtcbench.heartbeat import heartbeat
+from dtcbench.heartbeat import Heartbeat
 
 Place: TypeAlias = Path | UPath
 """A file or a folder. What is no `Path` lies in an object store."""
@@ -179,11 +179,11 @@ def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
         write(lease, holder + os.urandom(16))
 
     try:
-        with heartbeat(renew, BEAT_S) as heart:
+        with Heartbeat(renew, BEAT_S) as heartbeat:
 
             def check() -> None:
-                if heart.silent_s > LEASE_S or isinstance(heart.error, _TakenOverError):
-                    why = f"not renewed for {heart.silent_s:.0f} s ({heart.error or 'no answer'})"
+                if heartbeat.silent_s > LEASE_S or isinstance(heartbeat.error, _TakenOverError):
+                    why = f"not renewed for {heartbeat.silent_s:.0f} s ({heartbeat.error or 'no answer'})"
                     raise StoreError(
                         f"{folder}: its lease was {why}, so another process may write there; what is written stays: "
                         "the same command resumes"

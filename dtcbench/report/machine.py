@@ -16,7 +16,7 @@ from dtcbench.datasets import cache
 from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml, rapl
 from dtcbench.execution import provenance
-from dtcbench.execution.nodes import MUST_AGREE, Node
+from dtcbench.execution.cluster import MUST_AGREE, Node
 
 
 def machine_table() -> Table:

@@ -37,7 +37,7 @@ grid:
 resources: {cpus: 1, gpus: 1, accelerator: L4}
 energy: {min_window: 0s, idle: 0s}
 """
-"""Two blocks of two cells, each block on one GPU: two nodes are what it can use."""
+"""Two lanes of two cells, each lane on one GPU: two nodes are what it can use."""
 
 
 def launcher_file(port):

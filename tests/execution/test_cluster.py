@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 from cells import cell, job, task
 
-from dtcbench.execution import cluster
-from dtcbench.execution.cluster import ClusterError, RayExecutor
+from dtcbench.execution import ray_executor
+from dtcbench.execution.cluster import ClusterError
 from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.inline import InlineExecutor
+from dtcbench.execution.executor import InlineExecutor
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.worker import Report
 from dtcbench.plan.request import Request
 from dtcbench.record import Status
@@ -86,19 +87,19 @@ def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_
 
 def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     def fail(*told):
-        raise ConnectionError("the board is gone")
+        raise ConnectionError("the head is gone")
 
     context = SimpleNamespace(get_node_id=lambda: "node")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
-    board = SimpleNamespace(beat=SimpleNamespace(remote=fail))
+    heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
     report = Report({}, None)
-    assert cluster._watched(lambda task: report)(task(CELLS[0]), "id", board) is report
+    assert ray_executor._watched(lambda task: report)(task(CELLS[0]), "id", heartbeats) is report
 
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
     monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=64))
     with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
-        two_workers._room()
+        two_workers._capacity()
 
 
 SUITE = """

@@ -6,9 +6,8 @@ from cells import cell, job
 
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.executor import Outcome
-from dtcbench.execution.inline import InlineExecutor
-from dtcbench.execution.scheduler import paired
+from dtcbench.execution.executor import InlineExecutor, Outcome
+from dtcbench.execution.scheduler import shared_lane
 from dtcbench.record import Status
 from dtcbench.records.store import Store
 
@@ -60,8 +59,8 @@ class Script:
     def kill(self, task):
         self.killed.append(task)
 
-    def release(self, block):
-        self.released.append(block)
+    def release(self, lane):
+        self.released.append(lane)
 
     def close(self):
         pass
@@ -226,7 +225,7 @@ def test_a_cell_killed_for_its_nodes_memory_is_tried_once_more(store):
     assert [a.attempt for a in store.read().attempts[CELLS[0].key]] == [1, 2]
 
 
-def test_a_block_gives_its_gpu_back_after_its_last_cell(store):
+def test_a_lane_gives_its_gpu_back_after_its_last_cell(store):
     script = Script(*[(None, Status.ERROR, "it broke")] * 4)
     run(store, executor=script, job=job(device="cuda"))
-    assert script.released == [paired(CELLS[0])]
+    assert script.released == [shared_lane(CELLS[0])]

@@ -11,10 +11,9 @@ from drivers import Driver
 from mishaps import MISHAPS, mishap, pid_of, release, unharmed
 from rack import Rack
 
-from dtcbench.execution.board import Sign
-from dtcbench.execution.cluster import RayExecutor
 from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.inline import InlineExecutor
+from dtcbench.execution.executor import InlineExecutor
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store, StoreError
 
@@ -210,8 +209,8 @@ def test_the_late_result_of_an_attempt_that_was_given_up_for_its_silence_is_igno
     def cut_off_and_deliver(heard):
         pid_of(tmp_path / "harm")
         pid_of(tmp_path / "last")
-        ((reference, zombie),) = [(r, f) for r, f in executor._flights.items() if f.task.cell == harmed]
-        monkeypatch.setattr(executor, "_signs", lambda: {zombie.id: Sign("a node that is gone", 121.0)})
+        ((reference, zombie),) = [(r, f) for r, f in executor._submitted.items() if f.task.cell == harmed]
+        monkeypatch.setattr(executor, "_query", lambda: {zombie.id: ("a node that is gone", 121.0)})
         lost = heard.records.get()
         assert (lost.key, lost.status) == (harmed.key, "infra")
         release(tmp_path / "harm")
@@ -221,7 +220,7 @@ def test_the_late_result_of_an_attempt_that_was_given_up_for_its_silence_is_igno
     contents = run_beside(tmp_path / "run", executor, (harmed, last, *OTHERS), cut_off_and_deliver)
     assert_whole(contents, {harmed: LOST_ONCE, last: ((1, "ok"),)}, undisturbed)
     assert [(record["key"], record["attempt"], record["status"]) for record in late] == [(harmed.key, 1, "ok")]
-    assert "no sign of life for 121 s" in contents.attempts[harmed.key][0].reason
+    assert "no heartbeat for 121 s" in contents.attempts[harmed.key][0].reason
 
 
 def test_a_cell_that_holds_the_lock_without_a_time_limit_is_a_timeout_and_not_blamed_on_its_node(
@@ -231,19 +230,19 @@ def test_a_cell_that_holds_the_lock_without_a_time_limit_is_a_timeout_and_not_bl
     harmed = mishap("hang-with-lock", tmp_path / "harm")
     contents = run(tmp_path / "run", executor, (harmed,))
     assert ends(contents, harmed) == TIMEOUT
-    assert "but of its node: it hangs" in contents.record(harmed.key).reason
+    assert "but its node is alive: it hangs" in contents.record(harmed.key).reason
 
 
-def test_a_board_that_dies_is_started_anew_and_the_run_goes_on(tmp_path, rack, executor, undisturbed):
+def test_the_process_of_the_heartbeats_is_restarted_and_the_run_goes_on(tmp_path, rack, executor, undisturbed):
     waiting = mishap("wait", tmp_path / "waiting")
 
-    def kill_the_board(heard):
+    def kill_the_heartbeats(heard):
         pid_of(tmp_path / "waiting")
-        rack.kill_process(rack.board)
-        executor._signs()
+        rack.kill_process(rack.heartbeats)
+        executor._query()
         release(tmp_path / "waiting")
 
-    contents = run_beside(tmp_path / "run", executor, (waiting, *OTHERS), kill_the_board)
+    contents = run_beside(tmp_path / "run", executor, (waiting, *OTHERS), kill_the_heartbeats)
     assert_whole(contents, {waiting: ((1, "ok"),)}, undisturbed)
 
 

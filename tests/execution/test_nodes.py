@@ -4,7 +4,7 @@ import platform
 
 import torch
 
-from dtcbench.execution.nodes import MUST_AGREE, Node, describe, disagreements
+from dtcbench.execution.cluster import MUST_AGREE, Node, describe_node, disagreements
 
 
 def node(name, **versions):
@@ -12,7 +12,7 @@ def node(name, **versions):
 
 
 def test_a_node_tells_what_it_has():
-    here = describe()
+    here = describe_node()
     assert here.name == platform.node()
     assert here.versions["torch"] == torch.__version__
     assert here.data["digits"] == "inside scikit-learn"

@@ -3,7 +3,7 @@ from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, paired
+from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, shared_lane
 from dtcbench.record import Status
 
 CELLS = [cell("random", seed=seed) for seed in range(6)]
@@ -188,53 +188,55 @@ def seeds(started):
 
 
 def test_cells_of_one_model_dataset_and_seed_run_one_after_another_in_one_slot():
-    state = Scheduler(PAIRS, Policy(slots=2, block=paired))
+    state = Scheduler(PAIRS, Policy(slots=2, lane=shared_lane))
     first = state.start()
     assert seeds(first) == [0, 1]
     assert state.start() == []
     state.ended(first[0], Status.OK)
     (second,) = state.start()
     assert second == PAIRS[1]
-    assert state.holds(paired(second.cell))
+    assert state.holds(shared_lane(second.cell))
     state.ended(second, Status.OK)
-    assert not state.holds(paired(second.cell))
+    assert not state.holds(shared_lane(second.cell))
     assert state.start() == [PAIRS[4]]
 
 
-def test_a_slot_waits_for_its_block_to_be_tried_again():
-    state = Scheduler(PAIRS, Policy(slots=1, block=paired))
+def test_a_slot_waits_for_its_lane_to_be_tried_again():
+    state = Scheduler(PAIRS, Policy(slots=1, lane=shared_lane))
     state.ended(*state.start(), Status.INFRA, by="node")
     state.ended(*state.start(), Status.OK)
     (again,) = state.start()
     assert (again.cell, again.number) == (PAIRS[0].cell, 2)
 
 
-def test_stopping_leaves_a_block_when_what_runs_of_it_has_ended():
-    state = Scheduler(PAIRS, Policy(slots=1, block=paired))
+def test_stopping_leaves_a_lane_when_what_runs_of_it_has_ended():
+    state = Scheduler(PAIRS, Policy(slots=1, lane=shared_lane))
     (running,) = state.start()
     state.stop()
-    assert state.holds(paired(running.cell))
+    assert state.holds(shared_lane(running.cell))
     state.ended(running, Status.OK)
-    assert not state.holds(paired(running.cell))
+    assert not state.holds(shared_lane(running.cell))
     assert state.done
 
 
-def test_another_model_dataset_or_seed_is_another_block_and_another_protocol_is_not():
+def test_another_model_dataset_or_seed_is_another_lane_and_another_protocol_is_not():
     one = cell("dtc", seed=0)
-    assert paired(one) == paired(cell("dense", 0.0, seed=0)) == paired(cell("random", 0.9, lr=0.1, seed=0))
-    assert paired(one) != paired(cell("dtc", seed=1))
-    assert paired(one) != paired(cell("dtc", widths=(16,)))
+    assert (
+        shared_lane(one) == shared_lane(cell("dense", 0.0, seed=0)) == shared_lane(cell("random", 0.9, lr=0.1, seed=0))
+    )
+    assert shared_lane(one) != shared_lane(cell("dtc", seed=1))
+    assert shared_lane(one) != shared_lane(cell("dtc", widths=(16,)))
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["dense", "random", "dtc"])), unique=True)
 
 
 @given(POINTS, st.integers(1, 3))
-def test_no_two_cells_of_a_block_ever_run_together_and_no_more_blocks_than_slots(points, slots):
-    state = Scheduler(attempts(*points), Policy(slots=slots, block=paired))
+def test_no_two_cells_of_a_lane_ever_run_together_and_no_more_lanes_than_slots(points, slots):
+    state = Scheduler(attempts(*points), Policy(slots=slots, lane=shared_lane))
     while not state.done:
         state.start()
-        blocks = [paired(attempt.cell) for attempt in state.running]
-        assert len(set(blocks)) == len(blocks) <= slots
+        lanes = [shared_lane(attempt.cell) for attempt in state.running]
+        assert len(set(lanes)) == len(lanes) <= slots
         state.ended(state.running[-1], Status.OK)
     assert len(state.finished) == len(points)

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from dtcbench.execution.watchdog import stack_file, take_stack, time_limit
+from dtcbench.execution.stacks import stack_file, take_stack, time_limit
 
 HOLDS_THE_LOCK = "re.match(r'(a+)+$', 'a' * 60 + 'b')"
 """A regular expression that backtracks for ages inside one call, with Python's global lock held."""
@@ -17,7 +17,7 @@ WAITS = "threading.Event().wait()"
 def test_a_process_that_hangs_ends_at_its_limit_and_leaves_its_stack(hang):
     attempt = f"test-{abs(hash(hang))}"
     script = (
-        "import re, threading\nfrom dtcbench.execution.watchdog import time_limit\n"
+        "import re, threading\nfrom dtcbench.execution.stacks import time_limit\n"
         f"def stuck():\n    {hang}\n"
         f"with time_limit(0.5, {attempt!r}):\n    stuck()\n"
     )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dtcbench.heartbeat import Heart
+from dtcbench.heartbeat import Heartbeat
 from dtcbench.plan.names import Declared
 from dtcbench.records import location
 from dtcbench.records.location import StoreError, create, held, place, write
@@ -35,16 +35,16 @@ def short_lease(monkeypatch):
 
 @pytest.fixture
 def beating(monkeypatch):
-    """Heartbeats made by hand: the hearts in the order of their making, and a clock that stands still."""
-    hearts, now = [], [0.0]
+    """Heartbeats sent by hand, in the order in which they were made, and a clock that stands still."""
+    sent, now = [], [0.0]
 
     @contextmanager
-    def heartbeat(call, every_s):
-        hearts.append(Heart(call, clock=lambda: now[0]))
-        yield hearts[-1]
+    def by_hand(call, every_s):
+        sent.append(Heartbeat(call, every_s, clock=lambda: now[0]))
+        yield sent[-1]
 
-    monkeypatch.setattr(location, "heartbeat", heartbeat)
-    return hearts, now
+    monkeypatch.setattr(location, "Heartbeat", by_hand)
+    return sent, now
 
 
 def test_a_run_reads_back_what_was_written_wherever_it_lies(folder, ok_record, failed_record):
@@ -94,29 +94,29 @@ def test_a_bucket_whose_holder_died_is_taken_over(bucket, short_lease):
 
 
 def test_a_renewal_that_fails_once_loses_no_lease(bucket, beating, monkeypatch, ok_record):
-    hearts, now = beating
+    sent, now = beating
     store = Store(bucket)
     with store.locked():
         now[0] += location.BEAT_S
         with monkeypatch.context() as cut_off:
             cut_off.setattr(location, "_held_by", lambda lease: 1 / 0)
-            hearts[0].beat()
+            sent[0].send()
         now[0] += location.BEAT_S
-        hearts[0].beat()
+        sent[0].send()
         now[0] += location.LEASE_S
         store.append(ok_record)
     assert not (bucket / ".lease").exists()
 
 
 def test_a_holder_that_cannot_renew_its_lease_writes_no_more(bucket, beating, monkeypatch, ok_record, failed_record):
-    hearts, now = beating
+    sent, now = beating
     store = Store(bucket)
     with store.locked():
         store.append(ok_record)
         with monkeypatch.context() as cut_off:
             cut_off.setattr(location, "write", lambda file, content: (_ for _ in ()).throw(StoreError("no network")))
             now[0] += location.LEASE_S + 1
-            hearts[0].beat()
+            sent[0].send()
         for write_something in (
             lambda: store.append(failed_record),
             lambda: store.save_suite("tiny", "", NO_NAMES, store.read()),
@@ -130,12 +130,12 @@ def test_a_holder_that_cannot_renew_its_lease_writes_no_more(bucket, beating, mo
 
 @pytest.mark.parametrize("later_s", [0, location.LEASE_S + 1])
 def test_a_holder_whose_lease_was_taken_over_leaves_it_to_the_other_at_once(bucket, beating, failed_record, later_s):
-    hearts, now = beating
+    sent, now = beating
     store = Store(bucket)
     with store.locked():
         now[0] += later_s
         write(bucket / ".lease", b"another's")
-        hearts[0].beat()
+        sent[0].send()
         with pytest.raises(StoreError, match="another process has taken it over"):
             store.append(failed_record)
     assert (bucket / ".lease").read_bytes() == b"another's"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtcbench.execution.cluster import _MAX_FOLDER
-from dtcbench.execution.folders import FolderError, candidates, short_folder
+from dtcbench.execution.cluster import _MAX_FOLDER, FolderError, folder_candidates, short_folder
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -59,7 +58,7 @@ def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_TMPDIR", "/scratch")
     monkeypatch.setenv("TMPDIR", "mine")
-    assert candidates()[:3] == ["/scratch", str(tmp_path / "mine"), "/tmp"]  # noqa: S108
+    assert folder_candidates()[:3] == ["/scratch", str(tmp_path / "mine"), "/tmp"]  # noqa: S108
 
 
 def test_a_socket_of_ray_s_fits_into_a_folder_under_tmp():

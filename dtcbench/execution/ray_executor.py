@@ -1,0 +1,248 @@
+"""Cells as Ray tasks, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from dtcbench.execution.cluster import SURVEY_S, ClusterError, is_alive, joined_ray, local_ray, require_agreement
+from dtcbench.execution.executor import Outcome
+from dtcbench.execution.stacks import take_stack, time_limit
+from dtcbench.execution.worker import Report, Task, attempt
+from dtcbench.heartbeat import Heartbeat, Heartbeats
+from dtcbench.plan.request import Request, shown
+from dtcbench.record import Status
+from dtcbench.text import error_line
+
+HEARTBEAT_S = 2.0
+"""Between two heartbeats of an attempt."""
+SILENCE_S = 120.0
+"""An attempt that sends no heartbeat for this long is abandoned: its node is frozen or cut off, or it hangs."""
+GRACE_S = 5.0
+_REFRESH_S = 1.0
+"""Between two queries of the heartbeats."""
+_ANSWER_S = 60.0
+"""Time limit for the head's answer, after which the cluster counts as lost: a busy head may have to restart the
+heartbeats' process."""
+_STACK_S = 10.0
+"""Time limit for a node to return the stack of an attempt."""
+
+
+@dataclass
+class _Submitted:
+    """A task that was submitted to Ray."""
+
+    task: Task
+    id: str
+    """Names this attempt among the heartbeats. It is unique, so that a late heartbeat of another cannot be mistaken."""
+    begun: bool = False
+
+
+class RayExecutor:
+    """One Ray task per cell, at most as many as the cluster can run at once.
+
+    Parameters
+    ----------
+    cores : cores of the Ray that is started on loopback if there is no address; all that this process may use if None
+    address : of a cluster to join
+    slots : number of cells submitted to Ray at the same time; as many as its nodes can run if None. Give a larger
+        number for a cluster that grows.
+    work : what a node does with a task
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        cores: int | None = None,
+        address: str | None = None,
+        slots: int | None = None,
+        silence_s: float = SILENCE_S,
+        work: Callable[[Task], Report] = attempt,
+    ) -> None:
+        self._request = request
+        self._silence_s = silence_s
+        self._reserved: dict[str, Any] = {}
+        """The placement group of each lane."""
+        self._submitted: dict[Any, _Submitted] = {}
+        """By Ray's reference to the result."""
+        self._silences: dict[str, tuple[str, float]] = {}
+        with ExitStack() as closing:
+            self._ray = closing.enter_context(joined_ray(address) if address else local_ray(request.cpus, cores))
+            if address is not None:
+                require_agreement(self._ray, address)
+            self.slots = slots or self._capacity()
+            self._function = self._ray.remote(
+                num_cpus=request.cpus,
+                num_gpus=request.gpus,
+                accelerator_type=request.accelerator,
+                name="cell",
+                max_retries=0,  # the scheduler decides on retries
+                max_calls=1 if request.gpus else 0,  # a metered cell gets a process of its own
+            )(_watched(work))
+            # It runs on the head, which outlives all other nodes; a local Ray is its own head.
+            head = {"node:__internal_head__": 0.001}
+            # Ray restarts it if it dies; running attempts then report again.
+            remote = self._ray.remote(num_cpus=0, resources=head, max_restarts=-1, max_task_retries=-1)(Heartbeats)
+            self._heartbeats = remote.remote()
+            self._query(SURVEY_S)  # on a busy head its process takes long to start: the attempts are not silent then
+            self._queried = time.monotonic()
+            self._closing = closing.pop_all()
+
+    def submit(self, task: Task) -> None:
+        """Submit a task to Ray; all tasks of one lane to the same GPU."""
+        submitted = _Submitted(task, f"{task.cell.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
+        function = self._function if task.lane is None else self._on_gpu_of(task.lane)
+        self._submitted[function.remote(task, submitted.id, self._heartbeats)] = submitted
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Tasks that have ended within the time, and abandoned ones."""
+        ready, _ = self._ray.wait(list(self._submitted), num_returns=1, timeout=timeout_s)
+        return [*map(self._outcome, ready), *self._abandoned()]
+
+    @property
+    def grace_s(self) -> float:
+        """An overdue cell's process ends itself; if it cannot, the driver kills it after this time."""
+        return GRACE_S
+
+    def begun(self) -> list[Task]:
+        """Tasks whose first heartbeat has arrived since the last call."""
+        silences = self._recent_silences()
+        new = [submitted for submitted in self._submitted.values() if not submitted.begun and submitted.id in silences]
+        for submitted in new:
+            submitted.begun = True
+        return [submitted.task for submitted in new]
+
+    def kill(self, task: Task) -> None:
+        """Kill the task's worker process. What still arrives from it is ignored."""
+        for reference in [r for r, submitted in self._submitted.items() if submitted.task == task]:
+            self._cancel(reference)
+
+    def release(self, lane: str) -> None:
+        """Free the lane's GPU."""
+        if (group := self._reserved.pop(lane, None)) is not None:
+            self._ray.util.remove_placement_group(group)
+
+    def close(self) -> None:
+        """Shut this Ray down, or leave the cluster."""
+        for lane in list(self._reserved):
+            self.release(lane)
+        self._closing.close()
+
+    def _on_gpu_of(self, lane: str) -> Any:
+        """The remote function on the lane's own GPU: a placement group keeps one physical GPU as long as it lives."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        if lane not in self._reserved:
+            self._reserved[lane] = self._ray.util.placement_group([self._request.bundle])
+        return self._function.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self._reserved[lane]))
+
+    def _capacity(self) -> int:
+        """Number of cells that the present nodes can run at once; ClusterError if they can run none."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        capacity = sum(map(self._request.cells_on, nodes))
+        if capacity < 1:
+            raise ClusterError(
+                f"a cell asks for {self._request}, and no node has them: there are {shown(nodes)}; lower `resources` "
+                "in the suite, run it where there is more, or, on a cluster that grows, say --workers N"
+            )
+        return capacity
+
+    def _recent_silences(self) -> dict[str, tuple[str, float]]:
+        """The heartbeats as of the latest query, a moment ago: not every cell costs a query."""
+        if time.monotonic() - self._queried > _REFRESH_S:
+            self._silences, self._queried = self._query(), time.monotonic()
+        return self._silences
+
+    def _query(self, within_s: float = _ANSWER_S) -> dict[str, tuple[str, float]]:
+        """Node and silence of each attempt; ClusterError if the head does not answer."""
+        try:
+            silences: dict[str, tuple[str, float]] = self._ray.get(self._heartbeats.silences.remote(), timeout=within_s)
+        except self._ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"the cluster's head does not answer ({error_line(error)}); mend it: the same command resumes"
+            ) from error
+        return silences
+
+    def _abandoned(self) -> list[Outcome]:
+        """Abandon attempts that have sent heartbeats, have been silent for too long, and have no time limit to end
+        them."""
+        silences, outcomes = self._recent_silences(), []
+        for reference, submitted in list(self._submitted.items()):
+            node, silent_s = silences.get(submitted.id, ("", 0.0))
+            if silent_s <= self._silence_s:
+                continue
+            if not is_alive(self._ray, node):
+                end = Status.INFRA, f"no heartbeat for {silent_s:.0f} s: its node is frozen or cut off"
+            elif submitted.task.timeout_s is None:
+                end = Status.TIMEOUT, f"no heartbeat for {silent_s:.0f} s, but its node is alive: it hangs"
+            else:  # it holds Python's lock, perhaps for a reason: its time limit decides
+                continue
+            self._cancel(reference)
+            outcomes.append(Outcome(submitted.task, None, *end))
+        return outcomes
+
+    def _outcome(self, reference: Any) -> Outcome:
+        try:
+            return self._result(reference, self._submitted[reference])
+        finally:
+            self._forget(reference)
+
+    def _result(self, reference: Any, submitted: _Submitted) -> Outcome:
+        task, errors = submitted.task, self._ray.exceptions
+        try:
+            return Outcome(task, self._ray.get(reference))
+        except errors.OutOfMemoryError as error:
+            return Outcome(task, None, Status.OOM, f"the node's memory ran out: {error_line(error)}")
+        except errors.RayTaskError as error:
+            return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {error_line(error)}")
+        except errors.WorkerCrashedError as error:
+            if stack := self._stack(submitted):
+                return Outcome(task, None, Status.TIMEOUT, task.overdue_reason, stack)
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
+        except errors.RayError as error:
+            return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
+
+    def _stack(self, submitted: _Submitted) -> str:
+        """The stack that the attempt left on its node when its time limit ended it; empty if it left none, or if the
+        node is gone."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node, _ = self._query().get(submitted.id, ("", 0.0))
+        if submitted.task.timeout_s is None or not node:
+            return ""
+        on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+        take = self._ray.remote(num_cpus=0, max_retries=0)(take_stack).options(scheduling_strategy=on_node)
+        try:
+            return str(self._ray.get(take.remote(submitted.id), timeout=_STACK_S))
+        except self._ray.exceptions.RayError:
+            return ""
+
+    def _cancel(self, reference: Any) -> None:
+        self._forget(reference)
+        self._ray.cancel(reference, force=True)
+
+    def _forget(self, reference: Any) -> None:
+        self._heartbeats.forget.remote(self._submitted.pop(reference).id)
+
+
+def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Report]:
+    """`work` on a node, under a time limit and with heartbeats.
+
+    If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
+    """
+
+    def on_node(task: Task, id: str, heartbeats: Any) -> Report:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        with (
+            time_limit(task.timeout_s, id),
+            Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S),
+        ):
+            return work(task)
+
+    return on_node
