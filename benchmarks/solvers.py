@@ -26,11 +26,10 @@ from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.cores import usable
-from dtcbench.dtc.duality import certified_gap
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.projections import Projections, project
-from dtcbench.dtc.recovery import promise_of
-from dtcbench.dtc.sensing import Array, Sensing, gaussian_phi, sensing
+from dtcbench.dtc.lasso import certified_gap
+from dtcbench.dtc.recovery import tolerance_of
+from dtcbench.dtc.sensing import Array, dct_basis, gaussian_phi, measure, project
+from dtcbench.errors import SolverError
 from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import Samples, accuracy, cross_entropy, shuffled_batches, to_device
 from dtcbench.training.randomness import generator, torch_generator
@@ -48,15 +47,16 @@ class Layer:
 
     model: torch.nn.Sequential
     test: Samples
-    sensing: Sensing
+    theta: Array
+    """Θ = Φ Ψ."""
     y: Array
 
     def objective(self, s: Array) -> Array:
-        return ((self.sensing.theta @ s - self.y) ** 2).sum(axis=0) + LAM * np.abs(s).sum(axis=0)
+        return ((self.theta @ s - self.y) ** 2).sum(axis=0) + LAM * np.abs(s).sum(axis=0)
 
     def kept(self, s: Array) -> Array:
         """The half of the neurons with the largest |neuron ray|."""
-        ray = np.abs((self.sensing.psi @ s).sum(axis=1))
+        ray = np.abs((dct_basis(len(s)) @ s).sum(axis=1))
         return np.sort(np.argsort(ray, kind="stable")[len(ray) - round(KEEP * len(ray)) :])
 
     def accuracy_with(self, kept: Array) -> float:
@@ -84,9 +84,9 @@ def trained(width: int) -> Layer:
         optimizer.zero_grad()
         cross_entropy(model(batch.x), batch.y).backward()
         optimizer.step()
-    views: Projections = project(model.hidden0.weight.detach().numpy(), model.output.weight.detach().numpy())
-    operators = sensing(gaussian_phi(width, F, generator(SEED, "compress", width)))
-    return Layer(model, test, operators, operators.measure(views))
+    a_in, a_out = project(model.hidden0.weight.detach().numpy(), model.output.weight.detach().numpy())
+    phi = gaussian_phi(width, F, generator(SEED, "compress", width))
+    return Layer(model, test, phi @ dct_basis(width), measure(phi, a_in, a_out))
 
 
 Found = tuple[Array, float, float]
@@ -98,8 +98,8 @@ def solving(pipe: Connection, name: str, theta: Array, y: Array) -> None:
     make_deterministic(1)
     with threadpool_limits(1):
         solve = registry.solvers.bind(name, {})
-        promise = promise_of(registry.solvers.get(name))
-        certified_gap(theta[:2, :16], y[:2], LAM, solve(theta[:2, :16], y[:2], LAM), promise.gap)
+        tolerance = tolerance_of(registry.solvers.get(name))
+        certified_gap(theta[:2, :16], y[:2], LAM, solve(theta[:2, :16], y[:2], LAM), tolerance.gap)
         pipe.send("ready")
         seconds: list[float] = []
         try:
@@ -114,9 +114,9 @@ def solving(pipe: Connection, name: str, theta: Array, y: Array) -> None:
             pipe.send(str(error))
         else:
             checks: list[float] = []
-            while not promise.other_objective and len(checks) < REPEATS:
+            while not tolerance.other_objective and len(checks) < REPEATS:
                 begin = time.perf_counter()
-                certified_gap(theta, y, LAM, s, promise.gap)
+                certified_gap(theta, y, LAM, s, tolerance.gap)
                 checks.append(time.perf_counter() - begin)
             pipe.send((s, statistics.median(seconds), statistics.median(checks or [0.0])))
 
@@ -125,7 +125,7 @@ def answer(name: str, layer: Layer, cap: float) -> Found | str:
     """What is found, or why there is nothing."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=solving, args=(theirs, name, layer.sensing.theta, layer.y))
+    process = context.Process(target=solving, args=(theirs, name, layer.theta, layer.y))
     process.start()
     try:
         ours.recv()
@@ -142,7 +142,7 @@ def row(name: str, layer: Layer, found: Found, reference: Found, lars_s: float) 
     s, seconds, check_s = found
     best, kept = layer.objective(reference[0]), layer.kept(s)
     gap = float(np.max((layer.objective(s) - best) / best))
-    shown = "another objective" if promise_of(registry.solvers.get(name)).other_objective else f"{max(gap, 0):.1e}"
+    shown = "another objective" if tolerance_of(registry.solvers.get(name)).other_objective else f"{max(gap, 0):.1e}"
     overlap = len(np.intersect1d(kept, layer.kept(reference[0]))) / len(kept)
     counts = " + ".join(str(count) for count in np.count_nonzero(s, axis=0))
     ratio = f"{seconds / lars_s:.2f}" if lars_s else "–"

@@ -1,4 +1,4 @@
-"""The one class of errors that are the user's to mend, and what was meant by a mistyped name."""
+"""Errors that a user can fix, errors of a compression, and suggestions for a mistyped name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ class UserError(ValueError):
 
     The command line prints the message alone and ends with exit code 2.
     """
+
+
+class CompressionError(ValueError):
+    """A prunable group cannot be compressed as asked; it ends its cell with its message as the reason."""
+
+
+class NonFiniteError(CompressionError):
+    """A network's weights or loss are NaN or infinite."""
+
+
+class SolverError(CompressionError):
+    """A recovery solver failed or did not converge."""
 
 
 def alike(name: str, choice: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ VERBS = [
     *("check", "publish", "site", "merge", "migrate", "compare", "reproduce"),
 ]
 STUBBORN = """\
-from dtcbench.dtc.errors import SolverError
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 
 

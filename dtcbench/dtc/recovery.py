@@ -1,4 +1,4 @@
-"""What a recovery solver promises, and how its input and its answers are held to that."""
+"""Checking recovery solvers: their input, and the accuracy of their answers."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ from typing import Any
 
 import numpy as np
 
-from dtcbench.dtc.duality import certified_gap
-from dtcbench.dtc.errors import SolverError
+from dtcbench.dtc.lasso import certified_gap
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 
 SMALLEST, LARGEST = 1e-100, 1e100
-"""Between these, the largest entry of Θ and of each column of y must lie: float64 then holds their products."""
+"""The largest entry of Θ and of each column of y must lie between these: float64 then holds their products."""
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a solver promises of its answer, per column of y. A solver that states nothing promises this."""
+class Tolerance:
+    """How exactly a solver answers, per column of y. It holds for a solver that states nothing, too."""
 
     gap: float = 1e-6
-    """Largest relative duality gap of ‖Θ s − y‖² + λ ‖s‖₁, or of its own objective. The value of an
-    option called `tolerance` is promised in its place."""
+    """Largest relative duality gap of ‖Θ s − y‖² + λ ‖s‖₁, or of the solver's own objective. If the solver has an
+    option called `tolerance`, its value replaces this."""
     other_objective: str = ""
-    """Where it does not minimise the LASSO: the sentence that says what it does, and what λ is to it. No duality
-    gap is then computed."""
+    """For a solver that does not minimise the LASSO: one sentence on what it minimises, and what it uses λ for. Its
+    duality gap is then not computed."""
 
 
-class Recovery:
-    """A solver, a function or a class whose fields are its options, that is held to what it promises.
+class CheckedSolver:
+    """A solver (a function, or a class whose fields are its options) with its input and its answers checked.
 
-    The solver then sees float64 arrays of fitting shapes, finite, of a size whose products float64 holds, and no
+    The solver receives finite float64 arrays of fitting shapes, of a size whose products float64 holds, and no
     column whose solution is zero: λ ≥ 2 ‖Θᵀ y‖∞ for the LASSO, Θᵀ y = 0 for another objective. SolverError for
-    other input, for an answer that is not finite or not [m, k], and for one whose relative duality gap is above
-    what is promised, whatever the solver says of itself.
+    other input, for an answer that is not finite or not [m, k], and for an answer whose relative duality gap is above
+    the tolerance.
     """
 
-    def __init__(self, solver: Callable[..., Any], promise: Promise) -> None:
+    def __init__(self, solver: Callable[..., Any], tolerance: Tolerance) -> None:
         update_wrapper(self, solver, updated=())
-        self.promise = promise
+        self.stated = tolerance
         self._solver = solver
 
     def __call__(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
-        """s [m, k] of Θ [n, m], y [n, k] and λ, verified."""
-        s = self.unverified(theta, y, lam, **options)
-        _verify(promise_of(partial(self, **options)), theta, y, lam, s)
+        """s [m, k] of Θ [n, m], y [n, k] and λ, checked."""
+        s = self.unchecked(theta, y, lam, **options)
+        _check(tolerance_of(partial(self, **options)), theta, y, lam, s)
         return s
 
-    def unverified(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
-        """s [m, k] as the solver gives it, with simple input settled."""
+    def unchecked(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
+        """s [m, k] as the solver gives it; the input is checked, and columns with solution zero are filled in."""
         solve: Callable[..., Array] = _bound(self._solver, options)
         # Each column of y contiguous, however many there are: otherwise BLAS rounds by their number.
         theta, y = np.asarray(theta, dtype=np.float64), np.asfortranarray(y, dtype=np.float64)
         _refuse_unfit(theta, y, lam)
         slope = 2 * np.abs(theta.T @ y).max(axis=0)
-        zero = slope <= (0 if self.promise.other_objective else lam)
+        zero = slope <= (0 if self.stated.other_objective else lam)
         if not zero.any():
             return solve(theta, y, lam)
         s = np.zeros((theta.shape[1], y.shape[1]))
@@ -66,32 +66,31 @@ class Recovery:
         return s
 
 
-def recovers(promise: Promise) -> Callable[[Callable[..., Any]], Recovery]:
-    """Decorator, below `solvers.register`: states the promise, settles simple input and verifies every answer."""
-    return lambda solver: Recovery(solver, promise)
+def checked_solver(tolerance: Tolerance) -> Callable[[Callable[..., Any]], CheckedSolver]:
+    """Decorator, below `register_solver`: checks the solver's input, and every answer against `tolerance`."""
+    return lambda solver: CheckedSolver(solver, tolerance)
 
 
-def promise_of(solver: Callable[..., Any]) -> Promise:
-    """What `solver` promises, with options bound or not: as stated through `recovers`, else the default."""
-    recovery, _ = _parts(solver)
-    promise = recovery.promise if isinstance(recovery, Recovery) else Promise()
-    if promise.other_objective:
-        return promise
+def tolerance_of(solver: Callable[..., Any]) -> Tolerance:
+    """The tolerance of `solver`, with options bound or not: as `checked_solver` states it, else the default."""
+    function, _ = _parts(solver)
+    tolerance = function.stated if isinstance(function, CheckedSolver) else Tolerance()
+    if tolerance.other_objective:
+        return tolerance
     option = inspect.signature(solver).parameters.get("tolerance")
-    tolerance = getattr(solver, "tolerance", option.default if option else None)
-    return replace(promise, gap=tolerance) if isinstance(tolerance, float | int) else promise
+    gap = getattr(solver, "tolerance", option.default if option else None)
+    return replace(tolerance, gap=gap) if isinstance(gap, float | int) else tolerance
 
 
-def verified(solver: Callable[..., Array]) -> Callable[..., Array]:
-    """`solver`, bound to its options, with its answers verified: itself where `recovers` decorates it."""
-    return solver if isinstance(_parts(solver)[0], Recovery) else Recovery(solver, promise_of(solver))
+def checked(solver: Callable[..., Array]) -> Callable[..., Array]:
+    """`solver`, bound to its options, with its answers checked: itself if `checked_solver` decorates it."""
+    return solver if isinstance(_parts(solver)[0], CheckedSolver) else CheckedSolver(solver, tolerance_of(solver))
 
 
-def unverified(solver: Callable[..., Array]) -> Callable[..., Array]:
-    """`solver`, bound to its options, without the verification of its answers, which the published code does not
-    have."""
-    recovery, options = _parts(solver)
-    return partial(recovery.unverified, **options) if isinstance(recovery, Recovery) else solver
+def unchecked(solver: Callable[..., Array]) -> Callable[..., Array]:
+    """`solver`, bound to its options, with its answers taken as they are, as in the published code."""
+    function, options = _parts(solver)
+    return partial(function.unchecked, **options) if isinstance(function, CheckedSolver) else solver
 
 
 def _bound(solver: Callable[..., Any], options: dict[str, Any]) -> Any:
@@ -119,20 +118,20 @@ def _refuse_unfit(theta: Array, y: Array, lam: float) -> None:
             )
 
 
-def _verify(promise: Promise, theta: Array, y: Array, lam: float, s: Array) -> None:
-    """SolverError unless s [m, k] is finite and, of the LASSO, within the promised relative duality gap."""
+def _check(tolerance: Tolerance, theta: Array, y: Array, lam: float, s: Array) -> None:
+    """SolverError unless s [m, k] is finite and, for the LASSO, its relative duality gap is within the tolerance."""
     theta, y = np.asarray(theta, dtype=np.float64), np.asarray(y, dtype=np.float64)
     expected = theta.shape[1], y.shape[1]
     if s.shape != expected:
         raise SolverError(f"the answer has shape {s.shape}, not {expected}; return s [m, k]")
     if not np.isfinite(s).all():
         raise SolverError("the answer holds NaN or infinity; take solver interior-point or raise lam")
-    nonzero = 2 * np.abs(theta.T @ y).max(axis=0) > lam  # the other columns are settled: s = 0
-    if promise.other_objective or not nonzero.any():
+    nonzero = 2 * np.abs(theta.T @ y).max(axis=0) > lam  # the solution of the other columns is 0
+    if tolerance.other_objective or not nonzero.any():
         return
-    gap = certified_gap(theta, y[:, nonzero], lam, s[:, nonzero], promise.gap).max()
-    if not gap <= promise.gap:
+    gap = certified_gap(theta, y[:, nonzero], lam, s[:, nonzero], tolerance.gap).max()
+    if not gap <= tolerance.gap:
         raise SolverError(
-            f"the answer's relative duality gap is {gap:.3g}, and {promise.gap:g} is promised; "
+            f"the answer's relative duality gap is {gap:.3g}, above the tolerance {tolerance.gap:g}; "
             "raise lam, take solver interior-point, or raise max_iterations where the solver has it"
         )

@@ -9,26 +9,26 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dtcbench.dtc.errors import NothingKeptError
-from dtcbench.dtc.rays import Solve, Tomography
+from dtcbench.dtc.sensing import Reconstruction, Solve
+from dtcbench.errors import CompressionError
 
 Drop = Literal["smallest", "largest"]
 When = Literal["cycles", "start", "never"]
 Budget = Literal["steps", "flops"]
-Kept = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How much of a group a compression keeps."""
+class Target:
+    """How many of a group's neurons a compression is to keep."""
 
     keep: float
     """Fraction to keep, as the protocol has it."""
     count: int | None
-    """Exactly this many neurons; None where the method's own rule decides from `keep`."""
+    """Exactly this many neurons; None if the method's own rule decides from `keep`."""
 
-    def of(self, width: int) -> int:
-        """How many neurons of so many it keeps, where ties in the scores do not decide."""
+    def count_of(self, width: int) -> int:
+        """Number of neurons to keep of a group of this width, if ties in the scores do not decide."""
         return self.count if self.count is not None else int(width * self.keep)
 
 
@@ -40,14 +40,14 @@ class Group:
     """[m, fan_in, …]."""
     w_out: NDArray[np.floating]
     """[fan_out, m, …]."""
-    cut: Cut
+    target: Target
     generator: np.random.Generator
-    """This cell's, cycle's and group's own."""
+    """Random numbers for this cell, cycle and group."""
     solve: Solve | None
-    """The cell's recovery solver, where the method uses one."""
+    """The recovery solver; None if the method uses none."""
     sensitivities: NDArray[np.floating] | None = None
-    """[batches, m]: to first order, by how much silencing each neuron would lower each mini-batch's loss; where
-    the method asks for `sensitivity_samples`."""
+    """[batches, m]: to first order, by how much silencing each neuron would lower each mini-batch's loss. Given only if
+    the method asks for it by `sensitivity_samples`."""
 
     @property
     def width(self) -> int:
@@ -57,10 +57,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Scores:
-    """A group's scores [m] and, where the method measured, what it measured."""
+    """A group's scores [m] and, for a method that reconstructs, the reconstruction behind them."""
 
     values: NDArray[np.floating]
-    tomography: Tomography | None = None
+    reconstruction: Reconstruction | None = None
 
 
 class Method(ABC):
@@ -68,70 +68,71 @@ class Method(ABC):
 
     uses_solver: ClassVar[bool] = False
     verifies_solver: ClassVar[bool] = True
-    """Whether a solver's answer must have the duality gap that the solver promises."""
+    """Whether a solver's answer must keep the solver's tolerance for the duality gap."""
     when: ClassVar[When] = "cycles"
     """Neurons go cycle by cycle, all before the first step (the rest drawn anew), or never."""
     budget: Budget = "steps"
     """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
     sensitivity_samples: int = 0
-    """Over how many training samples the scores need `Group.sensitivities`."""
+    """Number of training samples for `Group.sensitivities`; 0 if the scores do not need them."""
     drop: Drop
     """Which end of the scores is removed."""
 
-    def left(self, width: int, cut: Cut) -> int:
-        """How many neurons a cut leaves of so many, all with different scores."""
-        return cut.of(width)
+    def left(self, width: int, target: Target) -> int:
+        """Number of neurons left of a group of this width, if all have different scores."""
+        return target.count_of(width)
 
-    def refuse(self, width: int, cut: Cut) -> None:
-        """CompressionError where no group of this width can be cut so, whatever its weights."""
-        refuse_none(self.left(width, cut), width, cut)
+    def refuse(self, width: int, target: Target) -> None:
+        """CompressionError if no group of this width can reach the target, whatever its weights."""
+        refuse_none(self.left(width, target), width, target)
 
     @abstractmethod
     def scores(self, group: Group) -> Scores:
         """One finite score per neuron."""
 
-    def select(self, scores: Scores, group: Group) -> Kept:
-        """Indices of the neurons kept, in the order they keep: ascending where a count is asked for.
+    def select(self, scores: Scores, group: Group) -> Indices:
+        """Indices of the neurons to keep, in the order that they are to have: ascending if the target is a count.
 
-        NothingKeptError if none would be.
+        CompressionError if no neuron would be kept.
         """
-        count = group.cut.of(group.width)
-        refuse_none(count, group.width, group.cut)
+        count = group.target.count_of(group.width)
+        refuse_none(count, group.width, group.target)
         return exact_count(scores.values, count, self.drop, group.generator)
 
 
-def refuse_none(count: int, width: int, cut: Cut) -> None:
-    """NothingKeptError where a cut would keep no neuron of so many."""
+def refuse_none(count: int, width: int, target: Target) -> None:
+    """CompressionError if no neuron of a group of this width would be kept."""
     if count < 1:
-        remedy = "raise keep or stop_width" if cut.count is None else "lower the sparsity or widen the layer"
-        raise NothingKeptError(f"{count} of {width} neurons would be kept; {remedy}")
+        remedy = "raise keep or stop_width" if target.count is None else "lower the sparsity or widen the layer"
+        raise CompressionError(f"{count} of {width} neurons would be kept; {remedy}")
 
 
-def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator) -> Kept:
+def exact_count(scores: NDArray[np.floating], count: int, drop: Drop, generator: np.random.Generator) -> Indices:
     """The `count` ≥ 1 neurons left after dropping the smallest or largest scores [m], in ascending order.
 
-    Equal scores are told apart by a seeded draw, so that no index is preferred.
+    A seeded draw decides between equal scores, so that no index is preferred.
     """
     tie_break = generator.permutation(len(scores))
     order = np.lexsort((tie_break, -scores if drop == "smallest" else scores))
     return np.sort(order[:count]).astype(np.int64)
 
 
-def left_below_quantile(width: int, cut: Cut) -> int:
-    """How many of so many different scores the published rule keeps, unless an exact count is asked for."""
-    return cut.of(width) if cut.count is not None else len(below_quantile(np.arange(width, dtype=np.float64), cut.keep))
+def left_below_quantile(width: int, target: Target) -> int:
+    """Number of neurons, all with different scores, that the published rule keeps; the count if the target is one."""
+    if target.count is not None:
+        return target.count
+    return len(below_quantile(np.arange(width, dtype=np.float64), target.keep))
 
 
-def below_quantile(scores: NDArray[np.floating], keep: float) -> Kept:
+def below_quantile(scores: NDArray[np.floating], keep: float) -> Indices:
     """The published rule: neurons whose score [m] is strictly below the `keep` quantile.
 
-    Drops the largest scores. With many exact zeros the quantile itself is zero and nobody is
-    below it: NothingKeptError.
+    Drops the largest scores. CompressionError if no score is below the quantile, as with many exact zeros.
     """
     kept = np.flatnonzero(scores < np.quantile(scores, keep))
     if len(kept) == 0:
         zeros = int((scores == 0).sum())
-        raise NothingKeptError(
+        raise CompressionError(
             f"no score of {len(scores)} is strictly below the {keep:g} quantile ({zeros} are exactly 0); "
             "use an inexact solver such as scs, a smaller λ, or method dtc"
         )

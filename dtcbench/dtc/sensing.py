@@ -1,43 +1,100 @@
-"""Compressed sensing of a known vector: Φ, Ψ, Θ = Φ Ψ and y = Φ a (DESIGN §3)."""
+"""Compressed sensing of a known vector: projections a, Φ, Ψ, Θ = Φ Ψ, y = Φ a, and the sparse reconstruction.
+
+See docs/design.md, The mathematics.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fftpack
 from numpy.typing import NDArray
 
-from dtcbench.dtc.errors import NoMeasurementError
-from dtcbench.dtc.projections import Projections
+from dtcbench.errors import CompressionError, NonFiniteError, SolverError
 
 PUBLISHED_SEED = 42424242
 """The published code seeds NumPy's global generator with this before every draw."""
 
 Array = NDArray[np.float64]
+Weights = NDArray[np.floating]
+Solve = Callable[[Array, Array, float], Array]
+"""A recovery solver: (Θ [n, m], y [n, k], λ) → s [m, k], per column argmin ‖Θ s − y‖² + λ ‖s‖₁."""
 
 
 @dataclass(frozen=True)
-class Sensing:
-    """The linear operators that measure a group of width m with n rows."""
+class Reconstruction:
+    """The sparse reconstructions of one group's two projections, and the measurements they come from."""
 
+    a_in: Weights
+    """[m]: per neuron, the sum of its incoming weights, in the weights' precision."""
+    a_out: Weights
+    """[m]: per neuron, the sum of its outgoing weights."""
     phi: Array
-    """Φ [n, m], Gaussian."""
-    psi: Array
-    """Ψ [m, m], orthonormal DCT-I."""
-    theta: Array
-    """Θ = Φ Ψ [n, m]."""
+    """Φ [n, m]."""
+    y: Array
+    """[n, 2] = Φ a: incoming, outgoing."""
+    s: Array
+    """s* [m, 2]: the coefficients in the DCT basis."""
+    x: Array
+    """x* = Ψ s* [m, 2]: the reconstruction, in neuron space."""
 
-    def measure(self, projections: Projections) -> Array:
-        """y [n, 2] = Φ a: the incoming measurement, then the outgoing one."""
-        # Two matrix-vector products, not one matrix product, which would round differently.
-        return np.column_stack([self.phi @ projections.incoming, self.phi @ projections.outgoing])
+    @property
+    def coefficient_ray(self) -> Array:
+        """s*_in + s*_out [m]; indexed by frequency, which the published code reads as neurons."""
+        ray: Array = self.s[:, 0] + self.s[:, 1]
+        return ray
 
 
-def sensing(phi: Array) -> Sensing:
-    """The operators that belong to a measurement matrix Φ [n, m]."""
-    psi = dct_basis(phi.shape[1])
-    return Sensing(phi, psi, phi @ psi)
+def reconstruct(w_in: Weights, w_out: Weights, phi: Array, solve: Solve, lam: float) -> Reconstruction:
+    """Measure both projections with Φ [n, m] and recover them by one call of the solver.
+
+    Parameters
+    ----------
+    w_in, w_out : incoming weights [m, fan_in, …] and outgoing weights [fan_out, m, …]
+
+    Raises
+    ------
+    NonFiniteError
+        The weights are not finite.
+    SolverError
+        The solution does not have the shape [m, 2] or is not finite.
+    """
+    a_in, a_out = project(w_in, w_out)
+    psi = dct_basis(len(a_in))
+    y = measure(phi, a_in, a_out)
+    s = solve(phi @ psi, y, lam)
+    expected = (len(a_in), 2)
+    if s.shape != expected:
+        raise SolverError(f"the solver returned shape {s.shape}, not {expected}")
+    if not np.isfinite(s).all():
+        raise SolverError("the solver returned NaN or infinity")
+    return Reconstruction(a_in, a_out, phi, y, s, psi @ s)
+
+
+def project(w_in: Weights, w_out: Weights) -> tuple[Weights, Weights]:
+    """a_in [m] and a_out [m] of incoming weights [m, fan_in, …] and outgoing weights [fan_out, m, …].
+
+    Kernel axes of convolutions are summed too. NonFiniteError if the weights are not finite.
+    """
+    a_in = incoming_projection(w_in)
+    a_out: Weights = w_out.sum(axis=(0, *range(2, w_out.ndim)))
+    if not (np.isfinite(a_in).all() and np.isfinite(a_out).all()):
+        raise NonFiniteError("weights are NaN or infinite; lower the learning rate")
+    return a_in, a_out
+
+
+def incoming_projection(w_in: Weights) -> Weights:
+    """a_in [m] of incoming weights [m, fan_in, …]."""
+    summed: Weights = w_in.sum(axis=tuple(range(1, w_in.ndim)))
+    return summed
+
+
+def measure(phi: Array, a_in: Weights, a_out: Weights) -> Array:
+    """y [n, 2] = Φ a: the incoming measurement, then the outgoing one."""
+    # Two matrix-vector products, not one matrix product, which would round differently.
+    return np.column_stack([phi @ a_in, phi @ a_out])
 
 
 def dct_basis(m: int) -> Array:
@@ -49,18 +106,18 @@ def dct_basis(m: int) -> Array:
 
 
 def published_phi(m: int, keep: float) -> Array:
-    """Φ [n, m] of the published code, the same draw at every call; NoMeasurementError where n is 0."""
+    """Φ [n, m] of the published code, the same draw at every call; CompressionError if n is 0."""
     return np.random.RandomState(PUBLISHED_SEED).normal(size=[published_measurements(m, keep), m])
 
 
 def published_measurements(m: int, keep: float) -> int:
     """n = int(m · (1 − keep)), the published code's number of measurements.
 
-    NoMeasurementError where it is 0, which floating point decides: `int(10 * (1.0 - 0.9))` is 0.
+    CompressionError if n is 0, which floating point decides: `int(10 * (1.0 - 0.9))` is 0.
     """
     n = int(m * (1.0 - keep))
     if n == 0:
-        raise NoMeasurementError(
+        raise CompressionError(
             f"width {m} at keep {keep:g} leaves n = int({m} · (1 − {keep:g})) = 0 measurements; "
             "stop at a larger width or lower keep"
         )
@@ -68,5 +125,5 @@ def published_measurements(m: int, keep: float) -> int:
 
 
 def gaussian_phi(m: int, f: float, generator: np.random.Generator) -> Array:
-    """Φ [n, m] with n = max(1, round(f · m)), from the cell's own generator."""
+    """Φ [n, m] with n = max(1, round(f · m)), drawn from the cell's own generator."""
     return generator.normal(size=(max(1, round(f * m)), m))

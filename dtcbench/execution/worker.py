@@ -19,10 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.energy.meter import EnergyMeter, Reading, ResourceShare, is_simulated, open_meter
 from dtcbench.energy.segments import PhaseTimer
-from dtcbench.errors import UserError
+from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.plan.cell import Cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.selection import Group, Kept, Method, Scores
+from dtcbench.dtc.selection import Group, Indices, Method, Scores
 from dtcbench.registry import register_method
 
 
@@ -19,7 +19,7 @@ class Dense(Method):
         """All alike."""
         return Scores(np.zeros(group.width))
 
-    def select(self, scores: Scores, group: Group) -> Kept:
+    def select(self, scores: Scores, group: Group) -> Indices:
         """All of them."""
         return np.arange(group.width, dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""Dual Tomographic Compression, ours and as published (M. Süzen, arXiv 2505.23869; DESIGN §3)."""
+"""Dual Tomographic Compression, ours and as published (M. Süzen, arXiv 2505.23869; docs/design.md, The mathematics)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import CompressionError, SolverError
-from dtcbench.dtc.projections import project
-from dtcbench.dtc.rays import Tomography, trace
-from dtcbench.dtc.selection import Cut, Drop, Group, Kept, Method, Scores, below_quantile, left_below_quantile
-from dtcbench.dtc.sensing import Array, gaussian_phi, published_measurements, published_phi, sensing
+from dtcbench.dtc.selection import Drop, Group, Indices, Method, Scores, Target, below_quantile, left_below_quantile
+from dtcbench.dtc.sensing import Array, Reconstruction, gaussian_phi, published_measurements, published_phi, reconstruct
+from dtcbench.errors import CompressionError, SolverError
 from dtcbench.registry import register_method
 
 Lambda = Annotated[float, Field(gt=0)]
@@ -36,21 +34,21 @@ class Dtc(Method):
 
     def scores(self, group: Group) -> Scores:
         """|weight ray| per neuron."""
-        tomography = _trace(group, gaussian_phi(group.width, self.f, group.generator), self.lam)
-        parts = tomography.reconstruction if self.score == "reconstruction" else tomography.coefficients
+        reconstruction = _reconstruct(group, gaussian_phi(group.width, self.f, group.generator), self.lam)
+        parts = reconstruction.x if self.score == "reconstruction" else reconstruction.s
         columns = {"both": [0, 1], "incoming": [0], "outgoing": [1]}[self.sides]
-        return Scores(np.abs(parts[:, columns].sum(axis=1)), tomography)
+        return Scores(np.abs(parts[:, columns].sum(axis=1)), reconstruction)
 
 
 @register_method("shuffled")
 @dataclass(frozen=True, kw_only=True)
 class Shuffled(Dtc):
-    """DTC's scores dealt out to the neurons at random: whether it matters which neuron has which."""
+    """DTC's scores assigned to the neurons at random: shows whether it matters which neuron has which score."""
 
     def scores(self, group: Group) -> Scores:
         """A permutation of DTC's scores, drawn after them."""
-        traced = super().scores(group)
-        return Scores(group.generator.permutation(traced.values), traced.tomography)
+        scored = super().scores(group)
+        return Scores(group.generator.permutation(scored.values), scored.reconstruction)
 
 
 @register_method("dtc-published")
@@ -58,7 +56,7 @@ class Shuffled(Dtc):
 class PublishedDtc(Method):
     """The published code: coefficient-space ray, fixed Φ, the largest dropped by a strict quantile.
 
-    It takes what the solver returns: the duality gap of an answer is not verified, as it is for every other method.
+    It takes the solver's answers as they are: their duality gap is not checked, as it is for every other method.
     """
 
     uses_solver: ClassVar[bool] = True
@@ -68,30 +66,30 @@ class PublishedDtc(Method):
     """λ of the recovery."""
 
     def scores(self, group: Group) -> Scores:
-        """|s*_in + s*_out|, a frequency's index taken for a neuron's."""
-        tomography = _trace(group, published_phi(group.width, group.cut.keep), self.lam)
-        return Scores(np.abs(tomography.coefficient_ray), tomography)
+        """|s*_in + s*_out|, a frequency's index used as a neuron's."""
+        reconstruction = _reconstruct(group, published_phi(group.width, group.target.keep), self.lam)
+        return Scores(np.abs(reconstruction.coefficient_ray), reconstruction)
 
-    def left(self, width: int, cut: Cut) -> int:
-        """By the strict quantile, unless an exact count is asked for."""
-        return left_below_quantile(width, cut)
+    def left(self, width: int, target: Target) -> int:
+        """By the strict quantile, unless the target is a count."""
+        return left_below_quantile(width, target)
 
-    def refuse(self, width: int, cut: Cut) -> None:
-        """Also where the published rule measures nothing of such a width."""
-        super().refuse(width, cut)
-        published_measurements(width, cut.keep)
+    def refuse(self, width: int, target: Target) -> None:
+        """Also if the published rule makes no measurement of a group of this width."""
+        super().refuse(width, target)
+        published_measurements(width, target.keep)
 
-    def select(self, scores: Scores, group: Group) -> Kept:
-        """Strictly below the quantile, unless an exact count is asked for."""
-        if group.cut.count is not None:
+    def select(self, scores: Scores, group: Group) -> Indices:
+        """Strictly below the quantile, unless the target is a count."""
+        if group.target.count is not None:
             return super().select(scores, group)
-        return below_quantile(scores.values, group.cut.keep)
+        return below_quantile(scores.values, group.target.keep)
 
 
-def _trace(group: Group, phi: Array, lam: float) -> Tomography:
+def _reconstruct(group: Group, phi: Array, lam: float) -> Reconstruction:
     if group.solve is None:
-        raise CompressionError("the method needs a solver and the cell names none")
+        raise CompressionError("the method needs a solver; name one")
     try:
-        return trace(project(group.w_in, group.w_out), sensing(phi), group.solve, lam)
+        return reconstruct(group.w_in, group.w_out, phi, group.solve, lam)
     except SolverError as error:
         raise SolverError(f"λ {lam:g}: {error}") from error

@@ -1,11 +1,11 @@
-"""FPGM: a neuron is worth what it is far from the others."""
+"""FPGM: a neuron's distance from the others is its score."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.errors import NonFiniteError
 from dtcbench.dtc.selection import Group, Method, Scores
+from dtcbench.errors import NonFiniteError
 from dtcbench.registry import register_method
 
 

@@ -1,4 +1,4 @@
-"""Magnitude: a neuron is worth what its weights are large."""
+"""Magnitude: the size of a neuron's weights is its score."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dtcbench.dtc.errors import NonFiniteError
-from dtcbench.dtc.projections import project
-from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores, below_quantile, left_below_quantile
+from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target, below_quantile, left_below_quantile
+from dtcbench.dtc.sensing import project
+from dtcbench.errors import NonFiniteError
 from dtcbench.registry import register_method
 
 
@@ -43,7 +43,7 @@ class Magnitude(Norm):
 @register_method("anti-magnitude")
 @dataclass(frozen=True, kw_only=True)
 class AntiMagnitude(Norm):
-    """Drops the largest norms: magnitude's opposite, which a method that chooses well must beat."""
+    """Drops the largest norms: the opposite of `magnitude`, which every useful method must beat."""
 
     drop = "largest"
 
@@ -56,18 +56,18 @@ class PublishedMagnitude(Method):
 
     def scores(self, group: Group) -> Scores:
         """|a_in + a_out| per neuron, in the weights' precision."""
-        projections = project(group.w_in, group.w_out)
-        return Scores(np.abs(projections.incoming + projections.outgoing))
+        a_in, a_out = project(group.w_in, group.w_out)
+        return Scores(np.abs(a_in + a_out))
 
-    def left(self, width: int, cut: Cut) -> int:
-        """By the strict quantile, unless an exact count is asked for."""
-        return left_below_quantile(width, cut)
+    def left(self, width: int, target: Target) -> int:
+        """By the strict quantile, unless the target is a count."""
+        return left_below_quantile(width, target)
 
-    def select(self, scores: Scores, group: Group) -> Kept:
-        """Strictly below the quantile, unless an exact count is asked for."""
-        if group.cut.count is not None:
+    def select(self, scores: Scores, group: Group) -> Indices:
+        """Strictly below the quantile, unless the target is a count."""
+        if group.target.count is not None:
             return super().select(scores, group)
-        return below_quantile(scores.values, group.cut.keep)
+        return below_quantile(scores.values, group.target.keep)
 
 
 def _power_sums(

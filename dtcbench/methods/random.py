@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.selection import Group, Kept, Method, Scores, refuse_none
+from dtcbench.dtc.selection import Group, Indices, Method, Scores, refuse_none
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 from dtcbench.registry import register_method
 
@@ -31,13 +31,13 @@ class PublishedRandom(Method):
         drawn = np.random.RandomState(PUBLISHED_SEED).permutation(group.width)
         return Scores(np.argsort(drawn).astype(np.float64))
 
-    def select(self, scores: Scores, group: Group) -> Kept:
-        """The first neurons of the permutation, in drawn order unless an exact count is asked for.
+    def select(self, scores: Scores, group: Group) -> Indices:
+        """The first neurons of the permutation, in drawn order unless the target is a count.
 
         Equals `numpy.random.choice(m, count, replace=False)` after the published seed; the order
         matters, because sums over neurons are rounded in it.
         """
-        count = group.cut.of(group.width)
-        refuse_none(count, group.width, group.cut)
+        count = group.target.count_of(group.width)
+        refuse_none(count, group.width, group.target)
         kept = np.argsort(scores.values, kind="stable")[:count].astype(np.int64)
-        return kept if group.cut.count is None else np.sort(kept)
+        return kept if group.target.count is None else np.sort(kept)

@@ -1,4 +1,4 @@
-"""Taylor: a neuron is worth what the loss would change without it."""
+"""Taylor: the change of the loss without a neuron is its score."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import CompressionError, NonFiniteError
 from dtcbench.dtc.selection import Group, Method, Scores
+from dtcbench.errors import CompressionError, NonFiniteError
 from dtcbench.registry import register_method
 
 
@@ -24,11 +24,11 @@ class Taylor(Method):
 
     drop = "smallest"
     samples: Annotated[int, Field(gt=0)] = 1024
-    """Training samples that are looked at in each compression."""
+    """Number of training samples used in each compression."""
 
     @property
     def sensitivity_samples(self) -> int:  # type: ignore[override]
-        """As many as the option says."""
+        """The option `samples`."""
         return self.samples
 
     def scores(self, group: Group) -> Scores:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from dtcbench import registry
-from dtcbench.dtc.selection import Cut, Group, Kept, Method, Scores
+from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
 from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.selftest.check import Check, Contradicted
 
@@ -42,11 +42,11 @@ def _groups(method: Method, seed: int = 0) -> list[Group]:
             array.setflags(write=False)
         sensitivities = looked_at if method.sensitivity_samples else None
         draws = np.random.default_rng(seed)
-        groups.append(Group(w_in, w_out, Cut(_COUNT / _WIDTH, _COUNT), draws, solve, sensitivities))
+        groups.append(Group(w_in, w_out, Target(_COUNT / _WIDTH, _COUNT), draws, solve, sensitivities))
     return groups
 
 
-def _choice(method: Method, group: Group) -> tuple[Scores, Kept]:
+def _choice(method: Method, group: Group) -> tuple[Scores, Indices]:
     scores = method.scores(group)
     return scores, method.select(scores, group)
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.errors import UserError
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
 from dtcbench.selftest.check import Check, Contradicted

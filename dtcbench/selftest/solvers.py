@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from dtcbench import registry
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, promise_of
-from dtcbench.dtc.sensing import Array, sensing
+from dtcbench.dtc.recovery import Tolerance, tolerance_of
+from dtcbench.dtc.sensing import Array, dct_basis
+from dtcbench.errors import SolverError
 from dtcbench.selftest.check import Check, Contradicted
 
 ROUNDING = 1e-12
@@ -53,7 +53,7 @@ def _measured(name: str, n: int, m: int, share: float | None = None, columns: sl
     """A Gaussian measurement in the DCT basis; λ as in the bench, or a share of what gives zero."""
     rng = np.random.default_rng([n, m])
     phi = rng.normal(size=(n, m))
-    theta, y = sensing(phi).theta[:, columns], phi @ rng.normal(size=(m, 2))
+    theta, y = (phi @ dct_basis(m))[:, columns], phi @ rng.normal(size=(m, 2))
     lam = 0.3 if share is None else share * float(2 * np.abs(theta.T @ y).max(axis=0).min())
     return Problem(name, theta, y, lam)
 
@@ -88,8 +88,8 @@ class _Trial:
     name: str
 
     @property
-    def promise(self) -> Promise:
-        return promise_of(registry.solvers.get(self.name))
+    def tolerance(self) -> Tolerance:
+        return tolerance_of(registry.solvers.get(self.name))
 
     def solve(self, problem: Problem) -> Array:
         """s [m, k]; Contradicted where it has not that shape or is not finite."""
@@ -101,7 +101,7 @@ class _Trial:
 
     def objective(self, problem: Problem) -> None:
         s = self.solve(problem)
-        if self.promise.other_objective:
+        if self.tolerance.other_objective:
             return
         excess = problem.objective(s) - problem.smallest
         self._within(problem, excess, "the objective is above the smallest one by")
@@ -126,20 +126,20 @@ class _Trial:
 
     def _within(self, problem: Problem, excess: Array, saying: str) -> None:
         power = (problem.y**2).sum(axis=0)
-        scale = power if self.promise.other_objective else problem.smallest
-        allowed = self.promise.gap * scale + ROUNDING * power
+        scale = power if self.tolerance.other_objective else problem.smallest
+        allowed = self.tolerance.gap * scale + ROUNDING * power
         if (excess > allowed).any():
             worst = int(np.argmax(excess / allowed))
             raise Contradicted(
-                f"{problem.name}: {saying} {excess[worst]:.3g}, and {allowed[worst]:.3g} is promised (relative "
-                f"{self.promise.gap:g}); solve further, or state what it reaches with @recovers(Promise(gap=…))"
+                f"{problem.name}: {saying} {excess[worst]:.3g}, above its tolerance of {allowed[worst]:.3g} (relative "
+                f"{self.tolerance.gap:g}); solve further, or state the gap with @checked_solver(Tolerance(gap=…))"
             )
 
 
 def checks(name: str) -> list[Check]:
     """The claims about the solver registered as `name`, with its default options."""
     trial = _Trial(name)
-    lasso_only = trial.promise.other_objective
+    lasso_only = trial.tolerance.other_objective
 
     def each(tried: Callable[[Problem], None], problems: Callable[[], tuple[Problem, ...]]) -> Callable[[], None]:
         def run() -> None:
@@ -153,12 +153,12 @@ def checks(name: str) -> list[Check]:
 
     return [
         Check(
-            "the objective is the smallest there is, to what is promised",
+            "the objective is the smallest there is, within the tolerance",
             each(trial.objective, _well_posed),
             lasso_only,
         ),
         Check(
-            "no coefficient alone can be improved, to what is promised",
+            "no coefficient alone can be improved, within the tolerance",
             each(trial.coordinates, _well_posed),
             lasso_only,
         ),
@@ -186,7 +186,7 @@ def _large_lambda(trial: _Trial) -> None:
 def _zero(trial: _Trial, problem: Problem) -> None:
     largest = np.abs(trial.solve(problem)).max()
     if largest > 0:
-        raise Contradicted(f"{problem.name}: a coefficient is {largest:.3g}, not 0; decorate the solver with @recovers")
+        raise Contradicted(f"{problem.name}: a coefficient is {largest:.3g}, not 0; decorate it with @checked_solver")
 
 
 def _single_precision(trial: _Trial) -> None:
@@ -256,7 +256,7 @@ def _refuses(trial: _Trial) -> None:
             s = trial.solve(problem)
         except SolverError:
             continue
-        raise Contradicted(f"{problem.name}: an answer, not a SolverError; decorate the solver with @recovers:\n{s}")
+        raise Contradicted(f"{problem.name}: an answer, not a SolverError; decorate it with @checked_solver:\n{s}")
 
 
 def _not_finite() -> Iterator[Problem]:

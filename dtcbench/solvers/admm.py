@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import register_solver
 
@@ -23,7 +23,7 @@ PATIENCE = 1.5
 
 
 @register_solver("admm")
-@recovers(Promise(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6))
 def admm(
     theta: Array,
     y: Array,

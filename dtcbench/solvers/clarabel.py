@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import register_solver
 from dtcbench.solvers.scs import conic
 
 
 @register_solver("clarabel")
-@recovers(Promise(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6))
 def clarabel(theta: Array, y: Array, lam: float) -> Array:
     """Interior-point conic solver, objective to about 1e-8 relative; leaves no exact zeros.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import register_solver
 
@@ -16,7 +16,7 @@ CHECK_EVERY = 50
 
 
 @register_solver("fista")
-@recovers(Promise(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6))
 def fista(
     theta: Array,
     y: Array,

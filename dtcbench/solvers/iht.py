@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from dtcbench.dtc.errors import SolverError
 from dtcbench.dtc.lasso import Lasso
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 from dtcbench.solvers.omp import SPARSEST, nonzeros
 
@@ -21,7 +21,7 @@ SAFETY = 0.99
 
 
 @register_solver("iht")
-@recovers(Promise(gap=1e-6, other_objective=SPARSEST))
+@checked_solver(Tolerance(gap=1e-6, other_objective=SPARSEST))
 def iht(
     theta: Array,
     y: Array,

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dtcbench.dtc.duality import DualPoint
-from dtcbench.dtc.lasso import Lasso, not_converged
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.lasso import DualPoint, Lasso, not_converged
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
 from dtcbench.registry import register_solver
 
@@ -17,7 +16,7 @@ NEAR = 1e-3
 
 
 @register_solver("interior-point")
-@recovers(Promise(gap=1e-9))
+@checked_solver(Tolerance(gap=1e-9))
 def interior_point(
     theta: Array,
     y: Array,

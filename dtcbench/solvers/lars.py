@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 
 OPTIMALITY = 1e-6
@@ -18,7 +18,7 @@ OPTIMALITY = 1e-6
 
 
 @register_solver("lars")
-@recovers(Promise(gap=1e-9))
+@checked_solver(Tolerance(gap=1e-9))
 def lars(theta: Array, y: Array, lam: float, *, max_iterations: Annotated[int, Field(gt=0)] = 10_000) -> Array:
     """Homotopy method, exact to rounding; at most n coefficients are not exactly zero.
 

@@ -8,14 +8,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 
 
 @register_solver("lasso-cd")
-@recovers(Promise(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6))
 def lasso_cd(
     theta: Array,
     y: Array,

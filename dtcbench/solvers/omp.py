@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 
 SPARSEST = (
@@ -23,7 +23,7 @@ ORTHOGONALITY = 1e-8
 
 
 @register_solver("omp")
-@recovers(Promise(gap=1e-6, other_objective=SPARSEST))
+@checked_solver(Tolerance(gap=1e-6, other_objective=SPARSEST))
 def omp(theta: Array, y: Array, lam: float, *, fraction: Annotated[float, Field(gt=0, le=1)] = 0.25) -> Array:
     """Orthogonal matching pursuit with round(fraction · n) non-zeros; does not use λ.
 

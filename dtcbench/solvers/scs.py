@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
+from dtcbench.errors import SolverError
 from dtcbench.registry import register_solver
 
 
 @register_solver("scs")
-@recovers(Promise(gap=2e-3))
+@checked_solver(Tolerance(gap=2e-3))
 def scs(theta: Array, y: Array, lam: float) -> Array:
     """First-order conic solver, CVXPY's defaults as published (about 1e-4; leaves no exact zeros).
 

@@ -17,7 +17,7 @@ from dtcbench.training.surgery import Surgery
 def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:
     """Training FLOPs of a cell that compresses `model` to `sparsity` on an epoch of `samples`.
 
-    Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. NothingKeptError
+    Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. CompressionError
     where a group would be empty.
     """
     rehearsal = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""One compression: every prunable group scored, cut and shrunk, and what is recorded of it."""
+"""One compression: every prunable group scored and shrunk, and what is recorded of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.dtc.rays import Solve, Tomography
-from dtcbench.dtc.selection import Cut, Group, Kept, Method
-from dtcbench.dtc.sensing import Array
+from dtcbench.dtc.selection import Group, Indices, Method, Target
+from dtcbench.dtc.sensing import Array, Reconstruction, Solve
 from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
+from dtcbench.errors import CompressionError
 from dtcbench.record import Layer
 from dtcbench.training.randomness import generator
 from dtcbench.training.surgery import PrunableGroup
@@ -38,7 +37,7 @@ class TimedSolver:
     seconds: float = 0.0
 
     def __call__(self, theta: Array, y: Array, lam: float) -> Array:
-        """Solve; the contract of `dtcbench.dtc.rays.Solve`."""
+        """Solve; the contract of `dtcbench.dtc.sensing.Solve`."""
         begin = time.perf_counter()
         try:
             # On the CPU it is the default anyway, and entering it makes every operation slower.
@@ -54,12 +53,12 @@ class Removal:
 
     group: str
     width_before: int
-    origins: Kept
+    origins: Indices
     """Original indices of the neurons kept."""
-    tomography: Tomography | None
+    reconstruction: Reconstruction | None
     solver_s: float
     reason: str
-    """Why there is no tomography, where there is none."""
+    """Why there is no reconstruction, where there is none."""
     null: np.random.Generator
     """Puts projections in random order, to see what of an entropy is due to their order."""
 
@@ -72,11 +71,11 @@ class Complexity:
     lempel_ziv: float
 
 
-def _check(scores: NDArray[np.floating], kept: Kept, seen: Group) -> None:
+def _check(scores: NDArray[np.floating], kept: Indices, seen: Group) -> None:
     """CompressionError where a method did not keep to its contract; nothing of that may be recorded."""
     if scores.shape != (seen.width,) or not np.isfinite(scores).all():
         raise CompressionError(f"the method gave no finite score for each neuron: shape {scores.shape}")
-    if len(np.unique(kept)) != len(kept) or (seen.cut.count is not None and len(kept) != seen.cut.count):
+    if len(np.unique(kept)) != len(kept) or (seen.target.count is not None and len(kept) != seen.target.count):
         raise CompressionError(f"the method kept {len(kept)} neurons, {len(np.unique(kept))} of them different")
 
 
@@ -87,23 +86,23 @@ class Compressor:
     method: Method
     solver: TimedSolver | None
     seed: int
-    origins: dict[str, Kept] = field(default_factory=dict)
+    origins: dict[str, Indices] = field(default_factory=dict)
 
     def compress(
         self,
         groups: list[PrunableGroup],
-        cut: Callable[[PrunableGroup], Cut | None],
+        target: Callable[[PrunableGroup], Target | None],
         cycle: int,
-        shrink: Callable[[PrunableGroup, Kept], None],
+        shrink: Callable[[PrunableGroup, Indices], None],
         sensitivities: dict[str, NDArray[np.floating]],
     ) -> list[Removal]:
-        """Cut every group for which `cut` gives one; scores of all are taken before any is shrunk.
+        """Target every group for which `target` gives one; scores of all are taken before any is shrunk.
 
         `sensitivities` are by group name, where the method asks for them. CompressionError names the
         group, its width, what was to be kept, and the solver.
         """
         chosen = [
-            self._choose(group, cut(group), cycle, place, sensitivities.get(group.name))
+            self._choose(group, target(group), cycle, place, sensitivities.get(group.name))
             for place, group in enumerate(groups)
         ]
         for group, (_, kept) in zip(groups, chosen, strict=True):
@@ -114,37 +113,39 @@ class Compressor:
     def _choose(
         self,
         group: PrunableGroup,
-        cut: Cut | None,
+        target: Target | None,
         cycle: int,
         place: int,
         sensitivities: NDArray[np.floating] | None,
-    ) -> tuple[Removal, Kept | None]:
+    ) -> tuple[Removal, Indices | None]:
         origins = self.origins.setdefault(group.name, np.arange(group.width, dtype=np.int64))
         null = generator(self.seed, "null", cycle, place)
-        if cut is None:
+        if target is None:
             return Removal(group.name, group.width, origins, None, 0.0, NOTHING_REMOVED, null), None
         before = self.solver.seconds if self.solver else 0.0
         draws = generator(self.seed, "compress", cycle, place)
-        seen = Group(group.w_in, group.w_out, cut, draws, self.solver, sensitivities)
+        seen = Group(group.w_in, group.w_out, target, draws, self.solver, sensitivities)
         try:
             scores = self.method.scores(seen)
             kept = self.method.select(scores, seen)
             _check(scores.values, kept, seen)
         except CompressionError as error:
-            raise type(error)(f"{self._where(group, cut, cycle)}: {error}") from error
+            raise type(error)(f"{self._where(group, target, cycle)}: {error}") from error
         self.origins[group.name] = origins[kept]
         solver_s = (self.solver.seconds if self.solver else 0.0) - before
-        removal = Removal(group.name, group.width, origins[kept], scores.tomography, solver_s, NOTHING_MEASURED, null)
+        removal = Removal(
+            group.name, group.width, origins[kept], scores.reconstruction, solver_s, NOTHING_MEASURED, null
+        )
         return removal, kept
 
-    def _where(self, group: PrunableGroup, cut: Cut, cycle: int) -> str:
+    def _where(self, group: PrunableGroup, target: Target, cycle: int) -> str:
         solver = f", solver {self.solver.name}" if self.solver else ""
-        return f"{where(group.name, group.width, cut, cycle)}{solver}"
+        return f"{where(group.name, group.width, target, cycle)}{solver}"
 
 
-def where(group: str, width: int, cut: Cut, cycle: int) -> str:
-    """A group's cut as a refusal names it, with the cycle's number in the records, which count from 0."""
-    kept = f"keep {cut.keep:g}" if cut.count is None else f"{cut.count} to keep"
+def where(group: str, width: int, target: Target, cycle: int) -> str:
+    """A group's target as an error names it, with the cycle's number in the records, which count from 0."""
+    kept = f"keep {target.keep:g}" if target.count is None else f"{target.count} to keep"
     return f"cycle {cycle}, group {group}, width {width}, {kept}"
 
 
@@ -156,7 +157,7 @@ def layer(removal: Removal, complexity: Complexity) -> Layer:
         "width_after": len(removal.origins),
         "kept_sha256": hashlib.sha256(removal.origins.astype("<i8").tobytes()).hexdigest(),
     }
-    figures = _measured(removal.tomography, removal) if removal.tomography else dict.fromkeys(_FIGURES)
+    figures = _measured(removal.reconstruction, removal) if removal.reconstruction else dict.fromkeys(_FIGURES)
     reasons = {name: removal.reason for name, value in figures.items() if value is None}
     figures |= {"compressed_bits": complexity.compressed_bits, "lempel_ziv": complexity.lempel_ziv}
     for name, value in figures.items():
@@ -173,12 +174,11 @@ _WHY_NAN = {
 }
 
 
-def _measured(tomography: Tomography, removal: Removal) -> dict[str, Any]:
-    incoming, outgoing = tomography.y.T
-    projections = tomography.projections
+def _measured(reconstruction: Reconstruction, removal: Removal) -> dict[str, Any]:
+    incoming, outgoing = reconstruction.y.T
     return {
-        "measurements": len(tomography.y),
-        "nonzeros": int(np.count_nonzero(tomography.coefficient_ray)),
+        "measurements": len(reconstruction.y),
+        "nonzeros": int(np.count_nonzero(reconstruction.coefficient_ray)),
         "solver_s": removal.solver_s,
         "entropy_in_published": published_entropy(incoming, "incoming"),
         "entropy_out_published": published_entropy(outgoing, "outgoing"),
@@ -186,6 +186,6 @@ def _measured(tomography: Tomography, removal: Removal) -> dict[str, Any]:
         "entropy_out_bits": entropy_bits(outgoing),
         "entropy_in_normalised": normalised_entropy(incoming),
         "entropy_out_normalised": normalised_entropy(outgoing),
-        "entropy_in_shuffled_bits": entropy_bits(tomography.phi @ removal.null.permutation(projections.incoming)),
-        "entropy_out_shuffled_bits": entropy_bits(tomography.phi @ removal.null.permutation(projections.outgoing)),
+        "entropy_in_shuffled_bits": entropy_bits(reconstruction.phi @ removal.null.permutation(reconstruction.a_in)),
+        "entropy_out_shuffled_bits": entropy_bits(reconstruction.phi @ removal.null.permutation(reconstruction.a_out)),
     }

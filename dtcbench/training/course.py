@@ -13,12 +13,12 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.dtc.errors import CompressionError, NonFiniteError
-from dtcbench.dtc.projections import incoming_projection
-from dtcbench.dtc.recovery import unverified, verified
-from dtcbench.dtc.selection import Cut, Kept, Method
+from dtcbench.dtc.recovery import checked, unchecked
+from dtcbench.dtc.selection import Indices, Method, Target
+from dtcbench.dtc.sensing import incoming_projection
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
+from dtcbench.errors import CompressionError, NonFiniteError
 from dtcbench.plan.cell import Cell
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compression import Complexity, Compressor, TimedSolver, layer
@@ -33,7 +33,7 @@ _LOOK = 64
 """Samples in a mini-batch of sensitivities."""
 NOT_COMPRESSED = "nothing is removed while training"
 NO_TEXT = "the dataset holds no text"
-Shrink = Callable[[PrunableGroup, Kept], None]
+Shrink = Callable[[PrunableGroup, Indices], None]
 """Takes all neurons but these out of a group, in place."""
 
 
@@ -116,7 +116,7 @@ class Course:
         return trained.loss
 
     def compress(
-        self, cut: Callable[[PrunableGroup], Cut | None], shrink: Shrink, samples: Samples | None = None
+        self, cut: Callable[[PrunableGroup], Target | None], shrink: Shrink, samples: Samples | None = None
     ) -> list[Layer]:
         """Compress every group for which `cut` says how; what to record of each.
 
@@ -217,4 +217,4 @@ def _solver(cell: Cell, method: Method, device: torch.device) -> TimedSolver | N
     if cell.solver is None:
         return None
     solve = registry.solvers.bind(cell.solver.name, cell.solver.values)
-    return TimedSolver(cell.solver.name, verified(solve) if method.verifies_solver else unverified(solve), device)
+    return TimedSolver(cell.solver.name, checked(solve) if method.verifies_solver else unchecked(solve), device)

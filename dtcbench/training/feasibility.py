@@ -9,9 +9,8 @@ from itertools import pairwise
 
 from dtcbench import registry
 from dtcbench.datasets.unread import sample
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.dtc.selection import Cut, Method
-from dtcbench.errors import UserError
+from dtcbench.dtc.selection import Method, Target
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.document import Problem, SuiteError
 from dtcbench.plan.grid import Plan
@@ -68,7 +67,7 @@ def obstacle(cell: Cell, widths: Widths) -> str | None:
     return None
 
 
-_Cuts = Iterator[tuple[str, int, Cut]]
+_Cuts = Iterator[tuple[str, int, Target]]
 """Where it happens, the group's width then, and the cut."""
 
 
@@ -84,14 +83,14 @@ def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Wi
     keep = protocol.ratio(sparsity) if sparsity else 1.0
     for cycle, (before, after) in enumerate(pairwise([1.0, *fractions])):
         for group, width in widths.items():
-            left, cut = round(width * before), Cut(keep, round(width * after))
+            left, cut = round(width * before), Target(keep, round(width * after))
             if cut.count != left:
                 yield where(group, left, cut, cycle) if in_cycles else f"group {group}, width {left}", left, cut
 
 
 def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
     """The cuts of protocol `published`, by the method's own rule."""
-    cut, cycle, left = Cut(protocol.keep, None), 0, dict(widths)
+    cut, cycle, left = Target(protocol.keep, None), 0, dict(widths)
     while max(left.values(), default=0) > protocol.stop_width:
         for group, width in left.items():
             if width > protocol.stop_width:

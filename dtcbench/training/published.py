@@ -7,8 +7,8 @@ from itertools import cycle, islice
 import torch
 from torch import nn
 
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.dtc.selection import Cut
+from dtcbench.dtc.selection import Target
+from dtcbench.errors import CompressionError
 from dtcbench.plan.protocol import Published
 from dtcbench.record import Result
 from dtcbench.training import slicing
@@ -56,8 +56,8 @@ def run_published(work: Workplace, protocol: Published) -> Result:
     return course.result(_accuracies(tested, work.cell.is_dense))
 
 
-def _cut(group: PrunableGroup, protocol: Published) -> Cut | None:
-    return Cut(protocol.keep, None) if group.width > protocol.stop_width else None
+def _cut(group: PrunableGroup, protocol: Published) -> Target | None:
+    return Target(protocol.keep, None) if group.width > protocol.stop_width else None
 
 
 def _accuracies(tested: float, is_dense: bool) -> Accuracies:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dtcbench.dtc.errors import CompressionError
+from dtcbench.errors import CompressionError
 from dtcbench.training.randomness import torch_generator
 
 

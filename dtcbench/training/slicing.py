@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dtcbench.dtc.selection import Kept
+from dtcbench.dtc.selection import Indices
 from dtcbench.training.surgery import PrunableGroup
 
 
-def shrink(group: PrunableGroup, kept: Kept) -> None:
+def shrink(group: PrunableGroup, kept: Indices) -> None:
     """Take all neurons but `kept` out of a group of two Linear layers, in place, and put them in its order.
 
     Sums over neurons are rounded in their order, which is why protocol `published` needs this.

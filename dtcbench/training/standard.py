@@ -12,8 +12,8 @@ from itertools import islice
 import torch
 from torch import nn
 
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.dtc.selection import Cut
+from dtcbench.dtc.selection import Target
+from dtcbench.errors import CompressionError
 from dtcbench.plan.protocol import Standard
 from dtcbench.record import Result
 from dtcbench.training.budget import compressed_flops, steps_for
@@ -117,12 +117,12 @@ def _scheduled(step: Step, optimizer: torch.optim.Optimizer, protocol: Standard,
     return scheduled
 
 
-def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[PrunableGroup], Cut | None]:
+def _exactly(widths: dict[str, int], fraction: float, keep: float) -> Callable[[PrunableGroup], Target | None]:
     """Cuts each group to `round(m · fraction)` of its original width m; None where it has that already."""
 
-    def cut(group: PrunableGroup) -> Cut | None:
+    def cut(group: PrunableGroup) -> Target | None:
         count = round(widths[group.name] * fraction)
-        return None if count == group.width else Cut(keep, count)
+        return None if count == group.width else Target(keep, count)
 
     return cut
 

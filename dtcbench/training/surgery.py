@@ -18,8 +18,8 @@ import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import nn
 
-from dtcbench.dtc.errors import NothingKeptError
-from dtcbench.dtc.selection import Kept
+from dtcbench.dtc.selection import Indices
+from dtcbench.errors import CompressionError
 
 Layer = nn.Linear | nn.Conv2d
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
@@ -93,7 +93,7 @@ class Surgery:
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, Layer))
         self.groups = [group for group in found if group is not None]
 
-    def shrink(self, group: PrunableGroup, kept: Kept, optimizer: torch.optim.Optimizer | None) -> None:
+    def shrink(self, group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None) -> None:
         """Take all neurons but `kept` (ascending indices) out of the group, in place.
 
         The optimiser's state is carried over to the new, smaller parameters; frozen ones stay frozen.
@@ -113,9 +113,9 @@ class Surgery:
                     carry_over(old, new, _spread(kept, old.shape[axis] // width, new.device), axis, optimizer)
 
     def truncate(self, group: PrunableGroup, count: int) -> None:
-        """Keep the group's first `count` neurons; NothingKeptError where that would be none."""
+        """Keep the group's first `count` neurons; CompressionError where that would be none."""
         if count < 1:
-            raise NothingKeptError(
+            raise CompressionError(
                 f"group {group.name}, width {group.width}: {count} of {group.width} neurons would be kept; "
                 "lower the sparsity or widen the layer"
             )
@@ -178,7 +178,7 @@ def carry_over(
         }
 
 
-def _spread(kept: Kept, spread: int, device: torch.device) -> torch.Tensor:
+def _spread(kept: Indices, spread: int, device: torch.device) -> torch.Tensor:
     """The indices of the kept neurons' inputs, where each neuron has `spread` of them in a row."""
     return torch.from_numpy((kept[:, None] * spread + np.arange(spread)).ravel()).to(device)
 

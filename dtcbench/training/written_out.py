@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.dtc.errors import CompressionError
+from dtcbench.errors import CompressionError
 from dtcbench.training.loop import Samples
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8

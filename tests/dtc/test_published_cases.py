@@ -5,8 +5,8 @@ import pytest
 from reference import reference_file, skip_unless_rounding_as_the_reference
 
 from dtcbench import registry
-from dtcbench.dtc.recovery import unverified
-from dtcbench.dtc.selection import Cut, Group
+from dtcbench.dtc.recovery import unchecked
+from dtcbench.dtc.selection import Group, Target
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def cases():
 
 def group_with_projections(a_in, a_out, keep, solve):
     """A group whose projections are the given ones: one incoming and one outgoing weight a neuron."""
-    return Group(a_in[:, None], a_out[None, :], Cut(keep, None), np.random.default_rng(0), solve)
+    return Group(a_in[:, None], a_out[None, :], Target(keep, None), np.random.default_rng(0), solve)
 
 
 @pytest.fixture(params=range(6))
@@ -26,7 +26,7 @@ def step(request, cases):
     number = request.param
     case = {name.partition("/")[2]: cases[name] for name in cases if name.startswith(f"{number}/")}
     kind = str(case["kind"])
-    solve = unverified(registry.solvers.get("scs")) if kind == "dtc" else None
+    solve = unchecked(registry.solvers.get("scs")) if kind == "dtc" else None
     group = group_with_projections(case["A1"], case["A2"], float(case["keep"]), solve)
     assert group.width == case["width"]
     method = registry.methods.bind(f"{kind}-published", {"lam": float(case["lam"])} if kind == "dtc" else {})
@@ -41,7 +41,7 @@ def test_with_the_processor_of_the_stored_cases_the_step_comes_out_to_the_last_b
     if kind != "random":
         np.testing.assert_array_equal(scores.values, np.abs(case["w12"]))
     if kind == "dtc":
-        np.testing.assert_array_equal(scores.tomography.y, np.column_stack([case["y1"], case["y2"]]))
+        np.testing.assert_array_equal(scores.reconstruction.y, np.column_stack([case["y1"], case["y2"]]))
 
 
 def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_and_scs_s_accuracy(step):
@@ -49,7 +49,9 @@ def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_an
     if kind != "dtc":
         np.testing.assert_array_equal(kept, case["kept"])
         return
-    np.testing.assert_allclose(scores.tomography.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        scores.reconstruction.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12
+    )
     # SCS stops at about 1e-4, and where it stops hangs on the rounding of its products.
     np.testing.assert_allclose(scores.values, np.abs(case["w12"]), atol=5e-3)
     # Scores that are all but zero are that noise, so some neurons at the quantile change places.

@@ -6,10 +6,10 @@ import sys
 VERIFIES = """
 import sys
 import numpy as np
-from dtcbench.dtc.errors import SolverError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.errors import SolverError
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 
-@recovers(Promise())
+@checked_solver(Tolerance())
 def zeros(theta, y, lam):
     return np.zeros((theta.shape[1], y.shape[1]))
 

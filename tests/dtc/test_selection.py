@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtcbench import registry
-from dtcbench.dtc.errors import NothingKeptError
-from dtcbench.dtc.selection import Cut, Group, Scores, below_quantile, exact_count
+from dtcbench.dtc.selection import Group, Scores, Target, below_quantile, exact_count
+from dtcbench.errors import CompressionError
 
 
 def generator(seed=0):
@@ -39,17 +39,17 @@ def test_ties_are_broken_by_the_seed_and_favour_no_index():
 
 
 @pytest.mark.parametrize(
-    ("cut", "remedy"),
-    [(Cut(0.9, 0), "lower the sparsity or widen the layer"), (Cut(0.1, None), "raise keep or stop_w")],
+    ("target", "remedy"),
+    [(Target(0.9, 0), "lower the sparsity or widen the layer"), (Target(0.1, None), "raise keep or stop_w")],
 )
 @pytest.mark.parametrize("name", ["magnitude", "random-published"])
-def test_keeping_nobody_is_an_error_whose_remedy_is_what_decided_the_count(name, cut, remedy):
+def test_keeping_nobody_is_an_error_whose_remedy_is_what_decided_the_count(name, target, remedy):
     method = registry.methods.bind(name, {})
-    group = Group(np.ones((5, 2)), np.ones((2, 5)), cut, generator(), None)
-    with pytest.raises(NothingKeptError, match=f"0 of 5 neurons would be kept; {remedy}"):
+    group = Group(np.ones((5, 2)), np.ones((2, 5)), target, generator(), None)
+    with pytest.raises(CompressionError, match=f"0 of 5 neurons would be kept; {remedy}"):
         method.select(Scores(np.ones(5)), group)
-    with pytest.raises(NothingKeptError, match=remedy):
-        method.refuse(5, cut)
+    with pytest.raises(CompressionError, match=remedy):
+        method.refuse(5, target)
 
 
 def test_the_published_rule_is_strict_and_drops_the_largest():
@@ -60,5 +60,5 @@ def test_the_published_rule_is_strict_and_drops_the_largest():
 def test_an_exact_solvers_zeros_can_leave_the_published_rule_with_nobody():
     scores = np.zeros(28)
     scores[3] = 1.0
-    with pytest.raises(NothingKeptError, match=r"no score of 28 .*27 are exactly 0"):
+    with pytest.raises(CompressionError, match=r"no score of 28 .*27 are exactly 0"):
         below_quantile(scores, 0.9)

@@ -47,7 +47,7 @@ class Unordered(Good):
 
 class KeepsTies(Good):
     def select(self, scores, group):
-        threshold = np.sort(scores.values)[-group.cut.count]
+        threshold = np.sort(scores.values)[-group.target.count]
         return np.flatnonzero(scores.values >= threshold)
 
 
@@ -66,14 +66,14 @@ class DropsTheOtherEnd(Good):
     drop = "largest"
 
     def select(self, scores, group):
-        return np.sort(np.argsort(scores.values)[-group.cut.count :])
+        return np.sort(np.argsort(scores.values)[-group.target.count :])
 
 
 class SaysNothing(Good):
     drop = "weakest"
 
     def select(self, scores, group):
-        return np.sort(np.argsort(scores.values)[: group.cut.count])
+        return np.sort(np.argsort(scores.values)[: group.target.count])
 
 
 BROKEN = {

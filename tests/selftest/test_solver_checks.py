@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dtcbench import registry
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.registry import Entry
 from dtcbench.selftest.check import Contradicted
 from dtcbench.selftest.solvers import checks
@@ -144,12 +144,12 @@ def test_a_right_solver_from_outside_that_states_nothing_passes(register):
 
 
 def test_a_contradiction_says_what_was_seen_and_promised_and_the_remedy(register):
-    with pytest.raises(Contradicted, match=r"λ = 0\.3: the objective is above .* by \d.* promised .*@recovers"):
+    with pytest.raises(Contradicted, match=r"λ = 0\.3: the objective is above .* by \d.* tolerance of .*@checked"):
         the_check(register(zeros), "the objective").run()
 
 
 def test_another_objective_waives_what_only_the_lasso_can_show(register):
-    stated = recovers(Promise(other_objective="It minimises ‖s‖₂."))(least_norm)
+    stated = checked_solver(Tolerance(other_objective="It minimises ‖s‖₂."))(least_norm)
     waived = {check.claim: check.waived for check in checks(register(stated)) if check.waived}
     assert len(waived) == 3
     assert set(waived.values()) == {"It minimises ‖s‖₂."}

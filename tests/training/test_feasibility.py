@@ -4,7 +4,7 @@ import pytest
 from cells import cell, published_cell, task, workplace
 from suites_for_tests import TINY, edited
 
-from dtcbench.dtc.errors import CompressionError
+from dtcbench.errors import CompressionError
 from dtcbench.execution.worker import attempt
 from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand

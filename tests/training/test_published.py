@@ -8,8 +8,8 @@ from cells import published_cell, workplace
 from reference import data_dir, reference_file, skip_unless_rounding_as_the_reference
 
 from dtcbench import registry
-from dtcbench.dtc.errors import CompressionError
-from dtcbench.dtc.recovery import Promise, recovers
+from dtcbench.dtc.recovery import Tolerance, checked_solver
+from dtcbench.errors import CompressionError
 from dtcbench.registry import Entry
 from dtcbench.training.protocols import run
 
@@ -86,7 +86,7 @@ def test_the_published_method_takes_what_its_solver_returns_and_every_other_meth
     def zeros(theta, y, lam):
         return np.zeros((theta.shape[1], y.shape[1])) + np.arange(theta.shape[1])[:, None]
 
-    monkeypatch.setitem(registry.solvers._entries, "scs", Entry(recovers(Promise())(zeros)))
+    monkeypatch.setitem(registry.solvers._entries, "scs", Entry(checked_solver(Tolerance())(zeros)))
     assert small("dtc-published").widths == {"hidden0": 10}
     with pytest.raises(CompressionError, match="duality gap") as refused:
         small("dtc")

@@ -10,9 +10,8 @@ from cells import cell, choice, workplace
 from pydantic import Field
 
 from dtcbench import registry
-from dtcbench.dtc.errors import CompressionError, NonFiniteError
-from dtcbench.dtc.recovery import Promise, recovers
-from dtcbench.errors import UserError
+from dtcbench.dtc.recovery import Tolerance, checked_solver
+from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.registry import Entry
 from dtcbench.training import course, standard
 from dtcbench.training.compression import TimedSolver
@@ -44,7 +43,7 @@ def test_the_same_cell_gives_the_same_result_to_the_last_bit():
     assert kept[0] == kept[1] != []
 
 
-@pytest.mark.parametrize("solver", [InSteps, recovers(Promise(gap=1e-9))(InSteps)], ids=["plain", "stated"])
+@pytest.mark.parametrize("solver", [InSteps, checked_solver(Tolerance(gap=1e-9))(InSteps)], ids=["plain", "stated"])
 @pytest.mark.parametrize("options", [{}, {"steps": [500, 500]}], ids=str)
 def test_a_solver_that_is_a_class_solves_in_a_cell_with_its_options_checked(monkeypatch, solver, options):
     expected = run(workplace(cell("dtc")))

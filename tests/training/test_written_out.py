@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dtcbench.dtc.errors import CompressionError
+from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
 from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import Samples, gradient_step
