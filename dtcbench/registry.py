@@ -286,6 +286,14 @@ class Plugin:
         return f"{file}:{lines[-1]}" if lines else file
 
 
+def load_plugins(paths: Iterable[Path]) -> tuple[Plugin, ...]:
+    """Read and load every plug-in file; PluginError names one that cannot be used."""
+    plugins = Plugin.read_all(paths)
+    for plugin in plugins:
+        plugin.load()
+    return plugins
+
+
 def plugins_of(values: Iterable[tuple[str, str]], files: Iterable[Plugin]) -> dict[str, str]:
     """SHA-256 of the source of each plug-in that registers one of the values, by its file's or its module's name.
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from cells import job
 
-from dtcbench.execution.driver import drive, to_run
+from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.quiet import quiet
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request
-from dtcbench.record import CellRecord
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
 
@@ -55,7 +54,7 @@ class Driver:
         return self._process.exitcode
 
 
-class _Teller:
+class _Teller(Watcher):
     """Tells of the first start alone: a pipe that nobody empties must not fill."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -65,12 +64,6 @@ class _Teller:
         if not self._told:
             self._pipe.send(cell.key)
             self._told = True
-
-    def ended(self, record: CellRecord, final: bool) -> None:
-        """Its record tells."""
-
-    def stopping(self, running: int) -> None:
-        """Nobody asks it to stop."""
 
 
 def _do_what_is_missing(

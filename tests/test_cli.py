@@ -12,7 +12,7 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import __version__, cli
-from dtcbench.execution import cluster
+from dtcbench.execution import cluster, ray_executor
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
 from dtcbench.records.runs import run_of
@@ -503,17 +503,17 @@ def test_one_cell_alone_can_be_run_and_its_own_end_is_the_exit_code(copy_of_tiny
 
 @pytest.mark.usefixtures("sketched")
 def test_what_another_run_of_the_suite_finished_meanwhile_is_not_run_again(here, sketched, dtcbench, monkeypatch):
-    from dtcbench.cli import running
+    from dtcbench.execution import suite_run
 
-    starting = running._executor
+    starting = suite_run._executor
 
     def slow_start(*arguments, **how):
         with monkeypatch.context() as patch:
-            patch.setattr(running, "_executor", starting)
+            patch.setattr(suite_run, "_executor", starting)
             assert dtcbench("run", "tiny.yaml", "--inline").code == 0
         return starting(*arguments, **how)
 
-    monkeypatch.setattr(running, "_executor", slow_start)
+    monkeypatch.setattr(suite_run, "_executor", slow_start)
     ended = dtcbench("run", "tiny.yaml", "--inline")
     assert (ended.code, "3 cells, 0 to run" in ended.out) == (0, True)
 
@@ -599,7 +599,7 @@ def test_a_run_that_is_refused_when_it_is_resumed_is_as_it_was(copy_of_tiny, dtc
     def refuse(*arguments, **options):
         raise cluster.ClusterError(problem)
 
-    monkeypatch.setattr(cluster, "RayExecutor", refuse)
+    monkeypatch.setattr(ray_executor, "RayExecutor", refuse)
     first, second, _ = sorted((copy_of_tiny / "runs/tiny/records").glob("*.json"))
     first.unlink()
     second.write_bytes(b"{")

@@ -2,16 +2,22 @@
 
 import doctest
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+import yaml
 from cells import task
+from suites_for_tests import TINY
 
 import dtcbench as package
 from dtcbench import library
 from dtcbench.errors import UserError
+from dtcbench.execution.driver import Watcher
+from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.worker import lost
 from dtcbench.record import CellRecord, Status
 from dtcbench.records.runs import plan_of, run_named
@@ -79,9 +85,11 @@ def test_what_cannot_be_read_is_said_in_one_line(run):
         package.Run.pool([])
 
 
-def test_the_examples_in_its_documentation_run(run):
+def test_the_examples_in_its_documentation_run(tiny_workplace, tmp_path, monkeypatch):
+    shutil.copytree(tiny_workplace, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     outcome = doctest.testmod(library)
-    assert outcome.attempted >= 3
+    assert outcome.attempted >= 6
     assert outcome.failed == 0
 
 
@@ -91,3 +99,105 @@ def test_the_package_names_what_it_offers_and_loads_it_when_it_is_asked_for():
         package.Rum  # noqa: B018
     code = "import sys, dtcbench; print({'torch', 'pandas', 'ray'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+# running a suite
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def in_a_thread(call, *arguments, **options):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *arguments, **options).result()
+
+
+class Diary(Watcher):
+    """Writes the events down; raises KeyboardInterrupt after so many cells."""
+
+    def __init__(self, stops_after=None):
+        self.events, self._stops_after = [], stops_after
+
+    def planned(self, suite, cells, to_run):
+        self.events.append((suite, cells, to_run))
+
+    def ended(self, record, final):
+        self.events.append(record.status)
+        if len(self.events) - 1 == self._stops_after:
+            raise KeyboardInterrupt
+
+    def written(self, files):
+        self.events.append(sorted(str(file) for file in files)[-1])
+
+
+def test_a_suite_runs_in_a_thread_and_the_same_call_resumes(here, tiny_workplace):
+    diary = Diary()
+    done = in_a_thread(package.run, TINY, inline=True, progress=diary)
+    assert done.status() == {"ok": 3}
+    assert diary.events == [("tiny", 3, 3), *["ok"] * 3, "runs/tiny/tables/cycles.parquet"]
+    assert (here / "runs/tiny/leaderboard.md").is_file()
+    by_command = package.Run(str(tiny_workplace / "runs/tiny"))
+    assert done.cells["accuracy"].equals(by_command.cells["accuracy"])
+    again = Diary()
+    assert package.run(TINY, inline=True, progress=again).cells.equals(done.cells)
+    assert again.events[0] == ("tiny", 3, 0)
+    pd.testing.assert_frame_equal(package.Run("tiny").leaderboard().rows, done.leaderboard().rows)
+
+
+@pytest.mark.ray
+def test_a_suite_runs_over_ray_in_a_thread_and_leaves_the_callers_output_alone(here, capfd):
+    before = sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    done = in_a_thread(package.run, yaml.safe_load(TINY), workers=1, progress=False)
+    assert done.status() == {"ok": 3}
+    assert (sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert capfd.readouterr().out == ""
+
+
+def test_a_run_that_is_stopped_keeps_what_has_ended_and_the_same_call_does_the_rest(here):
+    with pytest.raises(KeyboardInterrupt):
+        in_a_thread(package.run, TINY, inline=True, progress=Diary(stops_after=1))
+    stopped = package.Run("tiny").status()
+    assert stopped["ok"] == 1
+    assert package.run(TINY, inline=True, progress=False).status() == {"ok": 3}
+
+
+def test_one_cell_may_be_run_alone_and_a_rehearsal_is_a_run_of_its_own(here):
+    (here / "tiny.yaml").write_text(TINY)
+    rehearsed = package.run(here / "tiny.yaml", inline=True, smoke=True, progress=False)
+    assert (rehearsed.status(), repr(rehearsed)) == ({"ok": 3}, "Run(runs/tiny-smoke)")
+    alone = package.run("tiny.yaml", here / "alone", inline=True, cell=str(_a_key(here)), progress=False)
+    assert alone.status() == {"missing": 2, "ok": 1}
+
+
+def _a_key(folder):
+    return read_suite(folder / "tiny.yaml", None)[1].cells[0].key[:12]
+
+
+@pytest.mark.parametrize(
+    ("suite", "options", "message"),
+    [
+        ("qick", {}, "did you mean 'quick'"),
+        (TINY.replace("magnitude", "magnitud"), {}, r"suite:\d+: grid.* unknown method 'magnitud'"),
+        (TINY, {"inline": True, "workers": 2}, "--workers does nothing with --inline"),
+        (TINY, {"smoke": True, "cell": "0"}, "a rehearsal has others"),
+        (TINY, {"cell": "xyz"}, "not the beginning of a cell's key"),
+        (TINY, {"plugins": ["nothing.py"]}, "nothing.py"),
+        (TINY, {"address": "127.0.0.1:1"}, "nothing answers there"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_the_command_lines_message_and_leaves_no_folder(
+    here, suite, options, message
+):
+    with pytest.raises(UserError, match=message):
+        package.run(suite, progress=False, **options)
+    assert list(here.iterdir()) == []
+
+
+def test_progress_is_printed_unless_it_is_switched_off(here, capsys):
+    package.run(TINY, inline=True, progress=False)
+    assert capsys.readouterr().out == ""
+    package.run(TINY, inline=True)
+    assert capsys.readouterr().out == "tiny: 3 cells, 0 to run\n"

@@ -12,9 +12,9 @@ import typer
 
 from dtcbench import __version__
 from dtcbench.cli.looking import board, claims, report, show, status
-from dtcbench.cli.preparing import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.cli.publishing import check, compare, merge, migrate, publish, reproduce, site
-from dtcbench.cli.running import run
+from dtcbench.cli.run_command import run
+from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.errors import UserError
 from dtcbench.execution.interrupts import as_ctrl_c
 from dtcbench.streams import best_effort, lost

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from dtcbench.plan.grid import Plan
     from dtcbench.records.store import Store
-    from dtcbench.registry import Plugin
 
 SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite's YAML file, or a shipped suite's name, such as quick.")
@@ -68,40 +67,6 @@ def tell(lines: Iterable[str]) -> None:
             say(one_line(line))
     except RefusedError:
         raise typer.Exit(1) from None
-
-
-def load_plugins(paths: list[Path] | None) -> tuple[Plugin, ...]:
-    from dtcbench.registry import Plugin
-
-    plugins = Plugin.read_all(paths or [])
-    for plugin in plugins:
-        plugin.load()
-    return plugins
-
-
-def read_suite(suite: str, out: str | None, smoke: bool = False) -> tuple[str, Plan]:
-    """A suite's text, or its rehearsal's, and the plan it makes with the code that is loaded."""
-    from dtcbench.plan.document import SuiteError
-    from dtcbench.plan.grid import expand
-    from dtcbench.plan.rehearsal import rehearsal
-    from dtcbench.plan.suite import parse, read
-    from dtcbench.records.runs import refuse_missing_code, run_of_text
-    from dtcbench.training.feasibility import refuse_impossible
-
-    text = read(suite)
-    try:
-        planned = expand(parse(text, suite))
-    except SuiteError:
-        if store := run_of_text(text, suite, out):
-            refuse_missing_code(store)
-        raise
-    refuse_impossible(planned, suite)
-    if not smoke:
-        return text, planned
-    text = rehearsal(text, suite)
-    planned = expand(parse(text, suite))
-    refuse_impossible(planned, suite)
-    return text, planned
 
 
 def run_at(folder: str) -> tuple[Plan, Store]:

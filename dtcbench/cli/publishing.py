@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Plugins, RunFolder, load_plugins, say, tell
+from dtcbench.cli.common import Plugins, RunFolder, say, tell
 
 
 def check(run_folder: RunFolder) -> None:
@@ -100,8 +100,9 @@ def migrate(run_folder: RunFolder, plugin: Plugins = None) -> None:
     from dtcbench.records.migration import migrate
     from dtcbench.records.runs import names_of, run_named
     from dtcbench.records.store import CARD
+    from dtcbench.registry import load_plugins
 
-    load_plugins(plugin)
+    load_plugins(plugin or ())
     run = run_named(run_folder)
     with run.locked():
         tell(migrate(run, names_of(run)))
@@ -137,5 +138,6 @@ def reproduce(
     """
     from dtcbench.publish import verbs
     from dtcbench.records.runs import run_named
+    from dtcbench.registry import load_plugins
 
-    tell(verbs.reproduce(run_named(run_folder), sample, seed, load_plugins(plugin)))
+    tell(verbs.reproduce(run_named(run_folder), sample, seed, load_plugins(plugin or ())))

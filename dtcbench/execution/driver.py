@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Self
 
 from dtcbench.energy.meter import ResourceShare
 from dtcbench.errors import UserError
@@ -20,6 +21,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.suite import Suite
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
+from dtcbench.records.location import Place
 from dtcbench.records.store import Contents, Store
 from dtcbench.registry import Plugin
 
@@ -27,17 +29,39 @@ POLL_S = 0.5
 """How often, at least, time limits and Ctrl-C are looked at."""
 
 
-class Watcher(Protocol):
-    """Is told what happens, as it happens."""
+class Watcher:
+    """Receives the events of a run, in the thread that runs it. Override those you need: each does nothing by itself.
+
+    A KeyboardInterrupt that an event raises stops the run at once: running cells are recorded as cancelled, and the
+    next run makes them. The watcher is entered before Ray starts, and left after Ray has ended.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ray has ended, or no cell ran at all."""
+
+    def damaged(self, record: str) -> None:
+        """A damaged record was set aside; `record` names its file and what is wrong."""
+
+    def planned(self, suite: str, cells: int, to_run: int) -> None:
+        """The suite has this number of cells, and this number of them is run now."""
+
+    def ray_log(self, file: Path) -> None:
+        """Ray runs; what it prints belongs in this file."""
 
     def started(self, cell: Cell) -> None:
-        """An attempt at the cell began."""
+        """An attempt at the cell has started."""
 
     def ended(self, record: CellRecord, final: bool) -> None:
-        """An attempt ended, and its record is sealed; not `final` if the cell is tried again."""
+        """An attempt has ended, and its record is sealed; not `final` if the cell is retried."""
 
     def stopping(self, running: int) -> None:
-        """The user asked to stop; so many cells are still under way."""
+        """The user asked to stop; this number of cells is still running."""
+
+    def written(self, files: Sequence[Place]) -> None:
+        """Tables and leaderboard were rebuilt in these files."""
 
 
 @dataclass(frozen=True)

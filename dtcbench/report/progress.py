@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from rich.console import Console, Group
@@ -10,15 +12,28 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from dtcbench.execution.driver import Watcher
+from dtcbench.execution.quiet import quiet
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Status
+from dtcbench.records.location import Place
 
 
-class RunProgress:
-    """How many cells have ended, failed and run, the current cells, and the time left."""
+class RunProgress(Watcher):
+    """How many cells have ended, failed and run, the current cells, and the time left.
 
-    def __init__(self, console: Console, total: int) -> None:
-        self._console = console
+    Parameters
+    ----------
+    is_quiet : send what Ray prints to its log instead of the terminal. It redirects standard output and error of the
+        whole process, so it is for a program that does nothing else.
+    """
+
+    def __init__(self, console: Console, *, is_quiet: bool = False) -> None:
+        self._console, self._is_quiet = console, is_quiet
+        self._entered: ExitStack | None = None
+        self._keep: Callable[[Path], None] = lambda log: None
+        self.files: Sequence[Place] = ()
+        """The rebuilt tables and leaderboard."""
         self._running: dict[str, str] = {}
         """The current cells' labels, by key."""
         self._done = self._failed = 0
@@ -32,18 +47,39 @@ class RunProgress:
             console=console,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=total)
+        self._task = self._bar.add_task("", total=None)
         self._live = Live(console=console, get_renderable=self.__rich__, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
+        self._entered = ExitStack()
+        if self._is_quiet:
+            self._entered.callback(setattr, self._console, "file", self._console.file)
+            self._console.file, self._keep = self._entered.enter_context(quiet())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+    def __exit__(self, *error: object) -> None:
+        if self._entered is not None:
+            self._entered.close()
+        self._entered = None
+
+    def damaged(self, record: str) -> None:
+        """Name the damaged record."""
+        self._print(f"damaged record: {record}")
+
+    def planned(self, suite: str, cells: int, to_run: int) -> None:
+        """Say how many cells there are, and start the display on a terminal."""
+        self._print(f"{suite}: {cells} cells, {to_run} to run")
+        self._bar.update(self._task, total=to_run)
+        if self._entered is not None and to_run and self._console.is_terminal:
+            self._entered.enter_context(self._live)
+
+    def ray_log(self, file: Path) -> None:
+        """Write what Ray prints to the file."""
+        self._keep(file)
+
+    def written(self, files: Sequence[Place]) -> None:
+        """Keep the names of the files."""
+        self.files = files
 
     def started(self, cell: Cell) -> None:
         """Show the cell among the current ones; away from a terminal say so until a first one has ended."""
@@ -56,7 +92,7 @@ class RunProgress:
         """Count the record; name it where it failed, and, away from a terminal, always."""
         self._running.pop(record.key, None)
         if not final:
-            self._say(record, f"{record.status}, tried again")
+            self._say(record, f"{record.status}, retried")
             return
         failed = record.status is not Status.OK
         self._failed += failed
@@ -75,7 +111,7 @@ class RunProgress:
             self._console.print(self._note)
 
     def _say(self, record: CellRecord, verdict: str) -> None:
-        count = f"[{self._done + self._failed}/{self._bar.tasks[0].total:g}]"
+        count = f"[{self._done + self._failed}/{self._bar.tasks[0].total or 0:g}]"
         text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
         what, whose = record.cell.label, record.key[:12]
         self._print(f"{count} {what}: {verdict}, {text}, {record.wall_s:.1f} s, cell {whose}")

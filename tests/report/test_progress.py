@@ -19,7 +19,11 @@ FAILED = CellRecord.model_validate(lost(task(DTC), Status.OOM, "out of memory", 
 
 def watched(width: int, *, is_terminal: bool) -> tuple[RunProgress, Console]:
     console = Console(file=io.StringIO(), width=width, force_terminal=is_terminal, color_system=None)
-    return RunProgress(console, 120), console
+    progress = RunProgress(console)
+    progress.planned("tiny", 120, 120)
+    console.file.truncate(0)
+    console.file.seek(0)
+    return progress, console
 
 
 def drawn(progress: RunProgress, width: int) -> str:

@@ -13,8 +13,6 @@ from dtcbench.cli.common import (
     Plugins,
     SuiteName,
     console,
-    load_plugins,
-    read_suite,
     refuse_both,
     refuse_idle,
     say,
@@ -60,7 +58,7 @@ def list_(
 
     refuse_idle("--input", shape, "--groups", groups)
     refuse_both(f"AXIS {axis}", axis, "--groups", groups)
-    load_plugins(plugin)
+    registry.load_plugins(plugin or ())
     if groups:
         from dtcbench.report.groups import groups_table, parse_shape
 
@@ -107,7 +105,7 @@ def fetch(
     """
     from dtcbench import registry
 
-    load_plugins(plugin)
+    registry.load_plugins(plugin or ())
     chosen = {name: registry.datasets.bind(name, {}) for name in names or registry.datasets.names()}
     for name, load in chosen.items():
         with console().status(f"{name} …"):
@@ -124,10 +122,11 @@ def selftest(
 
     Example: dtcbench selftest --plugin my_solver.py
     """
+    from dtcbench.registry import load_plugins
     from dtcbench.report.trials import trial_line
     from dtcbench.selftest.trial import named, registered, trials
 
-    plugins = load_plugins(plugin)
+    plugins = load_plugins(plugin or ())
     chosen = named(names) if names else registered(plugins)
     if not chosen:
         raise UserError("the plug-in registers nothing; decorate a class or function with `@register_solver(NAME)`")
@@ -154,11 +153,12 @@ def plan(
 
     Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv
     """
-    from dtcbench.execution.sources import refuse_to_mix
+    from dtcbench.execution.suite_run import read_suite, refuse_to_mix
     from dtcbench.records.runs import run_of
+    from dtcbench.registry import load_plugins
     from dtcbench.report.plans import plan_lines, plan_view
 
-    plugins = load_plugins(plugin)
+    plugins = load_plugins(plugin or ())
     _, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
     contents = store.outlines()

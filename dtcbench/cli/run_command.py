@@ -1,0 +1,57 @@
+"""`dtcbench run`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, exit_by, say
+
+
+def run(
+    suite: SuiteName,
+    out: Out = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Cells at once [default: by the number of cores].")
+    ] = None,
+    inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray; for debugging.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A rehearsal, NAME-smoke: one seed, a few steps.")] = False,
+    cell: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only the cell whose key begins with these digits.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    fail_over: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Start no more cells when more than this share failed."),
+    ] = None,
+    address: Address = None,
+    plugin: Plugins = None,
+) -> None:
+    """Run the missing cells of a suite, then rebuild its tables. The same command resumes.
+
+    Example: dtcbench run quick
+    """
+    from dtcbench import library
+    from dtcbench.report import terminal
+    from dtcbench.report.plans import next_steps
+    from dtcbench.report.progress import RunProgress
+
+    progress = RunProgress(console(), is_quiet=not inline)
+    done = library.run(
+        suite,
+        out,
+        workers=workers,
+        inline=inline,
+        smoke=smoke,
+        cell=cell,
+        retry_failed=retry_failed,
+        fail_over=fail_over,
+        address=address,
+        plugins=plugin or (),
+        progress=progress,
+    )
+    say(terminal.leaderboard(done.leaderboard()), "\nWritten:", *(f"  {file}" for file in progress.files))
+    say(*next_steps(done.cells["status"]))
+    is_asked_for = done.cells["key"].str.startswith((cell or "").lower())
+    exit_by(done.cells.loc[is_asked_for, "status"])

@@ -1,0 +1,176 @@
+"""One run of a suite, from its text to sealed records: read it, check what it would resume, execute what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dtcbench import registry
+from dtcbench.execution.driver import Job, Watcher, drive, to_run
+from dtcbench.execution.executor import Executor, InlineExecutor
+from dtcbench.execution.scheduler import Attempt
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.document import Document, SuiteError
+from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.names import choices_of, declared
+from dtcbench.plan.rehearsal import rehearsal
+from dtcbench.plan.suite import parse, read
+from dtcbench.record import Outline
+from dtcbench.records.location import REMEDY, StoreError
+from dtcbench.records.mixing import changed, data_of
+from dtcbench.records.runs import RUNS, refuse_missing_code, run_of_text
+from dtcbench.records.store import Contents, Store
+from dtcbench.registry import Plugin
+from dtcbench.training.feasibility import refuse_impossible
+
+
+def read_suite(
+    suite: str | os.PathLike[str] | Mapping[str, Any], out: str | None, *, smoke: bool = False
+) -> tuple[str, Plan]:
+    """The YAML of a suite, or of its rehearsal if `smoke`, and the plan that it makes with the loaded code.
+
+    Parameters
+    ----------
+    suite : a YAML file's path, a shipped suite's name, YAML text of several lines, or a mapping
+    out : the run's folder, if it is not runs/NAME-OF-THE-SUITE
+
+    Raises
+    ------
+    SuiteError : the suite has mistakes
+    UserError : its run used plug-ins that are not loaded, or a cell cannot be computed
+    """
+    text, file = _text(suite)
+    try:
+        plan = expand(parse(text, file))
+    except SuiteError:
+        if store := run_of_text(text, file, out):
+            refuse_missing_code(store)
+        raise
+    refuse_impossible(plan, file)
+    if not smoke:
+        return text, plan
+    text = rehearsal(text, file)
+    plan = expand(parse(text, file))
+    refuse_impossible(plan, file)
+    return text, plan
+
+
+def _text(suite: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, str]:
+    """The suite's YAML, and its name in error messages."""
+    if isinstance(suite, Mapping):
+        return yaml.safe_dump(dict(suite), sort_keys=False, allow_unicode=True), "suite"
+    name = os.fspath(suite)
+    return (name, "suite") if "\n" in name else (read(name), name)
+
+
+def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins: Sequence[Plugin]) -> None:
+    """StoreError if an ok cell of the run was made with other data or another plug-in source than are here now.
+
+    dtcbench's own data sets pin their content, so only those of plug-ins are loaded and compared.
+    """
+    if not contents.attempts:
+        return
+    if found := changed(plan, contents, plugin_digests(plan, plugins), _dataset_digests(plan)):
+        raise StoreError(f"{store.root}: {'; '.join(found)}; {REMEDY}, or bring back what they were made with")
+
+
+def plugin_digests(plan: Plan, plugins: Sequence[Plugin]) -> dict[str, str]:
+    """SHA-256 of the source of each plug-in whose values the suite names, by its file's or its module's name."""
+    named = {(noun, choice.name) for noun, choices in choices_of(plan.suite).items() for choice in choices}
+    return registry.plugins_of(named, plugins)
+
+
+def _dataset_digests(plan: Plan) -> dict[str, str]:
+    """SHA-256 of the content of each data set from a plug-in that the plan uses, by `Choice.label`."""
+    found: dict[str, str] = {}
+    for block in plan.suite.grid:
+        for choice in block.datasets:
+            if plan.names.meaning("dataset", choice.name).plugin is None or choice.label in found:
+                continue
+            try:
+                found[choice.label] = registry.datasets.bind(choice.name, choice.values)().sha256
+            except Exception:  # noqa: S112 - the data may be on the cluster's nodes only; if not, their cells say so
+                continue
+    return found
+
+
+@contextmanager
+def executed(
+    plan: Plan,
+    text: str,
+    store: Store,
+    watcher: Watcher,
+    *,
+    cells: tuple[Cell, ...],
+    plugins: tuple[Plugin, ...],
+    retry_failed: bool = False,
+    fail_over: float | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    inline: bool = False,
+) -> Iterator[None]:
+    """Execute the missing cells among `cells`. Inside the context no cell runs, and the run's folder is still locked.
+
+    A new run that is refused leaves no folder: whatever could refuse it is checked before the first file is written.
+    """
+    with ExitStack() as lock:
+        is_new = not store.suite.is_file()
+        if not is_new:
+            lock.enter_context(store.locked())
+        contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
+        is_inline = inline or not attempts
+        with (
+            watcher if attempts else nullcontext(),
+            closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
+        ):
+            if is_new:
+                lock.enter_context(store.locked())
+                # Another run of the suite may have ended since.
+                contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
+            data = data_of(plan, contents)
+            document = Document.read(text, plan.suite.name).value
+            names = declared(plan.suite, document, plan.names, plugin_digests(plan, plugins))
+            store.save_suite(plan.suite.name, text, names, contents)
+            for damaged in contents.damaged:
+                watcher.damaged(str(damaged))
+                store.set_aside(damaged)
+            watcher.planned(plan.suite.name, len(cells), len(attempts))
+            del contents  # a large run's take much memory
+            if attempts:
+                if not is_inline:
+                    watcher.ray_log(_ray_log(store, plan.suite.name))
+                drive(attempts, Job.of(plan.suite, plugins, fail_over), store, executor, watcher, data)
+        yield
+
+
+def _missing(
+    plan: Plan, store: Store, cells: tuple[Cell, ...], plugins: tuple[Plugin, ...], retry_failed: bool
+) -> tuple[Contents[Outline], list[Attempt]]:
+    """The run's records, and the attempts still to be made."""
+    contents = store.outlines()
+    refuse_to_mix(plan, store, contents, plugins)
+    return contents, to_run(cells, contents, retry_failed)
+
+
+def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:
+    """This process, a Ray of the run's own for `workers` cells at once, or the cluster at `address`."""
+    if is_inline:
+        return InlineExecutor()
+    from dtcbench.execution.ray_executor import RayExecutor
+
+    request = plan.suite.request
+    if address:
+        return RayExecutor(request, address=address, slots=workers)
+    return RayExecutor(request, cores=workers and workers * request.cpus)
+
+
+def _ray_log(store: Store, suite: str) -> Path:
+    """The file for what Ray prints: next to the records, or under runs/ if those are not on this machine."""
+    folder = store.root if isinstance(store.root, Path) else RUNS / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "ray.log"
