@@ -1,2 +1,2 @@
-"""Joules of a cell: the clock and the meter round its phases (`meter`), and NVIDIA's counter
-(`nvml`, the only module that knows NVML)."""
+"""Joules of a cell: the timer of its phases (`segments`), the meter around them (`meter`), and the rules that turn
+samples into a record's energy (`joules`). docs/energy.md explains every rule."""

@@ -1,62 +1,307 @@
-"""Joules of intervals of a trace, by the energy counter and by the integral of the power. Pure."""
+"""The rules from a trace and a cell's segments to its joules, or to the reason why they are missing. Pure.
+
+docs/energy.md explains every rule, with its source.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dtcbench.energy import integrate
-from dtcbench.energy.integrate import Floats
-from dtcbench.energy.segments import Interval, seconds_in
-from dtcbench.energy.trace import Trace
+from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.energy.rapl import Zone, cpu_energy_j
+from dtcbench.energy.segments import Interval, Segment, count_trainings, counted, total_s, windows
+from dtcbench.energy.trace import LONG_GAP_S, Method, Trace
+from dtcbench.record import Energy, PhaseEnergy, PowerTrace
+from dtcbench.unavailable import Unavailable
+
+SHORT_WINDOW_S = 60.0
+MIN_SAMPLES = 60
+COARSE_SHARE = 0.05
+"""Joules whose uncertainty from the refresh is a larger share than this are coarse; a phase then has no joules."""
+DISAGREEMENT_PCT = 5.0
+LOST_SHARE = 0.1
+THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
+"""Clock-event reasons: hardware slowdown, software and hardware thermal slowdown, power brake. A board that works
+at its power limit as intended is not throttled."""
+
+FLAGS = {
+    "short": f"the window has less than {SHORT_WINDOW_S:.0f} s, or fewer than {MIN_SAMPLES} samples",
+    "coarse": f"the driver's refresh makes the joules uncertain by more than {100 * COARSE_SHARE:.0f} %",
+    "disagreement": f"counter and integral differ by more than {DISAGREEMENT_PCT:.0f} %",
+    "gaps": f"the power, or the counter that gave the joules, was not seen for longer than {LONG_GAP_S:.0f} s",
+    "lost-samples": f"more than {100 * LOST_SHARE:.0f} % of the power samples could not be read",
+    "shared": "the joules cover more than the cell: a MIG instance, a part of a GPU, or a foreign process",
+    "simulated": "the GPU is a simulation",
+    "throttled": "heat or a fault slowed the GPU down",
+    "limit-changed": "the power limit was changed inside the window",
+    "warm": "the GPU had not cooled down to the temperature asked for",
+    "processes-unseen": "the driver does not show the cell's own process, so it may hide others",
+    "not-repeatable": "a repeat of the training had other losses or kept other neurons",
+}
+"""The meaning of each flag of a record's energy."""
+
+_GPU_FIELDS = ("energy_j", "cross_check_pct", "quantisation_j", "trace")
+"""The fields of an Energy that need a GPU."""
 
 
-class Joules:
-    """The two ways to joules, counter and power, over the windows of some trainings."""
+@dataclass(frozen=True)
+class IdleBaseline:
+    """The GPU before the cell touched it."""
 
-    def __init__(self, trace: Trace, inside: Sequence[Interval], trainings: int) -> None:
-        self._trace, self._inside, self._trainings = trace, inside, trainings
-        self.window_s = seconds_in(inside)
-        self.counter_j = self._per_training(self._counter_at)
-        self.integral_j = self._per_training(self._integral_at)
+    cool_down_s: float
+    """Seconds waited before the idle measurement."""
+    cooled: bool
+    """Whether it was as cool as the suite asks for; True if the suite asks for no temperature."""
+    processes: frozenset[int]
+    """Compute processes that were on it although it should be idle."""
+    idle: Interval | Unavailable
+    """When it was measured idle."""
 
-    @property
-    def why_nothing(self) -> str:
-        """Why neither counter nor integral gave joules."""
-        first = {name: why for name, (_, why) in self._trace.errors.items()}
-        counter = first.get("counter_mj", "it did not move")
-        power = next((first[name] for name in ("usage_w", "instant_w", "average_w") if name in first), "no sample")
-        return f"the GPU's energy counter cannot be read ({counter}), nor its power ({power})"
 
-    @property
-    def polls(self) -> int:
-        """Polls inside the windows."""
-        return sum(integrate.samples_in(self._trace.t_s, self._trace.t_s, i.begin_s, i.end_s) for i in self._inside)
+@dataclass(frozen=True)
+class GpuContext:
+    """All that the meter knows of the GPU besides the trace."""
 
-    def inside(self, name: str) -> Iterator[float]:
-        """The readings of a column inside the windows."""
-        values = self._trace.column(name)
-        for interval in self._inside:
-            within = (self._trace.t_s >= interval.begin_s) & (self._trace.t_s <= interval.end_s)
-            yield from values[within & np.isfinite(values)].tolist()
+    device: str
+    """The board's name."""
+    uuid: str
+    simulated: bool
+    interval_s: float
+    """Seconds between two polls, as asked for."""
+    shared: str | None
+    """Why the board's readings cover more than the cell; None if the cell had the whole board."""
+    label_shared: bool
+    """Whether the suite wants a shared board measured and flagged; otherwise it gives no joules."""
+    own_processes: frozenset[int]
+    baseline: IdleBaseline
 
-    def of(self, intervals: Sequence[Interval]) -> Floats:
-        """Joules of each of the intervals [n], by the better way that there is."""
-        return self._of(self._counter_at if self.counter_j is not None else self._integral_at, intervals)
 
-    def _counter_at(self, edges_s: Floats) -> Floats:
-        return integrate.counter_j(self._trace.t_s, self._trace.column("counter_mj"), edges_s)
+def read(
+    trace: Trace,
+    segments: Sequence[Segment],
+    gpu: GpuContext | Unavailable,
+    zones: Sequence[Zone] | Unavailable,
+    flags: Sequence[str],
+    trace_sha256: str,
+) -> Energy:
+    """Joules of one training, of the GPU and of the processors. `flags` are added to those found here."""
+    fields = gpu_fields(trace, segments, gpu) if isinstance(gpu, GpuContext) else gpu
+    if isinstance(fields, Unavailable):
+        fields = _no_gpu(fields)
+        if isinstance(gpu, GpuContext) and gpu.simulated:
+            fields["flags"] = ["simulated"]
+    cpu = zones if isinstance(zones, Unavailable) else cpu_energy_j(trace, segments, zones)
+    return _energy(segments, fields, cpu, flags, trace_sha256)
 
-    def _integral_at(self, edges_s: Floats) -> Floats:
-        return integrate.integrated_j(self._trace.t_s, self._trace.column(self._trace.power or "usage_w"), edges_s)
 
-    def _of(self, at: Callable[[Floats], Floats], intervals: Sequence[Interval]) -> Floats:
-        stands = at(np.array([[interval.begin_s, interval.end_s] for interval in intervals]).ravel())
-        return stands[1::2] - stands[::2]
+def unmeasured(gpu: Unavailable, cpu: Unavailable, segments: Sequence[Segment], flags: Sequence[str]) -> Energy:
+    """The energy of a cell that was not sampled, with the reasons why GPU and processors were not."""
+    return _energy(segments, _no_gpu(gpu), cpu, flags, Unavailable("nothing was sampled"))
 
-    def _per_training(self, at: Callable[[Floats], Floats]) -> float | None:
-        """None where it is not a number above 0: a board never draws nothing."""
-        joules = math.fsum(self._of(at, self._inside)) / self._trainings
-        return joules if math.isfinite(joules) and joules > 0 else None
+
+def _energy(
+    segments: Sequence[Segment],
+    gpu: dict[str, Any],
+    cpu: float | Unavailable,
+    flags: Sequence[str],
+    trace_sha256: str | Unavailable,
+) -> Energy:
+    inside = counted(segments)
+    return Energy.of(
+        **gpu | {"flags": [*gpu["flags"], *flags]},
+        window_s=total_s(windows(inside)),
+        repeats=count_trainings(inside),
+        cpu_energy_j=cpu,
+        trace_sha256=trace_sha256,
+    )
+
+
+def _no_gpu(reason: Unavailable) -> dict[str, Any]:
+    return {"method": "none", "scope": "none", **dict.fromkeys(_GPU_FIELDS, reason), "flags": []}
+
+
+def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> dict[str, Any] | Unavailable:
+    """The fields of an Energy that come from the GPU."""
+    inside = windows(counted(segments))
+    shared = "; ".join(filter(None, [gpu.shared, _foreign(trace, inside, gpu)]))
+    if failure := _failure(trace, inside):
+        return failure
+    if shared and not gpu.label_shared:
+        return Unavailable(shared)
+    counter_j, integral_j = both_joules(trace, segments)
+    method: Method = "integral" if isinstance(counter_j, Unavailable) else "counter"
+    energy_j = integral_j if isinstance(counter_j, Unavailable) else counter_j
+    if isinstance(energy_j, Unavailable):
+        return Unavailable(f"the GPU's energy counter cannot be read ({counter_j}), nor its power ({integral_j})")
+    facts = _power_trace(trace, segments, gpu, method, counter_j, integral_j)
+    cross_check_pct: float | Unavailable = Unavailable("only one of counter and power was read")
+    if not isinstance(counter_j, Unavailable) and not isinstance(integral_j, Unavailable):
+        cross_check_pct = 100 * (integral_j - counter_j) / counter_j
+    quantisation_j = REFRESH_S * energy_j * len(inside) / total_s(inside)
+    flags = {
+        "short": total_s(inside) < SHORT_WINDOW_S or facts.samples < MIN_SAMPLES,
+        "coarse": quantisation_j > COARSE_SHARE * energy_j,
+        "disagreement": isinstance(cross_check_pct, float) and abs(cross_check_pct) > DISAGREEMENT_PCT,
+        "gaps": facts.longest_gap_s > LONG_GAP_S,
+        "lost-samples": facts.samples < (1 - LOST_SHARE) * len(trace.readings("t_s", inside)),
+        "shared": bool(shared),
+        "simulated": gpu.simulated,
+        "throttled": any(int(bits) & THROTTLED for bits in trace.readings("throttle_reasons", inside)),
+        "limit-changed": len(set(trace.readings("power_limit_w", inside))) > 1,
+        "warm": not gpu.baseline.cooled,
+        "processes-unseen": not _processes(trace, inside) & gpu.own_processes,
+    }
+    return {
+        "energy_j": energy_j,
+        "method": method,
+        "scope": "gpu",
+        "cross_check_pct": cross_check_pct,
+        "quantisation_j": quantisation_j,
+        "trace": facts,
+        "flags": [flag for flag, raised in flags.items() if raised],
+    }
+
+
+def both_joules(trace: Trace, segments: Sequence[Segment]) -> tuple[float | Unavailable, float | Unavailable]:
+    """Joules of one training by the counter and by the integral."""
+    inside, trainings = windows(counted(segments)), count_trainings(counted(segments))
+    counter_j, integral_j = trace.counter_j(inside), trace.integral_j(inside)
+    return (
+        counter_j if isinstance(counter_j, Unavailable) else counter_j / trainings,
+        integral_j if isinstance(integral_j, Unavailable) else integral_j / trainings,
+    )
+
+
+def _power_trace(
+    trace: Trace,
+    segments: Sequence[Segment],
+    gpu: GpuContext,
+    method: Method,
+    counter_j: float | Unavailable,
+    integral_j: float | Unavailable,
+) -> PowerTrace:
+    inside = windows(counted(segments))
+    polled = "counter_mj" if isinstance(trace.power, Unavailable) else trace.power
+    used = {polled, "counter_mj"} if method == "counter" else {polled}
+    degrees = trace.readings("temperature_c", inside)
+    unread = Unavailable("no temperature was read")
+    return PowerTrace.of(
+        device=gpu.device,
+        gpu_uuid=gpu.uuid,
+        simulated=gpu.simulated,
+        interval_s=gpu.interval_s,
+        samples=len(trace.readings(polled, inside)),
+        longest_gap_s=trace.longest_gap_s([trace.column(name) for name in used], inside),
+        read_errors={name: f"{count} times: {why}" for name, (count, why) in sorted(trace.errors.items())},
+        counter_j=counter_j,
+        integral_j=integral_j,
+        integrated=trace.power,
+        idle_w=_idle_w(trace, gpu, method),
+        cool_down_s=gpu.baseline.cool_down_s,
+        temperature_before_c=degrees[0] if degrees else unread,
+        temperature_after_c=degrees[-1] if degrees else unread,
+        phases=list(_phases(trace, segments, method)),
+        cumulative_j=_cumulative_j(trace, counted(segments), method),
+        sampler_cpu_pct=trace.sampler_cpu_pct,
+    )
+
+
+def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
+    """Why the trace gives no joules, whatever its samples are."""
+    if not inside:
+        return Unavailable("nothing ran inside the energy boundary")
+    if trace.lost_s is not None:
+        return Unavailable("the GPU was lost while it was measured")
+    if (fall := integrate.backwards(trace.column("counter_mj"))) is not None:
+        return Unavailable(f"the GPU's energy counter ran backwards, from {fall[0]:.0f} to {fall[1]:.0f} mJ")
+    return None
+
+
+def _processes(trace: Trace, inside: Sequence[Interval]) -> frozenset[int]:
+    """Compute processes seen on the GPU from the beginning of the first interval to the end of the last."""
+    begin, end = inside[0].begin_s, inside[-1].end_s
+    return frozenset(pid for pid, (first, last) in trace.processes.items() if first <= end and last >= begin)
+
+
+def _foreign(trace: Trace, inside: Sequence[Interval], gpu: GpuContext) -> str:
+    """How many processes besides the cell's were on the GPU, as a reason; empty if none was."""
+    if not inside:
+        return ""
+    running = _processes(trace, inside)
+    if running & gpu.own_processes:
+        foreign = running - gpu.own_processes
+    else:
+        # In a container the driver numbers processes as the host does. One of those that came after the meter
+        # began may be the cell's own.
+        earlier = gpu.baseline.processes
+        foreign = running & earlier | frozenset(sorted(running - earlier)[1:])
+    if not foreign:
+        return ""
+    return f"{len(foreign)} foreign compute process{'es' if len(foreign) > 1 else ''} ran on the GPU"
+
+
+def _idle_w(trace: Trace, gpu: GpuContext, method: Method) -> float | Unavailable:
+    """Watts of the idle GPU, by the method that gave the joules, as they are subtracted from those."""
+    idle = gpu.baseline.idle
+    if isinstance(idle, Unavailable):
+        return idle
+    if not trace.readings("processes", [idle]):
+        return Unavailable("the driver does not list the compute processes: some may have been on the GPU")
+    if others := len(gpu.baseline.processes | _processes(trace, [idle])):
+        are = "es were" if others > 1 else " was"
+        return Unavailable(f"{others} compute process{are} on the GPU while it should be idle")
+    energy_j = trace.counter_j([idle]) if method == "counter" else trace.integral_j([idle])
+    return energy_j if isinstance(energy_j, Unavailable) else energy_j / idle.seconds
+
+
+def _phases(trace: Trace, segments: Sequence[Segment], method: Method) -> Iterator[PhaseEnergy]:
+    for phase in ("train", "compress", "evaluate"):
+        # Repeats do not evaluate, so evaluations count in the first training too.
+        among = segments if phase == "evaluate" else counted(segments)
+        of_phase = [s for s in among if s.phase == phase and s.seconds > 0]
+        if not of_phase:
+            continue
+        trainings, mean_s = count_trainings(of_phase), total_s(of_phase) / len(of_phase)
+        energy_j: float | Unavailable = math.fsum(trace.joules(method, of_phase)) / trainings
+        if mean_s < REFRESH_S / COARSE_SHARE:
+            energy_j = Unavailable(
+                f"its segments last {mean_s:.2g} s on average; below {REFRESH_S / COARSE_SHARE:g} s the driver's "
+                f"refresh of {REFRESH_S:g} s makes the joules too uncertain"
+            )
+        yield PhaseEnergy.of(
+            phase=phase, stretches=len(of_phase), duration_s=total_s(of_phase) / trainings, energy_j=energy_j
+        )
+
+
+def _cumulative_j(trace: Trace, segments: Sequence[Segment], method: Method) -> list[float] | Unavailable:
+    """Joules to the end of each segment of phase `train`, mean over the trainings."""
+    trainings = [list(group) for _, group in itertools.groupby(segments, key=lambda s: s.training)]
+    ends = [[s.end_s for s in training if s.phase == "train"] for training in trainings]
+    if len({len(of_training) for of_training in ends}) != 1 or not ends[0]:
+        return Unavailable("the repeats did not train in the same segments")
+    cells: list[tuple[int, int]] = []  # training, cycle
+    parts: list[Interval] = []
+    for number, training in enumerate(trainings):
+        for window in windows(training):
+            for cycle, part in _split(window, ends[number]):
+                cells.append((number, cycle))
+                parts.append(part)
+    steps = np.zeros((len(ends), len(ends[0])))  # [trainings, cycles]
+    np.add.at(steps, tuple(np.array(cells).T), trace.joules(method, parts))
+    cumulative: list[float] = steps.cumsum(axis=1).mean(axis=0).tolist()
+    return cumulative
+
+
+def _split(window: Interval, ends_s: Sequence[float]) -> Iterator[tuple[int, Interval]]:
+    """The window cut at the growing `ends_s`: each part with the number of the cycle that it belongs to."""
+    for cycle, (since, until) in enumerate(itertools.pairwise([-math.inf, *ends_s])):
+        begin, end = max(window.begin_s, since), min(window.end_s, until)
+        if begin < end:
+            yield cycle, Interval(begin, end)

@@ -5,228 +5,189 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.nvml import AssignedGpu, NvmlError, assigned_gpu
-from dtcbench.energy.rapl import Packages
-from dtcbench.energy.reading import GpuContext, Unread, read, unmeasured
-from dtcbench.energy.segments import Interval, PhaseTimer, counting, seconds_in, windows
-from dtcbench.energy.trace import INTERVAL_S, Sampler, SamplerError, to_parquet
+from dtcbench.energy.joules import GpuContext, IdleBaseline, read, unmeasured
+from dtcbench.energy.nvml import AssignedGpu, assigned_gpu
+from dtcbench.energy.rapl import Zone
+from dtcbench.energy.segments import Interval, PhaseTimer, counted, total_s, windows
+from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
 from dtcbench.plan.metering import CoolDown, Metering
 from dtcbench.record import Energy
+from dtcbench.unavailable import Unavailable
 
+LEAD_S = 2 * REFRESH_S
+"""Sampled before anything is measured, so that the counter is seen to move."""
+LEAVE_WITHIN_S = 10.0
+"""How long the process of the cell before may take to leave the GPU."""
 _AFTERGLOW_S = 3 * REFRESH_S
-"""Sampled after the last window, so that the counter has told of all of it."""
+"""Sampled after the last window, so that the counter has reached its end."""
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
 class ResourceShare:
-    """What a cell was given of its machine."""
+    """The part of its machine that a cell is assigned."""
 
     gpus: float
     """GPUs, or the part of one."""
     cpus: int
 
     @property
-    def of_gpu(self) -> str | None:
-        """Why the GPU's figures cover more than the cell; None where it has the GPU to itself."""
+    def shared_gpu(self) -> str | None:
+        """Why the GPU's readings cover more than the cell; None if the cell has whole GPUs."""
         return f"the cell was given {self.gpus:g} of the GPU" if 0 < self.gpus < 1 else None
 
     @property
-    def of_processors(self) -> str | None:
-        """Why the processors' figures may cover more than the cell; None where no other cell fits beside it."""
-        cores = os.cpu_count() or 1  # of the whole machine, as the figures are, whatever the cell's process may use
+    def shared_processors(self) -> str | None:
+        """Why the processors' readings may cover more than the cell; None if no second cell fits on the machine."""
+        cores = os.cpu_count() or 1  # of the whole machine, as the readings are, not those that the process may use
         if 2 * self.cpus > cores:
             return None
-        return f"other cells may have run beside it: it was given {self.cpus} of {cores} cores"
+        return f"other cells may have run at the same time: it was given {self.cpus} of {cores} cores"
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A cell's energy and, where there was a sampler, its trace as a Parquet file."""
+class EnergyMeter:
+    """Measures the energy of a cell's phases: of a GPU, of the processor packages, of both or of neither.
 
-    energy: Energy
-    trace: bytes | None
+    No method raises: a failure becomes the reason in the record's energy. See `open_meter`.
 
-
-class EnergyMeter(Protocol):
-    """Measures what a cell's phases used. No method raises: what fails is in the reading."""
-
-    def settle(self) -> None:
-        """Let the GPU cool down and measure it idle; nothing of the cell may be on it yet."""
-
-    def enough(self, phases: PhaseTimer) -> bool:
-        """Whether the window is long enough; if not, the training is to be repeated."""
-
-    def reading(self, phases: PhaseTimer, flags: list[str]) -> Reading:
-        """The joules of one training, flagged with `flags` too; the measurement is over."""
-
-    def close(self) -> None:
-        """End what was started, read or not."""
-
-
-class NoMeter:
-    """Stands where nothing measures: its reading is null, with the reasons."""
-
-    def __init__(self, reason: str, cpu: str | None = None) -> None:
-        self.reason = reason
-        """Of the GPU."""
-        self.cpu = cpu or reason
-
-    def settle(self) -> None:
-        """There is nothing to wait for."""
-
-    def enough(self, phases: PhaseTimer) -> bool:
-        """No repeat would tell more."""
-        return True
-
-    def reading(self, phases: PhaseTimer, flags: list[str]) -> Reading:
-        """No joules, and why."""
-        return Reading(unmeasured(self.reason, self.cpu, phases.segments, flags), None)
-
-    def close(self) -> None:
-        """Nothing was started."""
-
-
-class SampledMeter:
-    """Reads a GPU, the processor packages, or both, from the sampler's trace. See `open_meter`."""
+    Parameters
+    ----------
+    sampler : running, or why nothing is sampled
+    gpu : the GPU to measure, or why none is
+    zones : the processor packages to measure, or why none are
+    """
 
     def __init__(
-        self, sampler: Sampler, given: AssignedGpu | str, packages: Packages, share: ResourceShare, metering: Metering
+        self,
+        sampler: Sampler | Unavailable,
+        gpu: AssignedGpu | Unavailable,
+        zones: Sequence[Zone] | Unavailable,
+        share: ResourceShare,
+        metering: Metering,
     ) -> None:
         self._sampler = sampler
-        self._given = given
-        self._packages = packages
+        self._gpu = sampler if isinstance(sampler, Unavailable) and isinstance(gpu, AssignedGpu) else gpu
+        self._zones = zones
         self._share = share
         self._metering = metering
-        self._settled = IdleBaseline(0.0, True, frozenset(), None)
+        self._baseline = IdleBaseline(0.0, True, frozenset(), Unavailable("the idle GPU was not measured"))
+
+    @classmethod
+    def without(cls, reason: str) -> EnergyMeter:
+        """A meter that measures nothing, for this reason."""
+        none = Unavailable(reason)
+        return cls(none, none, none, ResourceShare(0.0, 1), Metering())
 
     def settle(self) -> None:
-        """Let the GPU cool down and measure it idle."""
-        if isinstance(self._given, AssignedGpu):
-            self._settled = settle(self._given.board.uuid, self._metering)
+        """Let the GPU cool down and measure it idle. Call it before the cell touches the GPU."""
+        if isinstance(self._gpu, AssignedGpu):
+            self._baseline = settle(self._gpu.board.uuid, self._metering)
 
-    def enough(self, phases: PhaseTimer) -> bool:
-        """Whether the trainings that count take `min_window` together. The processors' counters need no repeats."""
-        if isinstance(self._given, str):
+    def enough(self, timer: PhaseTimer) -> bool:
+        """Whether the trainings that count take `min_window` together; if not, the training is to be repeated.
+
+        Without a GPU no repeat is needed.
+        """
+        if isinstance(self._gpu, Unavailable):
             return True
-        return seconds_in(windows(counting(phases.segments))) >= self._metering.min_window
+        return total_s(windows(counted(timer.segments))) >= self._metering.min_window
 
-    def reading(self, phases: PhaseTimer, flags: list[str]) -> Reading:
-        """The joules of one training, flagged with `flags` too; the measurement is over."""
-        time.sleep(_AFTERGLOW_S)
-        try:
-            trace = self._sampler.finish()
-        except SamplerError as error:
-            return NoMeter(str(error)).reading(phases, flags)
-        file = to_parquet(trace, phases.segments, self._about())
+    def reading(self, timer: PhaseTimer, flags: Sequence[str]) -> tuple[Energy, bytes | None]:
+        """End the measurement: the energy of one training, and the trace as a Parquet file if there was a sampler.
+
+        `flags` are added to the energy's own.
+        """
+        trace = self._finish()
+        if isinstance(trace, Unavailable):
+            gpu = self._gpu if isinstance(self._gpu, Unavailable) else trace
+            cpu = self._zones if isinstance(self._zones, Unavailable) else trace
+            return unmeasured(gpu, cpu, timer.segments, flags), None
+        file = to_parquet(trace, timer.segments, self._about())
         digest = hashlib.sha256(file).hexdigest()
-        return Reading(read(trace, phases.segments, self._circumstances(), self._packages, flags, digest), file)
+        return read(trace, timer.segments, self._context(), self._zones, flags, digest), file
 
     def close(self) -> None:
-        """End the sampler."""
-        self._sampler.kill()
+        """End the sampler, whether or not it was read."""
+        if not isinstance(self._sampler, Unavailable):
+            self._sampler.kill()
 
-    def _circumstances(self) -> GpuContext | Unread:
-        given = self._given
-        if isinstance(given, str):
-            return Unread(given)
-        if not given.board.simulated and (other := _another_gpu(given)):
-            return Unread(other)
+    def _finish(self) -> Trace | Unavailable:
+        if isinstance(self._sampler, Unavailable):
+            return self._sampler
+        time.sleep(_AFTERGLOW_S)
+        return self._sampler.finish()
+
+    def _context(self) -> GpuContext | Unavailable:
+        assigned = self._gpu
+        if isinstance(assigned, Unavailable):
+            return assigned
+        if not assigned.board.simulated and (problem := _other_gpu_used(assigned)):
+            return problem
         return GpuContext(
-            device=given.board.name,
-            uuid=given.board.uuid,
-            simulated=given.board.simulated,
+            device=assigned.board.name,
+            uuid=assigned.board.uuid,
+            simulated=assigned.board.simulated,
             interval_s=INTERVAL_S,
-            shared="; ".join(filter(None, [given.division, self._share.of_gpu])) or None,
+            shared="; ".join(filter(None, [assigned.division, self._share.shared_gpu])) or None,
             label_shared=self._metering.shared == "label",
             own_processes=frozenset({os.getpid()}),
-            earlier_processes=self._settled.processes,
-            idle=self._settled.idle,
-            cool_down_s=self._settled.cool_down_s,
-            cooled=self._settled.cooled,
+            baseline=self._baseline,
         )
 
     def _about(self) -> dict[str, str]:
-        zones = ", ".join(zone.name for zone in self._packages.zones)
-        gpu = {} if isinstance(self._given, str) else {"device": self._given.board.name}
-        return {**gpu, "zones": zones, "interval_s": f"{INTERVAL_S:g}"}
+        gpu = {"device": self._gpu.board.name} if isinstance(self._gpu, AssignedGpu) else {}
+        zones = [] if isinstance(self._zones, Unavailable) else self._zones
+        return {**gpu, "zones": ", ".join(zone.name for zone in zones), "interval_s": f"{INTERVAL_S:g}"}
 
 
 def open_meter(device: str, share: ResourceShare, metering: Metering, environment: Mapping[str, str]) -> EnergyMeter:
-    """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises.
-
-    Where nothing can be read it is a `NoMeter` that knows why.
-    """
+    """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises."""
     if metering.meter == "none":
-        return NoMeter("the suite asks for no meter")
-    given = _given(device, share, metering, environment)
-    packages = rapl.packages()
-    if packages.zones and (beside := share.of_processors):
-        packages = Packages((), beside)
-    if isinstance(given, str) and not packages.zones:
-        return NoMeter(given, packages.reason)
-    uuid = None if isinstance(given, str) else given.board.uuid
-    try:
-        return SampledMeter(Sampler(uuid, packages.zones), given, packages, share, metering)
-    except SamplerError as error:
-        return NoMeter(str(error))
+        return EnergyMeter.without("the suite asks for no meter")
+    gpu, zones = _gpu_to_measure(device, share, metering, environment), _zones_to_measure(share)
+    if isinstance(gpu, Unavailable) and isinstance(zones, Unavailable):
+        return EnergyMeter(gpu, gpu, zones, share, metering)
+    uuid = gpu.board.uuid if isinstance(gpu, AssignedGpu) else None
+    counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
+    return EnergyMeter(Sampler.start(uuid, counters), gpu, zones, share, metering)
 
 
-def _given(device: str, share: ResourceShare, metering: Metering, environment: Mapping[str, str]) -> AssignedGpu | str:
-    """The GPU to measure, or why none is."""
+def _gpu_to_measure(
+    device: str, share: ResourceShare, metering: Metering, environment: Mapping[str, str]
+) -> AssignedGpu | Unavailable:
     if device == "cpu":
-        return "the cell ran on the CPU"
-    try:
-        given = assigned_gpu(environment)
-    except NvmlError as error:
-        return str(error)
-    if metering.shared == "refuse" and (shared := given.division or share.of_gpu):
-        return f"{shared}; `energy: {{shared: label}}` in the suite measures the board, and labels it"
-    return given
+        return Unavailable("the cell ran on the CPU")
+    assigned = assigned_gpu(environment)
+    if isinstance(assigned, Unavailable):
+        return assigned
+    if metering.shared == "refuse" and (shared := assigned.division or share.shared_gpu):
+        return Unavailable(
+            f"{shared}; `energy: {{shared: label}}` in the suite measures the whole board and flags its joules"
+        )
+    return assigned
 
 
-def is_simulated(environment: Mapping[str, str]) -> bool:
-    """Whether the GPU given to a process with this environment is a simulation, which computes on the CPU."""
-    try:
-        return assigned_gpu(environment).board.simulated
-    except NvmlError:
-        return False
+def _zones_to_measure(share: ResourceShare) -> Sequence[Zone] | Unavailable:
+    zones = rapl.packages()
+    if isinstance(zones, Unavailable) or share.shared_processors is None:
+        return zones
+    return Unavailable(share.shared_processors)
 
 
-def _another_gpu(given: AssignedGpu) -> str | None:
-    """Why the meter's GPU is not the one torch computed on; None where it is."""
-    try:
-        seen = nvml.torch_gpu("cuda")
-    except NvmlError as error:
-        return str(error)
-    if given.division or seen.uuid == given.board.uuid:  # an instance has a UUID of its own
+def _other_gpu_used(assigned: AssignedGpu) -> Unavailable | None:
+    """Why torch did not compute on the meter's GPU; None if it did."""
+    seen = nvml.torch_gpu("cuda")
+    if isinstance(seen, Unavailable):
+        return seen
+    _, uuid, _ = seen
+    if assigned.division or uuid == assigned.board.uuid:  # an instance has a UUID of its own
         return None
-    return f"the meter read {given.board.uuid}, torch computed on {seen.uuid}"
-
-
-LEAVE_WITHIN_S = 10.0
-"""How long the process of the cell before may take to leave the GPU."""
-LEAD_S = 2 * REFRESH_S
-"""How long the sampler has run before anything is measured: it must have seen the counter move."""
-_POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class IdleBaseline:
-    """How the GPU was when the cell began."""
-
-    cool_down_s: float
-    cooled: bool
-    """Whether it was as cool as asked for; True where nothing was asked for."""
-    processes: frozenset[int]
-    """Compute processes that were on it all the same."""
-    idle: Interval | None
-    """When it was idle; None where nobody looked."""
+    return Unavailable(f"the meter read {assigned.board.uuid}, torch computed on {uuid}")
 
 
 def settle(
@@ -235,27 +196,29 @@ def settle(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> IdleBaseline:
-    """Wait for the GPU to cool down and to be left alone, then for as long as it is measured idle.
+    """Wait until the GPU is cool and other processes have left it, then measure it idle.
 
     The sampler runs already.
     """
     sleep(LEAD_S)
     begin_s = clock()
-    cooled = _cool(uuid, metering.cool_down, begin_s, clock, sleep)
-    left_by = clock() + LEAVE_WITHIN_S
-    while (processes := _processes(uuid)) and clock() < left_by:
+    cooled = _cool_down(uuid, metering.cool_down, begin_s, clock, sleep)
+    leave_by = clock() + LEAVE_WITHIN_S
+    while (processes := _processes(uuid)) and clock() < leave_by:
         sleep(_POLL_S)
     cool_down_s = clock() - begin_s
     if not metering.idle:
-        return IdleBaseline(cool_down_s, cooled, processes, None)
+        unasked = Unavailable("the suite asks for no idle measurement")
+        return IdleBaseline(cool_down_s, cooled, processes, unasked)
     idle_from = clock()
     sleep(metering.idle)
     return IdleBaseline(cool_down_s, cooled, processes | _processes(uuid), Interval(idle_from, clock()))
 
 
-def _cool(
+def _cool_down(
     uuid: str, asked: CoolDown, begin_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> bool:
+    """Wait as the suite asks; whether the GPU is as cool as asked."""
     sleep(asked.at_least)
     if asked.below_c is None:
         return True
@@ -265,14 +228,12 @@ def _cool(
 
 
 def _cooler_than(uuid: str, degrees_c: float) -> bool:
-    try:
-        return nvml.temperature_c(uuid) < degrees_c
-    except NvmlError:  # a temperature that is not told is not a cool one
-        return False
+    """Whether the GPU is known to be cooler."""
+    temperature = nvml.temperature_c(uuid)
+    return not isinstance(temperature, Unavailable) and temperature < degrees_c
 
 
 def _processes(uuid: str) -> frozenset[int]:
-    try:
-        return nvml.compute_processes(uuid)
-    except NvmlError:  # the trace says that they were not told
-        return frozenset()
+    """The compute processes; none if the driver does not list them, which the trace then shows."""
+    processes = nvml.compute_processes(uuid)
+    return frozenset() if isinstance(processes, Unavailable) else processes

@@ -1,4 +1,4 @@
-"""The clock of a cell: which segments of time lie inside the energy boundary, and which do not."""
+"""The timer of a cell's phases, and the windows: the time inside the energy boundary that counts."""
 
 from __future__ import annotations
 
@@ -13,39 +13,45 @@ from dtcbench.energy.integrate import REFRESH_S
 
 Phase = Literal["train", "compress", "evaluate"]
 INSIDE: tuple[Phase, ...] = ("train", "compress")
-"""The phases whose energy counts (DESIGN §7)."""
+"""The phases whose energy counts. See docs/energy.md, The window."""
 
 
 @dataclass(frozen=True)
-class Segment:
-    """One uninterrupted stay in a phase; seconds of CLOCK_MONOTONIC."""
+class Interval:
+    """A stretch of time; seconds of CLOCK_MONOTONIC."""
 
-    phase: Phase
     begin_s: float
     end_s: float
-    training: int
-    """Counted from 0: which of the cell's trainings it belongs to. All are the same training."""
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """Its length."""
         return self.end_s - self.begin_s
 
 
-class PhaseTimer:
-    """Notes when a cell trains, compresses and evaluates. Phases do not nest.
+@dataclass(frozen=True)
+class Segment(Interval):
+    """One uninterrupted stay in a phase."""
 
-        phases = Phases(synchronize=torch.cuda.synchronize)
-        with phases.train():
+    phase: Phase
+    training: int
+    """Which of the cell's trainings it belongs to, counted from 0. All of them repeat the same training."""
+
+
+class PhaseTimer:
+    """Records when a cell trains, compresses and evaluates. Phases do not nest.
+
+        timer = PhaseTimer(synchronize=torch.cuda.synchronize)
+        with timer.train():
             ...
-        with phases.evaluate():
+        with timer.evaluate():
             ...
 
     Parameters
     ----------
-    synchronize : waits until the device has done its queued work, so that the work counts for
+    synchronize : waits until the device has finished its queued work, so that the work counts for
         the phase that queued it
-    clock : seconds, the clock of the energy sampler
+    clock : seconds; the clock of the energy sampler
     """
 
     def __init__(self, synchronize: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +59,7 @@ class PhaseTimer:
         self._clock = clock
         self._current: Phase | None = None
         self._training = 0
-        self._stretches: list[Segment] = []
+        self._segments: list[Segment] = []
 
     def train(self) -> AbstractContextManager[None]:
         """Forward and backward passes and optimiser steps: inside the energy boundary."""
@@ -68,17 +74,17 @@ class PhaseTimer:
         return self._phase("evaluate")
 
     def train_again(self) -> None:
-        """What follows repeats the training from its beginning."""
+        """Begin a repeat: later segments belong to the next training."""
         self._training += 1
 
     def seconds(self, *phases: Phase) -> float:
-        """Spent in `phases` in the present training."""
-        return sum(s.seconds for s in self._stretches if s.training == self._training and s.phase in phases)
+        """Seconds spent in `phases` in the present training."""
+        return sum(s.seconds for s in self._segments if s.training == self._training and s.phase in phases)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """All finished segments, in their order."""
-        return tuple(self._stretches)
+        return tuple(self._segments)
 
     @contextmanager
     def _phase(self, phase: Phase) -> Iterator[None]:
@@ -90,38 +96,25 @@ class PhaseTimer:
             begin_s = self._clock()
             try:
                 yield
-                # Not after an exception: a device in trouble would hide it behind an error of its own.
+                # Skipped after an exception: a device in trouble would raise a second error that hides the first.
                 self._synchronize()
             finally:
-                self._stretches.append(Segment(phase, begin_s, self._clock(), self._training))
+                self._segments.append(Segment(begin_s, self._clock(), phase, self._training))
         finally:
             self._current = None
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Some time inside the energy boundary."""
-
-    begin_s: float
-    end_s: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it is."""
-        return self.end_s - self.begin_s
-
-
-def counting(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments of the trainings that count: the first warms up, unless it is the only one."""
+def counted(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The segments of the trainings that count: the first one only warms up, unless it is alone."""
     repeats = tuple(s for s in segments if s.training > 0)
     return repeats or tuple(segments)
 
 
 def windows(segments: Sequence[Segment]) -> list[Interval]:
-    """The time inside the energy boundary in one piece per uninterrupted course of a training.
+    """The time inside the energy boundary: one interval per uninterrupted part of a training.
 
-    Between two segments of one training less than a refresh of the driver may pass, if nothing was evaluated
-    then: no figure can tell so little apart.
+    Two segments of one training belong to one interval if at most a refresh of the driver lies between them and
+    nothing was evaluated then: no reading resolves so short a time.
     """
     found: list[Interval] = []
     open_since, last = math.nan, None
@@ -136,11 +129,11 @@ def windows(segments: Sequence[Segment]) -> list[Interval]:
     return found if last is None else [*found, Interval(open_since, last.end_s)]
 
 
-def seconds_in(intervals: Iterable[Interval]) -> float:
-    """How long the intervals are together."""
+def total_s(intervals: Iterable[Interval]) -> float:
+    """Seconds of all intervals together."""
     return math.fsum(interval.seconds for interval in intervals)
 
 
-def trainings_of(segments: Iterable[Segment]) -> int:
-    """How many trainings the segments are of; 1 where there are none."""
+def count_trainings(segments: Iterable[Segment]) -> int:
+    """How many trainings the segments belong to; at least 1."""
     return len({segment.training for segment in segments}) or 1

@@ -1,9 +1,10 @@
-"""A power trace: what the sampler saw, from the process that takes it to the Parquet file that keeps it."""
+"""A power trace: taken by the sampler's process, read over intervals, kept as a Parquet file."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import select
 import subprocess
 import sys
@@ -19,64 +20,116 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dtcbench.energy.rapl import Zone
-from dtcbench.energy.segments import Segment
+from dtcbench.energy import integrate
+from dtcbench.energy.integrate import Floats
+from dtcbench.energy.segments import Interval, Segment
+from dtcbench.unavailable import Unavailable
 
 INTERVAL_S = 0.025
-"""Between two polls: the driver refreshes four times more slowly, so that no refresh is missed."""
-POWER_COLUMNS: tuple[Power, ...] = ("instant_w", "average_w", "usage_w")
-"""Which power to integrate, the best first: an average over the last second lags behind the edges."""
+"""Between two polls. The driver refreshes four times more slowly, so every refresh is seen."""
 Power = Literal["instant_w", "average_w", "usage_w"]
+Method = Literal["counter", "integral"]
+"""The ways to joules: the board's energy counter, or the integral of its power."""
+POWER_COLUMNS: tuple[Power, ...] = ("instant_w", "average_w", "usage_w")
+"""The powers to integrate, the best first: an average over the last second lags behind the edges."""
+LONG_GAP_S = 1.0
+"""Readings of the power or of a counter that are further apart than this leave a gap."""
+_POWER_ERRORS = ("usage_w", "instant_w", "average_w")
+"""Whose error explains a missing power, the first that failed: the usage is only read if the others are missing."""
 _BEGIN_WITHIN_S = 30.0
 _END_WITHIN_S = 60.0
 
 
-class SamplerError(RuntimeError):
-    """The sampler did not begin, or did not tell what it saw; the message is the reason."""
-
-
 @dataclass(frozen=True)
 class Trace:
-    """Samples of one GPU and of the processor packages, by CLOCK_MONOTONIC."""
+    """Samples of one GPU and of the processor packages, with times of CLOCK_MONOTONIC."""
 
     columns: dict[str, NDArray[np.float64]]
-    """`t_s` and what was polled, all [n]; NaN where a reading failed or was not due."""
+    """`t_s` and the polled quantities, each [n]; NaN where a reading failed or was not due."""
     errors: dict[str, tuple[int, str]]
-    """By column: how many readings failed, and the first failure's words."""
+    """By column: how many readings failed, and the first error message."""
     processes: dict[int, tuple[float, float]]
     """By id of a compute process on the GPU: when it was first and last seen."""
     lost_s: float | None
-    """When the GPU was lost; None where it was not."""
+    """When the GPU was lost; None if it never was."""
     sampler_cpu_pct: float
-    """Processor time the sampler took, in per cent of one core."""
+    """Processor time that the sampler used, in per cent of one core."""
 
     @property
-    def t_s(self) -> NDArray[np.float64]:
-        """When each sample was taken."""
+    def t_s(self) -> Floats:
+        """Time of each sample [n]."""
         return self.columns["t_s"]
 
-    def column(self, name: str) -> NDArray[np.float64]:
-        """The column `name`, all NaN where it was never read."""
+    def column(self, name: str) -> Floats:
+        """The column `name` [n], all NaN if it was never read."""
         return self.columns.get(name, np.full_like(self.t_s, np.nan))
 
     @property
-    def power(self) -> Power | None:
-        """The best power that was read at all; None where none was."""
-        return next((name for name in POWER_COLUMNS if np.isfinite(self.column(name)).any()), None)
+    def power(self) -> Power | Unavailable:
+        """The column of the best power that was read at least once."""
+        read = next((name for name in POWER_COLUMNS if np.isfinite(self.column(name)).any()), None)
+        failed = next((self.errors[name][1] for name in _POWER_ERRORS if name in self.errors), None)
+        return read or Unavailable(failed or "no power was read")
+
+    def readings(self, name: str, intervals: Sequence[Interval]) -> list[float]:
+        """The finite readings of a column inside the intervals."""
+        values = self.column(name)
+        known = [(i.begin_s <= self.t_s) & (self.t_s <= i.end_s) & np.isfinite(values) for i in intervals]
+        return [value for inside in known for value in values[inside].tolist()]
+
+    def longest_gap_s(self, columns: Sequence[Floats], intervals: Sequence[Interval]) -> float:
+        """The longest time inside the intervals without a reading of one of `columns`, each [n]."""
+        gaps = (integrate.longest_gap_s(self.t_s, seen, i.begin_s, i.end_s) for seen in columns for i in intervals)
+        return max(gaps)
+
+    def counter_j(self, intervals: Sequence[Interval]) -> float | Unavailable:
+        """Joules of all intervals together by the energy counter."""
+        joules = _total(self.joules("counter", intervals))
+        return joules or Unavailable(self.errors.get("counter_mj", (0, "the counter did not move"))[1])
+
+    def integral_j(self, intervals: Sequence[Interval]) -> float | Unavailable:
+        """Joules of all intervals together by the integral of the power."""
+        if isinstance(self.power, Unavailable):
+            return self.power
+        return _total(self.joules("integral", intervals)) or Unavailable("no power was read")
+
+    def joules(self, method: Method, intervals: Sequence[Interval]) -> Floats:
+        """Joules of each interval [m]; NaN throughout if nothing was read."""
+        edges_s = np.array([[interval.begin_s, interval.end_s] for interval in intervals]).ravel()  # [2 m]
+        if method == "counter":
+            at_edges = integrate.counter_j(self.t_s, self.column("counter_mj"), edges_s)
+        else:
+            at_edges = integrate.integrated_j(self.t_s, self.column(str(self.power)), edges_s)
+        return at_edges[1::2] - at_edges[::2]
+
+
+def _total(joules: Floats) -> float | None:
+    """The sum if it is a number above 0, which a board's energy always is; else None."""
+    total = math.fsum(joules)
+    return total if math.isfinite(total) and total > 0 else None
 
 
 class Sampler:
-    """The helper process (`dtcbench.energy.sampler`), from its first sample on.
+    """The helper process (`dtcbench.energy.sampler`). It ends with this process, however that ends."""
 
-    SamplerError where it does not begin. It ends with this process, however that ends.
-    """
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
 
-    def __init__(self, uuid: str | None, zones: Sequence[Zone], interval_s: float = INTERVAL_S) -> None:
-        order = {"uuid": uuid, "zones": [str(zone.counter) for zone in zones], "interval_s": interval_s}
+    @classmethod
+    def start(cls, uuid: str | None, counters: Sequence[Path], interval_s: float = INTERVAL_S) -> Sampler | Unavailable:
+        """A sampler that has taken its first sample.
+
+        Parameters
+        ----------
+        uuid : the GPU to poll, or None for none
+        counters : files of the processor packages' energy counters
+        interval_s : seconds between two polls
+        """
+        order = {"uuid": uuid, "zones": [str(counter) for counter in counters], "interval_s": interval_s}
         script = Path(__file__).with_name("sampler.py")
-        # -P: its folder holds modules of ours, which must not hide others. A session of its own: Ctrl-C is
-        # for the trainer, which ends it in good order.
-        self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
+        # -P: the script's folder holds modules of ours, which must not hide others. A session of its own: Ctrl-C
+        # is meant for the trainer, which ends the sampler in good order.
+        process = subprocess.Popen(  # noqa: S603 - fixed arguments
             [sys.executable, "-P", str(script), json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,41 +137,43 @@ class Sampler:
             bufsize=0,  # what follows the first line is read by other means
             start_new_session=True,
         )
-        self._await_first_sample()
+        sampler = cls(process)
+        problem = sampler._await_first_sample()
+        if problem is None:
+            return sampler
+        sampler.kill()
+        return problem
 
-    def finish(self) -> Trace:
-        """End the sampling; what was seen. SamplerError where the sampler died before."""
+    def finish(self) -> Trace | Unavailable:
+        """End the sampling and return the samples; Unavailable if the sampler died before."""
         try:
             # A line, not only the end of the pipe: a child that the trainer forked may hold its other end open.
-            told, _ = self._process.communicate(b"end\n", timeout=_END_WITHIN_S)
+            output, _ = self._process.communicate(b"end\n", timeout=_END_WITHIN_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise SamplerError(f"the sampler did not end within {_END_WITHIN_S:g} s") from None
-        head, _, body = told.partition(b"\n")
+            return Unavailable(f"the sampler did not end within {_END_WITHIN_S:g} s")
+        head, _, body = output.partition(b"\n")
         if self._process.returncode != 0 or not head:
-            raise SamplerError(f"the sampler ended early (exit code {self._process.returncode}); its samples are lost")
+            return Unavailable(f"the sampler ended early (exit code {self._process.returncode}); its samples are lost")
         try:
-            return _trace(json.loads(head), body)
+            return _parse(json.loads(head), body)
         except (ValueError, KeyError, TypeError) as error:
-            raise SamplerError(f"what the sampler told cannot be read: {error}") from error
+            return Unavailable(f"the sampler's output cannot be read: {error}")
 
     def kill(self) -> None:
-        """End the sampling; nothing is told any more."""
+        """End the sampling and drop the samples."""
         self._process.kill()
         self._process.communicate()
 
-    def _await_first_sample(self) -> None:
-        told = self._process.stdout
-        if told is None or not select.select([told], [], [], _BEGIN_WITHIN_S)[0]:
-            self.kill()
-            raise SamplerError(f"the sampler took no sample within {_BEGIN_WITHIN_S:g} s")
-        begun = json.loads(told.readline() or b'{"error": "it does not start"}')
-        if "error" in begun:
-            self.kill()
-            raise SamplerError(f"the sampler cannot read the GPU: {begun['error']}")
+    def _await_first_sample(self) -> Unavailable | None:
+        output = self._process.stdout
+        if output is None or not select.select([output], [], [], _BEGIN_WITHIN_S)[0]:
+            return Unavailable(f"the sampler took no sample within {_BEGIN_WITHIN_S:g} s")
+        first = json.loads(output.readline() or b'{"error": "it does not start"}')
+        return Unavailable(f"the sampler cannot read the GPU: {first['error']}") if "error" in first else None
 
 
-def _trace(head: dict[str, Any], body: bytes) -> Trace:
+def _parse(head: dict[str, Any], body: bytes) -> Trace:
     names, rows = head["columns"], head["rows"]
     values = np.frombuffer(body, dtype=np.float64)
     return Trace(
@@ -130,12 +185,12 @@ def _trace(head: dict[str, Any], body: bytes) -> Trace:
     )
 
 
-def to_parquet(trace: Trace, segments_of: Sequence[Segment], about: dict[str, str]) -> bytes:
-    """The trace as a Parquet file: times from its first sample on, each sample with the phase it fell into.
+def to_parquet(trace: Trace, segments: Sequence[Segment], about: dict[str, str]) -> bytes:
+    """The trace as a Parquet file: times count from its first sample, and each sample has its phase and training.
 
-    `about` goes into the file's metadata, so that a trace can be told from any other without its record.
+    `about` goes into the file's metadata, so that a trace can be recognised without its record.
     """
-    phase, training = _marks(trace.t_s, segments_of)
+    phase, training = _marks(trace.t_s, segments)
     frame = pd.DataFrame({**trace.columns, "t_s": trace.t_s - trace.t_s[0]})
     frame = frame.assign(phase=pd.array(phase, dtype="string"), training=pd.array(training, dtype="Int32"))
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(about)
@@ -144,24 +199,25 @@ def to_parquet(trace: Trace, segments_of: Sequence[Segment], about: dict[str, st
     return buffer.getvalue()
 
 
-def _marks(t_s: NDArray[np.float64], segments_of: Sequence[Segment]) -> tuple[list[str | None], list[int | None]]:
-    """Per sample, the phase and the training it fell into; None outside of all."""
+def _marks(t_s: Floats, segments: Sequence[Segment]) -> tuple[list[str | None], list[int | None]]:
+    """Phase and training of each sample; None outside every segment."""
     phase: list[str | None] = [None] * len(t_s)
     training: list[int | None] = [None] * len(t_s)
-    for segment in segments_of:
+    for segment in segments:
         first, past = np.searchsorted(t_s, [segment.begin_s, segment.end_s], side="left")
         for index in range(first, past):
             phase[index], training[index] = segment.phase, segment.training
     return phase, training
 
 
-def segments_of(trace: pd.DataFrame) -> Iterator[Segment]:
-    """The segments of a trace, as far as samples tell: each from its first sample to the one after its last."""
-    t_s = trace["t_s"].to_numpy(dtype=np.float64)
-    phase = trace["phase"].astype(object).where(trace["phase"].notna(), None).to_numpy()
-    training = trace["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
+def segments_of(samples: pd.DataFrame) -> Iterator[Segment]:
+    """The segments of a stored trace, as far as its samples show: each from its first sample to the one after its
+    last."""
+    t_s = samples["t_s"].to_numpy(dtype=np.float64)
+    phase = samples["phase"].astype(object).where(samples["phase"].notna(), None).to_numpy()
+    training = samples["training"].astype("Float64").fillna(-1).to_numpy(dtype=np.float64)
     changes = np.flatnonzero((phase[1:] != phase[:-1]) | (training[1:] != training[:-1])) + 1
     for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
         if phase[first] is not None:
             end_s = t_s[past] if past < len(t_s) else np.inf
-            yield Segment(phase[first], float(t_s[first]), float(end_s), int(training[first]))
+            yield Segment(float(t_s[first]), float(end_s), phase[first], int(training[first]))

@@ -197,9 +197,7 @@ class Node:
     """The host's name; no record contains it."""
     hardware: str
     gpus: tuple[str, ...]
-    """Name, memory and driver of each GPU."""
-    nvml_problem: str | None
-    """Why NVML does not list all GPUs; None if it does."""
+    """Name, memory and driver of each GPU, or why NVML cannot tell."""
     data: dict[str, str]
     """Where each data set would come from."""
     versions: dict[str, str]
@@ -208,12 +206,10 @@ class Node:
 
 def describe_node() -> Node:
     """The node that this process runs on."""
-    state = nvml.gpus()
     return Node(
         name=platform.node(),
         hardware=provenance.cpu_hardware().hardware_class,
-        gpus=tuple(f"{gpu.name}, {gpu.memory_gib:.0f} GiB, driver {gpu.driver}" for gpu in state.gpus),
-        nvml_problem=state.reason,
+        gpus=tuple(map(str, nvml.gpus())),
         data={name: origin(name) for name in registry.datasets.names()},
         versions={
             "python": platform.python_version(),

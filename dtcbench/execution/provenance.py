@@ -22,6 +22,7 @@ from dtcbench.energy import nvml
 from dtcbench.energy.nvml import assigned_gpu
 from dtcbench.execution.installation import source_sha256
 from dtcbench.record import Provenance
+from dtcbench.unavailable import Unavailable
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
 """Whose versions decide numbers."""
@@ -124,33 +125,29 @@ def gpu_hardware(device: str) -> Hardware:
 
     Name and memory are torch's, because they tell a MIG instance from its board.
     """
-    try:
-        seen = nvml.torch_gpu(device)
-    except nvml.NvmlError as error:
-        simulated = _simulated_hardware()
-        return simulated or Hardware("GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), str(error)))
-    try:
-        board = nvml.gpu(seen.uuid)
-    except nvml.NvmlError as error:
-        limit, driver, reasons = None, None, {"driver": str(error)}
-    else:
-        limit, driver, reasons = board.power_limit_w, board.driver, {}
-    return Hardware(_gpu_class(seen.name, seen.memory_gib, limit), seen.name, driver, reasons)
+    seen = nvml.torch_gpu(device)
+    if isinstance(seen, Unavailable):
+        return _simulated_hardware() or Hardware(
+            "GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), seen.reason)
+        )
+    name, uuid, memory_gib = seen
+    board = nvml.gpu(uuid)
+    if isinstance(board, Unavailable):
+        return Hardware(_gpu_class(name, memory_gib, board), name, None, {"driver": board.reason})
+    return Hardware(_gpu_class(name, memory_gib, board.power_limit_w), name, board.driver, {})
 
 
 def _simulated_hardware() -> Hardware | None:
-    """Of a cell that was given a simulated GPU, which torch cannot see; None where it was not."""
-    try:
-        board = assigned_gpu(os.environ).board
-    except nvml.NvmlError:
+    """The simulated GPU that the cell was assigned, which torch cannot see; None if it was not."""
+    assigned = assigned_gpu(os.environ)
+    if isinstance(assigned, Unavailable) or not assigned.board.simulated:
         return None
-    if not board.simulated:
-        return None
+    board = assigned.board
     return Hardware(_gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver, {})
 
 
-def _gpu_class(name: str, memory_gib: float, limit_w: float | None) -> str:
-    power = "power limit unknown" if limit_w is None else f"{limit_w:.0f} W"
+def _gpu_class(name: str, memory_gib: float, limit_w: float | Unavailable) -> str:
+    power = "power limit unknown" if isinstance(limit_w, Unavailable) else f"{limit_w:.0f} W"
     return f"{name}, {int(memory_gib)} GiB, {power}"
 
 

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.energy.meter import EnergyMeter, Reading, ResourceShare, is_simulated, open_meter
+from dtcbench.energy.meter import EnergyMeter, ResourceShare, open_meter
+from dtcbench.energy.nvml import is_simulated
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
@@ -75,7 +76,8 @@ def attempt(task: Task) -> Report:
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
     result: Result | None = None
-    reading: Reading | None = None
+    energy: Energy | None = None
+    trace: bytes | None = None
     provenance: Provenance | None = None
     try:
         for plugin in task.plugins:
@@ -85,13 +87,12 @@ def attempt(task: Task) -> Report:
             provenance = _provenance(task)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             provenance = with_dataset(provenance, splits.sha256)
-            result, reading = _measured(task, splits, meter)
+            result, energy, trace = _measured(task, splits, meter)
     except Exception as error:
         status, reason = _verdict(error)
         reason = without_places(reason)
         detail = without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
     wall_s = time.perf_counter() - begin
-    energy, trace = (reading.energy, reading.trace) if reading else (None, None)
     return Report(_record(task, status, reason, started_at, wall_s, detail, result, energy, provenance), trace)
 
 
@@ -129,7 +130,7 @@ def _record(
     ).model_dump(mode="json")
 
 
-def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, Reading]:
+def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, Energy, bytes | None]:
     """Train the cell, and again until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
@@ -147,7 +148,7 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, R
             phases.train_again()
             repeat = run(replace(work, evaluate=evaluations.again()))
             flags |= set() if same_course(repeat, result) else {"not-repeatable"}
-        return result, meter.reading(phases, sorted(flags))
+        return result, *meter.reading(phases, sorted(flags))
 
 
 def same_course(one: Result, other: Result) -> bool:

@@ -14,15 +14,15 @@ import pandas as pd
 
 from dtcbench.analysis.energy import DISQUALIFYING
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import Joules
+from dtcbench.energy.joules import SHORT_WINDOW_S, both_joules
 from dtcbench.energy.nvml import SIMULATED
-from dtcbench.energy.reading import SHORT_WINDOW_S
-from dtcbench.energy.segments import counting, trainings_of, windows
+from dtcbench.energy.segments import count_trainings, counted, total_s, windows
 from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
 from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.unavailable import Unavailable
 
 OVERSHOOT = 0.05
 """A board's reading may be off by so much (docs/energy.md, §5), and so may its mean against its limit."""
@@ -57,26 +57,27 @@ def of_trace(energy: Energy, samples: pd.DataFrame, where: str) -> Iterator[Find
     if energy.energy_j is None or energy.trace is None:
         return
     try:
-        trace, counted = _trace(samples), counting(list(segments_of(samples)))
+        trace, segments = _trace(samples), list(segments_of(samples))
     except (KeyError, ValueError, TypeError, IndexError, OverflowError) as wrong:
         yield error("traces", where, f"holds no samples of power: {type(wrong).__name__}: {wrong}")
         return
-    if not (inside := windows(counted)):
+    if not (inside := windows(counted(segments))):
         yield error("traces", where, "no sample lies inside the energy boundary")
         return
-    again = Joules(trace, inside, trainings_of(counted))
+    window_s, repeats = total_s(inside), float(count_trainings(counted(segments)))
+    counter_j, integral_j = both_joules(trace, segments)
     edges_s = 2 * len(inside) * max(energy.trace.interval_s, REFRESH_S)
-    slack = TOLERANCE + edges_s / again.window_s if again.window_s else math.inf
-    told = (
-        ("counter_j", energy.trace.counter_j, again.counter_j),
-        ("integral_j", energy.trace.integral_j, again.integral_j),
-        ("energy_j", energy.energy_j, again.integral_j if energy.method == "integral" else again.counter_j),
-        ("window_s", energy.window_s, again.window_s),
-        ("repeats", float(energy.repeats), float(trainings_of(counted))),
+    slack = TOLERANCE + edges_s / window_s if window_s else math.inf
+    compared = (
+        ("counter_j", energy.trace.counter_j, counter_j),
+        ("integral_j", energy.trace.integral_j, integral_j),
+        ("energy_j", energy.energy_j, integral_j if energy.method == "integral" else counter_j),
+        ("window_s", energy.window_s, window_s),
+        ("repeats", float(energy.repeats), repeats),
     )
-    for name, recorded, computed in told:
+    for name, recorded, computed in compared:
         if recorded is not None and not _near(recorded, computed, slack):
-            seen = "none" if computed is None else f"{computed:.6g}"
+            seen = "none" if isinstance(computed, Unavailable) else f"{computed:.6g}"
             yield error("traces", where, f"the record says {name} {recorded:.6g}, its samples give {seen}")
     limits = trace.column("power_limit_w")
     known = limits[np.isfinite(limits)]
@@ -185,8 +186,8 @@ def _power(energy: Energy, limit_w: float | None, where: str) -> Iterator[Findin
         yield error("power", where, f"a mean power of {mean_w:.4g} W, above the board's limit of {limit_w:.4g} W")
 
 
-def _near(recorded: float, computed: float | None, slack: float) -> bool:
-    return computed is not None and abs(recorded - computed) <= slack * abs(computed)
+def _near(recorded: float, computed: float | Unavailable, slack: float) -> bool:
+    return not isinstance(computed, Unavailable) and abs(recorded - computed) <= slack * abs(computed)
 
 
 def _trace(samples: pd.DataFrame) -> Trace:

@@ -17,6 +17,7 @@ from dtcbench.datasets.unread import origin
 from dtcbench.energy import nvml, rapl
 from dtcbench.execution import provenance
 from dtcbench.execution.cluster import MUST_AGREE, Node
+from dtcbench.unavailable import Unavailable
 
 
 def machine_table() -> Table:
@@ -41,8 +42,7 @@ def _processors() -> list[tuple[str, str]]:
     cpu = (
         f"{hardware.hardware_class}; {cores.usable()} of {os.cpu_count()} cores usable, {parallel}; kernels: {kernels}"
     )
-    state = nvml.gpus()
-    boards = [f"{gpu.name}, {gpu.memory_gib:.0f} GiB, driver {gpu.driver}" for gpu in state.gpus]
+    boards = [str(gpu) for gpu in nvml.gpus() if isinstance(gpu, nvml.Gpu)]
     sees = (
         f"torch sees {torch.cuda.device_count()}"
         if torch.cuda.is_available()
@@ -52,29 +52,31 @@ def _processors() -> list[tuple[str, str]]:
 
 
 def _energy() -> list[tuple[str, str]]:
-    state = nvml.gpus()
-    boards = [f"{board.name}: {_how_measured(board)}" for board in state.gpus]
-    reason = [f"not measured: {state.reason}"] if state.reason else []
-    packages = rapl.packages()
-    processors = f"not measured: {packages.reason}"
-    if packages.zones:
-        processors = f"RAPL of {', '.join(zone.name for zone in packages.zones)}, a column of its own"
+    zones = rapl.packages()
+    if isinstance(zones, Unavailable):
+        processors = f"not measured: {zones}"
+    else:
+        processors = f"RAPL of {', '.join(zone.name for zone in zones)}, a column of its own"
     return [
-        ("energy of GPU cells", "; ".join([*boards, *reason])),
+        ("energy of GPU cells", "; ".join(map(_how_measured, nvml.gpus()))),
         ("energy of CPU cells", "no joules of a board: tables will say `not measured`"),
         ("processors' energy", processors),
     ]
 
 
-def _how_measured(board: nvml.Gpu) -> str:
-    """By what the board's joules are read, or why not."""
+def _how_measured(board: nvml.Gpu | Unavailable) -> str:
+    """How the board's joules are read, or why they are not."""
+    if isinstance(board, Unavailable):
+        return f"not measured: {board}"
     if board.mig:
-        return "not measured: MIG divides it, and its figures cover the whole board (`energy: {shared: label}`)"
-    if board.counter_problem and board.power_problem:
-        return f"not measured: no energy counter ({board.counter_problem}), no power ({board.power_problem})"
-    by = "power samples, as there is no counter" if board.counter_problem else "its energy counter"
-    simulated = "; a simulation, not for publication" if board.simulated else ""
-    return f"measured by {by}{simulated}"
+        how = "not measured: MIG divides it, and its readings cover the whole board (`energy: {shared: label}`)"
+    elif isinstance(board.counter_mj, float):
+        how = "measured by its energy counter"
+    elif isinstance(board.power_w, float):
+        how = "measured by power samples, as its counter cannot be read"
+    else:
+        how = f"not measured: no energy counter ({board.counter_mj}), no power ({board.power_w})"
+    return f"{board.name}: {how}{'; a simulation, not for publication' if board.simulated else ''}"
 
 
 def _data() -> list[tuple[str, str]]:
@@ -87,8 +89,9 @@ def cluster_table(nodes: Sequence[Node]) -> Table:
     for title in ("node", "hardware", "GPUs", "would download", "versions"):
         table.add_column(title, overflow="fold")
     for node in nodes:
-        gpus = "; ".join([*node.gpus, *([node.nvml_problem] if node.nvml_problem else [])])
         missing = [name for name, where in node.data.items() if where.startswith("download")]
         versions = ", ".join(f"{name} {node.versions[name]}" for name in MUST_AGREE)
-        table.add_row(*map(Text, (node.name, node.hardware, gpus, ", ".join(missing) or "nothing", versions)))
+        table.add_row(
+            *map(Text, (node.name, node.hardware, "; ".join(node.gpus), ", ".join(missing) or "nothing", versions))
+        )
     return table

@@ -19,9 +19,8 @@ from rich.text import Text
 
 from dtcbench.energy import integrate
 from dtcbench.energy.integrate import Floats
-from dtcbench.energy.reading import LONG_GAP_S
-from dtcbench.energy.segments import counting, windows
-from dtcbench.energy.trace import POWER_COLUMNS, Power, segments_of
+from dtcbench.energy.segments import counted, windows
+from dtcbench.energy.trace import LONG_GAP_S, POWER_COLUMNS, Power, segments_of
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL, Style
 
@@ -113,16 +112,16 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
     if column is None:
         return None
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
-    counted = windows(counting(list(segments_of(trace))))
+    inside_windows = windows(counted(list(segments_of(trace))))
     inside = np.zeros(len(t_s), dtype=bool)
-    for window in counted:
+    for window in inside_windows:
         first, past = np.searchsorted(t_s, [window.begin_s, window.end_s])
         inside[first:past] = True
     power_w = trace[column].to_numpy(dtype=np.float64)
     known = np.isfinite(power_w)
     t_s, power_w, inside = t_s[known], power_w[known], inside[known]
     part = np.cumsum(np.diff(t_s, prepend=t_s[0]) > LONG_GAP_S)
-    return _Curve(column, counted[0].begin_s if counted else 0.0, t_s, power_w, inside, part)
+    return _Curve(column, inside_windows[0].begin_s if inside_windows else 0.0, t_s, power_w, inside, part)
 
 
 def _thinned(curve: _Curve, bins: int) -> _Curve:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dtcbench.analysis import energy
 from dtcbench.analysis.energy import DISQUALIFYING
-from dtcbench.energy.reading import FLAGS
+from dtcbench.energy.joules import FLAGS
 
 FIGURES = [name for name in energy.COLUMNS if name.endswith(("_ratio", "_low", "_high", "_rank"))]
 TIMES = ["time_ratio", "time_low", "time_high"]

@@ -8,17 +8,17 @@ import sys
 import time
 
 import pytest
-from energy.traces import BEGIN_S, segment, trace
+from energy.traces import BEGIN_S, NOT_ASKED, segment, trace
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench.energy import meter as meters
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.meter import IdleBaseline, ResourceShare, open_meter
 from dtcbench.energy.nvml import AssignedGpu, Gpu
-from dtcbench.energy.rapl import Packages, Zone
-from dtcbench.energy.trace import SamplerError
+from dtcbench.energy.rapl import Zone
 from dtcbench.plan.metering import Metering
 from dtcbench.record import Energy
+from dtcbench.unavailable import Unavailable
 
 AGE_S = 100.0
 """How long the scenario has been playing when the first meter opens, at least."""
@@ -47,7 +47,7 @@ def measured(case):
         if not training:
             enough_at_once = meter.enough(phases)
             phases.train_again()
-    energy = meter.reading(phases, []).energy
+    energy, _ = meter.reading(phases, [])
     meter.close()
     return json.dumps([enough_at_once, meter.enough(phases), energy.model_dump(mode="json")])
 
@@ -125,7 +125,7 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
 
     reasons = {
         "neither": "(Not Supported), nor its power (Not Supported)",
-        "mig": "MIG divides the GPU, the figures cover the whole board; `energy: {shared: label}`",
+        "mig": "MIG divides the GPU, the readings cover the whole board; `energy: {shared: label}`",
         "half": "the cell was given 0.5 of the GPU",
         "lost": "GPU is lost",
         "not wanted": "the suite asks for no meter",
@@ -147,15 +147,13 @@ class Told:
         self.trace = trace
 
     def finish(self):
-        if isinstance(self.trace, Exception):
-            raise self.trace
         return self.trace
 
     def kill(self):
         pass
 
 
-BOARD = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, None, None)
+BOARD = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, 5e6, 300.0)
 
 
 @pytest.fixture
@@ -163,13 +161,13 @@ def meter(monkeypatch):
     """A meter on a whole H200 that torch computed on, which has seen `trace`; `processes` were there before."""
 
     def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
-        monkeypatch.setattr(nvml, "torch_gpu", lambda device: nvml.TorchGpu("H200", torch_uuid, 139.0))
-        monkeypatch.setattr(meters, "settle", lambda uuid, metering: IdleBaseline(7.0, True, processes, None))
+        monkeypatch.setattr(nvml, "torch_gpu", lambda device: ("H200", torch_uuid, 139.0))
+        monkeypatch.setattr(meters, "settle", lambda uuid, metering: IdleBaseline(7.0, True, processes, NOT_ASKED))
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
-        made = meters.SampledMeter(
+        made = meters.EnergyMeter(
             Told(told),
             AssignedGpu(BOARD, None),
-            Packages((), "no RAPL"),
+            Unavailable("no RAPL"),
             ResourceShare(gpus, 1),
             metering or Metering(),
         )
@@ -191,36 +189,37 @@ MINUTE = Trained(segment("train", 5, 85))
 
 def test_the_cells_own_process_is_not_foreign_and_one_from_before_is(meter):
     own = {os.getpid(): (BEGIN_S, BEGIN_S + 100)}
-    assert meter(trace(processes=own)).reading(MINUTE, []).energy.flags == []
+    assert meter(trace(processes=own)).reading(MINUTE, [])[0].flags == []
     earlier = meter(trace(processes={99: (BEGIN_S, BEGIN_S + 100)}), processes=frozenset({99}))
-    assert "foreign compute process" in earlier.reading(MINUTE, []).energy.reasons["energy_j"]
+    assert "foreign compute process" in earlier.reading(MINUTE, [])[0].reasons["energy_j"]
 
 
 def test_joules_of_another_gpu_than_torch_computed_on_are_no_number(meter):
-    energy = meter(trace(), torch_uuid="GPU-bbbb").reading(MINUTE, []).energy
+    energy = meter(trace(), torch_uuid="GPU-bbbb").reading(MINUTE, [])[0]
     assert energy.energy_j is None
     assert energy.reasons["energy_j"] == "the meter read GPU-aaaa, torch computed on GPU-bbbb"
 
 
 def test_the_board_of_a_cell_with_half_of_it_is_labelled_if_the_suite_says_so_and_else_not_measured(meter):
-    half = meter(trace(), gpus=0.5, metering=Metering(shared="label")).reading(MINUTE, []).energy
+    half = meter(trace(), gpus=0.5, metering=Metering(shared="label")).reading(MINUTE, [])[0]
     assert half.energy_j == pytest.approx(80 * 300, abs=0.01)
     assert "shared" in half.flags
-    refused = meter(trace(), gpus=0.5).reading(MINUTE, []).energy
+    refused = meter(trace(), gpus=0.5).reading(MINUTE, [])[0]
     assert refused.reasons["energy_j"] == "the cell was given 0.5 of the GPU"
 
 
 def test_the_record_holds_the_digest_of_the_samples_and_the_flags_from_elsewhere(meter):
-    reading = meter(trace(processes={os.getpid(): (BEGIN_S, BEGIN_S + 100)})).reading(MINUTE, ["not-repeatable"])
-    assert reading.energy.trace_sha256 == hashlib.sha256(reading.trace).hexdigest()
-    assert reading.energy.flags == ["not-repeatable"]
-    assert reading.energy.trace.cool_down_s == 7.0
+    seen = trace(processes={os.getpid(): (BEGIN_S, BEGIN_S + 100)})
+    energy, file = meter(seen).reading(MINUTE, ["not-repeatable"])
+    assert energy.trace_sha256 == hashlib.sha256(file).hexdigest()
+    assert energy.flags == ["not-repeatable"]
+    assert energy.trace.cool_down_s == 7.0
 
 
 def test_a_sampler_that_failed_leaves_no_number_and_its_reason(meter):
-    reading = meter(SamplerError("the sampler ended early")).reading(MINUTE, [])
-    assert reading.trace is None
-    assert reading.energy.reasons["energy_j"] == "the sampler ended early"
+    energy, file = meter(Unavailable("the sampler ended early")).reading(MINUTE, [])
+    assert file is None
+    assert energy.reasons["energy_j"] == "the sampler ended early"
 
 
 def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(meter):
@@ -234,18 +233,18 @@ def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(met
 @pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
 def test_processors_are_a_cells_own_where_no_second_one_fits_beside_it(monkeypatch, cpus, alone):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert (ResourceShare(0, cpus).of_processors is None) is alone
+    assert (ResourceShare(0, cpus).shared_processors is None) is alone
 
 
 def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
-    monkeypatch.setattr(rapl, "packages", lambda: Packages((), "no RAPL here"))
-    energy = open_meter("cpu", ResourceShare(0, 1), Metering(), {}).reading(MINUTE, []).energy
+    monkeypatch.setattr(rapl, "packages", lambda: Unavailable("no RAPL here"))
+    energy = open_meter("cpu", ResourceShare(0, 1), Metering(), {}).reading(MINUTE, [])[0]
     assert energy.reasons["energy_j"] == "the cell ran on the CPU"
     assert energy.reasons["cpu_energy_j"] == "no RAPL here"
 
 
 def test_rapl_beside_other_cells_is_not_measured(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(rapl, "packages", lambda: Packages((Zone("package-0", None, 1e9),), None))
-    energy = open_meter("cpu", ResourceShare(0, 2), Metering(), {}).reading(MINUTE, []).energy
-    assert energy.reasons["cpu_energy_j"] == "other cells may have run beside it: it was given 2 of 8 cores"
+    monkeypatch.setattr(rapl, "packages", lambda: [Zone("package-0", None, 1e9)])
+    energy = open_meter("cpu", ResourceShare(0, 2), Metering(), {}).reading(MINUTE, [])[0]
+    assert energy.reasons["cpu_energy_j"] == "other cells may have run at the same time: it was given 2 of 8 cores"

@@ -12,14 +12,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from energy.traces import OWN, circumstances
+from energy.traces import OWN, gpu_context
 from reference import power_file
 
 from dtcbench.energy.integrate import REFRESH_S, integral_j, longest_gap_s, refreshes, samples_in
-from dtcbench.energy.rapl import Packages
-from dtcbench.energy.reading import COARSE_SHARE, read
+from dtcbench.energy.joules import COARSE_SHARE, read
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace
+from dtcbench.unavailable import Unavailable
 
 STEP_S = 0.01
 """Windows begin at every multiple of it after the beginning of the load."""
@@ -173,8 +173,8 @@ def replayed(board, begin_s, end_s):
     reported = recording(board).reported.rename(columns=names)
     columns = {name: reported[name].to_numpy(dtype=float) for name in ("t_s", *names.values()) if name in reported}
     trace = Trace(columns, {}, {OWN: (begin_s, end_s)}, None, 0.5)
-    training = [Segment("train", begin_s, end_s, 0)]
-    return read(trace, training, circumstances(), Packages((), "no RAPL"), (), "0" * 64)
+    training = [Segment(begin_s, end_s, "train", 0)]
+    return read(trace, training, gpu_context(), Unavailable("no RAPL"), (), "0" * 64)
 
 
 @pytest.mark.parametrize(("board", "off_pct"), [("a100", 0.10), ("rtx3090", -5.75)])

@@ -14,8 +14,8 @@ import pytest
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 
 from dtcbench.energy import integrate, sampler
-from dtcbench.energy.rapl import Zone
-from dtcbench.energy.trace import INTERVAL_S, Sampler, SamplerError
+from dtcbench.energy.trace import INTERVAL_S, Sampler
+from dtcbench.unavailable import Unavailable
 
 UUID = gpu_uuid(0)
 AGES_AGO_S = 100.0
@@ -34,8 +34,8 @@ def play(monkeypatch, tmp_path):
     return play
 
 
-def sampled(seconds=0.6, uuid=UUID, zones=()):
-    sampling = Sampler(uuid, zones)
+def sampled(seconds=0.6, uuid=UUID, counters=()):
+    sampling = Sampler.start(uuid, counters)
     time.sleep(seconds)
     return sampling.finish()
 
@@ -133,10 +133,10 @@ def test_compute_processes_are_noted_with_their_times(play):
 def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
     counter = tmp_path / "energy_uj"
     counter.write_text("7000000\n")
-    trace = sampled(0.2, None, [Zone("package-0", counter, 1e9), Zone("package-1", tmp_path / "gone", 1e9)])
+    trace = sampled(0.2, None, [counter, tmp_path / "gone"])
     assert set(finite(trace, "rapl0_uj")) == {7e6}
     assert trace.errors["rapl1_uj"][1] == "No such file or directory"
-    assert trace.power is None
+    assert trace.power == Unavailable("no power was read")
 
 
 @pytest.fixture
@@ -201,19 +201,16 @@ def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
 
 def test_an_unknown_gpu_and_a_missing_library_are_told_at_once(play, monkeypatch, tmp_path):
     play(FakeGpu())
-    with pytest.raises(SamplerError, match="cannot read the GPU: Not Found"):
-        Sampler(gpu_uuid(7), ())
+    assert "cannot read the GPU: Not Found" in Sampler.start(gpu_uuid(7), ()).reason
     monkeypatch.setenv("DTCBENCH_FAKE_NVML", str(tmp_path / "nowhere"))
-    with pytest.raises(SamplerError, match="Driver Not Loaded"):
-        Sampler(UUID, ())
+    assert "Driver Not Loaded" in Sampler.start(UUID, ()).reason
 
 
 def test_a_sampler_that_dies_has_no_samples(play):
     play(FakeGpu())
-    sampling = Sampler(UUID, ())
+    sampling = Sampler.start(UUID, ())
     sampling._process.send_signal(signal.SIGKILL)
-    with pytest.raises(SamplerError, match="ended early"):
-        sampling.finish()
+    assert "ended early" in sampling.finish().reason
 
 
 def gone(pid):
@@ -228,7 +225,7 @@ def test_the_sampler_dies_with_its_parent_however_that_dies(play):
     play(FakeGpu())
     parent = (
         "import os\nfrom dtcbench.energy.trace import Sampler\n"
-        f"sampling = Sampler({UUID!r}, ())\nprint(sampling._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+        f"sampling = Sampler.start({UUID!r}, ())\nprint(sampling._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL

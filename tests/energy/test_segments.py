@@ -41,7 +41,7 @@ def test_stretches_are_kept_in_their_order_with_the_training_they_belong_to(benc
     bench.phases.train_again()
     with bench.phases.compress():
         bench.work(2)
-    assert bench.phases.segments == (Segment("train", 100, 101, 0), Segment("compress", 101, 103, 1))
+    assert bench.phases.segments == (Segment(100, 101, "train", 0), Segment(101, 103, "compress", 1))
     assert (bench.phases.seconds("train"), bench.phases.seconds("compress")) == (0, 2)
 
 
@@ -61,7 +61,7 @@ def test_queued_work_counts_for_the_phase_that_queued_it():
     phases = PhaseTimer(synchronize, clock=lambda: now)
     with phases.train():
         queued = 2.0
-    assert phases.segments == (Segment("train", 5, 7, 0),)
+    assert phases.segments == (Segment(5, 7, "train", 0),)
 
 
 def test_an_exception_ends_the_stretch_and_passes(bench):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dtcbench.energy.reading import GpuContext
+from dtcbench.energy.joules import GpuContext, IdleBaseline
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace
+from dtcbench.unavailable import Unavailable
 
 POLL_S, REFRESH_S = 0.025, 0.1
 OWN = 4711
+NOT_ASKED = Unavailable("the suite asks for no idle measurement")
 BEGIN_S = 1000.0
 """Of every trace: time stamps are far from 0, as those of a real clock are."""
 
@@ -41,10 +43,10 @@ def trace(seconds=100.0, power=lambda t: np.full_like(t, 300.0), processes=None,
 
 def segment(phase, begin, end, training=0) -> Segment:
     """A segment, in seconds since the trace began."""
-    return Segment(phase, BEGIN_S + begin, BEGIN_S + end, training)
+    return Segment(BEGIN_S + begin, BEGIN_S + end, phase, training)
 
 
-def circumstances(**changes) -> GpuContext:
+def gpu_context(**changes) -> GpuContext:
     """A whole GPU of the cell's own."""
     values = {
         "device": "NVIDIA H200",
@@ -54,9 +56,11 @@ def circumstances(**changes) -> GpuContext:
         "shared": None,
         "label_shared": False,
         "own_processes": frozenset({OWN}),
-        "earlier_processes": frozenset(),
-        "idle": None,
-        "cool_down_s": 0.0,
-        "cooled": True,
+        "baseline": baseline(),
     }
     return GpuContext(**{**values, **changes})
+
+
+def baseline(cooled=True, processes=frozenset(), idle=NOT_ASKED) -> IdleBaseline:
+    """The GPU before the cell, after no cool-down."""
+    return IdleBaseline(0.0, cooled, processes, idle)

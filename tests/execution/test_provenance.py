@@ -19,8 +19,9 @@ import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.execution import provenance
 from dtcbench.execution.provenance import checkout, collect, gpu_hardware, kernels, lock_sha256
+from dtcbench.unavailable import Unavailable
 
-H200 = nvml.TorchGpu("NVIDIA H200", "GPU-aaaa", 139.7)
+H200 = ("NVIDIA H200", "GPU-aaaa", 139.7)
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_processor_name_without_cpuinfo(monkeypatch):
 
 
 def test_a_gpu_cell(monkeypatch):
-    board = nvml.Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.4, 700.0, "570.1", False, None, None)
+    board = nvml.Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.4, 700.0, "570.1", False, 5e6, 300.0)
     monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
     monkeypatch.setattr(nvml, "gpu", {"GPU-aaaa": board}.__getitem__)
     found = collect("cuda", 1, {})
@@ -110,11 +111,8 @@ def test_a_gpu_cell(monkeypatch):
 
 
 def test_a_gpu_without_nvml_keeps_its_name(monkeypatch):
-    def no_nvml(uuid):
-        raise nvml.NvmlError("NVML does not start")
-
     monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
-    monkeypatch.setattr(nvml, "gpu", no_nvml)
+    monkeypatch.setattr(nvml, "gpu", lambda uuid: Unavailable("NVML does not start"))
     found = gpu_hardware("cuda")
     assert found.hardware_class == "NVIDIA H200, 139 GiB, power limit unknown"
     assert (found.gpu, found.driver, found.reasons) == (

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dtcbench.energy.rapl import Packages
-from dtcbench.energy.reading import GpuContext, read
+from dtcbench.energy.joules import GpuContext, IdleBaseline, read
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.sealing import seal
+from dtcbench.unavailable import Unavailable
 
 GPU = "NVIDIA H200"
 LIMIT_W = 700.0
@@ -69,7 +69,7 @@ def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False)
     trace, segments = power(watts, seconds)
     file = to_parquet(trace, segments, {})
     energy = read(
-        trace, segments, circumstances(name, simulated), Packages((), "no RAPL"), [], hashlib.sha256(file).hexdigest()
+        trace, segments, gpu_context(name, simulated), Unavailable("no RAPL"), [], hashlib.sha256(file).hexdigest()
     )
 
     def edit(record):
@@ -84,7 +84,7 @@ def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False)
     return place
 
 
-def circumstances(name: str, simulated: bool) -> GpuContext:
+def gpu_context(name: str, simulated: bool) -> GpuContext:
     """A whole GPU of the cell's own."""
     return GpuContext(
         device=name,
@@ -94,10 +94,7 @@ def circumstances(name: str, simulated: bool) -> GpuContext:
         shared=None,
         label_shared=False,
         own_processes=frozenset({OWN_PROCESS}),
-        earlier_processes=frozenset(),
-        idle=None,
-        cool_down_s=0.0,
-        cooled=True,
+        baseline=IdleBaseline(0.0, True, frozenset(), Unavailable("the suite asks for no idle measurement")),
     )
 
 
@@ -114,8 +111,8 @@ def power(watts: float, seconds: float) -> tuple[Trace, list[Segment]]:
     processes = {OWN_PROCESS: (1000.0, 1003.0 + seconds)}
     half = 1002 + seconds / 2
     segments = [
-        Segment("train", 1002.0, half - 0.5, 0),
-        Segment("compress", half - 0.5, half, 0),
-        Segment("train", half, 1002 + seconds, 0),
+        Segment(1002.0, half - 0.5, "train", 0),
+        Segment(half - 0.5, half, "compress", 0),
+        Segment(half, 1002 + seconds, "train", 0),
     ]
     return Trace(columns, {}, processes, None, 1.0), segments

@@ -3,7 +3,7 @@
 import pynvml
 import pytest
 
-from dtcbench.energy.nvml import NvmlError, assigned_gpu
+from dtcbench.energy.nvml import assigned_gpu
 
 
 @pytest.fixture
@@ -46,14 +46,12 @@ def test_indices_and_uuids_or_their_beginnings_name_a_board(two, visible, uuid):
     ],
 )
 def test_what_names_no_single_board_is_an_error_with_the_name(two, visible, message):
-    with pytest.raises(NvmlError, match=message):
-        given(visible)
+    assert message in given(visible).reason
 
 
 def test_an_index_among_different_gpus_needs_cuda_to_count_by_the_bus(two):
     two.names = {"GPU-abbb": "NVIDIA T4"}
-    with pytest.raises(NvmlError, match="set CUDA_DEVICE_ORDER=PCI_BUS_ID"):
-        given("1")
+    assert "set CUDA_DEVICE_ORDER=PCI_BUS_ID" in given("1").reason
     assert given("1", CUDA_DEVICE_ORDER="PCI_BUS_ID").board.uuid == "GPU-abbb"
     assert given("GPU-ab").board.uuid == "GPU-abbb"
 
@@ -74,11 +72,9 @@ def test_a_board_that_mig_divides_is_a_part_however_it_was_named(two):
 def test_a_lost_gpu_does_not_shift_the_others(two):
     two.fails["index 0"] = pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
     assert given("1").board.uuid == "GPU-abbb"
-    with pytest.raises(NvmlError, match="which NVML does not show; NVML shows 1: GPU-abbb; GPU 0: GPU is lost"):
-        given("0")
+    assert "which NVML does not show; NVML shows 1: GPU-abbb; GPU 0: GPU is lost" in given("0").reason
 
 
 def test_without_nvml_there_is_its_reason(two):
     two.fails["init"] = pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-    with pytest.raises(NvmlError, match="Driver Not Loaded"):
-        given("0")
+    assert "Driver Not Loaded" in given("0").reason

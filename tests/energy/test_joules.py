@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from energy.traces import BEGIN_S, OWN, circumstances, segment, trace
+from energy.traces import BEGIN_S, OWN, baseline, gpu_context, segment, trace
 
-from dtcbench.energy.rapl import Packages, Zone
-from dtcbench.energy.reading import FLAGS, Unread, read, unmeasured
+from dtcbench.energy.joules import FLAGS, read, unmeasured
+from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval, windows
+from dtcbench.unavailable import Unavailable
 
-NO_RAPL = Packages((), "no RAPL here")
+NO_RAPL = Unavailable("no RAPL here")
 TRAINING = [segment("train", 5, 85)]
 
 
-def energy(seen=None, segments=TRAINING, gpu=None, packages=NO_RAPL, flags=()):
-    return read(seen or trace(), segments, gpu or circumstances(), packages, flags, "0" * 64)
+def energy(seen=None, segments=TRAINING, gpu=None, zones=NO_RAPL, flags=()):
+    return read(seen or trace(), segments, gpu or gpu_context(), zones, flags, "0" * 64)
 
 
 def steps(*levels):
@@ -224,18 +225,18 @@ def test_another_power_limit_inside_the_window_is_flagged():
 
 
 def test_a_gpu_that_did_not_cool_down_is_flagged():
-    assert energy(gpu=circumstances(cooled=False)).flags == ["warm"]
+    assert energy(gpu=gpu_context(baseline=baseline(cooled=False))).flags == ["warm"]
 
 
 def test_a_simulated_gpu_says_so_whether_or_not_it_gave_a_number():
-    simulated = circumstances(simulated=True)
+    simulated = gpu_context(simulated=True)
     assert energy(gpu=simulated).flags == ["simulated"]
     assert energy(gpu=simulated).trace.simulated
     assert energy(trace(lost_s=BEGIN_S + 50), gpu=simulated).flags == ["simulated"]
 
 
 def test_flags_from_elsewhere_are_added_and_every_flag_is_explained():
-    found = energy(gpu=circumstances(simulated=True, cooled=False), flags=["not-repeatable"])
+    found = energy(gpu=gpu_context(simulated=True, baseline=baseline(cooled=False)), flags=["not-repeatable"])
     assert found.flags == ["simulated", "warm", "not-repeatable"]
     assert set(found.flags) <= set(FLAGS)
 
@@ -256,15 +257,15 @@ def test_a_foreign_process_outside_the_window_does_not_matter():
 
 
 def test_a_shared_board_is_measured_and_labelled_if_the_suite_says_so():
-    found = energy(trace(processes=OTHER), gpu=circumstances(label_shared=True))
+    found = energy(trace(processes=OTHER), gpu=gpu_context(label_shared=True))
     assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
     assert found.flags == ["shared"]
 
 
 def test_a_part_of_a_board_is_not_measured_unless_it_is_labelled():
     part = "the cell was given 0.5 of the GPU"
-    assert_null(energy(gpu=circumstances(shared=part)), part)
-    assert energy(gpu=circumstances(shared=part, label_shared=True)).flags == ["shared"]
+    assert_null(energy(gpu=gpu_context(shared=part)), part)
+    assert energy(gpu=gpu_context(shared=part, label_shared=True)).flags == ["shared"]
 
 
 def test_in_a_container_one_process_that_came_with_the_cell_is_its_own():
@@ -277,21 +278,30 @@ def test_in_a_container_one_process_that_came_with_the_cell_is_its_own():
 def test_in_a_container_a_second_process_or_an_earlier_one_is_foreign():
     two = {31337: (BEGIN_S + 4, BEGIN_S + 100), 31338: (BEGIN_S + 4, BEGIN_S + 100)}
     assert_null(energy(trace(processes=two)), "1 foreign compute process")
-    earlier = circumstances(earlier_processes=frozenset({31337}))
+    earlier = gpu_context(baseline=baseline(processes=frozenset({31337})))
     assert_null(energy(trace(processes={31337: two[31337]}), gpu=earlier), "1 foreign compute process")
 
 
 # what goes with the figure
 
 
+IDLE_THEN_BUSY = {
+    "segments": [segment("train", 25, 95)],
+    "gpu": gpu_context(baseline=baseline(idle=Interval(BEGIN_S + 5, BEGIN_S + 15))),
+}
+
+
 def test_idle_power_is_measured_before_the_window():
     seen = trace(power=steps((0, 70), (20, 300)), processes={OWN: (BEGIN_S + 20, BEGIN_S + 100)})
-    found = energy(seen, [segment("train", 25, 95)], circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
+    found = energy(
+        seen, [segment("train", 25, 95)], gpu_context(baseline=baseline(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
+    )
     assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
 
 
 def test_there_is_no_idle_power_while_others_compute():
-    busy = circumstances(idle=Interval(BEGIN_S, BEGIN_S + 4), earlier_processes=frozenset({99}), label_shared=True)
+    before = baseline(idle=Interval(BEGIN_S, BEGIN_S + 4), processes=frozenset({99}))
+    busy = gpu_context(baseline=before, label_shared=True)
     found = energy(trace(processes={99: (BEGIN_S, BEGIN_S + 100), OWN: (BEGIN_S + 5, BEGIN_S + 100)}), gpu=busy)
     assert found.trace.idle_w is None
     assert "1 compute process was on the GPU while it should be idle" in found.trace.reasons["idle_w"]
@@ -299,16 +309,10 @@ def test_there_is_no_idle_power_while_others_compute():
 
 def test_a_process_that_came_and_went_while_the_gpu_should_be_idle_leaves_no_idle_power():
     passing = {OWN: (BEGIN_S + 20, BEGIN_S + 100), 99: (BEGIN_S + 7, BEGIN_S + 9)}
-    idle = circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15))
+    idle = gpu_context(baseline=baseline(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)))
     found = energy(trace(processes=passing), [segment("train", 25, 95)], idle)
     assert found.trace.idle_w is None
     assert found.energy_j == pytest.approx(70 * 300, abs=0.01)
-
-
-IDLE_THEN_BUSY = {
-    "segments": [segment("train", 25, 95)],
-    "gpu": circumstances(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)),
-}
 
 
 def test_where_the_driver_lists_no_processes_nobody_knows_that_the_gpu_was_idle():
@@ -384,15 +388,15 @@ def test_joules_to_the_end_of_each_stretch_of_training_are_means_over_the_repeat
 
 def test_the_processors_are_a_scope_of_their_own():
     seen = trace(rapl0_uj=np.arange(4001) * 0.025 * 50e6, rapl1_uj=np.arange(4001) * 0.025 * 20e6)
-    zones = tuple(Zone(f"package-{n}", None, 1e12) for n in range(2))
-    found = energy(seen, packages=Packages(zones, None))
+    zones = [Zone(f"package-{n}", None, 1e12) for n in range(2)]
+    found = energy(seen, zones=zones)
     assert found.cpu_energy_j == pytest.approx(80 * 70)
     assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
 
 
 def test_a_processors_counter_that_wraps_goes_on():
     seen = trace(rapl0_uj=(np.arange(4001) * 0.025 * 50e6) % 1e9)
-    found = energy(seen, gpu=Unread("no GPU"), packages=Packages((Zone("package-0", None, 1e9),), None))
+    found = energy(seen, gpu=Unavailable("no GPU"), zones=[Zone("package-0", None, 1e9)])
     assert found.cpu_energy_j == pytest.approx(80 * 50)
     assert_null(found, "no GPU")
 
@@ -404,7 +408,7 @@ def test_without_rapl_the_processors_have_a_reason():
 
 def test_a_package_that_cannot_be_read_any_more_has_a_reason():
     seen = trace(errors={"rapl0_uj": (9, "Permission denied")})
-    found = energy(seen, packages=Packages((Zone("package-0", None, 1e9),), None))
+    found = energy(seen, zones=[Zone("package-0", None, 1e9)])
     assert found.reasons["cpu_energy_j"] == "package-0 was not read: Permission denied"
 
 
@@ -412,19 +416,19 @@ def test_a_package_that_was_not_read_to_the_end_of_the_window_gives_no_number():
     counter = np.arange(4001) * 0.025 * 50e6
     counter[2000:] = np.nan
     seen = trace(rapl0_uj=counter, errors={"rapl0_uj": (2001, "Permission denied")})
-    found = energy(seen, packages=Packages((Zone("package-0", None, 1e12),), None))
+    found = energy(seen, zones=[Zone("package-0", None, 1e12)])
     assert found.reasons["cpu_energy_j"] == "package-0 was not read for 35.0 s: Permission denied"
 
 
 def test_processor_joules_are_those_of_one_training_inside_its_windows():
     joules = np.interp(np.arange(4001) * 0.025, [0, 5, 25, 30, 50, 100], [0, 0, 1000, 9000, 10_000, 90_000])
     repeats = [segment("train", 1, 4), segment("train", 5, 25, 1), segment("train", 30, 50, 2)]
-    found = energy(trace(rapl0_uj=1e6 * joules), repeats, packages=Packages((Zone("package-0", None, 1e12),), None))
+    found = energy(trace(rapl0_uj=1e6 * joules), repeats, zones=[Zone("package-0", None, 1e12)])
     assert found.cpu_energy_j == pytest.approx(1000)
 
 
 def test_where_nothing_was_sampled_every_null_has_its_reason():
-    found = unmeasured("the cell ran on the CPU", "no RAPL here", TRAINING, ["not-repeatable"])
+    found = unmeasured(Unavailable("the cell ran on the CPU"), NO_RAPL, TRAINING, ["not-repeatable"])
     assert_null(found, "the cell ran on the CPU")
     assert found.reasons["cpu_energy_j"] == "no RAPL here"
     assert (found.window_s, found.repeats, found.trace_sha256) == (80, 1, None)
