@@ -283,7 +283,7 @@ class Provenance(Explained):
     lock_sha256: str | None
     """SHA-256 of the checkout's requirements.lock."""
     source_sha256: str | None
-    """Of an installed release, which has no commit: the SHA-256 of its code (`execution/installation.py`)."""
+    """Of an installed release, which has no commit: the SHA-256 of its code (`execution/provenance.py`)."""
     plugins: dict[str, str]
     """SHA-256 of the source of each plug-in whose values the cell names: by its file's name, or by its module's where
     it is installed."""

@@ -18,8 +18,7 @@ from dtcbench import library
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher
 from dtcbench.execution.suite_run import read_suite
-from dtcbench.execution.worker import lost
-from dtcbench.record import CellRecord, Status
+from dtcbench.record import Status
 from dtcbench.records.runs import plan_of, run_named
 from dtcbench.records.store import Store
 
@@ -40,8 +39,8 @@ def failed(run, tmp_path):
     store = Store(folder)
     cell = plan_of(store).cells[1]
     with store.locked():
-        record = lost(task(cell), Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
-        store.append(CellRecord.model_validate(record))
+        record = task(cell).record(Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
+        store.append(record)
     return package.Run(folder)
 
 

@@ -16,7 +16,7 @@ from dtcbench.execution.executor import Executor, Outcome
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, own_lane, shared_lane
 from dtcbench.execution.stacks import without_places
-from dtcbench.execution.worker import Task, lost
+from dtcbench.execution.worker import Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.suite import Suite
@@ -213,8 +213,7 @@ class _Run:
         reason = f"{self.failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
         for attempt in self.scheduler.stop():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            skipped = lost(self.job.task(attempt), Status.SKIPPED, reason, now, 0.0)
-            self.store.append(CellRecord.model_validate(skipped))
+            self.store.append(self.job.task(attempt).record(Status.SKIPPED, reason, now, 0.0))
 
     def _end(self, outcome: Outcome) -> None:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
@@ -244,11 +243,11 @@ class _Run:
             f"its node holds other data of {record.cell.dataset.label} (SHA-256 {found[:12]}) than the run's other "
             f"cells were trained on ({expected[:12]}); put the same data on every node"
         )
-        return CellRecord.model_validate(lost(task, Status.ERROR, reason, record.started_at, record.wall_s))
+        return task.record(Status.ERROR, reason, record.started_at, record.wall_s)
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:
     if outcome.report is not None:
         return CellRecord.model_validate(outcome.report.record)
-    wall_s, told = time.monotonic() - began, (outcome.status, outcome.reason)
-    return CellRecord.model_validate(lost(outcome.task, *told, started_at, wall_s, outcome.detail))
+    wall_s = time.monotonic() - began
+    return outcome.task.record(outcome.status, outcome.reason, started_at, wall_s, outcome.detail)

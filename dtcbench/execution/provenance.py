@@ -1,7 +1,9 @@
-"""Where and with what a record was obtained. No host name, no user name, no path."""
+"""Where and with what a record was obtained: hardware, versions, code. No host name, no user name, no path."""
 
 from __future__ import annotations
 
+import base64
+import csv
 import functools
 import hashlib
 import importlib.metadata
@@ -19,48 +21,22 @@ import torch
 import dtcbench
 from dtcbench import cores
 from dtcbench.energy import nvml
-from dtcbench.energy.nvml import assigned_gpu
-from dtcbench.execution.installation import source_sha256
 from dtcbench.record import Provenance
 from dtcbench.unavailable import Unavailable
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
-"""Whose versions decide numbers."""
+"""Packages whose versions decide numbers."""
 NO_VERSION = "not installed"
-GIT_TIMEOUT_S = 10
-HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-NOT_LOADED = "the data set was not loaded"
-NO_LOCK = "there is no requirements.lock beside the package"
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """State of the git checkout that the package's source lies in."""
-
-    commit: str | None
-    clean: bool | None
-    reasons: dict[str, str]
-    """Why commit and clean are None, where they are."""
-
-    @classmethod
-    def unknown(cls, reason: str) -> Checkout:
-        """Nothing known, for this reason."""
-        return cls(None, None, dict.fromkeys(("commit", "commit_clean"), reason))
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What the cell's energy and time depend on."""
-
-    hardware_class: str
-    gpu: str | None
-    driver: str | None
-    reasons: dict[str, str]
-    """Why gpu and driver are None, where they are."""
+NOT_LOADED = Unavailable("the data set was not loaded")
+NO_LOCK = Unavailable("the package has no requirements.lock next to it")
+NO_CHECKOUT = Unavailable("the source is not in a git checkout of its own that git can read")
+NOT_INSTALLED = Unavailable("the code is not an installed release: no installer listed its files")
+_GIT_TIMEOUT_S = 10
+_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
-    """Provenance of a cell that this process runs on `device`. Never raises: unknown is None, with a reason.
+    """Provenance of a cell that this process runs on `device`. Never raises: what is unknown has a reason.
 
     Parameters
     ----------
@@ -69,13 +45,11 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
     plugins : SHA-256 of each plug-in file's source, by name
     """
     package = Path(dtcbench.__file__).resolve().parent
-    source, locked = checkout(package.parent), lock_sha256(package.parent)
-    installed, why_not = source_sha256(package)
-    on_cpu = device == "cpu"
-    hardware = cpu_hardware() if on_cpu else gpu_hardware(device)
-    return Provenance(
+    hardware = cpu_hardware() if device == "cpu" else gpu_hardware(device)
+    commit, commit_clean = checkout(package.parent)
+    return Provenance.of(
         hardware_class=hardware.hardware_class,
-        device="cpu" if on_cpu else "cuda",
+        device="cpu" if device == "cpu" else "cuda",
         cpu=cpu_model(),
         cores=cores.usable(),
         memory_gib=_memory_gib(),
@@ -87,63 +61,63 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
         packages=package_versions(),
         kernels=kernels(),
         dtcbench=dtcbench.__version__,
-        commit=source.commit,
-        commit_clean=source.clean,
-        lock_sha256=locked,
-        source_sha256=installed,
+        commit=commit,
+        commit_clean=commit_clean,
+        lock_sha256=lock_sha256(package.parent),
+        source_sha256=source_sha256(package),
         plugins=plugins,
-        dataset_sha256=None,
-        reasons=hardware.reasons
-        | source.reasons
-        | {"dataset_sha256": NOT_LOADED}
-        | ({} if locked else {"lock_sha256": NO_LOCK})
-        | ({} if installed else {"source_sha256": why_not}),
+        dataset_sha256=NOT_LOADED,
     )
 
 
 def with_dataset(provenance: Provenance, sha256: str) -> Provenance:
-    """The provenance of a cell whose data set has been loaded; `sha256` is its decoded content's digest."""
-    reasons = {name: reason for name, reason in provenance.reasons.items() if name != "dataset_sha256"}
-    return provenance.model_copy(update={"dataset_sha256": sha256, "reasons": reasons})
+    """The provenance of a cell whose data set has been loaded; `sha256` is the digest of its decoded content."""
+    return Provenance.of(**{**dict(provenance), "dataset_sha256": sha256})
+
+
+# Hardware
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the cell's energy and time depend on."""
+
+    hardware_class: str
+    gpu: str | Unavailable
+    driver: str | Unavailable
 
 
 def cpu_hardware() -> Hardware:
-    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`: logical processors
-    that a run may use, memory.
+    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`. The cores are the
+    logical processors that this process may use.
     """
-    reason = "the cell ran on the CPU"
-    return Hardware(
-        hardware_class=f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB",
-        gpu=None,
-        driver=None,
-        reasons={"gpu": reason, "driver": reason},
-    )
+    hardware_class = f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB"
+    on_cpu = Unavailable("the cell ran on the CPU")
+    return Hardware(hardware_class, gpu=on_cpu, driver=on_cpu)
 
 
 def gpu_hardware(device: str) -> Hardware:
-    """Of a cell on a GPU, such as `NVIDIA H200, 139 GiB, 700 W`: memory torch can use, power limit in force.
+    """Of a cell on a GPU, such as `NVIDIA H200, 139 GiB, 700 W`: the memory torch can use, the power limit in force.
 
-    Name and memory are torch's, because they tell a MIG instance from its board.
+    Name and memory are torch's, which distinguish a MIG instance from its board.
     """
     seen = nvml.torch_gpu(device)
     if isinstance(seen, Unavailable):
-        return _simulated_hardware() or Hardware(
-            "GPU unknown", None, None, dict.fromkeys(("gpu", "driver"), seen.reason)
-        )
+        return _simulated_hardware() or Hardware("GPU unknown", gpu=seen, driver=seen)
     name, uuid, memory_gib = seen
     board = nvml.gpu(uuid)
     if isinstance(board, Unavailable):
-        return Hardware(_gpu_class(name, memory_gib, board), name, None, {"driver": board.reason})
-    return Hardware(_gpu_class(name, memory_gib, board.power_limit_w), name, board.driver, {})
+        return Hardware(_gpu_class(name, memory_gib, board), name, driver=board)
+    return Hardware(_gpu_class(name, memory_gib, board.power_limit_w), name, board.driver)
 
 
 def _simulated_hardware() -> Hardware | None:
     """The simulated GPU that the cell was assigned, which torch cannot see; None if it was not."""
-    assigned = assigned_gpu(os.environ)
+    assigned = nvml.assigned_gpu(os.environ)
     if isinstance(assigned, Unavailable) or not assigned.board.simulated:
         return None
     board = assigned.board
-    return Hardware(_gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver, {})
+    return Hardware(_gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver)
 
 
 def _gpu_class(name: str, memory_gib: float, limit_w: float | Unavailable) -> str:
@@ -153,27 +127,42 @@ def _gpu_class(name: str, memory_gib: float, limit_w: float | Unavailable) -> st
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's marketing name and its maker's numbers, or its architecture where the system tells no name."""
+    """The processor's marketing name and its maker's numbers; its architecture if the system gives no name."""
     try:
         first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
     except OSError:
         first = ""
     lines = (line.partition(":") for line in first.splitlines())
-    told = {name.strip(): value.strip() for name, _, value in lines}
-    name = told.get("model name") or platform.processor() or platform.machine()
-    numbers = [f"{word} {told[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if told.get(key)]
+    facts = {name.strip(): value.strip() for name, _, value in lines}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{word} {facts[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if facts.get(key)]
     return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+# Versions
 
 
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed version of each of `PACKAGES`, or `not installed`; and that of zlib, which decides compressed sizes."""
-    return {**{name: _version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    found = dict.fromkeys(PACKAGES, NO_VERSION)
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**found, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
 def kernels() -> dict[str, str]:
-    """Whose code torch and the OpenBLAS of NumPy and SciPy run here. It depends on the processor and on variables of
-    the environment, and another sums in another order. Torch's MKL tells nothing: the processor's maker decides there.
+    """Instruction set or processor for which torch's code here, and that of the OpenBLAS of NumPy and SciPy, is made.
+
+    It depends on the processor and on environment variables, and decides the order of summation. Torch's MKL does not
+    say; it goes by the processor's maker.
     """
     pools = (pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas")
     blas = {pool.get("architecture") for pool in pools if _serves_numpy(Path(pool["filepath"]))}
@@ -182,67 +171,97 @@ def kernels() -> dict[str, str]:
 
 
 def _serves_numpy(library: Path) -> bool:
-    """Whether a loaded library is NumPy's or SciPy's, or the system's: SCS's wheel, say, brings one for itself alone,
-    and whether that is loaded depends on what this process did before."""
+    """Whether a loaded library is NumPy's, SciPy's or the system's. Some wheels, such as SCS's, bring one of their
+    own, and whether that is loaded depends on what this process did before."""
     folder = library.parent.name
     return not folder.endswith(".libs") or folder in ("numpy.libs", "scipy.libs")
 
 
-@functools.cache
-def checkout(root: Path) -> Checkout:
-    """State of the git checkout at `root`, as it was when this process first asked.
+# Code
 
-    A git checkout that merely contains `root`, such as one with a virtual environment in it,
-    says nothing about this source and is not taken.
+
+@functools.cache
+def checkout(root: Path) -> tuple[str | Unavailable, bool | Unavailable]:
+    """Commit of the git checkout at `root`, and whether it has no uncommitted change, when this process first asked.
+
+    A git checkout around `root`, such as one that contains a virtual environment, does not count: it says nothing
+    about this source.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root.resolve():
-        return Checkout.unknown("the source is not in a git checkout of its own that git can read")
+        return NO_CHECKOUT, NO_CHECKOUT
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if commit is None:
-        return Checkout.unknown("the git checkout has no commit")
+        no_commit = Unavailable("the git checkout has no commit")
+        return no_commit, no_commit
     changes = _git(root, "status", "--porcelain")
-    if changes is None:
-        return Checkout(commit, None, {"commit_clean": "git cannot tell the state of the checkout"})
-    return Checkout(commit, not changes, {})
-
-
-@functools.cache
-def lock_sha256(root: Path) -> str | None:
-    """SHA-256 of the checkout's requirements.lock; None where there is none."""
-    try:
-        return hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return NO_VERSION
+    return commit, Unavailable("git cannot tell the state of the checkout") if changes is None else not changes
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where it is missing, fails or hangs.
-
-    Why it failed is not passed on: git's messages hold paths.
-    """
+    """What git prints; None if it is missing, fails or hangs. Its messages contain paths, so none is passed on."""
     git = shutil.which("git")
     if git is None:
         return None
-    # Inside a git hook these variables point git to the hook's repository, whatever -C says.
-    environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
-    # Without optional locks: many workers ask at once, beside a user who may be committing.
+    # In a git hook these variables point git to the hook's repository, whatever -C says.
+    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
+    # Without optional locks: many workers ask at once, while the user may be committing.
     command = [git, "--no-optional-locks", "-C", str(root), *arguments]
     try:
         answer = subprocess.run(  # noqa: S603 - fixed arguments
-            command, env=environment, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S
+            command, env=environment, capture_output=True, text=True, check=True, timeout=_GIT_TIMEOUT_S
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+@functools.cache
+def lock_sha256(root: Path) -> str | Unavailable:
+    """SHA-256 of the checkout's requirements.lock."""
+    try:
+        return hashlib.sha256((root / "requirements.lock").read_bytes()).hexdigest()
+    except OSError:
+        return NO_LOCK
+
+
+@functools.cache
+def source_sha256(package: Path) -> str | Unavailable:
+    """Digest of the installed release in the folder `package`, which has no commit, when this process first asked.
+
+    Every file must be the one that the installer listed, and none may have been added: a module in the folder of an
+    axis is imported because it is there. The digest is the SHA-256 of what
+    `find dtcbench -type f -not -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum`
+    prints in the folder that contains `package`, or where the wheel was unpacked.
+    """
+    listed = _installed_files(package)
+    if isinstance(listed, Unavailable):
+        return listed
+    try:
+        paths = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        present = {path.relative_to(package.parent).as_posix(): hashlib.sha256(path.read_bytes()) for path in paths}
+    except OSError as error:
+        return Unavailable(f"the installed files cannot be read: {error.strerror}")
+    found = {name: base64.urlsafe_b64encode(sha.digest()).rstrip(b"=").decode() for name, sha in present.items()}
+    if found != listed:
+        changed = min(name for name, _ in found.items() ^ listed.items())
+        return Unavailable(f"the installed files are not those of a release: {changed} was changed, added or removed")
+    text = "".join(f"{present[name].hexdigest()}  {name}\n" for name in sorted(present))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _installed_files(package: Path) -> dict[str, str] | Unavailable:
+    """SHA-256 of each file of the package as the installer's RECORD has it."""
+    try:
+        release = importlib.metadata.distribution(package.name)
+    except importlib.metadata.PackageNotFoundError:
+        return NOT_INSTALLED
+    record = release.read_text("RECORD")
+    if record is None or Path(str(release.locate_file(package.name))).resolve() != package:
+        return NOT_INSTALLED
+    # Not release.files: since Python 3.12 it leaves out files that do not exist.
+    return {
+        name: digest.removeprefix("sha256=")
+        for name, digest, *_ in csv.reader(record.splitlines())
+        if name.startswith(f"{package.name}/") and "__pycache__" not in name.split("/")
+    }

@@ -1,8 +1,4 @@
-"""One cell, from start to finish: data, network, training under a meter, record.
-
-Runs in the driver's process or in a worker's on another machine. Nothing leaves but a record as
-JSON values: an exception becomes a status and a reason.
-"""
+"""One attempt at one cell, in the driver's process or in a worker's: load the data, train under a meter, report."""
 
 from __future__ import annotations
 
@@ -37,11 +33,12 @@ from dtcbench.training.loop import to_device
 from dtcbench.training.network import ModelError
 from dtcbench.training.protocols import run
 from dtcbench.training.warming import warm_up
+from dtcbench.unavailable import Unavailable
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know to make one attempt at one cell."""
+    """One attempt at one cell: all that a worker needs to know."""
 
     cell: Cell
     suite: str
@@ -57,87 +54,97 @@ class Task:
 
     @property
     def overdue_reason(self) -> str:
-        """The reason of a record whose cell exceeded its time limit."""
+        """The reason in the record of a cell that exceeded its time limit."""
         return f"took longer than the suite's timeout of {self.timeout_s:g} s; raise it or lower the steps"
+
+    def record(
+        self,
+        status: Status,
+        reason: str,
+        started_at: str,
+        wall_s: float,
+        detail: str = "",
+        **measured: Result | Energy | Provenance,
+    ) -> CellRecord:
+        """The record of this attempt.
+
+        Parameters
+        ----------
+        detail : traceback or stack, if there is one
+        measured : `result`, `energy` and `provenance`, as far as the attempt came
+        """
+        missing = Unavailable(f"the cell ended before: {reason}")
+        return CellRecord.of(
+            key=self.cell.key,
+            cell=self.cell,
+            suite=self.suite,
+            attempt=self.attempt,
+            status=status,
+            reason=reason,
+            detail=detail,
+            started_at=started_at,
+            wall_s=wall_s,
+            **dict.fromkeys(("result", "energy", "provenance"), missing) | measured,
+        )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an attempt leaves behind."""
+    """What a worker returns of an attempt."""
 
     record: dict[str, Any]
     """A CellRecord as JSON values."""
     trace: bytes | None
-    """The samples of its energy, a Parquet file; None where nothing was sampled."""
+    """The samples of its power, a Parquet file; None if no power was sampled."""
 
 
 def attempt(task: Task) -> Report:
-    """Make the attempt; its record as JSON values, whatever happens inside."""
+    """Make the attempt. It never raises: an exception becomes a status and a reason."""
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
-    result: Result | None = None
-    energy: Energy | None = None
+    measured: dict[str, Result | Energy | Provenance] = {}
     trace: bytes | None = None
-    provenance: Provenance | None = None
     try:
         for plugin in task.plugins:
             plugin.load()
         with closing(open_meter(task.device, task.share, task.metering, os.environ)) as meter:
             meter.settle()
-            provenance = _provenance(task)
+            named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
+            threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.plugins)
+            measured["provenance"] = provenance = collect(task.device, threads, plugins)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
-            provenance = with_dataset(provenance, splits.sha256)
-            result, energy, trace = _measured(task, splits, meter)
+            measured["provenance"] = with_dataset(provenance, splits.sha256)
+            measured["result"], measured["energy"], trace = _measured(task, splits, meter)
     except Exception as error:
-        status, reason = _verdict(error)
-        reason = without_places(reason)
-        detail = without_folders(traceback.format_exc()) if status is Status.ERROR and not _expected(error) else ""
-    wall_s = time.perf_counter() - begin
-    return Report(_record(task, status, reason, started_at, wall_s, detail, result, energy, provenance), trace)
+        status, reason, detail = _failure(error)
+    record = task.record(status, reason, started_at, time.perf_counter() - begin, detail, **measured)
+    return Report(record.model_dump(mode="json"), trace)
 
 
-def lost(task: Task, status: Status, reason: str, started_at: str, wall_s: float, detail: str = "") -> dict[str, Any]:
-    """The record of an attempt whose worker cannot give one; `detail` is the stack it left, if it left one."""
-    return _record(task, status, reason, started_at, wall_s, detail)
-
-
-def _record(
-    task: Task,
-    status: Status,
-    reason: str,
-    started_at: str,
-    wall_s: float,
-    detail: str = "",
-    result: Result | None = None,
-    energy: Energy | None = None,
-    provenance: Provenance | None = None,
-) -> dict[str, Any]:
-    missing = {"result": result, "energy": energy, "provenance": provenance}
-    return CellRecord(
-        key=task.cell.key,
-        cell=task.cell,
-        suite=task.suite,
-        attempt=task.attempt,
-        status=status,
-        reason=reason,
-        detail=detail,
-        started_at=started_at,
-        wall_s=wall_s,
-        result=result,
-        energy=energy,
-        provenance=provenance,
-        reasons={name: f"the cell ended before: {reason}" for name, value in missing.items() if value is None},
-    ).model_dump(mode="json")
+def _failure(error: Exception) -> tuple[Status, str, str]:
+    """Status, reason, and the traceback of an error that its message does not explain."""
+    # What a model's code raised decides. Its author needs the traceback even if a message names the model.
+    raised = error.__cause__ if isinstance(error, ModelError) and error.__cause__ else error
+    is_explained = isinstance(raised, CompressionError | UserError)
+    if isinstance(error, NonFiniteError):
+        status, reason = Status.DIVERGED, str(error)
+    elif isinstance(raised, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(raised):
+        status, reason = Status.OOM, error_line(raised)
+    else:
+        status = Status.ERROR
+        reason = str(error) if isinstance(error, CompressionError | UserError) else error_line(error)
+    needs_traceback = status is Status.ERROR and not is_explained
+    return status, without_places(reason), without_folders(traceback.format_exc()) if needs_traceback else ""
 
 
 def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, Energy, bytes | None]:
-    """Train the cell, and again until the meter has seen enough: its result, and the energy of one training."""
+    """Train the cell, and repeat it until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = to_device(splits, device)
-        phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else _nothing_to_wait_for)
+        phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
         evaluations = Evaluations(phases)
         work = Workplace(cell, splits, train, test, phases, evaluations)
         if device.type == "cuda":
@@ -147,17 +154,17 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, E
         while not meter.enough(phases):
             phases.train_again()
             repeat = run(replace(work, evaluate=evaluations.again()))
-            flags |= set() if same_course(repeat, result) else {"not-repeatable"}
+            flags |= set() if same_training(repeat, result) else {"not-repeatable"}
         return result, *meter.reading(phases, sorted(flags))
 
 
-def same_course(one: Result, other: Result) -> bool:
-    """Whether two trainings went the same way: the same losses, and the same neurons kept, cycle by cycle."""
-
-    def course(result: Result) -> list[tuple[float, list[str]]]:
-        return [(cycle.loss, [layer.kept_sha256 for layer in cycle.layers]) for cycle in result.cycles]
-
-    return course(one) == course(other)
+def same_training(one: Result, other: Result) -> bool:
+    """Whether two trainings had the same losses and kept the same neurons, cycle by cycle."""
+    first, second = (
+        [(cycle.loss, [layer.kept_sha256 for layer in cycle.layers]) for cycle in result.cycles]
+        for result in (one, other)
+    )
+    return first == second
 
 
 def _device(name: str) -> torch.device:
@@ -166,34 +173,3 @@ def _device(name: str) -> torch.device:
             return torch.device("cpu")
         raise CompressionError("the suite asks for a GPU and torch sees none; set resources.gpus: 0 or install CUDA")
     return torch.device(name)
-
-
-def _nothing_to_wait_for() -> None:
-    """CPU work is done when its call returns."""
-
-
-def _provenance(task: Task) -> Provenance:
-    named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
-    plugins = registry.plugins_of(named, task.plugins)
-    return collect(task.device, from_choice(task.cell.protocol).threads, plugins)
-
-
-def _expected(error: Exception) -> bool:
-    """Whether the reason says all; of what a model raised, its author needs the traceback too."""
-    return isinstance(_raised(error), CompressionError | UserError)
-
-
-def _raised(error: Exception) -> BaseException:
-    """What a model raised that is told as its mistake, else the error itself."""
-    return error.__cause__ if isinstance(error, ModelError) and error.__cause__ else error
-
-
-def _verdict(error: Exception) -> tuple[Status, str]:
-    if isinstance(error, NonFiniteError):
-        return Status.DIVERGED, str(error)
-    raised = _raised(error)
-    if isinstance(raised, MemoryError | torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(raised):
-        return Status.OOM, error_line(raised)
-    if isinstance(error, CompressionError | UserError):
-        return Status.ERROR, str(error)
-    return Status.ERROR, error_line(error)

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from dtcbench.execution.installation import NOT_INSTALLED, source_sha256
+from dtcbench.execution.provenance import NOT_INSTALLED, source_sha256
+from dtcbench.unavailable import Unavailable
 
 FILES = {"__init__.py": "x = 1\n", "solvers/lars.py": "y = 2\n", "suites/quick.yaml": "name: quick\n"}
 
@@ -37,7 +38,7 @@ def recorded(text):
 def test_the_digest_is_what_the_documented_command_prints(package):
     command = "find little -type f -not -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum | sha256sum"
     printed = subprocess.run(command, shell=True, cwd=package.parent, capture_output=True, text=True, check=True)  # noqa: S602
-    assert source_sha256(package) == (printed.stdout.split()[0], "")
+    assert source_sha256(package) == printed.stdout.split()[0]
 
 
 @pytest.mark.parametrize(
@@ -51,21 +52,20 @@ def test_the_digest_is_what_the_documented_command_prints(package):
 )
 def test_files_that_were_changed_after_the_installation_have_no_digest(package, change, name):
     change(package)
-    digest, reason = source_sha256(package)
-    assert digest is None
-    assert reason == f"the installed files are not those of a release: {name} was changed, added or removed"
+    reason = f"the installed files are not those of a release: {name} was changed, added or removed"
+    assert source_sha256(package) == Unavailable(reason)
 
 
 def test_a_checkout_beside_an_installed_release_is_not_the_release(package, tmp_path):
     checkout = tmp_path / "checkout" / "little"
     checkout.mkdir(parents=True)
-    assert source_sha256(checkout.resolve()) == (None, NOT_INSTALLED)
+    assert source_sha256(checkout.resolve()) == NOT_INSTALLED
 
 
 def test_a_package_without_a_record_of_its_files_is_no_release(package):
     (package.parent / "little-1.0.dist-info" / "RECORD").unlink()
-    assert source_sha256(package) == (None, NOT_INSTALLED)
+    assert source_sha256(package) == NOT_INSTALLED
 
 
 def test_a_package_that_nobody_installed_is_no_release(tmp_path):
-    assert source_sha256(tmp_path / "nobody-installed-this") == (None, NOT_INSTALLED)
+    assert source_sha256(tmp_path / "nobody-installed-this") == NOT_INSTALLED

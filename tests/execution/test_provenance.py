@@ -18,7 +18,7 @@ import torch
 import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.execution import provenance
-from dtcbench.execution.provenance import checkout, collect, gpu_hardware, kernels, lock_sha256
+from dtcbench.execution.provenance import NO_LOCK, checkout, collect, gpu_hardware, kernels, lock_sha256
 from dtcbench.unavailable import Unavailable
 
 H200 = ("NVIDIA H200", "GPU-aaaa", 139.7)
@@ -115,11 +115,7 @@ def test_a_gpu_without_nvml_keeps_its_name(monkeypatch):
     monkeypatch.setattr(nvml, "gpu", lambda uuid: Unavailable("NVML does not start"))
     found = gpu_hardware("cuda")
     assert found.hardware_class == "NVIDIA H200, 139 GiB, power limit unknown"
-    assert (found.gpu, found.driver, found.reasons) == (
-        "NVIDIA H200",
-        None,
-        {"driver": "NVML does not start"},
-    )
+    assert (found.gpu, found.driver) == ("NVIDIA H200", Unavailable("NVML does not start"))
 
 
 def test_a_gpu_that_torch_lacks_is_unknown():
@@ -129,28 +125,27 @@ def test_a_gpu_that_torch_lacks_is_unknown():
 
 
 def test_a_clean_checkout(commit, tmp_path):
-    state = checkout(tmp_path)
-    assert (state.commit, state.clean, state.reasons) == (commit, True, {})
+    assert checkout(tmp_path) == (commit, True)
 
 
 @pytest.mark.parametrize("name", ["code.py", "new.py"], ids=["changed", "untracked"])
 def test_a_checkout_with_an_uncommitted_change(commit, tmp_path, name):
     (tmp_path / name).write_text("x = 2\n")
-    state = checkout(tmp_path)
-    assert (state.commit, state.clean) == (commit, False)
+    assert checkout(tmp_path) == (commit, False)
 
 
 def test_a_hook_of_another_repository_does_not_mislead(commit, tmp_path, monkeypatch):
     other = tmp_path / "ignored" / ".git"
     other.mkdir(parents=True)
     monkeypatch.setenv("GIT_DIR", str(other))
-    assert checkout(tmp_path).commit == commit
+    assert checkout(tmp_path)[0] == commit
 
 
 def assert_unknown(state, words):
-    assert (state.commit, state.clean) == (None, None)
-    assert words in state.reasons["commit"]
-    assert words in state.reasons["commit_clean"]
+    commit, commit_clean = state
+    assert isinstance(commit, Unavailable)
+    assert words in commit.reason
+    assert commit_clean == commit
 
 
 def test_a_folder_inside_a_checkout_of_something_else(commit, tmp_path):
@@ -191,9 +186,7 @@ def test_git_that_hangs(commit, tmp_path, monkeypatch):
 
 def test_a_state_that_git_does_not_tell_leaves_the_commit(commit, tmp_path):
     (tmp_path / ".git" / "index").write_bytes(b"damaged")
-    state = checkout(tmp_path)
-    assert (state.commit, state.clean) == (commit, None)
-    assert set(state.reasons) == {"commit_clean"}
+    assert checkout(tmp_path) == (commit, Unavailable("git cannot tell the state of the checkout"))
 
 
 def test_the_lock_is_hashed(tmp_path):
@@ -201,8 +194,8 @@ def test_the_lock_is_hashed(tmp_path):
     assert lock_sha256(tmp_path) == hashlib.sha256(b"numpy==2.4.0\n").hexdigest()
 
 
-def test_a_missing_lock_is_none(tmp_path):
-    assert lock_sha256(tmp_path) is None
+def test_a_missing_lock_has_a_reason(tmp_path):
+    assert lock_sha256(tmp_path) == NO_LOCK
 
 
 @pytest.mark.parametrize(

@@ -322,13 +322,13 @@ def test_repeats_change_nothing_of_the_result(patient):
     repeated = record_of(cell("dtc")).result
     timeless = {"train_s", "compress_s", "evaluate_s", "cycles"}
     assert repeated.model_dump(exclude=timeless) == alone.model_dump(exclude=timeless)
-    assert worker.same_course(repeated, alone)
+    assert worker.same_training(repeated, alone)
     assert repeated.evaluate_s > 0  # the first training's, as all seconds are
 
 
 def test_a_repeat_that_takes_another_course_is_flagged(patient, monkeypatch):
     meter, alike = patient(3), iter([False, True])
-    monkeypatch.setattr(worker, "same_course", lambda one, other: next(alike))
+    monkeypatch.setattr(worker, "same_training", lambda one, other: next(alike))
     record_of(cell("random"))
     assert meter.flags == ["not-repeatable"]  # though the second repeat was as the first training
 
@@ -339,9 +339,9 @@ def test_another_loss_or_another_neuron_is_another_course():
     other_loss = first.model_copy(update={"loss": first.loss + 1e-9})
     other_layer = first.layers[0].model_copy(update={"kept_sha256": "0" * 64})
     other_neurons = first.model_copy(update={"layers": [other_layer]})
-    assert worker.same_course(one, one)
+    assert worker.same_training(one, one)
     for cycle in (other_loss, other_neurons):
-        assert not worker.same_course(one, one.model_copy(update={"cycles": [cycle, *later]}))
+        assert not worker.same_training(one, one.model_copy(update={"cycles": [cycle, *later]}))
 
 
 def test_a_failed_cell_closes_its_meter_and_has_no_energy(patient):
@@ -357,7 +357,7 @@ def test_a_network_that_warms_up_changes_nothing_of_the_cell():
     work = workplace(cell("dtc"))
     before = run(work)
     warm_up(work)
-    assert worker.same_course(run(workplace(cell("dtc"))), before)
+    assert worker.same_training(run(workplace(cell("dtc"))), before)
 
 
 def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_for_the_device(patient, monkeypatch):

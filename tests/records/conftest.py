@@ -1,7 +1,7 @@
 import pytest
 from cells import cell, task
 
-from dtcbench.execution.worker import attempt, lost
+from dtcbench.execution.worker import attempt
 from dtcbench.record import CellRecord, Status
 
 
@@ -13,6 +13,4 @@ def ok_record():
 
 @pytest.fixture
 def failed_record():
-    return CellRecord.model_validate(
-        lost(task(cell("random")), Status.ERROR, "it broke", "2025-01-01T00:00:00+00:00", 1.0)
-    )
+    return task(cell("random")).record(Status.ERROR, "it broke", "2025-01-01T00:00:00+00:00", 1.0)

@@ -6,10 +6,9 @@ import pytest
 from cells import task
 from suites_for_tests import TINY, edited
 
-from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
-from dtcbench.record import CellRecord, Status
+from dtcbench.record import Status
 from dtcbench.records.store import Store
 from dtcbench.report.build import pool
 
@@ -25,9 +24,9 @@ def finished(tiny_workplace):
 def failed(tmp_path):
     """A run of the same cells of which one has failed and the others are missing."""
     store = Store(tmp_path / "failed")
-    record = lost(task(PLAN.cells[1]), Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
+    record = task(PLAN.cells[1]).record(Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
     with store.locked():
-        store.append(CellRecord.model_validate(record))
+        store.append(record)
     return PLAN, store
 
 

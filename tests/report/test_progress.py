@@ -8,13 +8,12 @@ import pytest
 from cells import cell, task
 from rich.console import Console
 
-from dtcbench.execution.worker import lost
 from dtcbench.plan.names import REGISTERED
-from dtcbench.record import CellRecord, Status
+from dtcbench.record import Status
 from dtcbench.report.progress import RunProgress
 
 DTC = cell("dtc")
-FAILED = CellRecord.model_validate(lost(task(DTC), Status.OOM, "out of memory", "2025-01-01T00:00:00.000+00:00", 2.0))
+FAILED = task(DTC).record(Status.OOM, "out of memory", "2025-01-01T00:00:00.000+00:00", 2.0)
 
 
 def watched(width: int, *, is_terminal: bool) -> tuple[RunProgress, Console]:

@@ -14,7 +14,6 @@ from suites_for_tests import TINY, edited
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.execution.worker import lost
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord, Status
@@ -38,9 +37,7 @@ def text(view) -> str:
 
 
 def failed(cell, status=Status.OOM, attempt=1, reason="out of memory [a bracket]") -> CellRecord:
-    return CellRecord.model_validate(
-        lost(task(cell, attempt=attempt), status, reason, "2025-01-01T00:00:00.000+00:00", 2.0)
-    )
+    return task(cell, attempt=attempt).record(status, reason, "2025-01-01T00:00:00.000+00:00", 2.0)
 
 
 @pytest.fixture(scope="module")
