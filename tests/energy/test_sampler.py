@@ -155,26 +155,24 @@ def polled(monkeypatch):
             monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", ask)
         monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-        columns = sampler.Columns()
-        gpu = sampler.Gpu(UUID, columns)
+        poller = sampler.Poller(UUID, [])
         for _ in range(3):
-            columns.begin_row()
-            gpu.poll()
-        return columns
+            poller.poll()
+        return poller
 
     return polled
 
 
 @pytest.mark.parametrize(("question", "column"), [("TotalEnergyConsumption", "counter_mj"), ("PowerUsage", "usage_w")])
 def test_a_counter_or_a_usage_of_zero_is_a_failed_reading_too(polled, question, column):
-    columns = polled(**{question: [0] * 3})
-    assert np.isnan(columns.values[column]).all()
-    assert columns.errors[column] == [3, "read as 0, which no board draws"]
+    poller = polled(**{question: [0] * 3})
+    assert np.isnan(poller.values[column]).all()
+    assert poller.errors[column] == [3, "read as 0, which no board draws"]
 
 
 def test_a_reading_that_failed_does_not_repeat_the_one_before(polled):
-    columns = polled(PowerUsage=[90_000, 0, 80_000])
-    assert columns.values["usage_w"].tolist() == pytest.approx([90, np.nan, 80], nan_ok=True)
+    poller = polled(PowerUsage=[90_000, 0, 80_000])
+    assert poller.values["usage_w"].tolist() == pytest.approx([90, np.nan, 80], nan_ok=True)
 
 
 def test_field_185_is_the_average_power_and_186_the_instantaneous_one(polled):
@@ -182,21 +180,21 @@ def test_field_185_is_the_average_power_and_186_the_instantaneous_one(polled):
         milliwatts = {185: 300_000, 186: 250_000}
         return [SimpleNamespace(nvmlReturn=0, valueType=1, value=SimpleNamespace(uiVal=milliwatts[n])) for n in numbers]
 
-    columns = polled(FieldValues=fields)
-    assert (columns.values["average_w"].tolist(), columns.values["instant_w"].tolist()) == ([300] * 3, [250] * 3)
+    poller = polled(FieldValues=fields)
+    assert (poller.values["average_w"].tolist(), poller.values["instant_w"].tolist()) == ([300] * 3, [250] * 3)
 
 
 @pytest.mark.parametrize("code", [pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT])
 def test_a_driver_older_than_power_by_field_is_asked_for_the_usage(polled, code):
-    columns = polled(FieldValues=[pynvml.NVMLError(code)] * 3, PowerUsage=[90_000] * 3)
-    assert columns.values["usage_w"].tolist() == [90, 90, 90]
-    assert columns.errors["instant_w"][0] == 1
+    poller = polled(FieldValues=[pynvml.NVMLError(code)] * 3, PowerUsage=[90_000] * 3)
+    assert poller.values["usage_w"].tolist() == [90, 90, 90]
+    assert poller.errors["instant_w"][0] == 1
 
 
 def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
-    columns = polled(FieldValues=[pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)] * 3, PowerUsage=[90_000] * 3)
-    assert columns.errors["instant_w"] == [3, "Unknown Error"]
-    assert "usage_w" not in columns.values
+    poller = polled(FieldValues=[pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)] * 3, PowerUsage=[90_000] * 3)
+    assert poller.errors["instant_w"] == [3, "Unknown Error"]
+    assert "usage_w" not in poller.values
 
 
 def test_an_unknown_gpu_and_a_missing_library_are_told_at_once(play, monkeypatch, tmp_path):
