@@ -1,7 +1,6 @@
-"""The arithmetic of energy: joules from sampled power, or from a polled counter, and how well sampled they are.
+"""The arithmetic of energy: joules from sampled power or from a polled counter, and gaps between samples.
 
-Samples are pairs of arrays of one length: times in seconds, in any order, and values, in which NaN
-stands for a reading that failed.
+Samples are two arrays of equal length: times in seconds, in any order, and values, NaN where a reading failed.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 REFRESH_S = 0.1
-"""The driver refreshes its figures, power and counter alike, about so often (arXiv 2312.02741)."""
+"""Seconds between two refreshes of power and counter by the driver, roughly (arXiv 2312.02741)."""
 
 
 def integral_j(t_s: Floats, power_w: Floats, begin_s: float, end_s: float) -> float:
     """Joules between `begin_s` and `end_s` by the trapezoidal rule.
 
-    The power at the two edges is interpolated between the samples round them; before the first
-    sample and after the last one it is held. Samples of one time stamp count as their mean.
+    At an edge between two samples the power is interpolated; before the first sample and after the last one it
+    is held constant. Samples with equal times are replaced by their mean.
 
     Parameters
     ----------
@@ -28,7 +27,11 @@ def integral_j(t_s: Floats, power_w: Floats, begin_s: float, end_s: float) -> fl
 
     Returns
     -------
-    0 over an empty interval, NaN where no sample is finite. ValueError where `end_s` < `begin_s`.
+    float : 0 for an empty interval, NaN if no sample is finite
+
+    Raises
+    ------
+    ValueError : `end_s` < `begin_s`
     """
     _check_interval(begin_s, end_s)
     begin, end = integrated_j(t_s, power_w, np.array([begin_s, end_s]))
@@ -36,7 +39,7 @@ def integral_j(t_s: Floats, power_w: Floats, begin_s: float, end_s: float) -> fl
 
 
 def integrated_j(t_s: Floats, power_w: Floats, edges_s: Floats) -> Floats:
-    """Joules from the earliest sample or edge to each of `edges_s`, as `integral_j` has them.
+    """Joules from the earliest sample or edge to each of `edges_s`, by the rules of `integral_j`.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def integrated_j(t_s: Floats, power_w: Floats, edges_s: Floats) -> Floats:
 
     Returns
     -------
-    [m], NaN throughout where no sample is finite
+    [m], all NaN if no sample is finite
     """
     t, p = _finite(t_s, power_w)
     if t.size == 0:
@@ -54,21 +57,23 @@ def integrated_j(t_s: Floats, power_w: Floats, edges_s: Floats) -> Floats:
     p = np.add.reduceat(p, first) / count
     knots = np.union1d(t, edges_s)
     joules = scipy.integrate.cumulative_trapezoid(np.interp(knots, t, p), knots, initial=0)
-    stands: Floats = np.interp(edges_s, knots, joules)
-    return stands
+    at_edges: Floats = np.interp(edges_s, knots, joules)
+    return at_edges
 
 
 def longest_gap_s(t_s: Floats, values: Floats, begin_s: float, end_s: float) -> float:
     """The longest time between `begin_s` and `end_s` without a finite value, in seconds.
 
-    Gaps lie between neighbouring samples of the interval [begin, end] and between its edges and the
-    samples nearest to them inside; without any sample inside, the gap is the interval.
+    A gap lies between two neighbouring samples of the interval, or between one of its edges and the nearest sample
+    inside. Without any sample inside, the gap is the interval.
 
     Parameters
     ----------
     t_s, values : [n], seconds and any unit
 
-    ValueError where `end_s` < `begin_s`.
+    Raises
+    ------
+    ValueError : `end_s` < `begin_s`
     """
     _check_interval(begin_s, end_s)
     t, _ = _finite(t_s, values)
@@ -77,9 +82,11 @@ def longest_gap_s(t_s: Floats, values: Floats, begin_s: float, end_s: float) -> 
 
 
 def samples_in(t_s: Floats, values: Floats, begin_s: float, end_s: float) -> int:
-    """How many finite values of `values` [n] have their time in [`begin_s`, `end_s`].
+    """The number of finite `values` [n] whose time lies in [`begin_s`, `end_s`].
 
-    ValueError where `end_s` < `begin_s`.
+    Raises
+    ------
+    ValueError : `end_s` < `begin_s`
     """
     _check_interval(begin_s, end_s)
     t, _ = _finite(t_s, values)
@@ -87,9 +94,9 @@ def samples_in(t_s: Floats, values: Floats, begin_s: float, end_s: float) -> int
 
 
 def refreshes(t_s: Floats, counter: Floats) -> tuple[Floats, Floats]:
-    """The samples at which a polled figure was first seen with a new value; the first sample is one.
+    """The samples at which a polled quantity first showed a new value, the first sample included.
 
-    A refresh that leaves the value as it was cannot be seen.
+    A refresh that does not change the value cannot be seen.
 
     Parameters
     ----------
@@ -97,7 +104,7 @@ def refreshes(t_s: Floats, counter: Floats) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    t, value : [k], k <= n, in the order of time
+    t, value : [k], k <= n, sorted by time
     """
     t, value = _finite(t_s, counter)
     new = np.concatenate((np.ones(min(t.size, 1), bool), np.diff(value) != 0))  # [n]
@@ -105,12 +112,12 @@ def refreshes(t_s: Floats, counter: Floats) -> tuple[Floats, Floats]:
 
 
 def counter_j(t_s: Floats, counter_mj: Floats, edges_s: Floats) -> Floats:
-    """Joules at which an energy counter stands at each of `edges_s`; differences of them are energies.
+    """The energy counter's value at each of `edges_s`, in joules; differences of two values are energies.
 
-    Between two refreshes the counter is taken to rise evenly, before the first and after the last to
-    stand still. An energy is then off, at constant power, by no more than the power times the longest
-    time between two polls, if the counter was seen to move before and after each of its edges; by up
-    to the power times `REFRESH_S`, if it was only polled at them.
+    The counter is assumed to rise evenly between two refreshes, and to stand still before the first and after the
+    last. At constant power, the error of an energy is at most the power times the longest time between two polls
+    if the counter was seen to move before and after each edge. If it was only polled at the edges, the error is up
+    to the power times `REFRESH_S`.
 
     Parameters
     ----------
@@ -119,7 +126,7 @@ def counter_j(t_s: Floats, counter_mj: Floats, edges_s: Floats) -> Floats:
 
     Returns
     -------
-    [m], NaN throughout where fewer than two refreshes were seen
+    [m], all NaN if fewer than two refreshes were seen
     """
     t, value = refreshes(t_s, counter_mj)
     if t.size < 2:
@@ -128,7 +135,7 @@ def counter_j(t_s: Floats, counter_mj: Floats, edges_s: Floats) -> Floats:
 
 
 def backwards(counter: Floats) -> tuple[float, float] | None:
-    """The first two successive finite values of `counter` [n] of which the second is smaller."""
+    """The first two successive finite values of `counter` [n] that fall; None if it never falls."""
     value = counter[np.isfinite(counter)]
     falls = np.flatnonzero(np.diff(value) < 0)
     if falls.size == 0:
@@ -137,10 +144,9 @@ def backwards(counter: Floats) -> tuple[float, float] | None:
 
 
 def unwrapped(counter: Floats, modulus: float) -> Floats:
-    """A counter [n] that starts again from zero at `modulus`, as one that only rises.
+    """A counter [n] that wraps to zero at `modulus`, as RAPL's does at `max_energy_range_uj`, made to only rise.
 
-    True as long as it rises by less than `modulus` from one finite value to the next. NaN stays NaN.
-    RAPL's counter wraps so, at its `max_energy_range_uj`.
+    This is exact as long as the counter rises by less than `modulus` between two finite values. NaN stays NaN.
     """
     finite = np.isfinite(counter)
     value = counter[finite]
@@ -151,7 +157,7 @@ def unwrapped(counter: Floats, modulus: float) -> Floats:
 
 
 def _finite(t_s: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The samples with a finite value, in the order of time; those of one time keep theirs."""
+    """The samples with a finite value, sorted by time; samples with equal times keep their order."""
     finite = np.isfinite(values)
     t, value = t_s[finite], values[finite]
     order = np.argsort(t, kind="stable")

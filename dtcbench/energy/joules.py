@@ -214,7 +214,7 @@ def _power_trace(
 
 
 def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
-    """Why the trace gives no joules, whatever its samples are."""
+    """Why this trace gives no joules at all; None if it may."""
     if not inside:
         return Unavailable("nothing ran inside the energy boundary")
     if trace.lost_s is not None:

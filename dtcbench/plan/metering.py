@@ -1,4 +1,4 @@
-"""How a suite wants its energy measured. No part of a cell's key: it changes what is known, not what is trained."""
+"""How a suite wants its energy measured. This is not part of a cell's key, as it does not change the training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def seconds(value: Any) -> Any:
-    """A time with its unit, such as 90s, in seconds."""
+    """The seconds of a time with its unit, such as 90s."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         trap = " (YAML reads 10:30 as 630)" if type(value) is int else ""
-        raise ValueError(f"{shown(value)} is no time with a unit{trap}; write 90s, 10m or 2h")
+        raise ValueError(f"{shown(value)} is not a time with a unit{trap}; write 90s, 10m or 2h")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -31,24 +31,25 @@ class _Strict(BaseModel):
 
 
 class CoolDown(_Strict):
-    """What a GPU is given before a cell, so that the one before does not warm its figures."""
+    """How a GPU cools down before a cell, so that the heat of the cell before does not change its energy."""
 
     at_least: Duration = Field(default=0.0)
     below_c: Annotated[float, Field(gt=0)] | None = None
-    """Wait until the GPU is so cool."""
+    """Wait until the GPU is cooler than this, °C."""
     at_most: Duration = Field(default=300.0)
     """Wait no longer than this; a GPU that is warmer then is flagged `warm`."""
 
 
 class Metering(_Strict):
-    """The rules of measuring, explained in docs/energy.md."""
+    """The suite's block `energy`. docs/energy.md explains the rules of measuring."""
 
     meter: Literal["auto", "none"] = "auto"
     """`none`: measure nothing, pair no GPUs, repeat no training."""
     min_window: Duration = Field(default=60.0)
-    """A training shorter than this is repeated inside one window until it is so long, and the joules divided."""
+    """A shorter training is repeated until the repeats take this long together. The joules are divided by their
+    number."""
     idle: Duration = Field(default=5.0)
     """How long the idle GPU is measured before a cell."""
     cool_down: CoolDown = CoolDown()
     shared: Literal["refuse", "label"] = "refuse"
-    """What to do where the board's figures would cover more than the cell: MIG, a part of a GPU, a foreign process."""
+    """Whether to measure a board whose readings cover more than the cell: MIG, a part of a GPU, a foreign process."""

@@ -1,4 +1,4 @@
-"""Which GPU a cell was given, from what CUDA is told."""
+"""The GPU that a cell is assigned, from the environment that CUDA reads."""
 
 import pynvml
 import pytest

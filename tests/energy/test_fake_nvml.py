@@ -52,7 +52,7 @@ def told(call):
     except nvml.NVMLError as error:
         return type(error).__name__
 
-def timed(*calls):  # [ns before, what each call told, ns after]
+def timed(*calls):  # [ns before, the answer of each call, ns after]
     return [time.monotonic_ns(), *map(told, calls), time.monotonic_ns()]
 
 def sampled(seconds, *calls):
@@ -144,7 +144,7 @@ def boards(scenario, process):
     return start
 
 
-def told_by(ask, index, calls):
+def answers_of(ask, index, calls):
     """What each call tells, or the name of its error."""
     return ask("[" + ", ".join(f"told(lambda g=gpu({index}): {call})" for call in calls) + "]")
 
@@ -188,9 +188,9 @@ def test_pynvml_finds_every_board_and_no_name_passes_for_a_real_one(boards):
         "NVMLError_NotFound",
         "NVMLError_InvalidArgument",
     ]
-    assert told_by(ask, 1, ESSENTIALS[2:]) == [1, 1, "00000000:02:00.0", 140 * 2**30, 140 * 2**30, [9, 0]]
-    assert told_by(ask, 1, CALLS["limit"] + CALLS["temperature"]) == [650_500, 650_500, 61, 61]
-    assert told_by(ask, 1, [*CALLS["clocks"], *CALLS["utilisation"]]) == [1980, 2619, 90]
+    assert answers_of(ask, 1, ESSENTIALS[2:]) == [1, 1, "00000000:02:00.0", 140 * 2**30, 140 * 2**30, [9, 0]]
+    assert answers_of(ask, 1, CALLS["limit"] + CALLS["temperature"]) == [650_500, 650_500, 61, 61]
+    assert answers_of(ask, 1, [*CALLS["clocks"], *CALLS["utilisation"]]) == [1980, 2619, 90]
     versions = ask("[nvml.nvmlSystemGetDriverVersion(), nvml.nvmlSystemGetNVMLVersion()]")
     assert versions == ["FAKE 1.0", "FAKE 1.0"]
 
@@ -251,7 +251,7 @@ def test_each_quantity_can_be_unsupported_by_itself(boards):
         (q, other)
         for i, q in enumerate(QUANTITIES)
         for other in QUANTITIES
-        for answer in told_by(ask, i, CALLS[other])
+        for answer in answers_of(ask, i, CALLS[other])
         if answer == "NVMLError_NotSupported"
     }
     assert refused == {(q, q) for q in QUANTITIES}
@@ -267,8 +267,8 @@ def test_an_unknown_quantity_is_refused_when_the_board_is_described():
 def test_every_nth_call_for_power_gives_zero(boards):
     ask = boards(FakeGpu(power_w=200, zero_every=3), FakeGpu(gpu_uuid(1), power_w=200))
     calls = (CALLS["usage"] + CALLS["fields"]) * 2
-    assert told_by(ask, 0, calls) == [200_000, 200_000, 0] * 2
-    assert told_by(ask, 1, calls) == [200_000] * 6
+    assert answers_of(ask, 0, calls) == [200_000, 200_000, 0] * 2
+    assert answers_of(ask, 1, calls) == [200_000] * 6
     both = "[[v.value.uiVal for v in nvml.nvmlDeviceGetFieldValues(gpu(), [185, 186])] for _ in range(3)]"
     assert ask(both) == [[200_000, 200_000], [200_000, 200_000], [0, 0]]
 
@@ -289,8 +289,8 @@ def test_as_time_passes_a_counter_starts_again_and_a_gpu_gets_lost(scenario, pro
     assert lost[-1] == "NVMLError_GpuIsLost"
     assert list(steady) == sorted(steady)
     calls = ESSENTIALS + [call for quantity in QUANTITIES for call in CALLS[quantity]]
-    assert set(told_by(ask, 1, calls)) == {"NVMLError_GpuIsLost"}
-    assert "NVMLError_GpuIsLost" not in told_by(ask, 2, calls)
+    assert set(answers_of(ask, 1, calls)) == {"NVMLError_GpuIsLost"}
+    assert "NVMLError_GpuIsLost" not in answers_of(ask, 2, calls)
     assert ask("told(lambda: nvml.nvmlDeviceGetHandleByIndex(1))") == "NVMLError_GpuIsLost"
     assert ask("nvml.nvmlDeviceGetCount()") == 3
 
@@ -321,10 +321,10 @@ def test_processes_are_listed_within_their_time(boards):
 def test_throttling_begins_when_the_scenario_says(boards):
     ask = boards(FakeGpu(throttle_from_s=50), FakeGpu(gpu_uuid(1), throttle_from_s=5000), FakeGpu(gpu_uuid(2)))
     assert ask("nvml.nvmlClocksEventReasonHwThermalSlowdown") == 0x40
-    assert [told_by(ask, i, CALLS["throttle"]) for i in (0, 1, 2)] == [[0x40, 0x40], [0, 0], [0, 0]]
+    assert [answers_of(ask, i, CALLS["throttle"]) for i in (0, 1, 2)] == [[0x40, 0x40], [0, 0], [0, 0]]
 
 
-def test_mig_mode_is_told_per_board(boards):
+def test_mig_mode_is_set_per_board(boards):
     ask = boards(FakeGpu(mig=True), FakeGpu(gpu_uuid(1)))
     assert ask("[nvml.nvmlDeviceGetMigMode(gpu(i)) for i in (0, 1)]") == [[1, 1], [0, 0]]
 
@@ -335,10 +335,10 @@ def test_ray_counts_the_boards_and_reads_their_name_beside_pynvml(boards):
     assert ask("nvml.nvmlDeviceGetCount()") == 3  # Ray's shutdown ended only its own use
 
 
-def test_after_the_last_shutdown_nothing_is_told(boards):
+def test_after_the_last_shutdown_every_call_fails(boards):
     ask = boards(FakeGpu())
     ask("[gpu(0).contents is None, nvml.nvmlShutdown()]")
-    assert told_by(ask, 0, CALLS["counter"]) == ["NVMLError_Uninitialized"]
+    assert answers_of(ask, 0, CALLS["counter"]) == ["NVMLError_Uninitialized"]
     assert ask("told(nvml.nvmlShutdown)") == "NVMLError_Uninitialized"
 
 

@@ -197,7 +197,7 @@ def test_refreshes_are_where_a_new_value_is_first_seen():
 
 
 @given(traces(power=st.sampled_from([1.0, 2.0, 3.0])))
-def test_the_figure_is_the_one_of_the_last_refresh(trace):
+def test_a_reading_is_that_of_the_last_refresh(trace):
     t, value = (samples[np.argsort(trace[0], kind="stable")] for samples in trace)
     finite = np.isfinite(value)
     seen, new = refreshes(*trace)

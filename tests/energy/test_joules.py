@@ -1,4 +1,4 @@
-"""From samples and segments to joules: what counts, what is flagged, and what is no number."""
+"""From samples and segments to joules: what counts, what is flagged, and what gives no joules."""
 
 from dataclasses import replace
 
@@ -282,7 +282,7 @@ def test_in_a_container_a_second_process_or_an_earlier_one_is_foreign():
     assert_null(energy(trace(processes={31337: two[31337]}), gpu=earlier), "1 foreign compute process")
 
 
-# what goes with the figure
+# what goes with the joules
 
 
 IDLE_THEN_BUSY = {

@@ -62,14 +62,14 @@ def measured(tmp_path, cases):
     gpus = [gpu for gpu, _, _ in cases]
     scenario = write_scenario(tmp_path / "scenario", gpus, epoch_s=time.monotonic() - AGE_S)
     order = [(str(index), share, metering) for index, (_, share, metering) in enumerate(cases)]
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(order)],
         env=environment(built(), scenario),
         capture_output=True,
         text=True,
         check=True,
     )
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def uncertainty(energy, power_w):
@@ -140,8 +140,8 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
 # with a sampler made for the test
 
 
-class Told:
-    """A sampler that has seen this."""
+class Sampled:
+    """A sampler that gives this trace."""
 
     def __init__(self, trace):
         self.trace = trace
@@ -160,12 +160,12 @@ BOARD = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, 5e6, 300
 def meter(monkeypatch):
     """A meter on a whole H200 that torch computed on, which has seen `trace`; `processes` were there before."""
 
-    def meter(told, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
+    def meter(seen, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: ("H200", torch_uuid, 139.0))
         monkeypatch.setattr(meters, "settle", lambda uuid, metering: IdleBaseline(7.0, True, processes, NOT_ASKED))
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
         made = meters.EnergyMeter(
-            Told(told),
+            Sampled(seen),
             AssignedGpu(BOARD, None),
             Unavailable("no RAPL"),
             ResourceShare(gpus, 1),
@@ -178,7 +178,7 @@ def meter(monkeypatch):
 
 
 class Trained:
-    """Phases of which only the segments are asked."""
+    """A timer of which only the segments are read."""
 
     def __init__(self, *segments):
         self.segments = segments
@@ -231,7 +231,7 @@ def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(met
 
 
 @pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
-def test_processors_are_a_cells_own_where_no_second_one_fits_beside_it(monkeypatch, cpus, alone):
+def test_processors_are_a_cells_own_if_no_second_cell_fits(monkeypatch, cpus, alone):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert (ResourceShare(0, cpus).shared_processors is None) is alone
 
@@ -243,7 +243,7 @@ def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
     assert energy.reasons["cpu_energy_j"] == "no RAPL here"
 
 
-def test_rapl_beside_other_cells_is_not_measured(monkeypatch):
+def test_rapl_is_not_measured_if_other_cells_may_run(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(rapl, "packages", lambda: [Zone("package-0", None, 1e9)])
     energy = open_meter("cpu", ResourceShare(0, 2), Metering(), {}).reading(MINUTE, [])[0]

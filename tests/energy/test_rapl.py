@@ -33,7 +33,7 @@ def test_a_machine_without_the_counters_says_so(tmp_path, folder):
     assert "no RAPL counter" in found.reason
 
 
-def test_one_package_that_cannot_be_read_leaves_no_figure_of_the_others(tmp_path):
+def test_one_package_that_cannot_be_read_leaves_the_others_unread_too(tmp_path):
     zone(tmp_path, "intel-rapl:0", "package-0")
     zone(tmp_path, "intel-rapl:1", "package-1", energy="not a number")
     found = packages(tmp_path)

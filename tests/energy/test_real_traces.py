@@ -1,6 +1,6 @@
-"""What the driver's power figure is worth, on two real boards with an external meter beside them.
+"""What the driver's power reading is worth, on two real boards with an external meter.
 
-Both boards alternate between about 52 ms of load and 52 ms of idling for eight seconds. The A100's figure
+Both boards alternate between about 52 ms of load and 52 ms of idling for eight seconds. The A100's reading
 samples a part of every 100 ms, so that it beats against that load, with a period of about 3.4 s; the
 RTX 3090's `reported_w` is an average over the last second, its `reported_instant_w` is not.
 """
@@ -29,17 +29,17 @@ STEP_S = 0.01
 class Recording:
     """One board under its load, from `begin_s` to `end_s`."""
 
-    reported: pd.DataFrame  # t_s and the driver's figures in W
+    reported: pd.DataFrame  # t_s and the driver's powers in W
     meter: pd.DataFrame  # t_s and measured_w
     begin_s: float
     end_s: float
 
-    def figure(self, column):
+    def power(self, column):
         return self.reported["t_s"].to_numpy(), self.reported[column].to_numpy()
 
     def error_pct(self, column, begin_s, end_s):
-        """By how much the integral of the driver's figure is off from that of the meter."""
-        reported_j = integral_j(*self.figure(column), begin_s, end_s)
+        """By how much the integral of the driver's power is off from that of the meter."""
+        reported_j = integral_j(*self.power(column), begin_s, end_s)
         true_j = integral_j(self.meter["t_s"].to_numpy(), self.meter["measured_w"].to_numpy(), begin_s, end_s)
         return 100 * (reported_j / true_j - 1)
 
@@ -60,15 +60,15 @@ def recording(board):
 
 @cache
 def steps_j(board, column):
-    """Joules of every `STEP_S` of the load, by the driver's figure or the meter [n]."""
+    """Joules of every `STEP_S` of the load, by the driver's power or the meter [n]."""
     board = recording(board)
-    t, p = board.meter.to_numpy().T if column == "measured_w" else board.figure(column)
+    t, p = board.meter.to_numpy().T if column == "measured_w" else board.power(column)
     edges = np.arange(board.begin_s, board.end_s + 1e-9, STEP_S)
     return np.array([integral_j(t, p, *edge) for edge in pairwise(edges)])
 
 
 def window_errors_pct(board, column, window_s):
-    """The error of the driver's figure over every window of `window_s` inside the load [n]."""
+    """The error of the driver's power over every window of `window_s` inside the load [n]."""
     ones = np.ones(round(window_s / STEP_S))
     reported_j, true_j = (np.convolve(steps_j(board, c), ones, mode="valid") for c in (column, "measured_w"))
     return 100 * (reported_j / true_j - 1)
@@ -127,7 +127,7 @@ def test_the_worst_two_seconds_are_off_by_more_than_a_fifth_and_worse_than_the_w
     assert worst > times_worse * abs(recording(board).load_error_pct("reported_w"))
 
 
-def test_a_figure_that_beats_against_the_load_is_not_always_better_over_a_longer_window():
+def test_a_reading_that_beats_against_the_load_is_not_always_better_over_a_longer_window():
     four, five = (abs(window_errors_pct("a100", "reported_w", s)).max() for s in (4.0, 5.0))
     assert five > four
 
@@ -139,7 +139,7 @@ def test_the_a100s_agreement_over_the_whole_load_is_not_its_accuracy():
 
 
 def test_the_rtx_3090s_average_loses_its_energy_in_the_first_second():
-    """From then on it is as low as the instant figure, which is low by the same share throughout."""
+    """From then on it is as low as the instant power, which is low by the same share throughout."""
     board = recording("rtx3090")
     later = (board.begin_s + 1.5, board.end_s)
     assert board.error_pct("reported_w", *later) == pytest.approx(-5.3, abs=0.1)
@@ -148,10 +148,10 @@ def test_the_rtx_3090s_average_loses_its_energy_in_the_first_second():
 
 
 @pytest.mark.parametrize(("board", "poll_s", "refresh_s"), [("a100", 0.013, 0.104), ("rtx3090", 0.007, 0.100)])
-def test_every_figure_refreshes_ten_times_a_second_however_often_it_is_polled(board, poll_s, refresh_s):
+def test_every_power_refreshes_ten_times_a_second_however_often_it_is_polled(board, poll_s, refresh_s):
     board = recording(board)
     for column in board.reported.filter(regex="^reported_"):
-        t, power = board.figure(column)
+        t, power = board.power(column)
         seen, _ = refreshes(t, power)
         assert np.median(np.diff(t)) == pytest.approx(poll_s)
         assert np.median(np.diff(seen)) == pytest.approx(refresh_s)
@@ -161,14 +161,14 @@ def test_every_figure_refreshes_ten_times_a_second_however_often_it_is_polled(bo
 @pytest.mark.parametrize(("board", "longest_s", "samples"), [("a100", 0.016, 606), ("rtx3090", 0.049, 1083)])
 def test_no_refresh_went_unpolled_during_the_load(board, longest_s, samples):
     board = recording(board)
-    figure = board.figure("reported_w")
-    assert longest_gap_s(*figure, board.begin_s, board.end_s) == pytest.approx(longest_s)
+    reading = board.power("reported_w")
+    assert longest_gap_s(*reading, board.begin_s, board.end_s) == pytest.approx(longest_s)
     assert longest_s < REFRESH_S
-    assert samples_in(*figure, board.begin_s, board.end_s) == samples
+    assert samples_in(*reading, board.begin_s, board.end_s) == samples
 
 
 def replayed(board, begin_s, end_s):
-    """The energy of a cell that trained from `begin_s` to `end_s` while the driver told what is recorded."""
+    """The energy of a cell that trained from `begin_s` to `end_s` with the recorded readings of the driver."""
     names = {"reported_instant_w": "instant_w", "reported_average_w": "average_w"}
     reported = recording(board).reported.rename(columns=names)
     columns = {name: reported[name].to_numpy(dtype=float) for name in ("t_s", *names.values()) if name in reported}

@@ -143,7 +143,7 @@ def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
 def polled(monkeypatch):
     """What three polls leave of a board that answers so, by the name of the question; all else is not supported."""
 
-    def told(answer):
+    def given_answer(answer):
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -151,7 +151,7 @@ def polled(monkeypatch):
     def polled(**answers):
         for question in ("TotalEnergyConsumption", "FieldValues", "PowerUsage"):
             given = answers.get(question, [pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)] * 3)
-            ask = given if callable(given) else lambda *_, left=list(given): told(left.pop(0))
+            ask = given if callable(given) else lambda *_, left=list(given): given_answer(left.pop(0))
             monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", ask)
         monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
@@ -197,7 +197,7 @@ def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
     assert "usage_w" not in poller.values
 
 
-def test_an_unknown_gpu_and_a_missing_library_are_told_at_once(play, monkeypatch, tmp_path):
+def test_an_unknown_gpu_and_a_missing_library_are_reported_at_once(play, monkeypatch, tmp_path):
     play(FakeGpu())
     assert "cannot read the GPU: Not Found" in Sampler.start(gpu_uuid(7), ()).reason
     monkeypatch.setenv("DTCBENCH_FAKE_NVML", str(tmp_path / "nowhere"))
@@ -241,6 +241,6 @@ def test_the_sampler_imports_nothing_but_pynvml_and_the_standard_library():
     )
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True)
-    told = subprocess.run([sys.executable, "-P", "-c", script], env=plain, capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-P", "-c", script], env=plain, capture_output=True, text=True)
     there_anyway = {name.partition(".")[0] for name in bare.stdout.split()}  # a site's own hooks
-    assert set(told.stdout.split()) - there_anyway == {"pynvml"}
+    assert set(ended.stdout.split()) - there_anyway == {"pynvml"}

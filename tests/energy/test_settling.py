@@ -54,7 +54,7 @@ def test_waiting_ends_and_says_that_it_was_in_vain(room):
     assert found.cool_down_s == pytest.approx(90, abs=0.2)
 
 
-def test_a_temperature_that_is_not_told_is_not_cool(room, fake_nvml):
+def test_a_temperature_that_cannot_be_read_is_not_cool(room, fake_nvml):
     here = room()
     here.sleep = lambda seconds: setattr(here, "now", here.now + seconds)
     fake_nvml.fails["temperature"] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
@@ -67,13 +67,13 @@ def test_the_process_of_the_cell_before_may_take_a_while_to_leave(room):
     assert found.cool_down_s == pytest.approx(3, abs=0.5)
 
 
-def test_a_process_that_stays_is_told(room):
+def test_a_process_that_stays_is_noted(room):
     found = room(left_at=1e9).settle()
     assert found.processes == {99}
     assert found.cool_down_s == pytest.approx(10, abs=0.2)
 
 
-def test_a_process_that_comes_while_the_gpu_is_measured_is_told(room):
+def test_a_process_that_comes_while_the_gpu_is_measured_is_noted(room):
     here = room()
     here._nvml.processes = []
     sleep = here.sleep

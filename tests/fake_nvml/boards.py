@@ -1,7 +1,7 @@
-"""Builds the fake NVML of nvml.c and writes the scenarios it plays, for tests without a GPU.
+"""Builds the fake NVML of nvml.c and writes its scenarios, for tests without a GPU.
 
-Only a process that starts with `environment(...)` finds the fake library, as the dynamic linker
-reads LD_LIBRARY_PATH once:
+A process must start with `environment(...)` to find the fake library, as the dynamic linker reads LD_LIBRARY_PATH
+once:
 
     scenario = write_scenario(tmp_path / "scenario", [FakeGpu(power_w=250), FakeGpu(gpu_uuid(1))])
     subprocess.run([sys.executable, "-c", "..."], env=environment(built(), scenario))
@@ -37,12 +37,12 @@ QUANTITIES = (
     "processes",
     "mig",
 )
-"""What a GPU may not support. `fields` are the powers that come as field values, `usage` is the
-older call for power; `limit` is the power limit."""
+"""Quantities that a GPU may lack. `fields` are the powers read as field values, `usage` is the older call for power,
+`limit` is the power limit."""
 COUNTER_BASE_MJ = 1_000_000
-"""What an energy counter shows at the epoch."""
+"""The value of an energy counter at the epoch."""
 REFRESH_S = 0.1
-"""Power and energy change at whole multiples of this after the epoch, and not in between."""
+"""Power and energy change only at whole multiples of this after the epoch."""
 NEVER_S = 1e9
 
 
@@ -57,32 +57,32 @@ class FakeGpu:
 
     uuid: str = gpu_uuid(0)
     name: str = "FAKE H100"
-    """The library puts `FAKE ` before a name that does not begin so."""
+    """The library adds `FAKE ` to a name that does not begin with it."""
     power_w: float = 300.0
-    """The power, or that of the first half of a square wave's period."""
+    """The constant power, or the power in the first half of a square wave's period."""
     low_w: float | None = None
-    """The power of the second half; None makes the power constant."""
+    """The power in the second half; None makes the power constant."""
     period_s: float = 1.0
     trace: Path | None = None
-    """In place of both: lines `seconds watts`, each in force until the next one's seconds. The
-    last line ends the trace, which then begins anew, and its watts do not matter."""
+    """A file that replaces both powers: lines `seconds watts`, each valid until the next line's seconds. The last line
+    only ends the trace, which then begins anew."""
     limit_w: float = 700.0
     temperature_c: int = 45
     memory_gib: int = 80
     mig: bool = False
     unsupported: tuple[str, ...] = ()
-    """Of QUANTITIES."""
+    """Some of QUANTITIES."""
     zero_every: int = 0
-    """Every n-th call for power in a process gives 0: nvmlDeviceGetPowerUsage and
-    nvmlDeviceGetFieldValues (whose values then all are 0) counted together. 0: none does."""
+    """Every n-th call for power in a process returns 0: nvmlDeviceGetPowerUsage and nvmlDeviceGetFieldValues
+    together. With 0 no call does."""
     counter_reset_at_s: float | None = None
-    """From the next refresh on, the counter tells the energy drawn since this moment."""
+    """From the next refresh on, the counter shows the energy used since this moment."""
     lost_from_s: float | None = None
-    """From then on every call about this board fails with GPU_IS_LOST; it still counts."""
+    """From then on every call about this board fails with GPU_IS_LOST, but the board is still counted."""
     processes: tuple[tuple[int, float, float], ...] = ()
-    """(pid, from, until) of compute processes; `until` may be infinite."""
+    """Compute processes: (pid, from, until); `until` may be infinite."""
     throttle_from_s: float | None = None
-    """From then on its clocks are slowed down, for heat."""
+    """From then on heat slows its clocks down."""
 
     def __post_init__(self) -> None:
         unknown = set(self.unsupported) - set(QUANTITIES)
@@ -91,10 +91,10 @@ class FakeGpu:
 
 
 def library(folder: Path) -> Path:
-    """Compile the fake library into `folder`; skip the test where there is no C compiler ($CC or cc)."""
+    """Compile the fake library into `folder`; skip the test without a C compiler ($CC or cc)."""
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
-        pytest.skip(f"the fake NVML needs a C compiler, and there is no {compiler[0]}")
+        pytest.skip(f"the fake NVML needs a C compiler; {compiler[0]} is not installed")
     target = folder / SONAME
     options = ["-std=c11", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread", f"-Wl,-soname,{SONAME}"]
     source = Path(__file__).with_name("nvml.c")
@@ -113,16 +113,16 @@ def built() -> Path:
 
 
 def environment(built: Path, scenario: Path) -> dict[str, str]:
-    """This process's environment, but with the library `built`, which plays `scenario`."""
+    """This process's environment with the library `built`, which reads `scenario`."""
     others = os.environ.get("LD_LIBRARY_PATH")
     path = os.pathsep.join([str(built.parent), *([others] if others else [])])
     return {**os.environ, "LD_LIBRARY_PATH": path, "DTCBENCH_FAKE_NVML": str(scenario)}
 
 
 def write_scenario(path: Path, gpus: Sequence[FakeGpu], epoch_s: float | None = None) -> Path:
-    """Write what nvml.c reads and return `path`. NVML shows the boards in the order of `gpus`.
+    """Write the scenario that nvml.c reads and return `path`. NVML lists the boards in the order of `gpus`.
 
-    epoch_s : where the boards' time begins on the clock of time.monotonic(); by default now
+    epoch_s : the boards' time 0 on the clock of time.monotonic(); by default now
     """
     uuids = [gpu.uuid for gpu in gpus]
     if len(set(uuids)) < len(uuids):
@@ -134,7 +134,7 @@ def write_scenario(path: Path, gpus: Sequence[FakeGpu], epoch_s: float | None = 
 
 
 def _lines(gpu: FakeGpu) -> Iterator[str]:
-    """One board: its UUID, and then a line per setting."""
+    """One board: its UUID, then a line per setting."""
     yield f"gpu {gpu.uuid}"
     yield f"name {gpu.name}"
     for length_us, mw in _steps(gpu):
@@ -159,7 +159,7 @@ def _lines(gpu: FakeGpu) -> Iterator[str]:
 
 
 def _steps(gpu: FakeGpu) -> list[tuple[int, int]]:
-    """The power over one cycle as stretches (µs, mW)."""
+    """The power over one cycle as steps (µs, mW)."""
     if gpu.trace is not None:
         rows = [line.split() for line in gpu.trace.read_text().splitlines() if line.strip()]
         points = [(_micro(float(seconds)), _milli(float(watts))) for seconds, watts in rows]

@@ -3,7 +3,7 @@
  * The scenario is the file that DTCBENCH_FAKE_NVML names; boards.py writes it and explains what
  * each setting means. It is read once per process, by the first nvmlInit that finds it.
  *
- * Every figure is a function of the scenario and of CLOCK_MONOTONIC, so that all processes see the
+ * Every reading is a function of the scenario and of CLOCK_MONOTONIC, so that all processes see the
  * same boards. Times are whole µs since the scenario's epoch and powers whole mW, hence energies
  * whole nJ: the counter is exact, and 64 bits hold 700 W for 150 days.
  *
@@ -513,7 +513,7 @@ typedef struct {
 } nvmlProcessInfo_t;
 
 /* `count` is the room in `infos` before and the number of processes after; without enough room
- * nothing but the number is told. */
+ * only the number is returned. */
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t gpu, unsigned *count, nvmlProcessInfo_t *infos) {
     const unsigned no_instance = 0xFFFFFFFF;
     RETURN_REFUSAL(gpu, PROCESSES, count);

@@ -26,7 +26,7 @@ def test_times_have_units():
 @pytest.mark.parametrize(
     ("energy", "place", "message"),
     [
-        ("{min_window: 60}", "energy.min_window", "60 is no time with a unit"),
+        ("{min_window: 60}", "energy.min_window", "60 is not a time with a unit"),
         ("{min_window: 1:30}", "energy.min_window", "(YAML reads 10:30 as 630)"),
         ("{shared: yes}", "energy.shared", "refuse"),
         ("{minwindow: 60s}", "energy.minwindow", "min_window"),

@@ -118,10 +118,10 @@ WRONG = {
     "solver that is a number": ("[lars]", "[7]", 9, "grid[0].solvers[0]", "quote 7 if it is a name"),
     "quoted no": ("widths: [256]", "bias: 'no'", 6, "grid[0].models[0].bias", "valid boolean; write true or false"),
     "name that is a number": ("name: quick", "name: 12", 1, "name", "12: should be a valid string; quote it"),
-    "10:30": ("10m", "10:30", 13, "timeout", "630 is no time with a unit (YAML reads 10:30 as 630); write 90s"),
+    "10:30": ("10m", "10:30", 13, "timeout", "630 is not a time with a unit (YAML reads 10:30 as 630); write 90s"),
     # values
-    "timeout without a unit": ("10m", "'600'", 13, "timeout", "'600' is no time with a unit; write 90s, 10m or 2h"),
-    "timeout in words": ("10m", "10 minutes", 13, "timeout", "'10 minutes' is no time with a unit; write 90s"),
+    "timeout without a unit": ("10m", "'600'", 13, "timeout", "'600' is not a time with a unit; write 90s, 10m or 2h"),
+    "timeout in words": ("10m", "10 minutes", 13, "timeout", "'10 minutes' is not a time with a unit; write 90s"),
     "timeout of nothing": ("10m", "0s", 13, "timeout", "'0s': should be greater than 0"),
     "name with a space": ("name: quick", "name: My suite", 1, "name", "'My suite'; write small letters and digits"),
     "name that is a path": ("name: quick", "name: ../up", 1, "name", "'../up'; write small letters and digits"),
@@ -365,4 +365,4 @@ def test_the_message_gives_one_line_per_problem_with_file_and_line(tmp_path):
         load(path)
     first, second = str(caught.value).split("\n")
     assert first.startswith(f"{path}:9: grid[0].solvers[0]: unknown solver 'fitsa'; ")
-    assert second.startswith(f"{path}:13: timeout: 10 is no time with a unit")
+    assert second.startswith(f"{path}:13: timeout: 10 is not a time with a unit")
