@@ -1,4 +1,4 @@
-"""What one cell's meters saw, as rows of name and text: a figure, or why there is none."""
+"""The energy of one cell as rows of name and text; a missing value shows its reason."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dtcbench.records.tables import power
 
 
 def energy_rows(energy: Energy) -> list[tuple[str, str]]:
-    """Joules of one training, how they were obtained, and what to know before using them."""
+    """Joules of one training, how they were measured, and their flags."""
     rows = [("energy", _joules(energy)), ("inside the boundary", _window(energy))]
     if energy.trace:
         rows += _trace_rows(energy, energy.trace)
-    rows.append(("processor packages", _figure(energy, "cpu_energy_j", ".1f", "J", absent="not measured")))
+    rows.append(("processor packages", _value(energy, "cpu_energy_j", ".1f", "J", absent="not measured")))
     if energy.flags:
         rows.append(("flags", ", ".join(energy.flags)))
     return rows
 
 
 def _joules(energy: Energy) -> str:
-    joules = _figure(energy, "energy_j", ".1f", "J", absent="not measured")
+    joules = _value(energy, "energy_j", ".1f", "J", absent="not measured")
     if energy.energy_j is None:
         return joules
-    return f"{joules} by {energy.method}, uncertain by {_figure(energy, 'quantisation_j', '.1f', 'J')}"
+    return f"{joules} by {energy.method}, uncertain by {_value(energy, 'quantisation_j', '.1f', 'J')}"
 
 
 def _window(energy: Energy) -> str:
@@ -33,25 +33,25 @@ def _window(energy: Energy) -> str:
 
 def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
     watts = power(energy)
-    before, after = (_figure(trace, f"temperature_{when}_c", ".0f", "°C") for when in ("before", "after"))
+    before, after = (_value(trace, f"temperature_{when}_c", ".0f", "°C") for when in ("before", "after"))
     cooled = f" after {trace.cool_down_s:.0f} s of cool-down"
     rows = [
         ("GPU", f"{trace.device}, {trace.gpu_uuid}{'; a simulation: not for publication' if trace.simulated else ''}"),
-        ("integral beside counter", _figure(energy, "cross_check_pct", "+.1f", "%")),
+        ("integral against counter", _value(energy, "cross_check_pct", "+.1f", "%")),
         (
             "power",
-            f"{_or_dash(watts['mean_power_w'], 'W')} on average, idle {_figure(trace, 'idle_w', '.1f', 'W')}{cooled}",
+            f"{_or_dash(watts['mean_power_w'], 'W')} on average, idle {_value(trace, 'idle_w', '.1f', 'W')}{cooled}",
         ),
         ("above idle", _or_dash(watts["net_energy_j"], "J")),
         ("temperature", f"{before} before, {after} after"),
-        *((f"of which {phase.phase}" if _counts(phase) else phase.phase, _phase(phase)) for phase in trace.phases),
+        *((f"phase {phase.phase}", _phase(phase)) for phase in trace.phases),
         (
             "samples",
             f"{trace.samples} at {1000 * trace.interval_s:.0f} ms, longest gap {trace.longest_gap_s:.2f} s, "
             f"sampler at {trace.sampler_cpu_pct:.1f} % of a core",
         ),
     ]
-    return rows + [("could not be read", f"{name}: {why}") for name, why in trace.read_errors.items()]
+    return rows + [("read errors", f"{name}: {why}") for name, why in trace.read_errors.items()]
 
 
 def _counts(phase: PhaseEnergy) -> bool:
@@ -61,14 +61,14 @@ def _counts(phase: PhaseEnergy) -> bool:
 
 def _phase(phase: PhaseEnergy) -> str:
     outside = "" if _counts(phase) else ", outside the energy boundary"
-    return f"{_figure(phase, 'energy_j', '.1f', 'J')} in {phase.duration_s:.2f} s, {phase.stretches} stretches{outside}"
+    return f"{_value(phase, 'energy_j', '.1f', 'J')} in {phase.duration_s:.2f} s, {phase.stretches} segments{outside}"
 
 
 def _or_dash(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.1f} {unit}"
 
 
-def _figure(of: Explained, name: str, form: str, unit: str, absent: str = "–") -> str:
-    """A figure with its unit; where there is none, `absent` and the reason."""
+def _value(of: Explained, name: str, form: str, unit: str, absent: str = "–") -> str:
+    """The value with its unit; if it is missing, `absent` and the reason."""
     value = getattr(of, name)
     return f"{absent} ({of.reasons[name]})" if value is None else f"{value:{form}} {unit}"

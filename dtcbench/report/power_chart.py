@@ -1,6 +1,6 @@
-"""The power a cell drew over time: on the terminal, on the page, and as a table of all samples of a run.
+"""A cell's power over time: a chart for the terminal and a figure for pages.
 
-A trace is the DataFrame of `Store.trace`: one row a sample, `t_s` from the first one on.
+A trace is the DataFrame of `Store.trace`: one row per sample, `t_s` counted from the first one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL, Style
 
 POINTS = 400
-"""Samples at most in one line of the figure; what breaks a line comes on top."""
+"""Most samples in one line of the figure; the breaks of a line come on top."""
 _MIN_WIDTH = 40
 _INSIDE, _OUTSIDE = COLOURS[0], NEUTRAL
 _READINGS = (
@@ -37,15 +37,15 @@ _READINGS = (
 
 
 def power_chart(trace: pd.DataFrame, width: int, height: int = 16) -> RenderableType:
-    """One cell's power over time, filled where its energy counts, with what was read besides it below.
+    """One cell's power over time, filled where its energy counts, and a summary of the other readings below.
 
     Parameters
     ----------
-    width, height : characters of the whole chart, and of the area that is drawn on
+    width, height : characters; the width of the whole chart, the height of its canvas
     """
     curve = _curve(trace)
     if curve is None:
-        return Text(f"no power of a GPU was read in {len(trace)} samples: there is nothing to draw")
+        return Text(f"no power of a GPU was read in {len(trace)} samples; nothing can be drawn")
     drawn = Text.from_ansi(_plot(curve, float(trace["t_s"].max()), max(width, _MIN_WIDTH), height))
     drawn.no_wrap, drawn.overflow = True, "crop"
     legend = Text.assemble(
@@ -57,8 +57,8 @@ def power_chart(trace: pd.DataFrame, width: int, height: int = 16) -> Renderable
 def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style]) -> go.Figure:
     """Power against time since the window began: solid where the energy counts, faint elsewhere.
 
-    `traces` and `looks` are by the same labels. A trace without any power has no line, and its entry in the
-    legend says so.
+    `traces` and `looks` have the same labels as keys. A trace without power has no line; its entry in the legend
+    says so.
     """
     figure = figures.blank(1)
     for label, trace in traces.items():
@@ -78,7 +78,7 @@ def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style])
 
 
 def power_drawn(trace: pd.DataFrame) -> Power | None:
-    """Which power of a trace is drawn: the best that was read at all, as the integral uses; None where none was."""
+    """The column of a trace that is drawn: the best power that was read, as for the integral; None without a power."""
     return next((name for name in POWER_COLUMNS if name in trace and np.isfinite(trace[name]).any()), None)
 
 
@@ -88,16 +88,16 @@ class _Curve:
 
     column: Power
     begin_s: float
-    """When the window began; 0 where none did."""
+    """When the window began; 0 without a window."""
     t_s: Floats  # [n]
     power_w: Floats  # [n]
     inside: NDArray[np.bool_]  # [n]
     """Whether a sample, and the time up to the next one, lies in a window that counts."""
     part: NDArray[np.int64]  # [n]
-    """Counted up wherever the power was not seen for longer than LONG_GAP_S."""
+    """Raised by one at every gap longer than LONG_GAP_S."""
 
     def at(self, chosen: NDArray[np.int64]) -> _Curve:
-        """The samples of these places alone."""
+        """Only the samples with these indices."""
         return replace(
             self,
             t_s=self.t_s[chosen],
@@ -125,9 +125,9 @@ def _curve(trace: pd.DataFrame) -> _Curve | None:
 
 
 def _thinned(curve: _Curve, bins: int) -> _Curve:
-    """At most two samples of each of `bins` equal times inside the windows, and two outside: the extremes.
+    """The lowest and the highest sample of each of `bins` equal times, separately inside and outside the windows.
 
-    So that no peak is lost, and neither is a short evaluation between two stretches of training.
+    This keeps every peak, and every short evaluation between two segments of training.
     """
     if len(curve.t_s) <= 2 * bins:
         return curve
@@ -155,7 +155,7 @@ def _line(curve: _Curve, inside: bool) -> tuple[list[float | None], list[float |
 def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:
     """The chart as text with colours, in at most `width` columns."""
     thin = _thinned(curve, 2 * width)
-    # Also between the samples, so that the filled stretches have no holes: four times a column.
+    # Interpolated four times a column, so that the filled area has no holes between the samples.
     t_s = np.union1d(thin.t_s, np.linspace(0.0, end_s, 4 * width))
     owner = np.clip(np.searchsorted(thin.t_s, t_s, side="right") - 1, 0, None)
     after = np.minimum(np.searchsorted(thin.t_s, t_s, side="left"), len(thin.t_s) - 1)
@@ -166,7 +166,7 @@ def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:
     bars = np.column_stack([np.zeros(filled.sum()), power_w[filled], nothing]).ravel()
     line = np.where(filled, np.nan, power_w)
     drawn = [(np.repeat(t_s[filled], 3), bars, _INSIDE), (t_s, line, _OUTSIDE)]
-    # The later one is drawn over the earlier; uniplot fails at one that is nothing but gaps.
+    # The later line is drawn over the earlier; uniplot fails at a line of gaps only.
     drawn = [one for one in drawn if np.isfinite(one[1]).any()]
     return uniplot.plot_to_string(
         xs=[x for x, _, _ in drawn],
@@ -188,7 +188,7 @@ def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:
 
 
 def _facts(trace: pd.DataFrame, curve: _Curve) -> Iterator[str]:
-    """What was drawn and how well it was sampled, and what else was read, over the whole trace."""
+    """The power's range and sampling, and the ranges of the other readings, over the whole trace."""
     t_s = trace["t_s"].to_numpy(dtype=np.float64)
     gap_s = integrate.longest_gap_s(curve.t_s, curve.power_w, t_s.min(), t_s.max())
     samples = f"{len(curve.t_s)}" if len(curve.t_s) == len(t_s) else f"{len(curve.t_s)} of {len(t_s)}"
@@ -200,7 +200,7 @@ def _facts(trace: pd.DataFrame, curve: _Curve) -> Iterator[str]:
 
 
 def _range(values: Floats, unit: str) -> str:
-    """The least and the greatest reading; a dash where none was taken."""
+    """The least and the greatest reading; a dash without any."""
     known = values[np.isfinite(values)]
     if known.size == 0:
         return "–"

@@ -74,13 +74,13 @@ def test_a_measured_cell_shows_its_joules_and_how_they_were_obtained():
         ("energy", "9000.0 J by counter, uncertain by 18.0 J"),
         ("inside the boundary", "2 trainings, 100.00 s together, 50.00 s each"),
         ("GPU", "A GPU, GPU-0"),
-        ("integral beside counter", "+1.0 %"),
+        ("integral against counter", "+1.0 %"),
         ("power", "180.0 W on average, idle 60.0 W after 30 s of cool-down"),
         ("above idle", "6000.0 J"),
         ("temperature", "40 °C before, 61 °C after"),
-        ("of which train", "8900.0 J in 49.00 s, 8 stretches"),
-        ("of which compress", f"– ({TOO_SHORT}) in 1.00 s, 8 stretches"),
-        ("evaluate", "700.0 J in 9.00 s, 3 stretches, outside the energy boundary"),
+        ("phase train", "8900.0 J in 49.00 s, 8 segments"),
+        ("phase compress", f"– ({TOO_SHORT}) in 1.00 s, 8 segments"),
+        ("phase evaluate", "700.0 J in 9.00 s, 3 segments, outside the energy boundary"),
         ("samples", "4000 at 25 ms, longest gap 0.03 s, sampler at 1.2 % of a core"),
         ("processor packages", "2500.0 J"),
     ]
@@ -100,7 +100,7 @@ def test_without_a_meter_there_is_a_reason_and_no_joule():
         (energy(flags=["short", "warm"]), ("flags", "short, warm")),
         (
             energy(trace=trace(read_errors={"temperature_c": "3 times: Not Supported"})),
-            ("could not be read", "temperature_c: 3 times: Not Supported"),
+            ("read errors", "temperature_c: 3 times: Not Supported"),
         ),
         (energy(trace=trace(simulated=True)), ("GPU", "A GPU, GPU-0; a simulation: not for publication")),
         (

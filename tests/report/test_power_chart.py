@@ -166,7 +166,7 @@ def test_a_peak_of_one_sample_is_seen_in_a_long_trace():
 
 @pytest.mark.parametrize("frame", [only_rapl(), only_rapl().assign(instant_w=math.nan), cell().iloc[:0]])
 def test_a_trace_without_power_says_so(frame):
-    assert chart(frame) == f"no power of a GPU was read in {len(frame)} samples: there is nothing to draw\n"
+    assert chart(frame) == f"no power of a GPU was read in {len(frame)} samples; nothing can be drawn\n"
     (line,) = power_figure({"dtc": frame}, LOOKS).data
     assert line.name == "dtc (no power was read)"
 
