@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from dtcbench.errors import UserError, near
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Where in a document or an option: ("grid", 0, "seeds")."""
 _SHOWN = 80
 """Characters of a value that a message quotes."""
@@ -25,8 +25,8 @@ _MAPPINGS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 class MisfitError(UserError):
     """A named value that does not fit; `found` has every place inside it and what is wrong there."""
 
-    def __init__(self, subject: str, found: list[tuple[Place, str]]) -> None:
-        lines = (": ".join(filter(None, (subject, place_text(place), message))) for place, message in found)
+    def __init__(self, subject: str, found: list[tuple[KeyPath, str]]) -> None:
+        lines = (": ".join(filter(None, (subject, key_path_text(place), message))) for place, message in found)
         super().__init__("\n".join(lines))
         self.found = found
 
@@ -42,7 +42,7 @@ def checked(model: type[Checked], value: dict[str, Any], subject: str) -> Checke
         raise MisfitError(subject, list(misfits_of(error, model, value))) from None
 
 
-def misfits_of(error: ValidationError, model: type[BaseModel], value: Any) -> Iterator[tuple[Place, str]]:
+def misfits_of(error: ValidationError, model: type[BaseModel], value: Any) -> Iterator[tuple[KeyPath, str]]:
     """Every place in `value` that a pydantic error tells of, named values' options included, and what is wrong."""
     for detail in error.errors(include_url=False):
         loc = detail["loc"][:-1] if detail["type"] == "invalid_key" else detail["loc"]
@@ -54,7 +54,7 @@ def misfits_of(error: ValidationError, model: type[BaseModel], value: Any) -> It
             yield place, _message(dict(detail), place, model)
 
 
-def place_text(place: Place) -> str:
+def key_path_text(place: KeyPath) -> str:
     """("grid", 0, "seeds") as grid[0].seeds."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
@@ -68,7 +68,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _in_document(loc: Place, value: Any, kind: str) -> Place:
+def _in_document(loc: KeyPath, value: Any, kind: str) -> KeyPath:
     """Pydantic's place without what is not in the document, such as a union's member; a missing key stays."""
     place: list[str | int] = []
     for number, part in enumerate(loc):
@@ -79,7 +79,7 @@ def _in_document(loc: Place, value: Any, kind: str) -> Place:
     return tuple(place)
 
 
-def _at(value: Any, place: Place) -> Any:
+def _at(value: Any, place: KeyPath) -> Any:
     for part in place:
         try:
             value = value[part]
@@ -88,7 +88,7 @@ def _at(value: Any, place: Place) -> Any:
     return value
 
 
-def _message(detail: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
+def _message(detail: dict[str, Any], place: KeyPath, model: type[BaseModel]) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "missing":
         return f"missing; add `{place[-1]}: …`"
@@ -143,7 +143,7 @@ def _number_remedy(given: Any, otherwise: str) -> str:
     return f"; YAML reads it as text: write {plain}" if plain else f"; write {otherwise}"
 
 
-def _keys(model: type[BaseModel], place: Place) -> list[str]:
+def _keys(model: type[BaseModel], place: KeyPath) -> list[str]:
     """The keys that the mapping at `place` of `model` may hold."""
     keys: list[str] = []
     for found in _models_at(model, place):
@@ -151,7 +151,7 @@ def _keys(model: type[BaseModel], place: Place) -> list[str]:
     return keys
 
 
-def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
+def _models_at(model: type[BaseModel], place: KeyPath) -> list[type[BaseModel]]:
     if not place:
         return [model]
     field = model.model_fields.get(str(place[0]))

@@ -1,3 +1,3 @@
-"""The data a cell trains on: one module a dataset, registered by name, called with its options to
-give `Splits` (`splits`). Its files are `source.Source`s; what is decoded once for all workers of a
-node lies in `cache`. What is told of it without reading its files is in `unread`."""
+"""The data a cell trains on: one module per dataset, registered by name, called with its options, returns `Splits`
+(`splits`). Its files are `source.Source`s. They are decoded once for all workers of a node (`cache`). Without its
+files a dataset can be described (`description`)."""

@@ -12,9 +12,9 @@ import numpy as np
 from dtcbench.datasets import source
 from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.description import described_without_loading
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
-from dtcbench.datasets.unread import unread
 from dtcbench.registry import register_dataset
 
 NUM_CLASSES = 10
@@ -78,7 +78,7 @@ def origin() -> str:
 
 
 @register_dataset("cifar-10")
-@unread(sample=sample, origin=origin)
+@described_without_loading(sample=sample, origin=origin)
 def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Splits:
     """Small photographs, 3 × 32 × 32, ten classes: 50,000 train, 10,000 test (Krizhevsky, 2009).
 

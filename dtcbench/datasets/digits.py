@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.description import described_without_loading
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
-from dtcbench.datasets.unread import unread
 from dtcbench.registry import register_dataset
 
 TEST_SIZE = 360
@@ -39,7 +39,7 @@ def origin() -> str:
 
 
 @register_dataset("digits")
-@unread(sample=sample, origin=origin)
+@described_without_loading(sample=sample, origin=origin)
 def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     """Handwritten digits, 8 × 8 with 17 grey levels: 1,437 train, 360 test, inside scikit-learn.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dtcbench.datasets import idx, source
+from dtcbench.datasets.description import described_without_loading
 from dtcbench.datasets.splits import Pixels, Splits
-from dtcbench.datasets.unread import unread
 from dtcbench.registry import register_dataset
 
 MIRRORS = (
@@ -37,7 +37,7 @@ def origin() -> str:
 
 
 @register_dataset("fashion-mnist")
-@unread(sample=sample, origin=origin)
+@described_without_loading(sample=sample, origin=origin)
 def fashion_mnist() -> Splits:
     """Articles of clothing, 28 × 28, ten kinds: 60,000 train, 10,000 test (Xiao et al., arXiv 1708.07747).
 

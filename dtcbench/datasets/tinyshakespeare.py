@@ -10,9 +10,9 @@ from pydantic import Field
 
 from dtcbench.datasets import source
 from dtcbench.datasets.cache import Pin
+from dtcbench.datasets.description import described_without_loading
 from dtcbench.datasets.source import Source
 from dtcbench.datasets.splits import Array, DatasetError, Splits
-from dtcbench.datasets.unread import unread
 from dtcbench.registry import register_dataset
 
 VOCABULARY = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -70,7 +70,7 @@ def origin() -> str:
 
 
 @register_dataset("tinyshakespeare")
-@unread(sample=sample, origin=origin)
+@described_without_loading(sample=sample, origin=origin)
 def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) -> Splits:
     """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).
 

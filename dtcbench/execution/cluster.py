@@ -17,7 +17,7 @@ from typing import Any
 
 from dtcbench import __version__, registry
 from dtcbench.cores import usable
-from dtcbench.datasets.unread import origin
+from dtcbench.datasets.description import origin
 from dtcbench.energy import nvml
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance

@@ -15,13 +15,13 @@ from dtcbench.plan.metering import Metering, seconds
 from dtcbench.plan.names import Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol
 from dtcbench.plan.protocol import PROTOCOLS
-from dtcbench.validation import Place
+from dtcbench.validation import KeyPath
 
 Block = dict[Any, Any]
 _AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES}
 
 
-def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[Place, str]]:
+def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]]:
     """Places and what does not fit there, as far as the fields can be read at all."""
     protocol = suite.get("protocol")
     name = meant_protocol(_name(protocol))
@@ -46,7 +46,7 @@ def _values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[Place, str]]:
+def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath, str]]:
     cpus = resources.get("cpus") if isinstance(resources, dict) else None
     default = PROTOCOLS[name].model_fields["threads"].default if name in PROTOCOLS else None
     threads = protocol.get("threads", default) if isinstance(protocol, dict) else default
@@ -55,7 +55,7 @@ def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[Place, st
         yield ("resources", "cpus"), message
 
 
-def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[Place, str]]:
+def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
     resources = suite.get("resources")
     gpus = resources.get("gpus") if isinstance(resources, dict) else None
     try:

@@ -11,7 +11,7 @@ from yaml.constructor import ConstructorError
 from yaml.reader import ReaderError
 
 from dtcbench.errors import UserError
-from dtcbench.validation import Place, place_text, shown
+from dtcbench.validation import KeyPath, key_path_text, shown
 
 _DEEPEST, _MOST = 20, 100_000
 """Levels and values of a document: no suite comes near, aliases of aliases or of themselves do."""
@@ -48,13 +48,13 @@ class Document:
 
     file: str
     value: dict[Any, Any]
-    lines: dict[Place, int]
+    lines: dict[KeyPath, int]
     twice: tuple[Problem, ...]
 
     @classmethod
     def read(cls, text: str, file: str) -> Document:
         """Plain values only; SuiteError where the text is not YAML or no mapping."""
-        lines: dict[Place, int] = {}
+        lines: dict[KeyPath, int] = {}
         try:
             loader = _Loader(text)
             root = loader.get_single_node()
@@ -71,13 +71,13 @@ class Document:
             )
             raise SuiteError([Problem(file, 1, "", message)])
         message = "the key stands twice; remove one"
-        return cls(file, value, lines, tuple(Problem(file, line, place_text(p), message) for p, line in doubles))
+        return cls(file, value, lines, tuple(Problem(file, line, key_path_text(p), message) for p, line in doubles))
 
-    def problem(self, place: Place, message: str) -> Problem:
+    def problem(self, place: KeyPath, message: str) -> Problem:
         """`message`, said of a place of this document."""
-        return Problem(self.file, self.line(place), place_text(place), message)
+        return Problem(self.file, self.line(place), key_path_text(place), message)
 
-    def line(self, place: Place) -> int:
+    def line(self, place: KeyPath) -> int:
         """The line of `place`, or of the nearest thing around it."""
         while place and place not in self.lines:
             place = place[:-1]
@@ -100,7 +100,7 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(None, None, f"{shown(node.value)} is no {kind}", node.start_mark) from None
 
 
-def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, int]]:
+def _walk(node: yaml.Node | None, place: KeyPath, lines: dict[KeyPath, int]) -> Iterator[tuple[KeyPath, int]]:
     """Fill `lines`; yield the keys that stand twice, which the constructor would silently merge."""
     if node is None:  # an empty document
         return

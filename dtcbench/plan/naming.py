@@ -12,11 +12,11 @@ from dtcbench.errors import UserError, alike, near
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.names import Names
 from dtcbench.plan.protocol import PROTOCOLS
-from dtcbench.validation import MisfitError, Place, checked, shown
+from dtcbench.validation import KeyPath, MisfitError, checked, shown
 
 DEFAULT_SOLVER = "interior-point"
 """Used where a suite names no solver: the fastest of the exact ones (docs/solvers.md)."""
-Misfits = list[tuple[Place, str]]
+Misfits = list[tuple[KeyPath, str]]
 """Places inside a value, and what is wrong there."""
 
 

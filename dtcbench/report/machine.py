@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
-from dtcbench.datasets.unread import origin
+from dtcbench.datasets.description import origin
 from dtcbench.energy import nvml, rapl
 from dtcbench.execution import provenance
 from dtcbench.execution.cluster import MUST_AGREE, Node

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from dtcbench import registry
-from dtcbench.datasets.unread import sample
+from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell, Choice

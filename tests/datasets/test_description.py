@@ -1,12 +1,12 @@
-"""What is told of a data set before its files are read, and what happens where that fails."""
+"""A data set's description without its files, and what happens if the description fails."""
 
 import numpy as np
 import pytest
 from suites_for_tests import TINY, edited
 
 from dtcbench import registry
+from dtcbench.datasets.description import described_without_loading, origin, sample
 from dtcbench.datasets.splits import DatasetError, Splits
-from dtcbench.datasets.unread import origin, sample, unread
 
 SQUARES = """
 from random import sample
@@ -37,20 +37,22 @@ def unloadable():
         ("tinyshakespeare", {"context": 9}, ((9,), 65)),
     ],
 )
-def test_the_package_s_data_sets_tell_their_samples_without_their_files(mirrors, name, options, expected):
+def test_the_package_s_data_sets_describe_their_samples_without_their_files(mirrors, name, options, expected):
     assert sample(name, options) == expected
     assert not mirrors.asked
 
 
-def test_two_data_sets_of_one_module_tell_of_themselves():
+def test_two_data_sets_of_one_module_have_their_own_descriptions():
     for name, side in (("small", 4), ("large", 8)):
-        tell = unread(sample=lambda side=side: ((1, side, side), 2), origin=lambda name=name: f"the {name} one")
-        registry.datasets.register(name)(tell(lambda: unloadable()))
+        describe = described_without_loading(
+            sample=lambda side=side: ((1, side, side), 2), origin=lambda name=name: f"the {name} one"
+        )
+        registry.datasets.register(name)(describe(lambda: unloadable()))
     assert [sample(name, {}) for name in ("small", "large")] == [((1, 4, 4), 2), ((1, 8, 8), 2)]
     assert [origin(name) for name in ("small", "large")] == ["the small one", "the large one"]
 
 
-def test_a_data_set_that_tells_nothing_is_loaded():
+def test_a_data_set_without_a_description_is_loaded():
     images = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
     registry.datasets.register("own")(lambda: Splits.from_arrays(images, [0, 1, 2, 0], images, [0, 1, 2, 0]))
     assert sample("own", {}) == ((1, 2, 3), 3)
@@ -59,8 +61,8 @@ def test_a_data_set_that_tells_nothing_is_loaded():
 
 @pytest.mark.parametrize(
     "value",
-    [lambda: None, unloadable, unread(sample=lambda: None, origin=str)(lambda: unloadable())],
-    ids=["gives nothing", "fails", "tells nothing"],
+    [lambda: None, unloadable, described_without_loading(sample=lambda: None, origin=str)(lambda: unloadable())],
+    ids=["gives nothing", "fails", "describes nothing"],
 )
 def test_a_data_set_that_fails_is_named(value):
     registry.datasets.register("own")(value)
@@ -69,8 +71,8 @@ def test_a_data_set_that_fails_is_named(value):
 
 
 def test_an_origin_that_fails_is_unknown():
-    tell = unread(sample=lambda: ((1,), 2), origin=lambda: {}["share"])
-    registry.datasets.register("own")(tell(unloadable))
+    describe = described_without_loading(sample=lambda: ((1,), 2), origin=lambda: {}["share"])
+    registry.datasets.register("own")(describe(unloadable))
     assert origin("own") == "unknown: KeyError: 'share'"
 
 
