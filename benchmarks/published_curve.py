@@ -18,11 +18,10 @@ from dtcbench.energy.segments import PhaseTimer
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.protocol import Published
 from dtcbench.record import Result
-from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
-from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
+from dtcbench.training.training_run import CellContext
 
 PROTOCOL = Published(name="published")
 CELL = Cell(
@@ -42,7 +41,7 @@ def curve() -> tuple[Result, float]:
     splits = registry.datasets.get("mnist")()
     train, test = to_device(splits, torch.device("cpu"))
     phases = PhaseTimer(lambda: None)
-    result = run(Workplace(CELL, splits, train, test, phases, Evaluations(phases)))
+    result = run(CellContext(CELL, splits, train, test, phases))
     return result, time.perf_counter() - begin
 
 

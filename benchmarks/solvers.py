@@ -30,9 +30,8 @@ from dtcbench.dtc.lasso import certified_gap
 from dtcbench.dtc.recovery import tolerance_of
 from dtcbench.dtc.sensing import Array, dct_basis, gaussian_phi, measure, project
 from dtcbench.errors import SolverError
-from dtcbench.training.determinism import make_deterministic
+from dtcbench.training.determinism import generator, make_deterministic, torch_generator
 from dtcbench.training.loop import Samples, accuracy, cross_entropy, shuffled_batches, to_device
-from dtcbench.training.randomness import generator, torch_generator
 
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
 LAM, F, KEEP, SEED = 0.3, 0.1, 0.5, 0

@@ -1,5 +1,5 @@
-"""How random a layer is: Gibbs entropy of its measurement vectors, published estimator and ours, and two measures
-of complexity that do not hang on the number of measurements.
+"""How random a layer is: Gibbs entropy of its measurement vectors, by the published estimator and by ours, and two
+measures of complexity that do not depend on the number of measurements.
 
 The published one (arXiv 2505.23869, supplement code) bins the measurements over ±50, drops what
 falls outside, and takes log2 for the incoming but the natural logarithm for the outgoing vector.
@@ -17,19 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
+from dtcbench.unavailable import Unavailable
+
 BIN = 0.2
 """Width of a bin, in units of y."""
 PUBLISHED_EDGES = np.arange(-50, 50, BIN)
 
 
-def published_entropy(y: NDArray[np.float64], side: Literal["incoming", "outgoing"]) -> float:
+def published_entropy(y: NDArray[np.float64], side: Literal["incoming", "outgoing"]) -> float | Unavailable:
     """Entropy of y [n] by the published estimator: bits if incoming, nats if outgoing.
 
-    NaN where no value falls inside ±50, as in the published code.
+    Unavailable if no value falls inside ±50, for which the published code gives NaN.
     """
     counts, _ = np.histogram(y, bins=PUBLISHED_EDGES)
     if counts.sum() == 0:
-        return math.nan
+        return Unavailable("NaN: no measurement lies within ±50, the published histogram's range")
     return float(entropy(counts, base=2 if side == "incoming" else None))
 
 
@@ -40,9 +42,11 @@ def entropy_bits(y: NDArray[np.float64]) -> float:
     return float(entropy(counts, base=2))
 
 
-def normalised_entropy(y: NDArray[np.float64]) -> float:
-    """`entropy_bits(y) / log2(n)`, between 0 and 1; NaN for a single measurement, whose bound is 0."""
-    return entropy_bits(y) / math.log2(len(y)) if len(y) > 1 else math.nan
+def normalised_entropy(y: NDArray[np.float64]) -> float | Unavailable:
+    """`entropy_bits(y) / log2(n)`, between 0 and 1; Unavailable for a single measurement."""
+    if len(y) < 2:
+        return Unavailable("one measurement bounds the entropy by log2 1 = 0")
+    return entropy_bits(y) / math.log2(len(y))
 
 
 _LEVELS = 256
@@ -63,16 +67,16 @@ def compressed_bits(weights: NDArray[np.floating]) -> float:
     return 8 * len(zlib.compress(np.rint(steps).astype(np.uint8).tobytes(), level=9)) / chosen.size
 
 
-def lempel_ziv(values: NDArray[np.floating]) -> float:
+def lempel_ziv(values: NDArray[np.floating]) -> float | Unavailable:
     """Normalised Lempel-Ziv complexity of `values` [n], read as above or not above their median: c · log2(n) / n.
 
-    c is the number of phrases in the exhaustive history: about 1 for coin tosses, towards 0 for order. NaN for one
-    value. Source: Lempel and Ziv, IEEE Trans. Inf. Theory 22, 1976, equation 1; counted as by Kaspar and Schuster,
-    Phys. Rev. A 36, 1987.
+    c is the number of phrases in the exhaustive history: about 1 for coin tosses, towards 0 for order. Unavailable
+    for one value. Source: Lempel and Ziv, IEEE Trans. Inf. Theory 22, 1976, equation 1; counted as by Kaspar and
+    Schuster, Phys. Rev. A 36, 1987.
     """
     n = len(values)
     if n < 2:
-        return math.nan
+        return Unavailable("one neuron has no order")
     text = (values > np.median(values)).astype(np.uint8).tobytes()
     phrases, begin = 0, 0
     while begin < n:

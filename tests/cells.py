@@ -18,10 +18,9 @@ from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.protocol import Published, Standard
-from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import make_deterministic
-from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
+from dtcbench.training.training_run import CellContext
 
 METERING = Metering()
 
@@ -59,13 +58,13 @@ def _cell(protocol, model, dataset, method, sparsity, seed, solver) -> Cell:
     )
 
 
-def workplace(the_cell: Cell, splits: Splits | None = None) -> Workplace:
-    """What a recipe needs to run the cell on this machine's CPU, without a meter."""
+def context(the_cell: Cell, splits: Splits | None = None) -> CellContext:
+    """What a protocol needs to run the cell on this machine's CPU, without a meter."""
     make_deterministic(the_cell.protocol.values["threads"])
     splits = splits or registry.datasets.bind(the_cell.dataset.name, {})()
     train, test = to_device(splits, torch.device("cpu"))
     phases = PhaseTimer(lambda: None)
-    return Workplace(the_cell, splits, train, test, phases, Evaluations(phases))
+    return CellContext(the_cell, splits, train, test, phases)
 
 
 def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=None) -> Job:

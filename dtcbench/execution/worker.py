@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,13 +26,11 @@ from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.text import error_line
-from dtcbench.training.course import Workplace
 from dtcbench.training.determinism import deterministic
-from dtcbench.training.evaluation import Evaluations
 from dtcbench.training.loop import to_device
 from dtcbench.training.network import ModelError
 from dtcbench.training.protocols import run
-from dtcbench.training.warming import warm_up
+from dtcbench.training.training_run import CellContext, warm_up
 from dtcbench.unavailable import Unavailable
 
 
@@ -145,15 +143,14 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, E
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = to_device(splits, device)
         phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
-        evaluations = Evaluations(phases)
-        work = Workplace(cell, splits, train, test, phases, evaluations)
+        context = CellContext(cell, splits, train, test, phases)
         if device.type == "cuda":
-            warm_up(work)
-        result = run(work)
+            warm_up(context)
+        result = run(context)
         flags: set[str] = set()
         while not meter.enough(phases):
             phases.train_again()
-            repeat = run(replace(work, evaluate=evaluations.again()))
+            repeat = run(context.repeat())
             flags |= set() if same_training(repeat, result) else {"not-repeatable"}
         return result, *meter.reading(phases, sorted(flags))
 

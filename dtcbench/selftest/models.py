@@ -13,10 +13,9 @@ from dtcbench.errors import CompressionError, UserError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
 from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import inference_flops
-from dtcbench.training.network import build
-from dtcbench.training.randomness import seeded_globals
-from dtcbench.training.scratch import draw_anew
+from dtcbench.training.network import build, draw_anew
 from dtcbench.training.surgery import PrunableGroup, Surgery
 
 _CLASSES = 10

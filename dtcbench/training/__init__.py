@@ -1,4 +1,7 @@
-"""One cell: the recipes (`protocols`: `standard`, `published`), what they share (`course`), the steps
-they are made of (`loop`), one compression of all groups (`compression`), smaller networks (`surgery`),
-what it costs (`flops`), where its random numbers come from (`randomness`), and what a process must be
-set to first (`determinism`)."""
+"""Training one cell, or your own network.
+
+`protocols` has the two recipes, and `training_run` what they share; `compressor` compresses a network while it trains,
+by the `surgery` that makes it smaller. `network` builds a registered model, `loop` has the steps of training and
+evaluating (`written_out` those of protocol `published`), `flops` what they cost, `determinism` what makes the numbers
+equal everywhere, and `feasibility` which cells cannot be run.
+"""

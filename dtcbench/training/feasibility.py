@@ -15,7 +15,7 @@ from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.document import Problem, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
-from dtcbench.training.compression import where
+from dtcbench.training.compressor import where
 from dtcbench.training.network import outlined
 
 Widths = Mapping[str, int]

@@ -1,12 +1,21 @@
-"""Floating-point operations of a network, counted by torch's own counter, never converted to energy."""
+"""Floating-point operations: of a network, by torch's counter, and the steps that a budget of them allows.
+
+They are never converted to energy.
+"""
 
 from __future__ import annotations
 
 import copy
+import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from dtcbench.plan.protocol import Standard
+from dtcbench.training.loop import samples_in
+from dtcbench.training.surgery import Surgery
 
 
 def inference_flops(model: nn.Module, example: torch.Tensor) -> int:
@@ -31,3 +40,29 @@ def _on_meta(model: nn.Module) -> nn.Module:
 def _pair(example: torch.Tensor) -> torch.Tensor:
     # In training mode batch norm refuses a single value per channel.
     return example.to("meta").expand(2, *example.shape[1:])
+
+
+def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:
+    """Training FLOPs of a cell that compresses `model` to `sparsity` on an epoch of `samples`.
+
+    Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. CompressionError
+    if a group would be empty.
+    """
+    rehearsal = copy.deepcopy(model)
+    surgery = Surgery(rehearsal, example)
+    widths = {group.name: group.width for group in surgery.groups}
+    total = done = 0
+    for number, fraction in enumerate(protocol.fractions(sparsity), start=1):
+        seen = samples_in(number * protocol.cycle_steps, samples, protocol.batch_size)
+        total += training_flops(rehearsal, example) * (seen - done)
+        done = seen
+        for group in surgery.groups:
+            surgery.shrink(group, np.arange(round(widths[group.name] * fraction)), None)
+    rest = samples_in(protocol.steps, samples, protocol.batch_size) - done
+    return total + training_flops(rehearsal, example) * rest
+
+
+def steps_for(flops: int, per_sample: int, samples: int, batch_size: int) -> int:
+    """The most steps whose batches cost no more than `flops`, at least one."""
+    epochs, rest = divmod(flops // per_sample, samples)
+    return max(1, epochs * math.ceil(samples / batch_size) + rest // batch_size)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dtcbench.datasets.splits import Augment, Pixels, Splits
 from dtcbench.errors import UserError
-from dtcbench.training.randomness import generator, torch_generator
+from dtcbench.training.determinism import generator, torch_generator
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,6 @@ def samples_in(steps: int, samples: int, size: int) -> int:
     return epochs * samples + rest * size
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What some training steps came to."""
-
-    loss: float
-    """Of the last batch; may be NaN or infinite."""
-    samples: int
-    """Samples seen."""
-
-
 Step = Callable[[Samples], torch.Tensor]
 """Learn from one batch; its loss, a scalar."""
 
@@ -124,14 +114,14 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
-def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> Trained:
-    """One step per batch, the model in training mode."""
+def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> tuple[float, int]:
+    """One step per batch, the model in training mode; the last batch's loss, which may be NaN, and the samples seen."""
     model.train()
     seen, last = 0, torch.tensor(float("nan"))
     for batch in batches:
         last = step(batch)
         seen += len(batch)
-    return Trained(last.item(), seen)
+    return last.item(), seen
 
 
 @contextmanager

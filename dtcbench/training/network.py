@@ -1,27 +1,30 @@
-"""A registered model as a network: built, and traced on a sample. What it does wrong there is told as its mistake."""
+"""A registered model as a network: built, traced on a sample, or with its weights drawn anew."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from dtcbench import registry
-from dtcbench.errors import UserError
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Choice
 from dtcbench.text import error_line
+from dtcbench.training.determinism import torch_generator
 from dtcbench.training.surgery import Surgery
 
 
 class ModelError(UserError):
-    """A model that cannot be built, or traced on samples of some shape; the cause is what it raised, if it did."""
+    """A model cannot be built, or traced on samples of some shape; `__cause__` is the error that it raised, if any."""
 
 
 def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.Generator) -> nn.Module:
     """The network for samples of `shape`, its weights drawn from `generator`.
 
-    UserError where the model refuses such samples, ModelError where it fails.
+    UserError if the model refuses such samples, ModelError if it fails.
     """
     make = registry.models.bind(model.name, model.values)
     try:
@@ -35,31 +38,37 @@ def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.
     return network
 
 
-def traced(model: Choice, network: nn.Module, example: torch.Tensor, logits: tuple[int, ...]) -> Surgery:
-    """The prunable groups of the network that `model` built, traced on one sample [1, …].
+@contextmanager
+def blaming_the_model(
+    model: Choice, network: nn.Module, example: torch.Tensor, logits: tuple[int, ...]
+) -> Iterator[None]:
+    """While the network that `model` built is traced on one sample [1, …]: its errors are reported as the model's.
 
-    ModelError where that fails, or does not give logits of that shape.
+    ModelError if the block raises anything but a UserError or CompressionError, or if the network gave an output that
+    is not logits of that shape.
     """
     shape, seen = tuple(example.shape[1:]), list[Any]()
     hook = network.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:
-        surgery = Surgery(network, example)
+        yield
     except UserError:
         raise
+    except CompressionError as error:
+        _refuse_other_output(model, shape, seen, logits)
+        raise CompressionError(f"model {model.name}: {error}") from error
     except Exception as error:  # a model may raise anything
-        _refuse_other_output(model, shape, seen, logits)  # of which tracing knows less to say
+        _refuse_other_output(model, shape, seen, logits)  # this says more than the tracer's error
         raise _mistake(model, shape, error_line(error)) from error
     finally:
         hook.remove()
     _refuse_other_output(model, shape, seen, logits)
-    return surgery
 
 
 def outlined(model: Choice, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, Surgery]:
     """The network and its groups without its weights, which alone take memory and time.
 
-    It lies on torch's meta device, but for a model that looks at values: that one is built in full.
-    UserError where the model refuses samples of `shape`, ModelError where it fails.
+    It lies on torch's meta device; a model that looks at values is built in full.
+    UserError if the model refuses samples of `shape`, ModelError if it fails.
     """
     try:
         return _outlined(model, shape, classes, "meta")
@@ -77,7 +86,38 @@ def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) 
             example = torch.zeros(1, *shape, dtype=torch.int64 if is_text else torch.float32)
         except (RuntimeError, MemoryError) as error:
             raise _mistake(model, shape, error_line(error)) from error
-        return network, traced(model, network, example, (1, *shape, classes) if is_text else (1, classes))
+        with blaming_the_model(model, network, example, (1, *shape, classes) if is_text else (1, classes)):
+            return network, Surgery(network, example)
+
+
+def draw_anew(model: nn.Module, seed: int) -> None:
+    """Draw every parameter anew by torch's convention, `reset_parameters`, of the outermost modules that have it.
+
+    Drawn on the CPU, so that a seed means the same weights on every device. CompressionError names a
+    parameter that no module draws.
+    """
+    device = next(model.parameters()).device
+    model.cpu()
+    drawn: set[nn.Parameter] = set()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(torch_generator(seed, "scratch").initial_seed())  # not CUDA's
+        for module, reset in _drawing(model):
+            reset()
+            drawn.update(module.parameters())
+    for name, parameter in model.named_parameters():
+        if parameter not in drawn:
+            raise CompressionError(f"parameter {name} is drawn by no module; give its module a `reset_parameters`")
+    model.to(device)
+
+
+def _drawing(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Any]]]:
+    """The outermost modules that draw their parameters, and their means to."""
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        yield module, reset
+    else:
+        for child in module.children():
+            yield from _drawing(child)
 
 
 def _refuse_other_output(model: Choice, shape: tuple[int, ...], seen: list[Any], logits: tuple[int, ...]) -> None:

@@ -1,20 +1,209 @@
-"""The two recipes (DESIGN §3): `published`, the notebook's bit for bit, and `standard`, the fair one."""
+"""The two training protocols: `standard`, the fair one, and `published`, the notebook's bit for bit.
+
+See docs/design.md, Protocols.
+"""
 
 from __future__ import annotations
 
-from dtcbench.plan.protocol import Standard, from_choice
-from dtcbench.record import Result
-from dtcbench.training.course import Workplace
-from dtcbench.training.published import run_published
-from dtcbench.training.randomness import seeded_globals
-from dtcbench.training.standard import run_standard
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dtcbench.errors import CompressionError
+from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.record import Layer, Result
+from dtcbench.training.determinism import seeded_globals
+from dtcbench.training.flops import compressed_flops, steps_for, training_flops
+from dtcbench.training.loop import (
+    Samples,
+    Step,
+    accuracy,
+    bits_per_token,
+    cross_entropy,
+    gradient_step,
+    hold_out,
+    mean_batch_accuracy,
+    shuffled_batches,
+)
+from dtcbench.training.network import draw_anew
+from dtcbench.training.training_run import CellContext, TrainingRun, start
+from dtcbench.training.written_out import WrittenOutStep, linear_layers
+from dtcbench.unavailable import Unavailable
+
+_NOT_COMPRESSED = Unavailable("nothing is removed while training")
+_NO_TEXT = Unavailable("the dataset holds no text")
+_TEST_LATER = Unavailable("protocol standard looks at the test split at the last compression and at the end only")
+_NOT_DUE = Unavailable("nothing was due to be removed")
+_NO_VALIDATION = Unavailable("protocol published holds out no validation split")
+_AFTER_ONLY = Unavailable("protocol published evaluates after each compression only")
 
 
-def run(work: Workplace) -> Result:
-    """Train the cell by the protocol it names.
+def run(context: CellContext) -> Result:
+    """Train the cell by its protocol.
 
-    CompressionError where it cannot be computed; NonFiniteError, one of these, where it diverged.
+    CompressionError if it cannot be computed; NonFiniteError, which is one, if it diverged.
     """
-    protocol = from_choice(work.cell.protocol)
-    with seeded_globals(work.cell.seed):
-        return run_standard(work, protocol) if isinstance(protocol, Standard) else run_published(work, protocol)
+    protocol = from_choice(context.cell.protocol)
+    with seeded_globals(context.cell.seed):
+        return run_standard(context, protocol) if isinstance(protocol, Standard) else run_published(context, protocol)
+
+
+def run_standard(context: CellContext, protocol: Standard) -> Result:
+    """Train and compress by the geometric schedule, then train the remaining steps.
+
+    All that compress share steps, batches, order and initial weights; the optimiser's state is carried over. Baselines
+    that train other weights (`scratch`) or for other steps (a budget of FLOPs) say so in their methods. Every cell
+    trains and validates in the same pieces, also those in which nothing is removed, so that measuring and evaluating
+    cost the same for all.
+    """
+    cell, sparsity = context.cell, context.cell.sparsity or 0.0
+    training, validation = hold_out(context.train.first(protocol.samples), protocol.validation, cell.seed)
+    test = context.test.first(protocol.samples)
+    run = start(context)
+    _refuse_a_lonely_sample(run.model, len(training), protocol.batch_size)
+    steps = _begin(run, protocol, training, sparsity)
+    run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
+    step = _scheduled(gradient_step(run.model, optimizer), optimizer, protocol, steps)
+    batches = shuffled_batches(training, protocol.batch_size, cell.seed, context.splits.augment)
+    widths = run.compressor.original_widths
+    fractions = protocol.fractions(sparsity) if run.compressor.method.when == "cycles" else []
+    removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
+
+    def score(samples: Samples) -> float:
+        return context.evaluate(lambda: accuracy(run.model, samples))
+
+    for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
+        loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
+        last = number == len(fractions) - 1
+        layers: list[Layer] = []
+        numbers: dict[str, Any] = {"validation_before": score(validation), "validation_after": _NOT_DUE}
+        if last:
+            removal["accuracy_before"] = score(test)
+        if number < len(fractions):
+            counts = {name: round(width * fractions[number]) for name, width in widths.items()}
+            layers = run.compress(training, counts=counts, keep=protocol.ratio(sparsity))
+            numbers["validation_after"] = score(validation)
+        if last:
+            removal["accuracy_after"] = score(test)
+        run.record_cycle(loss, layers, **numbers, test_before=_TEST_LATER, test_after=_TEST_LATER)
+    if rest := steps - run.steps:
+        run.train(step, islice(batches, rest), rest)
+    is_text = context.splits.pixels is None
+    return run.result(
+        **removal,
+        accuracy=score(test),
+        validation_accuracy=score(validation),
+        bits_per_character=context.evaluate(lambda: bits_per_token(run.model, test)) if is_text else _NO_TEXT,
+    )
+
+
+def _begin(run: TrainingRun, protocol: Standard, training: Samples, sparsity: float) -> int:
+    """Make the network as small as the method begins with; the number of steps to train it."""
+    compressor, example, steps = run.compressor, run.context.example, protocol.steps
+    budget = None
+    if compressor.method.budget == "flops":
+        budget = compressed_flops(run.model, example, protocol, sparsity, len(training))
+    if compressor.method.when == "start":
+        widths = compressor.original_widths
+        compressor.cut({name: torch.arange(round(width * (1 - sparsity))).numpy() for name, width in widths.items()})
+        draw_anew(run.model, run.context.cell.seed)
+    if budget is not None:
+        steps = steps_for(budget, training_flops(run.model, example), len(training), protocol.batch_size)
+    return steps
+
+
+def _refuse_a_lonely_sample(model: nn.Module, samples: int, batch_size: int) -> None:
+    # Batch norm has no statistics of one sample.
+    if samples % batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise CompressionError(
+            f"the last batch of {samples} training samples has one sample at batch_size {batch_size}, which batch "
+            "norm cannot take; change batch_size or validation"
+        )
+
+
+def _optimizer(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
+    parameters, lr, decay = model.parameters(), protocol.lr, protocol.weight_decay
+    match protocol.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
+
+
+def _scheduled(step: Step, optimizer: torch.optim.Optimizer, protocol: Standard, steps: int) -> Step:
+    """`step`, followed by one step of the protocol's learning rate schedule."""
+    if protocol.schedule == "constant":
+        return step
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def scheduled(batch: Samples) -> torch.Tensor:
+        loss = step(batch)
+        schedule.step()
+        return loss
+
+    return scheduled
+
+
+def run_published(context: CellContext, protocol: Published) -> Result:
+    """The notebook's recipe (arXiv 2505.23869, supplement code).
+
+    Every cycle trains from batch 0 with a new Adam, compresses and tests, while the width is above `stop_width`. Dense
+    trains and tests as many cycles as its width would have taken. The operations are the notebook's, in the notebook's
+    order: another order changes the bits.
+    """
+    run, is_dense = start(context), context.cell.is_dense
+    layers_to_train = linear_layers(run.model)
+    _draw_weights(layers_to_train, context.cell.seed)
+    # The published network ends so, in training and in testing: its answer for one image depends on
+    # the others of the batch.
+    run.model = nn.Sequential(run.model, nn.LogSoftmax(dim=0))
+    batches = list(context.train.batches(protocol.batch_size))
+    cycles_of_dense = protocol.cycles(_widest(run))
+    if cycles_of_dense == 0:
+        raise CompressionError(
+            f"no group is wider than {protocol.stop_width}, so no cycle runs; widen the model or lower stop_width"
+        )
+    tested = 0.0
+    while len(run.cycles) < cycles_of_dense if is_dense else _widest(run) > protocol.stop_width:
+        # A new Adam every cycle, as published; the layers are the same objects throughout.
+        step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
+        loss = run.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
+        keep = {group.name: protocol.keep for group in run.compressor.groups if group.width > protocol.stop_width}
+        layers = [] if is_dense else run.compress(context.train, _published_loss, keep=keep)
+        tested = context.evaluate(lambda: mean_batch_accuracy(run.model, context.test, protocol.batch_size))
+        run.record_cycle(
+            loss,
+            layers,
+            validation_before=_NO_VALIDATION,
+            validation_after=_NO_VALIDATION,
+            test_before=_AFTER_ONLY,
+            test_after=tested,
+        )
+    return run.result(
+        accuracy=tested,
+        accuracy_before=_AFTER_ONLY,
+        accuracy_after=_NOT_COMPRESSED if is_dense else tested,
+        validation_accuracy=_NO_VALIDATION,
+        bits_per_character=_NO_TEXT,
+    )
+
+
+def _published_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(functional.log_softmax(logits, 0), labels)
+
+
+def _draw_weights(layers: list[nn.Linear], seed: int) -> None:
+    """Xavier-normal weights, first layer first, all from one generator seeded with the cell's seed."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in layers:
+        drawn = nn.init.xavier_normal_(torch.empty(layer.weight.shape), generator=generator)
+        layer.weight.data.copy_(drawn)
+
+
+def _widest(run: TrainingRun) -> int:
+    return max(group.width for group in run.compressor.groups)

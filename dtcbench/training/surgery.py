@@ -21,7 +21,7 @@ from torch import nn
 from dtcbench.dtc.selection import Indices
 from dtcbench.errors import CompressionError
 
-Layer = nn.Linear | nn.Conv2d
+PrunableLayer = nn.Linear | nn.Conv2d
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _NEURON_WISE = (
     *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish", "Softplus", "Mish"),
@@ -37,8 +37,8 @@ class PrunableGroup:
 
     name: str
     """The producer's name in the model."""
-    producer: Layer
-    consumer: Layer
+    producer: PrunableLayer
+    consumer: PrunableLayer
     """After flattening, each channel of the producer has `spread` inputs in a row here."""
     spread: int
     members: tuple[nn.Module, ...]
@@ -90,16 +90,22 @@ class Surgery:
             self._graph = tp.DependencyGraph().build_dependency(
                 model, example, forward_fn=lambda network, samples: network(samples), verbose=False
             )
-        found = (self._group(layer) for layer in model.modules() if isinstance(layer, Layer))
+        found = (self._group(layer) for layer in model.modules() if isinstance(layer, PrunableLayer))
         self.groups = [group for group in found if group is not None]
 
     def shrink(self, group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None) -> None:
         """Take all neurons but `kept` (ascending indices) out of the group, in place.
 
         The optimiser's state is carried over to the new, smaller parameters; frozen ones stay frozen.
-        ValueError where `kept` is not ascending: torch-pruning keeps the order of the neurons.
+        CompressionError if no neuron would be kept. ValueError if `kept` is not ascending: torch-pruning keeps the
+        order of the neurons.
         """
-        if (np.diff(kept) <= 0).any():
+        if len(kept) == 0:
+            raise CompressionError(
+                f"group {group.name}, width {group.width}: 0 of {group.width} neurons would be kept; "
+                "lower the sparsity or widen the layer"
+            )
+        if not is_ascending(kept):
             raise ValueError(f"group {group.name}: the neurons kept are not in ascending order")
         width = group.width
         before = [(module, dict(module.named_parameters(recurse=False))) for module in group.members]
@@ -112,16 +118,7 @@ class Surgery:
                 if new is not old:
                     carry_over(old, new, _spread(kept, old.shape[axis] // width, new.device), axis, optimizer)
 
-    def truncate(self, group: PrunableGroup, count: int) -> None:
-        """Keep the group's first `count` neurons; CompressionError where that would be none."""
-        if count < 1:
-            raise CompressionError(
-                f"group {group.name}, width {group.width}: {count} of {group.width} neurons would be kept; "
-                "lower the sparsity or widen the layer"
-            )
-        self.shrink(group, np.arange(count), None)
-
-    def _is_shared(self, layer: Layer) -> bool:
+    def _is_shared(self, layer: PrunableLayer) -> bool:
         """Whether the layer's weight is another layer's too: cutting one would untie them."""
         return self._uses[layer.weight] > 1
 
@@ -129,18 +126,18 @@ class Surgery:
         pruner = self._graph.get_pruner_of_module(layer)
         return self._graph.get_pruning_group(layer, pruner.prune_out_channels, indices)
 
-    def _group(self, producer: Layer) -> PrunableGroup | None:
+    def _group(self, producer: PrunableLayer) -> PrunableGroup | None:
         """The group that `producer` makes; None where its width is an output, a residual stream or shared."""
         if producer not in self._graph.module2node or _is_grouped(producer):
             return None
         width = len(producer.weight)
         if self._is_shared(producer):
             return None
-        consumers: list[tuple[Layer, int]] = []
+        consumers: list[tuple[PrunableLayer, int]] = []
         members: list[nn.Module] = [producer]
         for item in list(self._dependents(producer, list(range(width))))[1:]:
             module, is_input = item.dep.target.module, not self._graph.is_out_channel_pruning_fn(item.dep.handler)
-            if isinstance(module, Layer) and is_input and not _is_grouped(module):
+            if isinstance(module, PrunableLayer) and is_input and not _is_grouped(module):
                 consumers.append((module, len(item.idxs)))
             elif isinstance(module, _NORMS) and _norms_neurons(module, width):
                 members.append(module)
@@ -156,6 +153,30 @@ class Surgery:
         if inputs != consumer.weight.shape[1] or inputs % width:
             return None
         return PrunableGroup(self._names[producer], producer, consumer, inputs // width, (*members, consumer))
+
+
+def is_ascending(indices: Indices) -> bool:
+    """Whether each index is greater than the one before it."""
+    return bool((np.diff(indices) > 0).all())
+
+
+def slice_linear(group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Take all neurons but `kept` out of a group of two Linear layers, in place, and put them in its order.
+
+    Sums over neurons are rounded in their order, so protocol `published` needs it. It is also the oracle of
+    `Surgery.shrink`. ValueError for a group with other layers.
+    """
+    producer, consumer = group.producer, group.consumer
+    if not (isinstance(producer, nn.Linear) and isinstance(consumer, nn.Linear) and len(group.members) == 2):
+        raise ValueError(f"group {group.name} is not a pair of Linear layers")
+    index = torch.from_numpy(kept).to(producer.weight.device)
+    for layer, name, axis in ((producer, "weight", 0), (producer, "bias", 0), (consumer, "weight", 1)):
+        old = getattr(layer, name)
+        if old is not None:
+            new = nn.Parameter(old.detach().index_select(axis, index))
+            setattr(layer, name, new)
+            carry_over(old, new, index, axis, optimizer)
+    producer.out_features = consumer.in_features = len(kept)
 
 
 def carry_over(
@@ -183,7 +204,7 @@ def _spread(kept: Indices, spread: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy((kept[:, None] * spread + np.arange(spread)).ravel()).to(device)
 
 
-def _is_grouped(layer: Layer) -> bool:
+def _is_grouped(layer: PrunableLayer) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups > 1
 
 

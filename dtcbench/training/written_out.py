@@ -1,12 +1,10 @@
 """The published network's training step, written out: autograd's bits without its fresh buffers.
 
-At these sizes memory weighs beside arithmetic: the buffers that autograd and `torch.optim.Adam` allocate anew
-for every batch cost a fair part of a step (`benchmarks/published_curve.py`). Here each is allocated once.
+At these sizes memory traffic costs as much as arithmetic. Autograd and `torch.optim.Adam` allocate new buffers for
+every batch, which takes a fair part of a step (`benchmarks/published_curve.py`). Here each is allocated once.
 """
 
 from __future__ import annotations
-
-import itertools
 
 import torch
 from torch import nn
@@ -46,7 +44,11 @@ class WrittenOutStep:
         new = self._weights[0].new_empty
         self._outputs = [new(batch_size, len(weight)) for weight in self._weights]
         self._deltas = [new(batch_size, len(weight)) for weight in self._weights[:-1]]
-        self._adams = [_Adam(weight, lr) for weight in self._weights]
+        self._lr, self._taken = lr, 0
+        self._gradients = [torch.empty_like(weight) for weight in self._weights]
+        self._denominators = [torch.empty_like(weight) for weight in self._weights]
+        self._means = [torch.zeros_like(weight) for weight in self._weights]
+        self._squares = [torch.zeros_like(weight) for weight in self._weights]
 
     def __call__(self, batch: Samples) -> torch.Tensor:
         """Learn from at most `batch_size` samples; their loss."""
@@ -55,8 +57,7 @@ class WrittenOutStep:
         delta = _aten._log_softmax_backward_data(one_hot, over_classes, 1, one_hot.dtype)
         delta = _aten._log_softmax_backward_data(delta, over_batch, 0, one_hot.dtype)
         self._backward(inputs, delta)
-        for adam in self._adams:
-            adam.step()
+        self._adam()
         return functional.nll_loss(over_classes, batch.y)
 
     def _forward(self, batch: Samples) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
@@ -73,27 +74,19 @@ class WrittenOutStep:
     def _backward(self, inputs: list[torch.Tensor], delta: torch.Tensor) -> None:
         """Fill each layer's gradient; `delta` [b, classes] is the loss's by the last layer's output."""
         for depth in range(len(inputs) - 1, -1, -1):
-            torch.mm(delta.t(), inputs[depth], out=self._adams[depth].gradient)
+            torch.mm(delta.t(), inputs[depth], out=self._gradients[depth])
             if depth > 0:
                 buffer = self._deltas[depth - 1][: len(delta)]
                 delta = torch.mm(delta, self._weights[depth], out=buffer)
                 _aten.threshold_backward.grad_input(delta, inputs[depth], 0, grad_input=delta)
 
-
-class _Adam:
-    """`torch.optim.Adam` (not fused, not for-each) for one weight, in place."""
-
-    def __init__(self, weight: torch.Tensor, lr: float) -> None:
-        self._weight, self._lr = weight, lr
-        self._mean, self._square = torch.zeros_like(weight), torch.zeros_like(weight)
-        self._denominator = torch.empty_like(weight)
-        self._steps = itertools.count(1)
-        self.gradient = torch.empty_like(weight)
-
-    def step(self) -> None:
-        """Move the weight against `gradient`."""
-        taken = next(self._steps)
-        self._mean.lerp_(self.gradient, 1 - _BETA1)
-        self._square.mul_(_BETA2).addcmul_(self.gradient, self.gradient, value=1 - _BETA2)
-        torch.sqrt(self._square, out=self._denominator).div_((1 - _BETA2**taken) ** 0.5).add_(_EPS)
-        self._weight.addcdiv_(self._mean, self._denominator, value=-(self._lr / (1 - _BETA1**taken)))
+    def _adam(self) -> None:
+        """`torch.optim.Adam` (not fused, not for-each), in place."""
+        self._taken += 1
+        for weight, gradient, mean, square, denominator in zip(
+            self._weights, self._gradients, self._means, self._squares, self._denominators, strict=True
+        ):
+            mean.lerp_(gradient, 1 - _BETA1)
+            square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+            torch.sqrt(square, out=denominator).div_((1 - _BETA2**self._taken) ** 0.5).add_(_EPS)
+            weight.addcdiv_(mean, denominator, value=-(self._lr / (1 - _BETA1**self._taken)))

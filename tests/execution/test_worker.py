@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import cell, choice, task, workplace
+from cells import cell, choice, context, task
 from threadpoolctl import threadpool_info
 from torch import nn
 
@@ -19,10 +19,10 @@ from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
 from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
-from dtcbench.training import warming
+from dtcbench.training import training_run
 from dtcbench.training.loop import to_device
 from dtcbench.training.protocols import run
-from dtcbench.training.warming import warm_up
+from dtcbench.training.training_run import warm_up
 
 
 def record_of(the_cell, device="cpu", plugins=()):
@@ -354,10 +354,10 @@ def test_a_failed_cell_closes_its_meter_and_has_no_energy(patient):
 
 
 def test_a_network_that_warms_up_changes_nothing_of_the_cell():
-    work = workplace(cell("dtc"))
+    work = context(cell("dtc"))
     before = run(work)
     warm_up(work)
-    assert worker.same_training(run(workplace(cell("dtc"))), before)
+    assert worker.same_training(run(context(cell("dtc"))), before)
 
 
 def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_for_the_device(patient, monkeypatch):
@@ -371,8 +371,8 @@ def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_
 
 
 def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(monkeypatch):
-    work, steps = workplace(cell("dtc")), []
-    monkeypatch.setattr(warming, "gradient_step", lambda model, optimizer: lambda batch: steps.append(len(batch)))
+    work, steps = context(cell("dtc")), []
+    monkeypatch.setattr(training_run, "gradient_step", lambda model, optimizer: lambda batch: steps.append(len(batch)))
     warm_up(work)
     assert steps == [32, 32, 32]
     assert work.phases.segments == ()

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import cell, workplace
+from cells import cell, context
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.errors import CompressionError
 from dtcbench.registry import Entry
-from dtcbench.training.budget import steps_for
-from dtcbench.training.course import Course
+from dtcbench.training.compressor import Compressor
+from dtcbench.training.flops import steps_for
 from dtcbench.training.loop import Samples, accuracy, bits_per_token, cross_entropy, samples_in
 from dtcbench.training.protocols import run
 from dtcbench.training.surgery import Surgery
@@ -25,7 +25,7 @@ def result(method, sparsity=SPARSITY, protocol=None, **options):
     planned = cell(method, sparsity)
     methods = replace(planned.method, options={**planned.method.options, **options})
     recipe = replace(planned.protocol, options={**planned.protocol.options, **(protocol or {})})
-    return run(workplace(replace(planned, method=methods, protocol=recipe)))
+    return run(context(replace(planned, method=methods, protocol=recipe)))
 
 
 def test_scratch_trains_the_compressed_widths_for_the_same_steps():
@@ -73,7 +73,7 @@ def test_batch_norm_and_a_last_batch_of_one_sample_are_refused_with_the_remedy(m
     recipe = replace(planned.protocol, options={**planned.protocol.options, "samples": 72})
     monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: normed))
     with pytest.raises(CompressionError, match="65 training samples has one sample at batch_size 32"):
-        run(workplace(replace(planned, protocol=recipe)))
+        run(context(replace(planned, protocol=recipe)))
 
 
 @pytest.mark.parametrize(("samples", "size"), [(10, 4), (12, 4), (5, 8)])
@@ -86,18 +86,18 @@ def test_steps_and_samples_agree_with_the_batches(samples, size):
 
 
 def test_looking_at_sensitivities_is_counted_and_leaves_the_network_as_it_was(monkeypatch):
-    real, networks = Course._sensitivities, []
+    real, networks = Compressor._sensitivities, []
 
-    def look(course, samples):
-        before = copy.deepcopy(course.model.state_dict())
-        seen = real(course, samples)
-        networks.append((before, course.model))
-        assert all(torch.equal(value, before[name]) for name, value in course.model.state_dict().items())
-        assert all(parameter.grad is None for parameter in course.model.parameters())
-        assert course.model.training
+    def look(compressor, batches, loss):
+        before = copy.deepcopy(compressor.model.state_dict())
+        seen = real(compressor, batches, loss)
+        networks.append((before, compressor.model))
+        assert all(torch.equal(value, before[name]) for name, value in compressor.model.state_dict().items())
+        assert all(parameter.grad is None for parameter in compressor.model.parameters())
+        assert compressor.model.training
         return seen
 
-    monkeypatch.setattr(Course, "_sensitivities", look)
+    monkeypatch.setattr(Compressor, "_sensitivities", look)
     taylor, random = result("taylor"), result("random")
     reached = [0.0, *(cycle.sparsity for cycle in taylor.cycles)]
     assert len(networks) == sum(cycle.sparsity > before for cycle, before in zip(taylor.cycles, reached, strict=False))
@@ -159,7 +159,7 @@ def test_a_language_cell_reports_bits_per_character(monkeypatch):
     splits = Splits(train_x, train_y, test_x, test_y, num_classes=4, pixels=None)
     planned = cell("magnitude", 0.5)
     monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: Text()))
-    figures = run(workplace(planned, splits))
+    figures = run(context(planned, splits))
     assert figures.accuracy == 1.0
     assert 0 < figures.bits_per_character < 0.5
     assert figures.widths == {"hidden": 6}

@@ -1,7 +1,7 @@
 """A plan knows which cells cannot be run, before the first one is."""
 
 import pytest
-from cells import cell, published_cell, task, workplace
+from cells import cell, context, published_cell, task
 from suites_for_tests import TINY, edited
 
 from dtcbench.errors import CompressionError
@@ -95,7 +95,7 @@ def test_plan_and_run_refuse_before_the_first_cell_and_an_exclusion_mends_it(tmp
 def refusal(planned):
     """How the cell ends when it is run, without the solver's name; None where it comes through."""
     try:
-        run(workplace(planned))
+        run(context(planned))
     except CompressionError as error:
         return str(error).replace(", solver lars:", ":").replace(", solver scs:", ":")
     return None

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from cells import published_cell, workplace
+from cells import context, published_cell
 from reference import data_dir, reference_file, skip_unless_rounding_as_the_reference
 
 from dtcbench import registry
@@ -29,19 +29,19 @@ def test_the_magnitude_curve_is_the_notebooks_to_the_last_bit(real_mnist):
     skip_unless_rounding_as_the_reference()
     with reference_file("rerun_magnitude.csv").open() as file:
         expected = [(int(r["cycle"]), int(r["width"]), float(r["accuracy"])) for r in csv.DictReader(file)]
-    assert curve(run(workplace(published_cell("magnitude-published")))) == expected
+    assert curve(run(context(published_cell("magnitude-published")))) == expected
 
 
 @pytest.mark.mnist
 def test_a_single_batch_leaves_the_dense_network_where_the_paper_says(real_mnist):
     # The published width takes 34 cycles of 200 batches; this is the first batch of the first.
-    result = run(workplace(published_cell("dense", cycle_steps=1, stop_width=511)))
+    result = run(context(published_cell("dense", cycle_steps=1, stop_width=511)))
     assert [c.test_after for c in result.cycles] == [0.5114487591911765]
 
 
 def small(method, **changes):
     options = {"dataset": "digits", "widths": [30], "cycle_steps": 5, "batch_size": 64, **changes}
-    return run(workplace(published_cell(method, **options)))
+    return run(context(published_cell(method, **options)))
 
 
 @pytest.mark.parametrize("method", ["magnitude-published", "random-published", "dtc-published"])

@@ -6,15 +6,15 @@ from typing import Annotated
 import numpy as np
 import pytest
 import torch
-from cells import cell, choice, workplace
+from cells import cell, choice, context
 from pydantic import Field
 
 from dtcbench import registry
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.registry import Entry
-from dtcbench.training import course, standard
-from dtcbench.training.compression import TimedSolver
+from dtcbench.training import protocols, training_run
+from dtcbench.training.compressor import Compressor
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
 
@@ -36,7 +36,7 @@ METHODS = [name for name in registry.methods.names() if registry.methods.get(nam
 
 
 def test_the_same_cell_gives_the_same_result_to_the_last_bit():
-    first, second = (run(workplace(cell("dtc"))) for _ in range(2))
+    first, second = (run(context(cell("dtc"))) for _ in range(2))
     timeless = {"train_s", "compress_s", "evaluate_s", "energy", "cycles"}
     assert first.model_dump(exclude=timeless) == second.model_dump(exclude=timeless)
     kept = [[layer.kept_sha256 for c in result.cycles for layer in c.layers] for result in (first, second)]
@@ -46,38 +46,38 @@ def test_the_same_cell_gives_the_same_result_to_the_last_bit():
 @pytest.mark.parametrize("solver", [InSteps, checked_solver(Tolerance(gap=1e-9))(InSteps)], ids=["plain", "stated"])
 @pytest.mark.parametrize("options", [{}, {"steps": [500, 500]}], ids=str)
 def test_a_solver_that_is_a_class_solves_in_a_cell_with_its_options_checked(monkeypatch, solver, options):
-    expected = run(workplace(cell("dtc")))
+    expected = run(context(cell("dtc")))
     monkeypatch.setitem(registry.solvers._entries, "in-steps", Entry(solver))
     planned = replace(cell("dtc"), solver=choice(registry.solvers, "in-steps", **options))
-    assert run(workplace(planned)).accuracy == expected.accuracy
+    assert run(context(planned)).accuracy == expected.accuracy
 
 
 def test_the_global_generators_neither_matter_nor_move():
-    expected = run(workplace(cell("dtc"))).accuracy
+    expected = run(context(cell("dtc"))).accuracy
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
     before = torch.get_rng_state()
-    assert run(workplace(cell("dtc"))).accuracy == expected
+    assert run(context(cell("dtc"))).accuracy == expected
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("sparsity", [0.5, 0.85])
 def test_every_method_ends_on_exactly_the_rounded_width(method, sparsity):
-    result = run(workplace(cell(method, sparsity)))
+    result = run(context(cell(method, sparsity)))
     assert result.widths == {"hidden0": round(32 * (1 - sparsity))}
     assert result.steps == 60
 
 
 def test_groups_of_different_widths_lose_the_same_share():
-    result = run(workplace(cell("magnitude", 0.75, widths=[40, 16, 3])))
+    result = run(context(cell("magnitude", 0.75, widths=[40, 16, 3])))
     assert result.widths == {"hidden0": 10, "hidden1": 4, "hidden2": round(3 * 0.25)}
 
 
 def seen_by(monkeypatch, the_cell):
     """Initial weights, and the labels of every batch trained on."""
     batches, initial = [], {}
-    real_train, real_start = course.train, standard.start
+    real_train, real_start = training_run.train, protocols.start
 
     def train(model, step, given):
         kept = list(given)
@@ -90,9 +90,9 @@ def seen_by(monkeypatch, the_cell):
         return begun
 
     with monkeypatch.context() as patch:
-        patch.setattr(course, "train", train)
-        patch.setattr(standard, "start", start)
-        run(workplace(the_cell))
+        patch.setattr(training_run, "train", train)
+        patch.setattr(protocols, "start", start)
+        run(context(the_cell))
     return initial, batches
 
 
@@ -129,7 +129,7 @@ def test_each_epoch_sees_every_sample_once_in_a_new_order():
 
 
 def test_accuracy_is_recorded_before_just_after_and_at_the_end():
-    result = run(workplace(cell("random", 0.55)))
+    result = run(context(cell("random", 0.55)))
     assert None not in (result.accuracy_before, result.accuracy_after, result.validation_accuracy)
     assert result.accuracy_after < result.accuracy_before  # two of sixteen neurons just went
     assert result.accuracy > result.accuracy_after
@@ -138,7 +138,7 @@ def test_accuracy_is_recorded_before_just_after_and_at_the_end():
 
 
 def test_every_cell_is_trained_and_validated_in_the_same_pieces():
-    dense, compressed = run(workplace(cell("dense", 0.0))), run(workplace(cell("dtc", 0.5)))
+    dense, compressed = run(context(cell("dense", 0.0))), run(context(cell("dtc", 0.5)))
     assert [c.step for c in dense.cycles] == [c.step for c in compressed.cycles] == [5 * k for k in range(1, 12)]
     last = compressed.cycles[-1]
     assert last.layers == []
@@ -147,7 +147,7 @@ def test_every_cell_is_trained_and_validated_in_the_same_pieces():
 
 
 def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
-    result = run(workplace(cell("dense", 0.0)))
+    result = run(context(cell("dense", 0.0)))
     assert [c.step for c in result.cycles] == [5 * k for k in range(1, 12)]
     assert result.reasons == {
         "accuracy_before": "nothing is removed while training",
@@ -159,28 +159,28 @@ def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
 
 
 def test_compressed_training_costs_fewer_flops_than_dense():
-    dense, compressed = run(workplace(cell("dense", 0.0))), run(workplace(cell("random", 0.85)))
+    dense, compressed = run(context(cell("dense", 0.0))), run(context(cell("random", 0.85)))
     assert compressed.training_flops < dense.training_flops
     assert compressed.inference_flops < dense.inference_flops / 4
 
 
 def test_entropies_are_recorded_where_something_was_measured_and_explained_elsewhere():
-    measured = run(workplace(cell("dtc", 0.85))).cycles[0].layers[0]
+    measured = run(context(cell("dtc", 0.85))).cycles[0].layers[0]
     assert measured.measurements == 3
     assert measured.entropy_in_bits is not None
-    unmeasured = run(workplace(cell("random", 0.85))).cycles[0].layers[0]
+    unmeasured = run(context(cell("random", 0.85))).cycles[0].layers[0]
     assert unmeasured.measurements is None
     assert unmeasured.reasons["entropy_in_bits"] == "the method makes no measurement"
 
 
 def test_a_loss_that_is_not_finite_ends_the_cell_as_diverged():
     with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) after step"):
-        run(workplace(cell("dense", 0.0, lr=1e30)))
+        run(context(cell("dense", 0.0, lr=1e30)))
 
 
 @pytest.mark.parametrize("method", ["dense", "random"])
 def test_weights_that_end_as_nan_end_the_cell_though_the_last_loss_was_finite(monkeypatch, method):
-    real_train = course.train
+    real_train = training_run.train
 
     def train(model, *arguments):
         trained = real_train(model, *arguments)
@@ -188,9 +188,9 @@ def test_weights_that_end_as_nan_end_the_cell_though_the_last_loss_was_finite(mo
             model.output.weight[0, 0] = torch.nan
         return trained
 
-    monkeypatch.setattr(course, "train", train)
+    monkeypatch.setattr(training_run, "train", train)
     with pytest.raises(NonFiniteError, match=r"output\.weight is not finite after step 5"):
-        run(workplace(cell(method, 0.0 if method == "dense" else 0.5)))
+        run(context(cell(method, 0.0 if method == "dense" else 0.5)))
 
 
 def test_a_validation_share_that_leaves_a_split_empty_is_refused():
@@ -200,12 +200,12 @@ def test_a_validation_share_that_leaves_a_split_empty_is_refused():
 
 def test_a_sparsity_that_leaves_nobody_names_the_group_and_its_width():
     with pytest.raises(CompressionError, match=r"group hidden0, width \d+, 0 to keep"):
-        run(workplace(cell("magnitude", 0.99, widths=[8])))
+        run(context(cell("magnitude", 0.99, widths=[8])))
 
 
 def test_a_width_too_small_for_the_published_measurement_names_cycle_group_keep_and_solver():
     with pytest.raises(CompressionError, match=r"group hidden0, width \d+, .* solver lars: .*0 measurements"):
-        run(workplace(cell("dtc-published", 0.85, widths=[12])))
+        run(context(cell("dtc-published", 0.85, widths=[12])))
 
 
 def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
@@ -225,8 +225,15 @@ def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
 
 def test_solvers_written_in_torch_run_on_the_cells_device():
     seen = []
-    solver = TimedSolver("spy", lambda theta, y, lam: seen.append(torch.empty(1).device.type), torch.device("meta"))
-    solver(None, None, 0.3)
+    model, example = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)), torch.zeros(1, 3)
+    method = registry.methods.bind("dtc-published", {})  # takes the solver's answer as it is
+    compressor = Compressor(
+        model.to("meta"),
+        example.to("meta"),
+        method,
+        solver=lambda theta, y, lam: seen.append(torch.empty(1).device.type),
+    )
+    compressor._timed(compressor._solve, None, None, 0.3)
     assert seen == ["meta"]
     assert torch.empty(1).device.type == "cpu"
 
@@ -240,5 +247,5 @@ def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypat
             lambda *_, widths=None, bias=None, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
         ),
     )
-    with pytest.raises(CompressionError, match=r"model mlp has no prunable group.*list --groups"):
-        run(workplace(planned))
+    with pytest.raises(CompressionError, match=r"model mlp: the network has no prunable group.*list --groups"):
+        run(context(planned))

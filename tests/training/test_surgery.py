@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from dtcbench.models.mlp import mlp
-from dtcbench.training import slicing
-from dtcbench.training.surgery import Surgery
+from dtcbench.training.surgery import Surgery, slice_linear
 
 IMAGE = torch.zeros(1, 1, 12, 12)
 KEPT = np.array([0, 2, 3])
@@ -140,7 +139,7 @@ def test_direct_slicing_gives_the_same_weights_to_the_last_bit(bias):
         for group, same in zip(surgery.groups, oracle.groups, strict=True):
             kept = np.sort(rng.choice(group.width, min(count, group.width), replace=False))
             surgery.shrink(group, kept, None)
-            slicing.shrink(same, kept)
+            slice_linear(same, kept)
     for ours, theirs in zip(traced.parameters(), sliced.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert traced.hidden0.out_features == sliced.hidden0.out_features == 9
@@ -152,13 +151,13 @@ def test_slicing_keeps_neurons_in_the_order_they_are_given_in_and_surgery_refuse
     surgery = Surgery(model, torch.zeros(1, 1, 2, 2))
     with pytest.raises(ValueError, match="ascending"):
         surgery.shrink(surgery.groups[0], np.array([4, 1]), None)
-    slicing.shrink(surgery.groups[0], np.array([4, 1]))
+    slice_linear(surgery.groups[0], np.array([4, 1]))
     torch.testing.assert_close(model.hidden0.weight.detach(), before[[4, 1]])
 
 
 def test_slicing_refuses_what_is_no_pair_of_linear_layers():
-    with pytest.raises(ValueError, match="conv1 is no pair"):
-        slicing.shrink(Surgery(Convolutional(), IMAGE).groups[0], KEPT)
+    with pytest.raises(ValueError, match="conv1 is not a pair"):
+        slice_linear(Surgery(Convolutional(), IMAGE).groups[0], KEPT)
 
 
 @pytest.mark.parametrize("name", ["conv1", "conv2", "hidden"])

@@ -6,7 +6,7 @@ from torch import nn
 
 from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
-from dtcbench.training.scratch import draw_anew
+from dtcbench.training.network import draw_anew
 
 
 def network(widths=(300,)):

@@ -1,0 +1,183 @@
+"""One training of one cell: the network, its compressor, and the numbers counted on the way."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from dtcbench import registry
+from dtcbench.datasets.splits import Splits
+from dtcbench.dtc.sensing import incoming_projection
+from dtcbench.energy.segments import PhaseTimer
+from dtcbench.entropy import compressed_bits, lempel_ziv
+from dtcbench.errors import NonFiniteError
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.protocol import from_choice
+from dtcbench.record import Cycle, Layer, Result
+from dtcbench.training.compressor import Compressor, Loss
+from dtcbench.training.determinism import torch_generator
+from dtcbench.training.flops import inference_flops, training_flops
+from dtcbench.training.loop import Samples, Step, cross_entropy, gradient_step, train
+from dtcbench.training.network import blaming_the_model, build
+from dtcbench.training.surgery import PrunableGroup
+
+_BATCH = 64
+"""Samples in a mini-batch of sensitivities."""
+_WARM_UP_STEPS = 3
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class CellContext:
+    """A cell, its data on its device, its phase timer, and what was evaluated in its training."""
+
+    cell: Cell
+    splits: Splits
+    train: Samples
+    test: Samples
+    """The splits on the cell's device."""
+    phases: PhaseTimer
+    evaluated: list[Any] = field(default_factory=list)
+    """Every evaluated value, in order."""
+    known: deque[Any] | None = None
+    """In a repeat of a training: the values that are evaluated, in order."""
+
+    @property
+    def example(self) -> torch.Tensor:
+        """One blank sample [1, …], for tracing and counting."""
+        return torch.zeros_like(self.train.x[:1])
+
+    def evaluate(self, compute: Callable[[], Value]) -> Value:
+        """The value of `compute`, outside the energy boundary; in a repeat, the value of the first training."""
+        if self.known is not None:
+            value: Value = self.known.popleft()
+            return value
+        with self.phases.evaluate():
+            value = compute()
+        self.evaluated.append(value)
+        return value
+
+    def repeat(self) -> CellContext:
+        """The context of a repeat of the same training, which computes no evaluation.
+
+        Evaluating changes nothing that is trained, so the repeat's energy is that of training alone.
+        """
+        return replace(self, evaluated=[], known=deque(self.evaluated))
+
+
+@dataclass
+class TrainingRun:
+    """The network, its compressor, and what was counted so far."""
+
+    context: CellContext
+    model: nn.Module
+    compressor: Compressor
+    steps: int = 0
+    training_flops: int = 0
+    cycles: list[Cycle] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._parameters_dense = self._parameters
+
+    def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
+        """Take `steps` steps; the last batch's loss.
+
+        NonFiniteError if that loss, or a weight after it, is NaN or infinite.
+        """
+        flops = training_flops(self.model, self.context.example)
+        with self.context.phases.train():
+            loss, samples = train(self.model, step, batches)
+        self.steps += steps
+        self.training_flops += flops * samples
+        if not math.isfinite(loss):
+            raise NonFiniteError(f"the loss is {loss} after step {self.steps}; lower the learning rate")
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise NonFiniteError(f"{name} is not finite after step {self.steps}; lower the learning rate")
+        return loss
+
+    def compress(self, samples: Samples, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
+        """Compress by `Compressor.compress` with these targets; the record of each group.
+
+        A method that uses gradients of the loss gets the first of `samples`.
+        """
+        # Before the compression and outside the energy boundary.
+        complexities = [self._complexity(group) for group in self.compressor.groups]
+        with self.context.phases.compress():
+            compressed = self.compressor.compress(**targets, batches=self._counted(samples), loss=loss)
+        return [layer.record(**numbers) for layer, numbers in zip(compressed.values(), complexities, strict=True)]
+
+    def _complexity(self, group: PrunableGroup) -> dict[str, Any]:
+        evaluate = self.context.evaluate
+        return {
+            "compressed_bits": evaluate(lambda: compressed_bits(group.w_in)),
+            "lempel_ziv": evaluate(lambda: lempel_ziv(incoming_projection(group.w_in))),
+        }
+
+    def _counted(self, samples: Samples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches for the method's sensitivities; those that it takes are counted in the training FLOPs."""
+        flops = training_flops(self.model, self.context.example)
+        for batch in samples.first(self.compressor.method.sensitivity_samples).batches(_BATCH):
+            self.training_flops += flops * len(batch)
+            yield batch.x, batch.y
+
+    def record_cycle(self, loss: float, layers: list[Layer], **numbers: Any) -> None:
+        """Add a cycle; `numbers` are its other fields, each a value or Unavailable."""
+        sparsity = self.compressor.sparsity
+        cycle = Cycle.of(
+            cycle=len(self.cycles), step=self.steps, sparsity=sparsity, loss=loss, layers=layers, **numbers
+        )
+        self.cycles.append(cycle)
+
+    def result(self, **numbers: Any) -> Result:
+        """The cell's result; `numbers` are what the protocol measured, each a value or Unavailable."""
+        phases = self.context.phases
+        return Result.of(
+            sparsity=self.compressor.sparsity,
+            widths={group.name: group.width for group in self.compressor.groups},
+            steps=self.steps,
+            parameters_dense=self._parameters_dense,
+            parameters=self._parameters,
+            training_flops=self.training_flops,
+            inference_flops=inference_flops(self.model, self.context.example),
+            train_s=phases.seconds("train"),
+            compress_s=phases.seconds("compress"),
+            evaluate_s=phases.seconds("evaluate"),
+            cycles=self.cycles,
+            **numbers,
+        )
+
+    @property
+    def _parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def start(context: CellContext) -> TrainingRun:
+    """The cell's network, freshly initialised from the cell's seed, on the device of its data."""
+    cell, splits = context.cell, context.splits
+    model = build(cell.model, splits.input_shape, splits.num_classes, torch_generator(cell.seed, "init"))
+    model = model.to(context.train.x.device)
+    method = registry.methods.bind(cell.method.name, cell.method.values)
+    solver = registry.solvers.bind(cell.solver.name, cell.solver.values) if cell.solver else None
+    logits = (1, *context.train.y.shape[1:], splits.num_classes)
+    with blaming_the_model(cell.model, model, context.example, logits):
+        compressor = Compressor(model, context.example, method, solver=solver, seed=cell.seed)
+    return TrainingRun(context, model, compressor)
+
+
+def warm_up(context: CellContext) -> None:
+    """Train a network of the cell's kind for a few steps and discard it, before the energy is measured.
+
+    CUDA loads its kernels, and cuBLAS and cuDNN reserve their memory, when they are first used.
+    """
+    model = start(context).model
+    step = gradient_step(model, torch.optim.SGD(model.parameters(), lr=0.0))
+    batch = context.train.first(from_choice(context.cell.protocol).batch_size)
+    for _ in range(_WARM_UP_STEPS):
+        step(batch)

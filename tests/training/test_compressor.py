@@ -1,0 +1,296 @@
+"""The Compressor in a user's own training loop: what the bench's cells run on, without the bench."""
+
+import copy
+import io
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from cells import cell, context
+from torch import nn
+
+from dtcbench import registry
+from dtcbench.dtc.selection import Method, Scores
+from dtcbench.errors import CompressionError, UserError
+from dtcbench.training.compressor import Compressor
+from dtcbench.training.loop import gradient_step, hold_out, shuffled_batches
+from dtcbench.training.protocols import run
+from dtcbench.training.training_run import start
+from dtcbench.unavailable import Unavailable
+
+IN_CYCLES = [name for name in registry.methods.names() if registry.methods.get(name).when == "cycles"]
+OTHERS = sorted(set(registry.methods.names()) - set(IN_CYCLES))
+X, Y = torch.randn(64, 8, generator=torch.Generator().manual_seed(1)), torch.arange(64) % 3
+
+
+def network(*widths):
+    torch.manual_seed(0)
+    sizes, layers = [8, *widths], []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], 3))
+
+
+def compressor_of(model, method="dtc", **arguments):
+    return Compressor(model, torch.zeros(1, 8), method, **arguments)
+
+
+def train(model, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(X), Y).backward()
+        optimizer.step()
+
+
+def test_a_plain_loop_with_adam_reaches_exact_widths_and_trains_on():
+    model = network(20, 12)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    compressor = compressor_of(model, optimizer=optimizer)
+    for sparsity in (0.2, 0.5):
+        train(model, optimizer, 5)
+        compressed = compressor.compress(sparsity)
+    assert [group.width for group in compressor.groups] == [10, 6]
+    assert compressor.sparsity == 0.5
+    assert {name: (layer.width_before, layer.width_after) for name, layer in compressed.items()} == {
+        "0": (16, 10),
+        "2": (10, 6),
+    }
+    assert {id(p) for group in optimizer.param_groups for p in group["params"]} == {id(p) for p in model.parameters()}
+    before = [p.detach().clone() for p in model.parameters()]
+    train(model, optimizer, 1)
+    assert not any(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_the_original_indices_say_where_each_neuron_comes_from():
+    model = network(20)
+    original = model[0].weight.detach().clone()
+    compressor = compressor_of(model, "magnitude")
+    compressor.compress(0.3)
+    compressor.compress(0.6)
+    torch.testing.assert_close(model[0].weight.detach(), original[compressor.original_indices["0"]])
+
+
+def test_it_keeps_the_neurons_that_a_cell_of_the_bench_keeps():
+    planned = cell("dtc", 0.5)
+    result = run(context(planned))
+    expected = [layer.kept_sha256 for cycle in result.cycles for layer in cycle.layers]
+
+    work = context(planned)
+    training, _ = hold_out(work.train, planned.protocol.values["validation"], planned.seed)
+    model = start(work).model
+    optimizer = torch.optim.Adam(model.parameters(), lr=planned.protocol.values["lr"])
+    compressor = Compressor(model, work.example, "dtc", solver="lars", optimizer=optimizer, seed=planned.seed)
+    step, batches = gradient_step(model, optimizer), shuffled_batches(training, 32, planned.seed)
+    found = []
+    for count in [cycle.layers[0].width_after for cycle in result.cycles if cycle.layers]:
+        for _ in range(5):
+            step(next(batches))
+        found.append(compressor.compress(counts=count)["hidden0"].record(compressed_bits=0.0, lempel_ziv=0.0))
+    assert [layer.kept_sha256 for layer in found] == expected != []
+    assert found[0].entropy_in_bits == result.cycles[0].layers[0].entropy_in_bits
+
+
+def test_training_goes_on_from_a_saved_state_as_if_it_had_not_stopped():
+    def begun():
+        model = network(20, 12)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        return model, optimizer, compressor_of(model, optimizer=optimizer, seed=3)
+
+    model, optimizer, compressor = parts = begun()
+    train(model, optimizer, 5)
+    compressor.compress(0.4)
+    train(model, optimizer, 5)
+    saved = io.BytesIO()
+    torch.save([part.state_dict() for part in parts], saved)
+
+    saved.seek(0)
+    of_model, of_optimizer, of_compressor = torch.load(saved, weights_only=True)
+    other, its_optimizer, its_compressor = begun()
+    its_compressor.load_state_dict(of_compressor)
+    other.load_state_dict(of_model)
+    its_optimizer.load_state_dict(of_optimizer)
+    for one, its, the_compressor in ((model, optimizer, compressor), (other, its_optimizer, its_compressor)):
+        train(one, its, 5)
+        the_compressor.compress(0.7)
+        train(one, its, 1)
+    assert [group.width for group in its_compressor.groups] == [6, 4]
+    for name, indices in compressor.original_indices.items():
+        np.testing.assert_array_equal(its_compressor.original_indices[name], indices)
+    assert all(torch.equal(one, same) for one, same in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_a_state_of_another_network_or_of_neurons_that_are_gone_is_refused():
+    saved = compressor_of(network(20)).state_dict()
+    with pytest.raises(CompressionError, match="build the network as it was"):
+        compressor_of(network(21)).load_state_dict(saved)
+    cut = compressor_of(network(20))
+    cut.compress(0.5)
+    with pytest.raises(CompressionError, match="group 0, width 10: 10 neurons of the state are already removed"):
+        cut.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("method", IN_CYCLES)
+def test_every_method_that_removes_in_cycles_works(method):
+    model = network(40)
+    compressor = compressor_of(model, method, solver="scs" if method == "dtc-published" else None)
+    compressor.compress(0.5, batches=[(X, Y)])
+    assert model[0].out_features == model[2].in_features == 20
+    assert model(X).shape == (64, 3)
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_a_method_that_removes_nothing_in_cycles_is_refused_clearly(method):
+    compressor = compressor_of(network(20), method)
+    with pytest.raises(CompressionError, match=f"method {method} removes no neurons in cycles; use another method"):
+        compressor.compress(0.5)
+    assert compressor.sparsity == 0
+
+
+def test_counts_are_for_every_group_or_for_those_that_they_name():
+    compressor = compressor_of(network(20, 12), "magnitude")
+    compressor.compress(counts={"2": 5})
+    assert [group.width for group in compressor.groups] == [20, 5]
+    compressor.compress(counts=4)
+    assert [group.width for group in compressor.groups] == [4, 4]
+
+
+def test_keep_without_a_count_is_the_published_rule():
+    compressor = compressor_of(network(40), "random-published")
+    compressor.compress(keep=0.9)
+    assert compressor.groups[0].width == 36
+    assert list(compressor.original_indices["0"]) != sorted(compressor.original_indices["0"]), "the published order"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "give compress"),
+        ({"sparsity": 0.5, "counts": 3}, "give compress"),
+        ({"sparsity": 1.0}, "sparsity 1 is not at least 0 and below 1"),
+        ({"counts": {"1": 3}}, "unknown group '1'"),
+        ({"counts": 21}, "group 0, width 20: cannot keep 21 neurons; .* lower the count"),
+        ({"sparsity": 0.99}, r"cycle 0, group 0, width 20, 0 to keep, solver interior-point: .*lower the sparsity"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_refused_with_the_remedy_and_leaves_the_network_as_it_was(arguments, message):
+    model = network(20)
+    before = copy.deepcopy(model.state_dict())
+    compressor = compressor_of(model)
+    with pytest.raises((UserError, CompressionError), match=message):
+        compressor.compress(**arguments)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert compressor.cycle == 0
+
+
+def test_taylor_without_batches_says_what_to_give():
+    with pytest.raises(CompressionError, match=r"batches=\[\(x, y\)"):
+        compressor_of(network(20), "taylor").compress(0.5)
+
+
+def test_taylor_uses_the_loss_that_it_is_given_also_under_no_grad_and_takes_only_the_samples_it_needs():
+    taken = []
+
+    def batches():
+        for x, y in zip(X.split(16), Y.split(16), strict=True):
+            taken.append(len(x))
+            yield x, y
+
+    def loss(output, y):
+        return (output.sum(dim=1) - y).square().mean()
+
+    chosen = []
+    for how in (loss, nn.functional.cross_entropy):
+        compressor = compressor_of(network(20), "taylor", samples=20)
+        with torch.no_grad():
+            compressor.compress(0.5, batches=batches(), loss=how)
+        chosen.append(list(compressor.original_indices["0"]))
+    assert chosen[0] != chosen[1]
+    assert taken == [16, 16] * 2
+
+
+@pytest.mark.parametrize("method", ["dtc", "taylor"])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_and_what_is_frozen_stay_as_they_were(method, training):
+    model = nn.Sequential(nn.Linear(8, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 3)).train(training)
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    compressor_of(model, method).compress(0.5, batches=[(X, Y)])
+    assert (model.training, model[1].training) == (training, False)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["0.weight"]
+    assert model[1].num_features == 10
+
+
+def test_entropies_are_values_or_say_why_there_is_none():
+    compressor = compressor_of(network(40, 12))
+    assert compressor.entropy == {}
+    compressor.compress(counts={"0": 20})
+    first, second = compressor.entropy["0"], compressor.entropy["2"]
+    assert all(isinstance(value, float) for value in first.values())
+    assert second["entropy_in_bits"] == Unavailable("no neuron of this group was due in this cycle")
+    compressor.compress(counts={"2": 6})
+    assert compressor.entropy["0"] == first, "the group's last compression"
+    one = Unavailable("one measurement bounds the entropy by log2 1 = 0")
+    assert compressor.entropy["2"]["entropy_in_normalised"] == one
+
+
+def test_a_method_and_a_solver_may_be_objects_of_ones_own():
+    class Last(Method):
+        drop = "smallest"
+        uses_solver = True
+
+        def scores(self, group):
+            assert group.solve(np.array([[1.0, 2.0]]), np.ones((1, 1)), 0.3).shape == (2, 1)
+            return Scores(np.arange(group.width, dtype=float))
+
+    called = []
+
+    def solve(theta, y, lam):
+        called.append(lam)
+        return registry.solvers.get("lars")(theta, y, lam)
+
+    compressor = compressor_of(network(20), Last(), solver=solve)
+    compressor.compress(0.5)
+    assert list(compressor.original_indices["0"]) == list(range(10, 20))
+    assert called == [0.3]
+    with pytest.raises(UserError, match="options lam of a method that is an object"):
+        compressor_of(network(20), Last(), lam=0.1)
+    with pytest.raises(CompressionError, match="solver mine: "):
+        compressor_of(network(20), "dtc", solver=mine).compress(0.5)
+
+
+def mine(theta, y, lam):
+    return np.zeros((1, 1))
+
+
+def test_a_network_without_a_prunable_group_is_refused():
+    with pytest.raises(CompressionError, match="the network has no prunable group"):
+        compressor_of(nn.Sequential(nn.Linear(8, 3)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("method", IN_CYCLES)
+def test_it_works_on_cuda_tensors(method):
+    model = network(40).cuda()
+    optimizer = torch.optim.Adam(model.parameters())
+    compressor = Compressor(model, torch.zeros(1, 8, device="cuda"), method, optimizer=optimizer)
+    compressor.compress(0.5, batches=[(X.cuda(), Y.cuda())])
+    assert model[0].weight.device.type == "cuda"
+    assert model(X.cuda()).shape == (64, 3)
+
+
+def test_importing_it_loads_none_of_the_benchs_heavy_rooms():
+    heavy = "[m for m in ('ray', 'pandas', 'plotly') if m in sys.modules]"
+    program = f"import sys, dtcbench.training.compressor; print({heavy})"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_its_example_runs():
+    import doctest
+
+    from dtcbench.training import compressor
+
+    assert doctest.testmod(compressor) == (0, 10)
