@@ -1,15 +1,14 @@
-"""The grid's named axes: models, datasets, methods and solvers, the package's own and plug-ins'.
+"""The grid's named axes: models, data sets, methods and solvers, of dtcbench itself and of plug-ins.
 
-An axis value is a callable registered under a name. Its keyword-only parameters with a default
-are its options: their annotations are what a suite's YAML is validated against. An option at its
-default is not part of a cell's key: where a default changes, the value's `version` is raised.
+An axis value is a callable registered under a name. Its keyword-only parameters with a default are its options; a
+suite's YAML is validated against their annotations. An option at its default is not part of a cell's key, so a value
+whose default changes needs a higher `version`.
 
     @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
-A value comes from a module of the axis's own package (`dtcbench/solvers/lars.py` is found by
-being there), from an installed plug-in (entry point group `dtcbench.solvers`), or from a file
-given as `--plugin file.py`.
+A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
+installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ import pkgutil
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,37 +36,35 @@ from dtcbench.validation import checked
 
 Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
-
-
 _FOLDER = Path(__file__).parent
 PLUGIN_PREFIX = "dtcbench_plugin_"
-"""How the module of every `--plugin` file is called."""
+"""The name of each `--plugin` file's module begins with this."""
 
 
 class UnknownNameError(UserError):
-    """A name that an axis does not have; the message lists near matches and the whole choice."""
+    """An axis has no value of this name; the message lists near matches and all names."""
 
 
 class PluginError(UserError):
-    """A plug-in file that cannot be read or fails while it is imported."""
+    """A plug-in file cannot be read, fails while it is imported, or registers a name that is taken."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One axis value, and what is known of its registration."""
+    """One axis value, and where it was registered."""
 
     value: Callable[..., Any]
     version: int = 1
     origin: str = ""
-    """The value's own name and the line that registers it, for messages."""
+    """The callable's name and the line that registers it, for messages."""
     module: str = "dtcbench"
     """The module that registers it."""
     installed_sha256: str | None = None
-    """SHA-256 of that module's source as it was then; None unless it is an installed plug-in's."""
+    """SHA-256 of that module's source when it was registered, for installed plug-ins; else None."""
 
     @property
     def plugin(self) -> str | None:
-        """The plug-in that registers it: a file's name, or an installed module's; None of the package's own."""
+        """Name of the plug-in's file or installed module; None for dtcbench's own values."""
         if self.module.startswith(PLUGIN_PREFIX):
             return self.module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
         return None if self.module.partition(".")[0] == __package__ else self.module
@@ -84,15 +80,15 @@ class Axis:
         self._discovered = False
 
     def register(self, name: str, *, version: int = 1) -> Callable[[Value], Value]:
-        """Decorator that makes a callable the axis value `name`. A taken name is an error.
+        """Decorator that makes a callable the axis value `name`. PluginError if the name is taken.
 
-        Raise `version` where a default changes, or what the value computes: options at their defaults are not part of
-        a cell's key.
+        Raise `version` if a default changes or if the value computes something else: options at their defaults are
+        not part of a cell's key.
         """
 
         def add(value: Value) -> Value:
             entry, known = _entry(value, version, inspect.currentframe()), self._entries.get(name)
-            if known is not None and not (_at_the_prompt(value) and _at_the_prompt(known.value)):
+            if known is not None and not (_is_interactive(value) and _is_interactive(known.value)):
                 raise PluginError(
                     f"{self.noun} {name!r} is both {known.origin} and {entry.origin}; give one of them another name"
                 )
@@ -101,18 +97,8 @@ class Axis:
 
         return add
 
-    @contextmanager
-    def all_or_none(self) -> Iterator[None]:
-        """Where an error leaves this block, nothing that was registered inside stays."""
-        before = dict(self._entries)
-        try:
-            yield
-        except BaseException:
-            self._entries = before
-            raise
-
-    def take_back(self) -> None:
-        """Forget what a module registered before it failed: Python has not kept such a module either."""
+    def forget_failed_modules(self) -> None:
+        """Remove the values of modules whose import failed: Python has removed those modules from `sys.modules`."""
         self._entries = {name: entry for name, entry in self._entries.items() if entry.module in sys.modules}
 
     def names(self) -> list[str]:
@@ -121,14 +107,14 @@ class Axis:
         return sorted(self._entries)
 
     def entry(self, name: str) -> Entry:
-        """What is registered as `name`; UnknownNameError with near matches otherwise."""
+        """The entry of `name`; UnknownNameError if there is none."""
         self.discover()
         if name not in self._entries:
             raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
         return self._entries[name]
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The callable registered as `name`; UnknownNameError with near matches otherwise."""
+        """The callable registered as `name`; UnknownNameError if there is none."""
         return self.entry(name).value
 
     def options(self, name: str) -> type[BaseModel]:
@@ -139,7 +125,7 @@ class Axis:
             raise PluginError(f"{self.noun} {name!r}: an option's annotation cannot be used: {error}") from error
 
     def bind(self, name: str, options: dict[str, Any]) -> Any:
-        """`name` with its options filled in: a function still to be called, or a class's instance.
+        """`name` with its options filled in: a function with these arguments bound, or an instance of a class.
 
         MisfitError names each option that does not exist or does not fit, its value and what is allowed.
         """
@@ -148,7 +134,7 @@ class Axis:
         return value(**given) if inspect.isclass(value) else functools.partial(value, **given)
 
     def checked(self, name: str, options: dict[str, Any]) -> BaseModel:
-        """All options of `name`, defaults filled in; MisfitError tells what of `options` does not fit."""
+        """All options of `name`, defaults filled in; MisfitError if some of `options` do not fit."""
         return checked(self.options(name), options, f"{self.noun} {name!r}")
 
     def summary(self, name: str) -> str:
@@ -156,7 +142,7 @@ class Axis:
         return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
 
     def discover(self) -> None:
-        """Import the package's own values and the installed plug-ins', once."""
+        """Import dtcbench's own values and those of installed plug-ins, once."""
         if self._discovered:
             return
         self._discovered = True
@@ -167,27 +153,27 @@ class Axis:
             for entry in importlib.metadata.entry_points(group=self._package):
                 _load(entry)
         except BaseException:
-            self._discovered = False  # the next call tries again, and says again what is wrong
-            _take_back()
+            self._discovered = False  # the next call tries again, and raises the same error
+            _forget_failed_modules()
             raise
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> None:
-    """Import an installed plug-in; a broken one is left out whole, and must not take the bench down with it."""
+    """Import an installed plug-in. If it fails, a warning is logged and none of its values is registered."""
     try:
         entry.load()
     except Exception as error:
         log.warning("plug-in %s (%s) is left out: %s", entry.name, entry.value, error)
-        _take_back()
+        _forget_failed_modules()
 
 
-def _take_back() -> None:
+def _forget_failed_modules() -> None:
     for axis in AXES:
-        axis.take_back()
+        axis.forget_failed_modules()
 
 
 def _entry(value: Callable[..., Any], version: int, frame: types.FrameType | None) -> Entry:
-    """The entry of a value that is registered by the caller of `frame`: `lars (dtcbench/solvers/lars.py:21)`."""
+    """The entry of a value that the caller of `frame` registers; its origin is `lars (dtcbench/solvers/lars.py:21)`."""
     called = getattr(value, "__qualname__", type(value).__name__)
     caller = frame.f_back if frame else None
     if caller is None:
@@ -196,13 +182,13 @@ def _entry(value: Callable[..., Any], version: int, frame: types.FrameType | Non
     inside = file.is_relative_to(_FOLDER)
     origin = f"{called} ({file.relative_to(_FOLDER.parent) if inside else file}:{caller.f_lineno})"
     entry = Entry(value, version, origin, module)
-    if entry.plugin != module or not file.is_file():  # the package's own, a --plugin file's, or typed at a prompt
+    if entry.plugin != module or not file.is_file():  # dtcbench's own, a --plugin file's, or typed at a prompt
         return entry
     return replace(entry, installed_sha256=hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def _at_the_prompt(value: Callable[..., Any]) -> bool:
-    """Whether `value` was typed at a prompt or in a notebook, where a definition is changed by typing it again."""
+def _is_interactive(value: Callable[..., Any]) -> bool:
+    """Whether `value` was defined at a prompt or in a notebook, where one redefines it to change it."""
     return value.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
 
 
@@ -220,14 +206,14 @@ def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plug-in file's name and source text: what a worker on another machine needs to load it."""
+    """A plug-in file's name and source text, so that a worker on another machine can load it."""
 
     name: str
     source: str
 
     @classmethod
     def read(cls, path: Path) -> Plugin:
-        """Read `path`; PluginError names a file that cannot be read."""
+        """Read `path`; PluginError if it cannot be read."""
         try:
             return cls(path.stem, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -236,10 +222,7 @@ class Plugin:
 
     @classmethod
     def read_all(cls, paths: Iterable[Path]) -> tuple[Plugin, ...]:
-        """Read every file, one given twice once; PluginError where two different files share a name.
-
-        A record names a plug-in by its file's name alone.
-        """
+        """Read every file, each once; PluginError if two different files have one name, by which records name them."""
         plugins: dict[str, Plugin] = {}
         for path in paths:
             plugin = cls.read(path)
@@ -254,33 +237,31 @@ class Plugin:
 
     @property
     def module(self) -> str:
-        """The name its module has once loaded."""
+        """Name of its module."""
         return f"{PLUGIN_PREFIX}{self.name}_{self.sha256[:8]}"
 
     def load(self) -> None:
-        """Import the source, so that its decorators register; a second time does nothing."""
+        """Run the source once, so that its decorators register their values; PluginError if it fails."""
         qualified = self.module
         if qualified in sys.modules:
             return
         for axis in AXES:
-            axis.discover()  # so that a name is taken by the bench's own value, not by the plug-in's
+            axis.discover()  # dtcbench's own values come first: the plug-in is at fault if a name is taken
         module = types.ModuleType(qualified)
         sys.modules[qualified] = module
         try:
-            with ExitStack() as stack:
-                for axis in AXES:
-                    stack.enter_context(axis.all_or_none())
-                code = compile(self.source, f"{self.name}.py", "exec")
-                exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
-        except PluginError as error:
+            code = compile(self.source, f"{self.name}.py", "exec")
+            exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
+        except BaseException as error:
             del sys.modules[qualified]
-            raise PluginError(f"--plugin {self._line_of(error)}: {error}") from error
-        except Exception as error:
-            del sys.modules[qualified]
-            raise PluginError(f"--plugin {self._line_of(error)}: {type(error).__name__}: {error}") from error
+            _forget_failed_modules()
+            if not isinstance(error, Exception):
+                raise
+            what = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            raise PluginError(f"--plugin {self._line_of(error)}: {what}") from error
 
     def _line_of(self, error: Exception) -> str:
-        """`file.py:7`, the line of this file that the error came through."""
+        """`file.py:7`, the line of this file at which the error was raised or passed."""
         file = f"{self.name}.py"
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f"{file}:{lines[-1]}" if lines else file
@@ -299,8 +280,8 @@ def plugins_of(values: Iterable[tuple[str, str]], files: Iterable[Plugin]) -> di
 
     Parameters
     ----------
-    values : noun of the axis and name of each value; unknown ones are passed over
-    files : the plug-in files that are loaded
+    values : noun of the axis and name of each value; unknown ones are ignored
+    files : the loaded plug-in files
     """
     wanted, digests = set(values), {plugin.name: plugin.sha256 for plugin in files}
     entries = [axis.entry(name) for axis in AXES for name in axis.names() if (axis.noun, name) in wanted]
@@ -320,11 +301,11 @@ register_solver = solvers.register
 
 
 def compresses_in_cycles(method: str) -> bool:
-    """Whether the method named so removes neurons cycle by cycle; an unknown one is taken to."""
+    """Whether this method removes neurons cycle by cycle. For an unknown method the answer is yes."""
     known = method in methods.names()
     return not known or getattr(methods.get(method), "when", "cycles") == "cycles"
 
 
 def uses_solver(method: str) -> bool:
-    """Whether the method named so needs a recovery solver."""
+    """Whether this method needs a recovery solver."""
     return bool(getattr(methods.get(method), "uses_solver", False))

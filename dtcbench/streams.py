@@ -1,7 +1,7 @@
-"""Standard output and standard error as best effort.
+"""Standard output and standard error that never fail.
 
-Whoever reads them may leave, a disk may be full, an encoding may lack a letter: none of this ends the program, or
-changes what it does. What the encoding lacks is replaced by ASCII that reads alike.
+If the reader has closed the pipe, or the disk is full, output is dropped and the program goes on. A character that the
+encoding lacks is replaced by similar ASCII.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ASCII = (
     | dict.fromkeys("│┃║┆┇┊┋╎╏╵╷╹╻╽╿", "|")
 )
 _ASCII_OF_RANGES = (("\u2500", "\u257f", "+"), ("\u2580", "\u259f", "#"), ("\u2800", "\u28ff", "*"))
-"""Other corners of boxes, blocks, braille."""
+"""The other characters of boxes, blocks and braille, by range."""
 
 
 class Stream(io.TextIOWrapper):
-    """Text to a file descriptor, until a write fails; what follows is dropped.
+    """Text to a file descriptor. After a write fails, everything is dropped.
 
-    It has no `buffer`: click, where it finds one, writes UTF-8 through it to a terminal that shows ASCII.
+    It has no `buffer`: click would write UTF-8 through it, even to a terminal that shows only ASCII.
     """
 
     def __init__(self, descriptor: int, encoding: str, *, closefd: bool) -> None:
@@ -48,7 +48,7 @@ class Stream(io.TextIOWrapper):
 
     @property
     def lost(self) -> OSError | None:
-        """Why not everything arrived; None if it did so far."""
+        """The error of the write that failed; None if all succeeded."""
         return self._sink.lost
 
 
@@ -58,7 +58,7 @@ class _Sink(io.FileIO):
     def write(self, data: Any) -> int:
         if self.lost is None:
             try:
-                while (written := super().write(data)) is None:  # the descriptor does not block, and is full
+                while (written := super().write(data)) is None:  # a non-blocking descriptor that is full
                     _wait_for_room(self)
                 return written
             except OSError as error:
@@ -74,7 +74,7 @@ def _wait_for_room(sink: _Sink) -> None:
 
 @contextmanager
 def best_effort() -> Iterator[None]:
-    """Make `sys.stdout` and `sys.stderr` best effort inside; one that is no file of the system's is left as it is."""
+    """Replace `sys.stdout` and `sys.stderr` by such streams inside. One without a file descriptor stays as it is."""
     _occupy_closed_descriptors()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_best_effort, before)
@@ -87,22 +87,22 @@ def best_effort() -> Iterator[None]:
 
 
 def lost() -> OSError | None:
-    """Why not all of standard output arrived; None if it did, or is not known."""
+    """The error by which standard output was lost; None if it was not, or if that is unknown."""
     sys.stdout.flush()
     return sys.stdout.lost if isinstance(sys.stdout, Stream) else None
 
 
 def _occupy_closed_descriptors() -> None:
-    """Open the null device for each of 0, 1 and 2 that is closed: no file that is opened later may get its number."""
+    """Open the null device for each of 0, 1 and 2 that is closed, so that no other file gets its number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number, which is this one
 
 
 def _best_effort(stream: Any) -> Any:
-    if stream is None:  # so Python says that it was closed
+    if stream is None:  # Python's sign that it was closed
         nowhere = Stream(os.open(os.devnull, os.O_WRONLY), "utf-8", closefd=True)
         nowhere._sink.lost = OSError(errno.EBADF, "it is closed")
         return nowhere
@@ -121,7 +121,7 @@ def _readable(error: UnicodeError) -> tuple[str, int]:
 
 
 def _ascii(letter: str) -> str:
-    """ASCII that reads like the letter: from the tables, else without its accents, else `?`."""
+    """Similar ASCII: from the tables, or the letter without its accents, or `?`."""
     for first, last, text in _ASCII_OF_RANGES:
         if first <= letter <= last and letter not in _ASCII:
             return text

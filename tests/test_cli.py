@@ -386,7 +386,7 @@ def test_the_usage_of_a_verb_of_several_runs_has_its_dots_once(verb, dtcbench):
 
 def test_doctor_states_one_default_address(dtcbench):
     told = " ".join(dtcbench("doctor", "--help").out.split())
-    assert "Which cluster, for --cluster [default: auto]." in told
+    assert "The cluster, for --cluster [default: auto]." in told
     assert told.count("default") == 1
 
 

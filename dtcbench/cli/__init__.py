@@ -1,6 +1,6 @@
-"""The command line: verbs in the order of work. Heavy imports happen inside them.
+"""The command line: the commands, in the order of work. Each imports what is slow to import when it runs.
 
-Exit codes: 0 all ok, 1 some cells failed or are missing, 2 bad input, 130 stopped by Ctrl-C or a signal.
+Exit codes: 0 success, 1 some cells failed or are missing, 2 invalid input, 130 stopped by Ctrl-C or a signal.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from dtcbench.execution.interrupts import as_ctrl_c
 from dtcbench.streams import best_effort, lost
 
 app = typer.Typer(
-    help="Test bench for Dual Tomographic Compression and every method that compresses while training.\n\n"
-    "First: dtcbench run quick",
+    help="Test bench for Dual Tomographic Compression and other methods that compress while training.\n\n"
+    "Start with: dtcbench run quick",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_VERBS = (
+_COMMANDS = (
     *(doctor, list_, suites, fetch, selftest, plan, run),
     *(status, show, board, claims, report),
     *(check, publish, site, merge, migrate, compare, reproduce),
 )
-for _verb in _VERBS:
-    app.command(_verb.__name__.rstrip("_"))(_verb)
+for _command in _COMMANDS:
+    app.command(_command.__name__.rstrip("_"))(_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -48,22 +48,22 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Read before any verb."""
+    """Options before the command."""
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one message and exit code 2, never a traceback.
+    """Entry point. A user's mistake ends in one message and exit code 2, never in a traceback.
 
-    What is printed is best effort. If standard output cannot be written, one line on standard error says so. If only
-    its reader left, no verb says so but `run`: it goes on for long.
+    If standard output cannot be written, the command goes on, and one line on standard error says so. If only its
+    reader has closed the pipe, as `head` does, just `run` says so, because it takes long.
     """
-    running = sys.argv[1:2] == ["run"] and not {"-h", "--help"} & set(sys.argv)
+    is_run = sys.argv[1:2] == ["run"] and not {"-h", "--help"} & set(sys.argv)
     with best_effort(), as_ctrl_c():
         code = _exit_code()
-        if (reason := lost()) and (running or not isinstance(reason, BrokenPipeError)):
-            what = "; the run went on without it" if running else ""
+        if (reason := lost()) and (is_run or not isinstance(reason, BrokenPipeError)):
+            what = "; the run went on without it" if is_run else ""
             _tell(f"standard output was lost: {reason.strerror}{what}")
-            code = code or (0 if running else 2)
+            code = code or (0 if is_run else 2)
     sys.exit(code)
 
 
@@ -74,7 +74,7 @@ def _exit_code() -> int | str | None:
         _tell(str(error))
         return 2
     except SystemExit as end:
-        if end.code == 130:  # what typer makes of Ctrl-C, without a word
+        if end.code == 130:  # typer's exit code for Ctrl-C, for which it prints nothing
             _tell("stopped; the same command resumes")
         return end.code
     return 0

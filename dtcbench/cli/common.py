@@ -1,11 +1,11 @@
-"""What the verbs share: their options, what they print, and runs by what a person types."""
+"""Shared by the commands: options, printing, exit codes."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ SuiteName = Annotated[
 ]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its name under runs/.")]
 Address = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto; without it, a Ray of this run's own.")
+    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto [default: start Ray on this machine].")
 ]
 Out = Annotated[
     str | None,
@@ -32,33 +32,27 @@ Out = Annotated[
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Python that registers models, methods, solvers, datasets."),
+    typer.Option("--plugin", metavar="FILE", help="A Python file that registers models, methods, solvers or datasets."),
 ]
 
 
-def console(file: TextIO | None = None) -> Console:
-    """On standard output, or on `file`."""
+def console() -> Console:
+    """A console on standard output: as wide as COLUMNS, else as the terminal, else wide enough for every column."""
     from rich.console import Console
 
-    return Console(file=file, highlight=False, width=_width(file or sys.stdout))
-
-
-def _width(file: TextIO) -> int | None:
-    """What COLUMNS says; without it a terminal's own, which is None here, and elsewhere enough for every column."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns):
-        return int(columns)
-    return None if file.isatty() else 160
+    width = int(columns) if columns.isdecimal() else 0
+    return Console(highlight=False, width=width or (None if sys.stdout.isatty() else 160))
 
 
-def say(*parts: RenderableType, on: Console | None = None) -> None:
-    """Print tables, and text as it is: brackets are no markup, long lines stay whole."""
+def say(*parts: RenderableType) -> None:
+    """Print tables and text. Brackets in text are not markup, and long lines are not wrapped."""
     for part in parts:
-        (on or console()).print(part, markup=False, soft_wrap=isinstance(part, str))
+        console().print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
 def tell(lines: Iterable[str]) -> None:
-    """Print lines as they come; exit code 1 where they end in a refusal."""
+    """Print the lines, each as soon as it is there; exit code 1 if a refusal ends them."""
     from dtcbench.publish.verbs import RefusedError
     from dtcbench.text import one_line
 
@@ -70,7 +64,7 @@ def tell(lines: Iterable[str]) -> None:
 
 
 def run_at(folder: str) -> tuple[Plan, Store]:
-    """The plan and the records of a run; no plug-in of it is needed."""
+    """The plan and the records of a run. Its plug-ins are not needed."""
     from dtcbench.records.runs import plan_of, run_named
 
     store = run_named(folder)
@@ -78,9 +72,9 @@ def run_at(folder: str) -> tuple[Plan, Store]:
 
 
 def conclude(planned: Plan, store: Store) -> dict[str, str]:
-    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal.
+    """Rebuild everything derived from the records, and print the leaderboard and the files' paths.
 
-    The cells' statuses by key, those without a record `missing`.
+    Returns the cells' statuses by key; that of a cell without a record is `missing`.
     """
     from dtcbench.report import build, terminal
 
@@ -96,12 +90,12 @@ def exit_by(statuses: Iterable[str | None]) -> None:
 
 
 def refuse_idle(option: str, given: object, needed: str, other: object) -> None:
-    """UserError where an option was given that does nothing without another."""
+    """UserError if an option was given that does nothing without another."""
     if given and not other:
         raise UserError(f"{option} does nothing without {needed}: add {needed}, or remove {option}")
 
 
 def refuse_both(option: str, given: object, other_option: str, other: object) -> None:
-    """UserError where two options were given of which one makes the other do nothing."""
+    """UserError if two options were given and one makes the other do nothing."""
     if given and other:
         raise UserError(f"{option} does nothing with {other_option}: remove one of them")

@@ -1,4 +1,4 @@
-"""Before a run: what this machine offers, what a suite may name, and which cells it has."""
+"""Commands before a run: doctor, list, suites, fetch, selftest, plan."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dtcbench.errors import UserError, near
 
 
 def doctor(
-    cluster: Annotated[bool, typer.Option("--cluster", help="Ask every node of a Ray cluster.")] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Show every node of a Ray cluster.")] = False,
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Which cluster, for --cluster [default: auto].")
+        str | None, typer.Option(metavar="HOST:PORT", help="The cluster, for --cluster [default: auto].")
     ] = None,
 ) -> None:
-    """What this machine, or each node of a cluster, offers.
+    """Show what this machine, or each node of a cluster, offers.
 
     Example: dtcbench doctor; dtcbench doctor --cluster --address head:6379
     """
@@ -45,11 +45,11 @@ def doctor(
 
 def list_(
     axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods or solvers.")] = "",
-    groups: Annotated[str, typer.Option(metavar="MODEL", help="The model's prunable groups instead.")] = "",
+    groups: Annotated[str, typer.Option(metavar="MODEL", help="Show this model's prunable groups instead.")] = "",
     shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
     plugin: Plugins = None,
 ) -> None:
-    """The names a suite may use, or a model's prunable groups.
+    """List names for suites, or a model's prunable groups.
 
     Example: dtcbench list solvers; dtcbench list --groups resnet-20
     """
@@ -71,10 +71,10 @@ def list_(
 
 
 def suites(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Write this one out, to be edited.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for it [default: NAME.yaml].")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Write this suite to a file, to edit it.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to write [default: NAME.yaml].")] = None,
 ) -> None:
-    """The shipped suites, or write one out to edit.
+    """List the shipped suites, or write one to a file to edit it.
 
     Example: dtcbench suites; dtcbench suites quick --out mine.yaml
     """
@@ -99,7 +99,7 @@ def fetch(
     names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="[default: all]")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Download, check and decode datasets before a run needs them.
+    """Download, check and decode datasets ahead of a run.
 
     Example: dtcbench fetch mnist
     """
@@ -118,7 +118,7 @@ def selftest(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="[default: all, or the plug-ins']")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Try what every axis value must do: all, or a plug-in's.
+    """Test that all axis values, or a plug-in's, keep their contract.
 
     Example: dtcbench selftest --plugin my_solver.py
     """
@@ -143,13 +143,13 @@ def plan(
     suite: SuiteName,
     out: Out = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every cell, one tab-separated line each, and nothing else.")
+        bool, typer.Option("--all", help="Print every cell on a tab-separated line, and nothing else.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """List a suite's cells, done, missing or failed; run none.
+    """List a suite's cells with their states, and run none.
 
-    Of many cells it shows the first and counts the rest by method.
+    If there are many cells it lists the first and counts all by method.
 
     Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv
     """

@@ -49,11 +49,7 @@ MUST_AGREE = ("python", "torch", "dtcbench")
 
 
 class ClusterError(UserError):
-    """The cluster cannot be reached, or none of its nodes can run the suite's cells; the message says what it has."""
-
-
-class FolderError(UserError):
-    """No temporary folder can be made for Ray; the message lists what was tried, and the remedy."""
+    """Ray does not start, its cluster cannot be reached, or no node can run the suite's cells; the message says why."""
 
 
 # Starting and joining
@@ -157,7 +153,7 @@ def folder_candidates() -> list[str]:
 def short_folder(longest: int, candidates: Sequence[str]) -> Iterator[Path]:
     """A new folder in the first suitable candidate, open to this user alone, and removed afterwards.
 
-    Its path has at most `longest` bytes. FolderError if no candidate is suitable.
+    Its path has at most `longest` bytes. ClusterError if no candidate is suitable.
     """
     folder = _new_folder(longest, candidates)
     try:
@@ -180,7 +176,7 @@ def _new_folder(longest: int, candidates: Sequence[str]) -> Path:
             return folder
         folder.rmdir()
         tried.append(f"{parent} (a path too long for sockets)")
-    raise FolderError(
+    raise ClusterError(
         f"no folder for Ray's sockets: tried {', '.join(tried)}; set RAY_TMPDIR to a folder with a short path that you "
         "can write to and that has space, or run with --inline"
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals that mean the same: SIGTERM (Slurm, kill) and SIGHUP (the terminal went away)."""
+"""Ctrl-C, and the signals that mean the same: SIGTERM (from Slurm or kill) and SIGHUP (the terminal was closed)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ECHO_S = 0.2
-"""A shell and the kernel both tell of a terminal that went away, `timeout` tells a process and its group: that is one
-signal. Of keys there is no echo."""
+"""Signals within this time count as one: both the shell and the kernel send SIGHUP for a closed terminal, and `timeout`
+signals a process and its group. Ctrl-C has no such duplicate."""
 
 
 class Interrupts:
-    """Requests to stop: the first asks to finish what runs, the second ends everything at once."""
+    """Requests to stop: after the first the running cells are finished, the second ends everything at once."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether a first signal came."""
+        """Whether a first signal has arrived."""
         return self._asked_at is not None
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Count the signals inside; KeyboardInterrupt for the second.
+        """Count the signals that arrive inside; KeyboardInterrupt for the second.
 
-        Signals reach the main thread alone: in another thread nothing is caught.
+        Python delivers signals to the main thread: in another thread this does nothing.
         """
         with _handled(self._count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             yield
@@ -51,12 +51,12 @@ def as_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Processes started inside outlive the terminal; a handler that is set inside for SIGTERM is undone.
+    """Processes started inside ignore a closed terminal, and a SIGTERM handler that is set inside is removed again.
 
-    Ray sets one, and its raylet is in the run's process group, which the kernel tells.
+    Ray sets such a handler; and its raylet is in the run's process group, to which the kernel sends SIGHUP.
     """
     terminate = signal.getsignal(signal.SIGTERM)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which they inherit
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # they inherit the mask
     try:
         yield
     finally:
@@ -67,7 +67,7 @@ def kept_from_children() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], object], *signals: signal.Signals) -> Iterator[None]:
-    """Give the signals to `handler` inside; those of them that are ignored, as under nohup, but SIGINT, stay so."""
+    """Handle the signals by `handler` inside. An ignored one, as under nohup, stays ignored, except SIGINT."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

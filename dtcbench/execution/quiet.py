@@ -1,4 +1,4 @@
-"""Nothing of a library's on the terminal: what it prints while cells run goes to a file."""
+"""Keep libraries' output off the terminal: what they print while cells run goes to a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dtcbench.streams import Stream
 
 @contextmanager
 def quiet() -> Iterator[tuple[Stream, Callable[[Path], None]]]:
-    """Keep standard output and error of this process, Python's and the system's, from the terminal.
+    """Redirect standard output and error of this whole process, Python's and the system's, away from the terminal.
 
-    Yields the standard output as it was before, the only way left to the terminal, and a function that takes the path
-    of a log: all that was and will be printed goes to its end. Without a log it is lost.
+    Yields a stream that still writes to the terminal, and a function that takes the path of a log: everything printed
+    before and after the call is appended to it. Without a log it is discarded.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -48,7 +48,7 @@ def quiet() -> Iterator[tuple[Stream, Callable[[Path], None]]]:
 
 
 def _nameless() -> IO[bytes]:
-    """A file that is gone when it is closed; the null device where none can be made."""
+    """A file that is deleted when it is closed; the null device if none can be made."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
