@@ -25,7 +25,7 @@ from dtcbench.report import build
 
 if TYPE_CHECKING:
     from dtcbench.analysis.leaderboard import Leaderboard
-    from dtcbench.analysis.verdicts import Finding
+    from dtcbench.analysis.verdicts import Conclusion
 
 
 def run(
@@ -204,14 +204,14 @@ class Run:
         question = self._parts[0][0].suite.question if len(suites) == 1 else ""
         return leaderboard.build(self.cells, self.cycles, suite=", ".join(suites), question=question)
 
-    def claims(self, reference: pd.DataFrame | None = None) -> tuple[Finding, ...]:
+    def claims(self, reference: pd.DataFrame | None = None) -> tuple[Conclusion, ...]:
         """The paper's claims by these cells.
 
         Parameters
         ----------
         reference : the published accuracies, for the first claim: `cycle`, `width`, and one column a method
         """
-        return claims.findings(self.cells, self.cycles, reference)
+        return claims.conclusions(self.cells, self.cycles, reference)
 
     def records(self) -> Iterator[CellRecord]:
         """The record that counts of each cell, one at a time: all that was measured, and where."""

@@ -1,4 +1,4 @@
-"""Suites as text, and a suite's problems as short tuples."""
+"""Suites as text, and a suite's mistakes as short tuples."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def edited(text: str, *edits: tuple[str, str]) -> str:
     return text
 
 
-def problems(text: str) -> list[tuple[int, str, str]]:
+def mistakes(text: str) -> list[tuple[int, str, str]]:
     """(line, place, message) of everything wrong with a suite's text; none for a valid one."""
     try:
         parse(text, "suite.yaml")
     except SuiteError as error:
-        assert all(problem.file == "suite.yaml" for problem in error.problems)
-        return [(problem.line, problem.place, problem.message) for problem in error.problems]
+        assert all(mistake.file == "suite.yaml" for mistake in error.mistakes)
+        return [(mistake.line, mistake.place, mistake.message) for mistake in error.mistakes]
     return []

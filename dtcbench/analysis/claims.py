@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pandas as pd
 
 from dtcbench.analysis import reproduction, saving, stats, tracking
-from dtcbench.analysis.energy import CLAIMED_SAVING
+from dtcbench.analysis.energy_columns import CLAIMED_SAVING
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.rivals import Series, all_series, beside, compared, of_dtc, unmeasured
-from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Finding, conclude, is_better, is_equivalent
+from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Conclusion, conclude, is_better, is_equivalent
 
 _SEEDS = f"Every comparison needs {MIN_SEEDS} paired seeds, and all that were planned."
 _POINT = f"{100 * stats.MARGIN:g} point"
@@ -26,7 +26,9 @@ _RIVALS = {
 """What DTC's choice is compared with, and the methods that are it."""
 
 
-def findings(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None = None) -> tuple[Finding, ...]:
+def conclusions(
+    cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None = None
+) -> tuple[Conclusion, ...]:
     """All six claims, in the paper's order, from the tables of one or several runs.
 
     `cells` has one row a key. `reference` holds published accuracies: `cycle`, `width`, one column a method.
@@ -42,7 +44,7 @@ def findings(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame 
     )
 
 
-def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None) -> Finding:
+def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None) -> Conclusion:
     return conclude(
         "reproduction",
         "The published accuracy curves come out again, level by level.",
@@ -56,7 +58,7 @@ def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataF
     )
 
 
-def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
+def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
     claimed = f"{100 * CLAIMED_SAVING:g} %"
     return conclude(
         "energy",
@@ -71,7 +73,7 @@ def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
     )
 
 
-def _reconstruction(series: list[Series]) -> Finding:
+def _reconstruction(series: list[Series]) -> Conclusion:
     return conclude(
         "reconstruction",
         "Choosing neurons by their reconstruction keeps more accuracy than magnitude, than random choice, and than "
@@ -84,7 +86,7 @@ def _reconstruction(series: list[Series]) -> Finding:
     )
 
 
-def _random(series: list[Series]) -> Finding:
+def _random(series: list[Series]) -> Conclusion:
     return conclude(
         "random",
         "Random removal is as accurate as DTC.",
@@ -100,7 +102,7 @@ def _random(series: list[Series]) -> Finding:
     )
 
 
-def _entropy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
+def _entropy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
     return conclude(
         "entropy",
         "The entropy of the measurements tracks accuracy over the train-compress cycles.",
@@ -114,7 +116,7 @@ def _entropy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Finding:
     )
 
 
-def _lottery_ticket(series: list[Series]) -> Finding:
+def _lottery_ticket(series: list[Series]) -> Conclusion:
     return conclude(
         "lottery ticket",
         "A network compressed while it trains is more accurate than the same widths trained from scratch.",

@@ -15,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from dtcbench.analysis import energy, stats
+from dtcbench.analysis import energy_columns, stats
 from dtcbench.analysis.pairing import (
     COSTS,
     DENSE,
     IDENTITY,
     POOL,
-    Group,
     Pool,
+    Rows,
     beside_dense,
     distinct,
     groups,
@@ -65,7 +65,7 @@ COLUMNS = {
     "parameters_ratio": "parameters of the final network over the paired dense ones, mean over pairs",
     "training_flops_ratio": "FLOPs of training over the paired dense ones, mean over pairs",
     "inference_flops_ratio": "FLOPs of one sample's forward pass over the paired dense ones, mean over pairs",
-    **energy.COLUMNS,
+    **energy_columns.COLUMNS,
     "entropy_in_bits": "entropy of the incoming measurement, last cycle with one, mean over layers and seeds",
     "entropy_out_bits": "the same of the outgoing measurement",
     "entropy_in_normalised": "entropy_in_bits over log2 of the number of measurements",
@@ -107,22 +107,22 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
 
     pandas.errors.MergeError when two dense cells share a protocol, dataset, model and seed.
     """
-    planned = beside_dense(energy.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
+    planned = beside_dense(energy_columns.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
     rows = [_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups(planned, IDENTITY)]
     rows.sort(key=_rank)
     _test(rows)
     ok = planned[planned["status"] == "ok"]
-    board = energy.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)]
-    summed = summary(board)
+    table = energy_columns.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)]
+    summed = summary(table)
     return Leaderboard(
         suite=suite,
         question=question,
-        rows=board,
-        notes=(*_notes(planned, ok), *_notes_on_tests(board, summed)),
+        rows=table,
+        notes=(*_notes(planned, ok), *_notes_on_tests(table, summed)),
         summary=summed,
         hardware_classes=distinct(ok["hardware_class"]),
         stacks=distinct(ok["stack"]),
-        obstacles=tuple(energy.obstacles(ok)),
+        obstacles=tuple(energy_columns.obstacles(ok)),
     )
 
 
@@ -139,7 +139,7 @@ def _last_entropies(cycles: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
-def _row(identity: dict[str, Any], cells: Group) -> dict[str, Any]:
+def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
     """The leaderboard row of the planned `cells` that share `identity`."""
     ok = cells.where(cells["status"] == "ok")
     paired = ok.where(known(ok["accuracy_baseline"]))
@@ -153,14 +153,14 @@ def _row(identity: dict[str, Any], cells: Group) -> dict[str, Any]:
         "bits_per_character_mean": stats.mean(ok["bits_per_character"]),
         "pairing_note": _pairing_note(ok),
         **{f"{cost}_ratio": _mean_ratio(paired, cost) for cost in COSTS},
-        **energy.row(cells, ok, paired),
+        **energy_columns.row(cells, ok, paired),
         **{entropy: stats.mean(ok[entropy]) for entropy in ENTROPIES},
         "train_s_mean": stats.mean(ok["train_s"]),
         "failures": _failures(cells),
     }
 
 
-def _accuracy(ok: Group) -> dict[str, Any]:
+def _accuracy(ok: Rows) -> dict[str, Any]:
     """Accuracy and its paired difference to dense."""
     accuracy = stats.mean_estimate(ok["accuracy"])
     differences = ok["accuracy"] - ok["accuracy_baseline"]
@@ -198,16 +198,16 @@ def _test(rows: list[dict[str, Any]]) -> None:
         row["test_note"] = "" if is_dense else stats.untested(row["differences"], of="paired seed") or ""
 
 
-def _pairing_note(ok: Group) -> str:
+def _pairing_note(ok: Rows) -> str:
     alone = list(map(str, ok["seed"][~known(ok["accuracy_baseline"])]))
     return f"no ok dense cell for seed{'s' if len(alone) > 1 else ''} {', '.join(alone)}" if alone else ""
 
 
-def _mean_ratio(paired: Group, cost: str) -> float:
+def _mean_ratio(paired: Rows, cost: str) -> float:
     return stats.mean(paired[cost] / paired[f"{cost}_baseline"])
 
 
-def _failures(cells: Group) -> str:
+def _failures(cells: Rows) -> str:
     """`oom ×2: reason; missing ×1`, sorted; empty when all cells are ok."""
     failed = cells.where(cells["status"] != "ok")
     reasons = [one_line("" if pd.isna(reason) else str(reason)) for reason in failed["reason"]]
@@ -234,7 +234,7 @@ def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
         "FLOPs count arithmetic; they are not energy. Energy is what a meter read while the cell trained "
         "and compressed. Energy and time are compared within one hardware class, as geometric means of "
         "paired ratios; time is wall-clock time and feels what else the machine runs.",
-        *energy.notes(ok),
+        *energy_columns.notes(ok),
     ]
     for column, noun in (("hardware_class", "hardware classes"), ("stack", "stacks of package versions")):
         if len(found := distinct(ok[column])) > 1:

@@ -92,7 +92,7 @@ def beside_dense(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-class Group:
+class Rows:
     """Some of a table's rows, by column: what a DataFrame is, without what one costs for a handful of rows."""
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
@@ -106,18 +106,18 @@ class Group:
         """The column's values in these rows."""
         return self._columns[column][self._rows]
 
-    def where(self, chosen: NDArray[np.bool_]) -> Group:
+    def where(self, chosen: NDArray[np.bool_]) -> Rows:
         """Those of the rows that are chosen."""
-        return Group(self._columns, self._rows[chosen])
+        return Rows(self._columns, self._rows[chosen])
 
 
-def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], Group]]:
+def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], Rows]]:
     """The rows that agree in the columns `by`, and on what, in the order of their first rows."""
     columns = {str(name): table[name].to_numpy() for name in table}
     numbers = table.groupby(by, sort=False, dropna=False).ngroup().to_numpy()
     for rows in np.split(np.argsort(numbers, kind="stable"), np.flatnonzero(np.diff(np.sort(numbers))) + 1):
         if rows.size:
-            yield tuple(columns[name][rows[0]] for name in by), Group(columns, rows)
+            yield tuple(columns[name][rows[0]] for name in by), Rows(columns, rows)
 
 
 def known(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, Group, Pool, groups, registered_name
+from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, registered_name
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
 DTC = ("dtc", "dtc-published")
@@ -30,7 +30,7 @@ class Series:
     """Planned; None where the protocol's schedule decides."""
     method: str
     solver: str
-    cells: Group
+    cells: Rows
 
     @property
     def place(self) -> tuple[Pool, float | None]:
@@ -49,7 +49,7 @@ class Series:
         return series_label(self.method, self.solver)
 
     @property
-    def ok(self) -> Group:
+    def ok(self) -> Rows:
         """The cells that finished."""
         return self.cells.where(self.cells["status"] == "ok")
 
@@ -84,7 +84,7 @@ def compared(one: Series, other: Series, judge: Judge, test: Test, kind: str = "
     return Comparison(where, verdict, reason, effects, len(ours), keys, kind, p)
 
 
-def _paired(one: Series, other: Series) -> tuple[Group, Group, list[int]]:
+def _paired(one: Series, other: Series) -> tuple[Rows, Rows, list[int]]:
     """The ok cells of both sides in pairs, by seed, and the planned seeds without a pair."""
     left, right = one.ok, other.ok
     shared = np.intersect1d(left["seed"], right["seed"])
@@ -94,7 +94,7 @@ def _paired(one: Series, other: Series) -> tuple[Group, Group, list[int]]:
     return ours, theirs, sorted(int(seed) for seed in planned - set(shared))
 
 
-def _unequal(ours: Group, theirs: Group) -> str | None:
+def _unequal(ours: Rows, theirs: Rows) -> str | None:
     """That the two sides ended on networks of different sizes."""
     same_size = ours["parameters"] == theirs["parameters"]
     same_share = np.abs(ours["sparsity_reached"] - theirs["sparsity_reached"]) < stats.ROUNDING

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis import energy, stats
-from dtcbench.analysis.energy import CLAIMED_SAVING
-from dtcbench.analysis.pairing import Group, beside_dense, known, tidy
+from dtcbench.analysis import energy_columns, stats
+from dtcbench.analysis.energy_columns import CLAIMED_SAVING
+from dtcbench.analysis.pairing import Rows, beside_dense, known, tidy
 from dtcbench.analysis.rivals import Series, all_series, of_dtc
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
@@ -30,7 +30,7 @@ class Offer:
     """What one row of the leaderboard saves, and at which accuracy."""
 
     series: Series
-    paired: Group
+    paired: Rows
     saving: stats.Estimate
     """Of energy, a fraction of dense's."""
     difference: stats.Estimate
@@ -57,7 +57,7 @@ class Offer:
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Comparison]:
     """Per pool, DTC method and solver: whether any of its sparsities saves what is claimed."""
-    beside = beside_dense(energy.with_targets(tidy(cells), cycles))
+    beside = beside_dense(energy_columns.with_targets(tidy(cells), cycles))
     by_method = sorted(of_dtc(all_series(beside)), key=_competitor)
     for _, rows in groupby(by_method, key=_competitor):
         yield _comparison(list(rows))
@@ -96,8 +96,8 @@ def _offer(series: Series, confidence: float) -> Offer:
     ok = series.ok
     paired = ok.where(known(ok["accuracy_baseline"]))
     pairs = paired.where(known(paired["energy_j"]))
-    row = energy.row(series.cells, ok, paired)
-    saved = stats.t_estimate(np.log(energy.ratios(pairs, "energy_j")), confidence=confidence)
+    row = energy_columns.row(series.cells, ok, paired)
+    saved = stats.t_estimate(np.log(energy_columns.ratios(pairs, "energy_j")), confidence=confidence)
     ends = (1 - math.exp(saved.high), 1 - math.exp(saved.low)) if saved.interval else None
     difference = stats.t_estimate(paired["accuracy"] - paired["accuracy_baseline"], confidence=confidence)
     alone = sorted(set(series.cells["seed"]) - set(pairs["seed"]))
@@ -120,7 +120,7 @@ def _unmeasured(rows: list[Series]) -> str | None:
         return "the GPU was a simulation"
     if known(cells["energy_j"].to_numpy()).any():
         return None
-    return energy.unmeasured("no energy", cells["energy_j"].to_numpy(), cells["energy_reason"].to_numpy())
+    return energy_columns.unmeasured("no energy", cells["energy_j"].to_numpy(), cells["energy_reason"].to_numpy())
 
 
 _OF_METER = ("energy_j", "energy_reason", "simulated")

@@ -88,7 +88,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Conclusion:
     """One claim, its verdict and all it rests on."""
 
     name: str
@@ -117,7 +117,7 @@ def conclude(
     nothing: str,
     kinds: Collection[str] = (),
     bounds: tuple[float, ...] = (0.0,),
-) -> Finding:
+) -> Conclusion:
     """The verdict on a claim: what all its measured comparisons say alike; `not shown` where they do not.
 
     Since every one of them must agree, no correction for their number is needed (Berger, Technometrics 24, 295-300,
@@ -135,7 +135,7 @@ def conclude(
         verdict, reason = measured[0].verdict, _tally(measured)
     else:
         verdict, reason = Verdict.NOT_SHOWN, _tally(measured)
-    return Finding(name, statement, verdict, rule, reason, all_of_them, bounds)
+    return Conclusion(name, statement, verdict, rule, reason, all_of_them, bounds)
 
 
 def obstacle(seeds: int, alone: Sequence[int]) -> str | None:

@@ -80,7 +80,7 @@ def conclude(planned: Plan, store: Store) -> dict[str, str]:
 
     derived = build.derive(planned, store)
     written = build.write(derived, store)
-    say(terminal.leaderboard(derived.board), "\nWritten:", *(f"  {path}" for path in written))
+    say(terminal.leaderboard_view(derived.board), "\nWritten:", *(f"  {path}" for path in written))
     return dict(zip(derived.tables.cells["key"], derived.tables.cells["status"], strict=True))
 
 

@@ -43,7 +43,7 @@ def show(
     Example: dtcbench show 3fa9c1 --run runs/quick --power
     """
     from dtcbench.records import runs
-    from dtcbench.report.cells import cell_view
+    from dtcbench.report.cell_view import cell_view
 
     among = [runs.run_named(run_folder)] if run_folder else runs.folders()
     store, attempts, notes = runs.attempts_at(cell, among)
@@ -72,7 +72,7 @@ def board(
     refuse_idle("--method", method, "--reference", reference)
     published = read_reference(reference, method) if reference else None
     derived = derive(*run_at(run_folder))
-    say(terminal.leaderboard(derived.board) if published is None else comparison(derived.tables.cycles, published))
+    say(terminal.leaderboard_view(derived.board) if published is None else comparison(derived.tables.cycles, published))
 
 
 def claims(
@@ -91,15 +91,15 @@ def claims(
 
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
-    from dtcbench.analysis.claims import findings
+    from dtcbench.analysis.claims import conclusions
     from dtcbench.report.build import pool, pooling_notes, write_claims
-    from dtcbench.report.claims import brief_view, claims_view
+    from dtcbench.report.claims_view import brief_view, claims_view
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
     pooled = pool([run_at(folder) for folder in run_folders])
     tables = pooled.tables
-    found = findings(tables.cells, tables.cycles, published)
+    found = conclusions(tables.cells, tables.cycles, published)
     view = claims_view if full else brief_view
     say(view(found, pooling_notes(pooled)))
     if figures:

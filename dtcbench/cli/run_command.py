@@ -51,7 +51,7 @@ def run(
         plugins=plugin or (),
         progress=progress,
     )
-    say(terminal.leaderboard(done.leaderboard()), "\nWritten:", *(f"  {file}" for file in progress.files))
+    say(terminal.leaderboard_view(done.leaderboard()), "\nWritten:", *(f"  {file}" for file in progress.files))
     say(*next_steps(done.cells["status"]))
     is_asked_for = done.cells["key"].str.startswith((cell or "").lower())
     exit_by(done.cells.loc[is_asked_for, "status"])

@@ -17,7 +17,6 @@ from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol
 from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.validation import KeyPath
 
-Block = dict[Any, Any]
 _AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES}
 
 
@@ -71,7 +70,7 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield ("timeout",), message
 
 
-def _twice(block: Block, names: Names) -> Iterator[tuple[str, str]]:
+def _twice(block: dict[Any, Any], names: Names) -> Iterator[tuple[str, str]]:
     """Values that stand in a list more than once, as far as they are valid."""
     for field in (*_AXES, "sparsities", "seeds"):
         counts = Counter(
@@ -93,7 +92,7 @@ def _label(field: str, value: Any, names: Names) -> str | None:
     return str(float(value) if field == "sparsities" else value)
 
 
-def _schedule(block: Block, protocol: str, names: Names) -> Iterator[tuple[str, str]]:
+def _schedule(block: dict[Any, Any], protocol: str, names: Names) -> Iterator[tuple[str, str]]:
     if protocol == "published" and "sparsities" in block:
         yield "sparsities", "protocol published runs its own schedule; remove `sparsities`"
     for method in map(_name, _values(block.get("methods"))) if protocol == "published" else ():
@@ -103,7 +102,7 @@ def _schedule(block: Block, protocol: str, names: Names) -> Iterator[tuple[str, 
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"
 
 
-def _solvers(block: Block, names: Names) -> Iterator[tuple[str, str]]:
+def _solvers(block: dict[Any, Any], names: Names) -> Iterator[tuple[str, str]]:
     known = names.known("method")
     methods = [_name(method) for method in _values(block.get("methods"))]
     solving = [name for name in methods if name in known and names.meaning("method", name).uses_solver]

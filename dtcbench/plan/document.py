@@ -18,7 +18,7 @@ _DEEPEST, _MOST = 20, 100_000
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One thing wrong with a suite."""
 
     file: str
@@ -35,11 +35,11 @@ class Problem:
 
 
 class SuiteError(UserError):
-    """A suite cannot be used; `problems` holds everything that is wrong with it."""
+    """A suite cannot be used; `mistakes` holds everything that is wrong with it."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Document:
     file: str
     value: dict[Any, Any]
     lines: dict[KeyPath, int]
-    twice: tuple[Problem, ...]
+    twice: tuple[Mistake, ...]
 
     @classmethod
     def read(cls, text: str, file: str) -> Document:
@@ -63,19 +63,19 @@ class Document:
         except yaml.YAMLError as error:
             raise SuiteError([_not_yaml(error, text, file)]) from None
         except RecursionError:
-            raise SuiteError([Problem(file, 0, "", "nested far too deeply; close the brackets")]) from None
+            raise SuiteError([Mistake(file, 0, "", "nested far too deeply; close the brackets")]) from None
         if not isinstance(value, dict):
             got = "this is empty" if value is None else f"this is {shown(value)}"
             message = (
                 f"a suite is a mapping (`name: …` and so on), and {got}; `dtcbench suites quick` writes one out to edit"
             )
-            raise SuiteError([Problem(file, 1, "", message)])
+            raise SuiteError([Mistake(file, 1, "", message)])
         message = "the key stands twice; remove one"
-        return cls(file, value, lines, tuple(Problem(file, line, key_path_text(p), message) for p, line in doubles))
+        return cls(file, value, lines, tuple(Mistake(file, line, key_path_text(p), message) for p, line in doubles))
 
-    def problem(self, place: KeyPath, message: str) -> Problem:
+    def mistake(self, place: KeyPath, message: str) -> Mistake:
         """`message`, said of a place of this document."""
-        return Problem(self.file, self.line(place), key_path_text(place), message)
+        return Mistake(self.file, self.line(place), key_path_text(place), message)
 
     def line(self, place: KeyPath) -> int:
         """The line of `place`, or of the nearest thing around it."""
@@ -124,15 +124,15 @@ def _walk(node: yaml.Node | None, place: KeyPath, lines: dict[KeyPath, int]) -> 
             yield from _walk(item, (*place, key.value), lines)
 
 
-def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Mistake:
     if isinstance(error, ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return Problem(file, line, "", f"not text: {error.reason} (#x{error.character:04x}); remove the character")
+        return Mistake(file, line, "", f"not text: {error.reason} (#x{error.character:04x}); remove the character")
     if not isinstance(error, yaml.MarkedYAMLError):
-        return Problem(file, 0, "", f"not YAML: {error}")
+        return Mistake(file, 0, "", f"not YAML: {error}")
     remedy = "check indentation, brackets and quotes"
     if isinstance(error, ConstructorError):
         remedy = "write plain values, without tags or aliases of aliases"
     context = f"{error.context}, " if error.context else ""
     line = error.problem_mark.line + 1 if error.problem_mark else 0
-    return Problem(file, line, "", f"not YAML: {context}{error.problem}; {remedy}")
+    return Mistake(file, line, "", f"not YAML: {context}{error.problem}; {remedy}")

@@ -10,7 +10,7 @@ from dtcbench.plan.cell import Cell
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeLeft:
     """Seconds of work for some cells, one after another."""
 
     work_s: float
@@ -18,7 +18,7 @@ class Estimate:
     """Cells whose method and solver no cell was timed for: taken as the mean over all timings."""
 
 
-def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> Estimate | None:
+def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> TimeLeft | None:
     """Work for `cells`, by the mean seconds of timed cells with the same network, data, method and
     solver; None where nothing was timed yet."""
     if not timings:
@@ -29,7 +29,7 @@ def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> Estimate |
     overall = mean(timings.values())
     means = {kind: mean(seconds) for kind, seconds in by_kind.items()}
     known = [means.get(_kind(cell)) for cell in cells]
-    return Estimate(sum(overall if s is None else s for s in known), known.count(None))
+    return TimeLeft(sum(overall if s is None else s for s in known), known.count(None))
 
 
 def _kind(cell: Cell) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from pydantic import (
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
-from dtcbench.plan.document import Document, Problem, SuiteError
+from dtcbench.plan.document import Document, Mistake, SuiteError
 from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
@@ -163,7 +163,7 @@ class Suite(Strict):
 
 
 def load(suite: str | Path) -> Suite:
-    """Read and check a suite; SuiteError lists every problem with file, line, place and remedy."""
+    """Read and check a suite; SuiteError lists every mistake with file, line, place and remedy."""
     return parse(read(suite), str(suite))
 
 
@@ -179,7 +179,7 @@ def read(suite: str | Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise SuiteError([Problem(name, 0, "", f"{reason}; {_remedy(name)}")]) from None
+        raise SuiteError([Mistake(name, 0, "", f"{reason}; {_remedy(name)}")]) from None
 
 
 def _remedy(name: str) -> str:
@@ -198,11 +198,11 @@ def parse(text: str, file: str, names: Names = REGISTERED) -> Suite:
     names : where the names of models, data sets, methods and solvers are looked up
     """
     document = Document.read(text, file)
-    problems = [*document.twice, *(document.problem(*misfit) for misfit in misfits(document.value, names))]
+    mistakes = [*document.twice, *(document.mistake(*misfit) for misfit in misfits(document.value, names))]
     try:
         suite = Suite.model_validate(document.value, context=names)
     except ValidationError as error:
-        problems += (document.problem(*misfit) for misfit in misfits_of(error, Suite, document.value))
-    if problems:
-        raise SuiteError(sorted(problems, key=lambda p: (p.line, p.place)))
+        mistakes += (document.mistake(*misfit) for misfit in misfits_of(error, Suite, document.value))
+    if mistakes:
+        raise SuiteError(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.place)))
     return suite

@@ -84,7 +84,7 @@ def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
         rehearsed = [error("suite", name, "a rehearsal: its figures mean nothing; run the suite itself")]
         return expand(suite, names), [*_misnamed(names), *(rehearsed if suite.name.endswith(SUFFIX) else [])]
     except SuiteError as wrong:
-        return None, [error("suite", problem.file, str(problem)) for problem in wrong.problems]
+        return None, [error("suite", mistake.file, str(mistake)) for mistake in wrong.mistakes]
     except (OSError, ValueError) as wrong:
         return None, [error("suite", name, f"it cannot be read: {wrong}")]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis.energy import DISQUALIFYING
+from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import SHORT_WINDOW_S, both_joules
 from dtcbench.energy.nvml import SIMULATED

@@ -22,7 +22,7 @@ from dtcbench.publish.check import Examined, examine
 from dtcbench.records.location import Place, make_folder, quotable, write
 from dtcbench.records.store import Store
 from dtcbench.report import build
-from dtcbench.report.claims import verdict_rows
+from dtcbench.report.claims_view import verdict_rows
 from dtcbench.report.markdown import escaped, leaderboard_markdown, markdown_table
 from dtcbench.report.site.claims import Judged
 from dtcbench.report.site.pages import judge, site

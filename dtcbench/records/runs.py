@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dtcbench.errors import UserError, alike
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.document import Document, Problem, SuiteError
+from dtcbench.plan.document import Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import REGISTERED, Declared, Names
 from dtcbench.plan.suite import NAME, parse
@@ -55,7 +55,7 @@ def names_of(store: Store) -> Names:
         return Declared.model_validate_json(store.names.read_bytes())
     except (OSError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise SuiteError([Problem(store.names.name, 0, "", f"it cannot be read: {reason}")]) from None
+        raise SuiteError([Mistake(store.names.name, 0, "", f"it cannot be read: {reason}")]) from None
 
 
 def plan_of(store: Store) -> Plan:

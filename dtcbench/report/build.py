@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dtcbench.analysis import leaderboard
-from dtcbench.analysis.verdicts import Finding
+from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
@@ -146,7 +146,7 @@ def figures(derived: Derived, store: Store) -> dict[str, Callable[[], bytes]]:
     from dtcbench.report import drawings
 
     tables, board = derived.tables, derived.board
-    drawn = drawings.of_board(board, tables.cells, tables.cycles, _Traces(tables.metered, store))
+    drawn = drawings.of_leaderboard(board, tables.cells, tables.cycles, _Traces(tables.metered, store))
     named = drawings.by_file_name(board, drawn)
     return {
         f"figures/{name}.{form}": partial(_on_paper, drawing, form)
@@ -155,7 +155,7 @@ def figures(derived: Derived, store: Store) -> dict[str, Callable[[], bytes]]:
     }
 
 
-def write_claims(findings: Sequence[Finding], folder: Path) -> list[Path]:
+def write_claims(findings: Sequence[Conclusion], folder: Path) -> list[Path]:
     """Write the claims' figures on paper into a folder; their paths."""
     from dtcbench.report import drawings
 

@@ -275,10 +275,10 @@ SUMMARY_COLUMNS = (
 """The columns of a summary over (dataset, model) pairs."""
 
 
-def summary_pools(board: Leaderboard) -> list[tuple[str, list[Row]]]:
+def summary_pools(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
     """The summary's pools, each with a title that says what its methods share, and its lines."""
     pools: dict[str, list[Row]] = {}
-    for row in board.summary.to_dict("records"):
+    for row in leaderboard.summary.to_dict("records"):
         removed = sparsity({**row, "sparsity_reached": math.nan}).replace(ABSENT, "by schedule,")
         title = f"{row['protocol']} · {removed} removed · {row['pairs'].count(';') + 1} pairs: {row['pairs']}"
         pools.setdefault(title, []).append(row)

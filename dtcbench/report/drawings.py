@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import POOL, Pool, tidy
-from dtcbench.analysis.verdicts import Finding
+from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
 from dtcbench.report.power_chart import power_figure
@@ -49,15 +49,17 @@ class Drawing:
     figure: Callable[[], go.Figure]
 
 
-def of_board(board: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Traces) -> list[list[Drawing]]:
+def of_leaderboard(
+    leaderboard: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Traces
+) -> list[list[Drawing]]:
     """The figures of each of the leaderboard's pools, in their order; a pool without an ok cell has none."""
-    looks = figures.styles(board)
-    return [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in board.pools]
+    looks = figures.styles(leaderboard)
+    return [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in leaderboard.pools]
 
 
-def by_file_name(board: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
-    """The figures of `of_board` by plain names that start with their pool's, no two alike."""
-    names = file_names([pool.title for pool, _ in board.pools])
+def by_file_name(leaderboard: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
+    """The figures of `of_leaderboard` by plain names that start with their pool's, no two alike."""
+    names = file_names([pool.title for pool, _ in leaderboard.pools])
     return {
         f"{name}-{drawing.name}": drawing for name, of_pool in zip(names, drawn, strict=True) for drawing in of_pool
     }
@@ -91,14 +93,16 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
         )
 
 
-def of_claims(findings: Sequence[Finding]) -> dict[int, Drawing]:
+def of_claims(conclusions: Sequence[Conclusion]) -> dict[int, Drawing]:
     """One figure per claim, by the claim's number; a claim of which nothing has a value has none."""
     drawn = {}
-    for number, finding in enumerate(findings, 1):
-        if forest.has_figure(finding):
-            caption = _CURVES if any(comparison.levels for comparison in finding.comparisons) else _COMPARISONS
-            name = f"claim-{number}-{file_name(finding.name)}"
-            drawn[number] = Drawing(name, finding.name.capitalize(), caption, partial(forest.claim_figure, finding))
+    for number, conclusion in enumerate(conclusions, 1):
+        if forest.has_figure(conclusion):
+            caption = _CURVES if any(comparison.levels for comparison in conclusion.comparisons) else _COMPARISONS
+            name = f"claim-{number}-{file_name(conclusion.name)}"
+            drawn[number] = Drawing(
+                name, conclusion.name.capitalize(), caption, partial(forest.claim_figure, conclusion)
+            )
     return drawn
 
 

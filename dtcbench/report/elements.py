@@ -43,7 +43,7 @@ ALONE = Frame()
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One table cell: what is read and, as text, what it sorts by; empty where there is nothing."""
 
     text: str
@@ -56,7 +56,7 @@ class Cell:
 class Line:
     """One row of a table, and what it can be filtered by."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     facets: dict[str, str]
 
 
@@ -146,8 +146,8 @@ def plotly_js() -> str:
     return source
 
 
-def _cell(column: Column, row: Row, href: str = "") -> Cell:
-    return Cell(column.text(row), _sortable(column.value(row)), column.is_number, href)
+def _cell(column: Column, row: Row, href: str = "") -> TableCell:
+    return TableCell(column.text(row), _sortable(column.value(row)), column.is_number, href)
 
 
 def _sortable(value: float | str) -> str:

@@ -43,9 +43,9 @@ class Style:
     marker: str
 
 
-def styles(board: Leaderboard) -> dict[str, Style]:
+def styles(leaderboard: Leaderboard) -> dict[str, Style]:
     """The style of each method (with its solver), by its `series_label`; dense is grey."""
-    labels = sorted(set(_labels(board.rows)) - {DENSE})
+    labels = sorted(set(_labels(leaderboard.rows)) - {DENSE})
     chosen = {label: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
     return {DENSE: Style(NEUTRAL, "x"), **chosen}
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 import plotly.graph_objects as go
 
-from dtcbench.analysis.verdicts import Comparison, Effect, Finding, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL
 
@@ -32,20 +32,20 @@ _BETWEEN = 0.24
 """Between two effects of one comparison, in rows."""
 
 
-def has_figure(finding: Finding) -> bool:
+def has_figure(conclusion: Conclusion) -> bool:
     """Whether any of a claim's comparisons has a value to draw."""
-    return any(comparison.levels or _judged(comparison) for comparison in finding.comparisons)
+    return any(comparison.levels or _judged(comparison) for comparison in conclusion.comparisons)
 
 
-def claim_figure(finding: Finding) -> go.Figure:
-    """The judged effects of each comparison, from top to bottom, of a finding that has any.
+def claim_figure(conclusion: Conclusion) -> go.Figure:
+    """The judged effects of each comparison, from top to bottom, of a conclusion that has any.
 
-    Comparisons are in the order of the finding, bounds are dashed lines. Where they are of published curves, the
+    Comparisons are in the order of the conclusion, bounds are dashed lines. Where they are of published curves, the
     curves themselves are drawn.
     """
-    if any(comparison.levels for comparison in finding.comparisons):
-        return _curves(finding)
-    drawn = [comparison for comparison in finding.comparisons if _judged(comparison)]
+    if any(comparison.levels for comparison in conclusion.comparisons):
+        return _curves(conclusion)
+    drawn = [comparison for comparison in conclusion.comparisons if _judged(comparison)]
     unit, most = drawn[0].effects[0].unit, max(comparison.judged for comparison in drawn)
     figure = figures.blank(1)
     for verdict in _WORDS:
@@ -57,7 +57,7 @@ def claim_figure(finding: Finding) -> go.Figure:
             ]
             if points:
                 figure.add_trace(_trace(points, verdict, place, several=most > 1))
-    for bound in finding.bounds:
+    for bound in conclusion.bounds:
         figure.add_vline(x=SCALES[unit] * bound, line={"color": NEUTRAL, "dash": "dash"})
     labels = _labels([comparison.where for comparison in drawn])
     figure.update_xaxes(title=f"{_effect(drawn[0])}, {AXES[unit]}")
@@ -72,9 +72,9 @@ def claim_figure(finding: Finding) -> go.Figure:
     return figure.update_layout(height=_AROUND_PX + _ROW_PX * len(drawn), margin=margin, showlegend=True)
 
 
-def _curves(finding: Finding) -> go.Figure:
+def _curves(conclusion: Conclusion) -> go.Figure:
     """Published accuracies beside the intervals in which one more seed of ours would lie, by cycle, a panel a curve."""
-    curves = [comparison for comparison in finding.comparisons if comparison.levels]
+    curves = [comparison for comparison in conclusion.comparisons if comparison.levels]
     figure = figures.blank(len(curves))
     for panel, comparison in enumerate(curves, 1):
         cycles = list(range(len(comparison.levels)))

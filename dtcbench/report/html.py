@@ -39,7 +39,7 @@ class Links:
 
 
 def page(
-    board: Leaderboard,
+    leaderboard: Leaderboard,
     cells: pd.DataFrame,
     cycles: pd.DataFrame,
     traces: Mapping[str, pd.DataFrame],
@@ -47,19 +47,19 @@ def page(
     links: Links = Links(),
 ) -> str:
     """The page: leaderboard, figures, failures and notes. The same frames give the same bytes."""
-    drawn = drawings.of_board(board, cells, cycles, traces)
+    drawn = drawings.of_leaderboard(leaderboard, cells, cycles, traces)
     pools = [
         pool_section(number, pool, rows.to_dict("records"), of_pool, links)
-        for number, ((pool, rows), of_pool) in enumerate(zip(board.pools, drawn, strict=True), 1)
+        for number, ((pool, rows), of_pool) in enumerate(zip(leaderboard.pools, drawn, strict=True), 1)
     ]
     return template("page.html").render(
         frame=frame,
-        board=board,
+        leaderboard=leaderboard,
         pools=pools,
         facets=elements.facets((pool.facets for pool in pools), FACETS),
         summaries=[
             Section(title, elements.table(SUMMARY_COLUMNS, rows, links.method), [], {})
-            for title, rows in summary_pools(board)
+            for title, rows in summary_pools(leaderboard)
         ],
         has_results=bool((cells["status"] == "ok").any()),
         failures=_failures(cells, links),

@@ -30,18 +30,18 @@ _ENCODER = UnicodeToLatexEncoder(
 )
 
 
-def leaderboard_latex(board: Leaderboard) -> str:
+def leaderboard_latex(leaderboard: Leaderboard) -> str:
     """A table per pool and per summary, each with what forbids publishing, its remarks and the notes."""
-    pools = [(pool.title, rows.to_dict("records")) for pool, rows in board.pools]
-    summaries = [(f"over pairs · {title}", rows) for title, rows in summary_pools(board)]
-    names = file_names([f"{board.suite} {title}" for title, _ in (*pools, *summaries)])
+    pools = [(pool.title, rows.to_dict("records")) for pool, rows in leaderboard.pools]
+    summaries = [(f"over pairs · {title}", rows) for title, rows in summary_pools(leaderboard)]
+    names = file_names([f"{leaderboard.suite} {title}" for title, _ in (*pools, *summaries)])
     blocks = [
-        f"% Made by dtcbench of the records of suite {escaped(board.suite)}; `dtcbench report` makes it again.\n"
+        f"% Made by dtcbench of the records of suite {escaped(leaderboard.suite)}; `dtcbench report` makes it again.\n"
         "% Needs \\usepackage{booktabs,graphicx}; then \\input this file. A table wider than the text is "
         "shrunk to it."
     ]
-    blocks += [_table_of_pool(board, title, rows, next(names)) for title, rows in pools]
-    blocks += [_table_of_summary(board, title, rows, next(names)) for title, rows in summaries]
+    blocks += [_table_of_pool(leaderboard, title, rows, next(names)) for title, rows in pools]
+    blocks += [_table_of_summary(leaderboard, title, rows, next(names)) for title, rows in summaries]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -64,7 +64,7 @@ class _Column:
     has_interval: bool = False
 
 
-def _table_of_pool(board: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
+def _table_of_pool(leaderboard: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
     chosen = _columns(rows)
     remark = _remark_with_test if any(column.text is _p for column in chosen) else columns.remarks
     remarks = list(dict.fromkeys(filter(None, map(remark, rows))))
@@ -79,26 +79,28 @@ def _table_of_pool(board: Leaderboard, title: str, rows: Sequence[Row], name: st
     below = [f"\\textsuperscript{{{number}}} {escaped(text)}" for number, text in enumerate(remarks, 1)]
     spec = "l" + "".join(r"r@{\,}l" if column.has_interval else "r" for column in chosen)
     about = "Means over seeds, with 95 % intervals in brackets; a share is one of the paired dense cells."
-    return _float(board, f"{title}. {board.question} {about}", name, spec, lines, below)
+    return _float(leaderboard, f"{title}. {leaderboard.question} {about}", name, spec, lines, below)
 
 
-def _table_of_summary(board: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
+def _table_of_summary(leaderboard: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
     _, _, *figures = SUMMARY_COLUMNS  # method and solver share a column
     lines = [" & ".join(["Method", *(escaped(column.title) for column in figures)]) + r" \\", r"\midrule"]
     for row in rows:
         texts = [series_label(row["method"], row["solver"]), *(column.text(row) for column in figures)]
         lines.append(" & ".join(map(escaped, texts)) + r" \\")
-    return _float(board, f"{title}.", name, "l" + "r" * len(figures), lines, [])
+    return _float(leaderboard, f"{title}.", name, "l" + "r" * len(figures), lines, [])
 
 
-def _float(board: Leaderboard, caption: str, name: str, spec: str, lines: Sequence[str], below: Sequence[str]) -> str:
+def _float(
+    leaderboard: Leaderboard, caption: str, name: str, spec: str, lines: Sequence[str], below: Sequence[str]
+) -> str:
     """A table that floats over the whole width of the text, with its notes small below it."""
-    warned = "".join(f"\\textbf{{{escaped(obstacle)}}} " for obstacle in board.obstacles)
+    warned = "".join(f"\\textbf{{{escaped(obstacle)}}} " for obstacle in leaderboard.obstacles)
     body = "\n".join([r"\toprule", *lines, r"\bottomrule"])
-    notes = "\\par\n".join([*below, *map(escaped, board.notes)])
+    notes = "\\par\n".join([*below, *map(escaped, leaderboard.notes)])
     return rf"""\begin{{table*}}[tp]
 \centering
-\caption{{{warned}{escaped(f"{board.suite}: {caption}")}}}
+\caption{{{warned}{escaped(f"{leaderboard.suite}: {caption}")}}}
 \label{{tab:{name}}}
 \par\smallskip\footnotesize
 \setlength{{\tabcolsep}}{{4pt}}

@@ -10,17 +10,17 @@ from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, summary
 from dtcbench.text import one_line
 
 
-def leaderboard_markdown(board: Leaderboard) -> str:
+def leaderboard_markdown(leaderboard: Leaderboard) -> str:
     """A heading, what forbids publishing, the question, the tables and the notes; ends in a newline."""
-    blocks = [f"## {escaped(board.suite)}"]
-    blocks += [f"> **{escaped(obstacle)}**" for obstacle in board.obstacles]
-    blocks.append(escaped(board.question))
-    for pool, rows in board.pools:
+    blocks = [f"## {escaped(leaderboard.suite)}"]
+    blocks += [f"> **{escaped(obstacle)}**" for obstacle in leaderboard.obstacles]
+    blocks.append(escaped(leaderboard.question))
+    for pool, rows in leaderboard.pools:
         records = rows.to_dict("records")
         blocks += [f"### {escaped(pool.title)}", _table(records, shown(records))]
-    for title, lines in summary_pools(board):
+    for title, lines in summary_pools(leaderboard):
         blocks += [f"### Over pairs: {escaped(title)}", _table(lines, SUMMARY_COLUMNS)]
-    blocks.append("\n".join(f"- {escaped(note)}" for note in board.notes))
+    blocks.append("\n".join(f"- {escaped(note)}" for note in leaderboard.notes))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dtcbench.analysis.leaderboard import Leaderboard
 
 
-def leaderboard_csv(board: Leaderboard) -> str:
+def leaderboard_csv(leaderboard: Leaderboard) -> str:
     """One line per row under `leaderboard.COLUMNS`; an empty field is not available."""
-    return board.rows.to_csv(index=False, lineterminator="\n")
+    return leaderboard.rows.to_csv(index=False, lineterminator="\n")
 
 
-def summary_csv(board: Leaderboard) -> str:
+def summary_csv(leaderboard: Leaderboard) -> str:
     """One line per method and pool under `summary.COLUMNS`; the heading alone where no pool has two pairs."""
-    return board.summary.to_csv(index=False, lineterminator="\n")
+    return leaderboard.summary.to_csv(index=False, lineterminator="\n")

@@ -17,7 +17,7 @@ from dtcbench.text import one_line
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 
 
-def leaderboard(board: Leaderboard) -> RenderableType:
+def leaderboard_view(leaderboard: Leaderboard) -> RenderableType:
     """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
 
     `params`, `FLOPs` (of training), `energy` and `time` are shares of dense; where no energy was measured
@@ -25,11 +25,11 @@ def leaderboard(board: Leaderboard) -> RenderableType:
     method, accuracy, points to dense and ok are always there. What forbids publishing stands above all.
     """
     parts: list[RenderableType] = [
-        _line(board.suite, style="bold"),
-        *(_line(obstacle, style="bold red") for obstacle in board.obstacles),
-        _line(board.question),
+        _line(leaderboard.suite, style="bold"),
+        *(_line(obstacle, style="bold red") for obstacle in leaderboard.obstacles),
+        _line(leaderboard.question),
     ]
-    for pool, frame in board.pools:
+    for pool, frame in leaderboard.pools:
         rows = frame.to_dict("records")
         remarks = list(dict.fromkeys(filter(None, map(columns.remarks, rows))))
         parts += [
@@ -37,9 +37,9 @@ def leaderboard(board: Leaderboard) -> RenderableType:
             _table(rows, remarks),
             *(_line(f"[{number}] {remark}") for number, remark in enumerate(remarks, 1)),
         ]
-    for title, lines in columns.summary_pools(board):
+    for title, lines in columns.summary_pools(leaderboard):
         parts += [Padding(_line(title, style="bold"), _BLANK_LINE_ABOVE), _summary(lines)]
-    notes = Group(*(_line(f"· {note}", style="dim") for note in board.notes))
+    notes = Group(*(_line(f"· {note}", style="dim") for note in leaderboard.notes))
     return Group(*parts, Padding(notes, _BLANK_LINE_ABOVE))
 
 

@@ -12,7 +12,7 @@ from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell, Choice
-from dtcbench.plan.document import Problem, SuiteError
+from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.compressor import where
@@ -46,7 +46,7 @@ def impossible(plan: Plan) -> list[str]:
 def refuse_impossible(plan: Plan, file: str) -> None:
     """SuiteError, which names the suite `file`, where cells of the plan cannot be run."""
     if found := impossible(plan):
-        raise SuiteError([Problem(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
+        raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from dtcbench.analysis import leaderboard
-from dtcbench.analysis.leaderboard import ENTROPIES
+from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard
 
 RESULTS = {
     "accuracy": 0.9,
@@ -82,13 +82,13 @@ def layer(cell: dict, cycle: int, group: str | None = "a", *, bits: float | None
     return {"key": cell["key"], "cycle": cycle, "group": group, **dict.fromkeys(ENTROPIES, bits), **values}
 
 
-def build(cells: list[dict], cycles: list[dict] | None = None) -> leaderboard.Leaderboard:
+def build(cells: list[dict], cycles: list[dict] | None = None) -> Leaderboard:
     layers = pd.DataFrame(cycles or [], columns=CYCLES)
     return leaderboard.build(pd.DataFrame(cells), layers, suite="quick", question="Which?")
 
 
-def row(board: leaderboard.Leaderboard, method: str) -> pd.Series:
+def row(leaderboard: Leaderboard, method: str) -> pd.Series:
     """The only row of a method."""
-    found = board.rows[board.rows["method"] == method]
+    found = leaderboard.rows[leaderboard.rows["method"] == method]
     assert len(found) == 1
     return found.iloc[0]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtcbench.analysis import stats, tracking
-from dtcbench.analysis.claims import findings
+from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.verdicts import Comparison, Verdict, conclude, is_better, is_equivalent
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 
@@ -32,7 +32,7 @@ def of_seeds(method: str, accuracy: float, luck=LUCK, **values) -> list[dict]:
 
 def judged(name: str, cells: list[dict], cycles: list[dict] | None = None, reference=None):
     table = pd.DataFrame(cycles or [], columns=list(dict.fromkeys([*CYCLES, *(cycles[0] if cycles else [])])))
-    found = {finding.name: finding for finding in findings(pd.DataFrame(cells), table, reference)}
+    found = {conclusion.name: conclusion for conclusion in conclusions(pd.DataFrame(cells), table, reference)}
     assert list(found) == NAMES
     return found[name]
 
@@ -56,12 +56,12 @@ def test_no_comparison_on_four_seeds_can_say_anything(verdict):
 
 @given(st.lists(st.sampled_from(list(Verdict)), max_size=6))
 def test_a_claim_is_what_all_its_measured_comparisons_say_alike(verdicts):
-    finding = conclude("x", "X.", "rule", map(comparison, verdicts), nothing="nothing")
+    conclusion = conclude("x", "X.", "rule", map(comparison, verdicts), nothing="nothing")
     measured = {verdict for verdict in verdicts if verdict is not Verdict.NOT_MEASURED}
     if not measured:
-        assert finding.verdict is Verdict.NOT_MEASURED
+        assert conclusion.verdict is Verdict.NOT_MEASURED
     else:
-        assert finding.verdict is (measured.pop() if len(measured) == 1 else Verdict.NOT_SHOWN)
+        assert conclusion.verdict is (measured.pop() if len(measured) == 1 else Verdict.NOT_SHOWN)
 
 
 def test_a_part_of_a_claim_that_was_not_measured_leaves_it_open():
@@ -72,8 +72,8 @@ def test_a_part_of_a_claim_that_was_not_measured_leaves_it_open():
 
 
 def test_the_p_of_a_claims_comparisons_is_adjusted_for_their_number():
-    finding = conclude("x", "X.", "rule", [comparison(Verdict.NOT_SHOWN, p=p) for p in (0.01, 0.02)], nothing="")
-    assert [c.p_adjusted for c in finding.comparisons] == pytest.approx(list(stats.adjusted([0.01, 0.02])))
+    conclusion = conclude("x", "X.", "rule", [comparison(Verdict.NOT_SHOWN, p=p) for p in (0.01, 0.02)], nothing="")
+    assert [c.p_adjusted for c in conclusion.comparisons] == pytest.approx(list(stats.adjusted([0.01, 0.02])))
 
 
 OPPOSITE = {Verdict.SUPPORTED: Verdict.REFUTED, Verdict.REFUTED: Verdict.SUPPORTED}
@@ -104,16 +104,16 @@ def against(by: float, rivals=RIVALS, luck=LUCK) -> list[dict]:
     ("by", "verdict"), [(0.01, Verdict.SUPPORTED), (-0.01, Verdict.REFUTED), (0.0, Verdict.NOT_SHOWN)]
 )
 def test_reconstruction_must_win_against_all_three(by, verdict):
-    finding = judged("reconstruction", against(by))
-    assert finding.verdict is verdict
-    assert len(finding.comparisons) == 3
-    assert finding.comparisons[0].effects[0].value == pytest.approx(by, abs=1e-6)
+    conclusion = judged("reconstruction", against(by))
+    assert conclusion.verdict is verdict
+    assert len(conclusion.comparisons) == 3
+    assert conclusion.comparisons[0].effects[0].value == pytest.approx(by, abs=1e-6)
 
 
 def test_reconstruction_is_open_while_its_shuffled_scores_were_not_measured():
-    finding = judged("reconstruction", against(0.01, RIVALS[:2]))
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert "not measured: shuffled" in finding.reason
+    conclusion = judged("reconstruction", against(0.01, RIVALS[:2]))
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert "not measured: shuffled" in conclusion.reason
 
 
 def test_shuffled_scores_are_those_of_the_same_solver():
@@ -149,17 +149,17 @@ def test_a_lottery_ticket_beats_the_same_widths_from_scratch(by, verdict, label)
 
 def test_both_sides_must_end_on_the_same_widths():
     cells = DENSE + DTC + of_seeds("random", 0.9, parameters=99)
-    finding = judged("random", cells)
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert "different widths" in finding.reason
+    conclusion = judged("random", cells)
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert "different widths" in conclusion.reason
 
 
 def test_four_seeds_are_not_enough_whatever_they_say():
     cells = [c for c in against(0.03) if c["seed"] < 4]
     for name in ("reconstruction", "random"):
-        finding = judged(name, cells)
-        assert finding.verdict is Verdict.NOT_SHOWN
-        assert "4 seeds: five are needed" in finding.reason
+        conclusion = judged(name, cells)
+        assert conclusion.verdict is Verdict.NOT_SHOWN
+        assert "4 seeds: five are needed" in conclusion.reason
 
 
 def test_a_seed_that_failed_is_not_left_out():
@@ -167,9 +167,9 @@ def test_a_seed_that_failed_is_not_left_out():
     cells = of_seeds("dense", 0.95, [0.0] * 6) + of_seeds("dtc", 0.94, [0.0] * 6) + of_seeds("random", 0.9, six)
     assert judged("random", cells).verdict is Verdict.REFUTED
     cells[-1] |= cell("random", 5, status="diverged", reason="loss is nan")
-    finding = judged("random", cells)
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert "no ok pair for seed 5" in finding.reason
+    conclusion = judged("random", cells)
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert "no ok pair for seed 5" in conclusion.reason
 
 
 def test_equal_differences_in_all_seeds_decide_nothing():
@@ -220,9 +220,9 @@ def test_energy_is_saved_only_within_a_point_of_dense(share, loss, verdict):
 
 def test_one_sparsity_that_saves_it_is_enough_and_is_the_one_shown():
     cells = metered(0.5) + metered(0.01, sparsity=0.98) + metered(0.005, 0.2, sparsity=0.99)
-    finding = judged("energy", cells)
-    assert finding.verdict is Verdict.SUPPORTED
-    assert finding.comparisons[0].effects[0].name == "energy saved at 98 % removed"
+    conclusion = judged("energy", cells)
+    assert conclusion.verdict is Verdict.SUPPORTED
+    assert conclusion.comparisons[0].effects[0].name == "energy saved at 98 % removed"
 
 
 def test_energy_is_refuted_only_if_every_sparsity_fails():
@@ -231,18 +231,18 @@ def test_energy_is_refuted_only_if_every_sparsity_fails():
 
 def test_parameters_and_flops_stand_beside_energy_that_was_not_measured():
     cells = DENSE + of_seeds("dtc", 0.95, parameters=2, training_flops=300, inference_flops=1)
-    finding = judged("energy", cells)
-    assert finding.verdict is Verdict.NOT_MEASURED
-    assert finding.reason == "no energy: no meter"
-    saved = {effect.name: effect.value for effect in finding.comparisons[0].effects}
+    conclusion = judged("energy", cells)
+    assert conclusion.verdict is Verdict.NOT_MEASURED
+    assert conclusion.reason == "no energy: no meter"
+    saved = {effect.name: effect.value for effect in conclusion.comparisons[0].effects}
     assert math.isnan(saved.pop("energy saved at 90 % removed"))
     assert list(saved.values())[1:] == pytest.approx([0.98, 0.7, 0.9])
 
 
 def test_a_simulated_gpu_measures_nothing():
-    finding = judged("energy", metered(0.01, simulated=True))
-    assert finding.verdict is Verdict.NOT_MEASURED
-    assert "simulation" in finding.reason
+    conclusion = judged("energy", metered(0.01, simulated=True))
+    assert conclusion.verdict is Verdict.NOT_MEASURED
+    assert "simulation" in conclusion.reason
 
 
 @pytest.mark.parametrize(
@@ -254,14 +254,14 @@ def test_a_simulated_gpu_measures_nothing():
     ],
 )
 def test_what_bars_an_energy_from_its_rank_bars_it_from_a_verdict(values, reason):
-    finding = judged("energy", metered(0.01, **values))
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert reason in finding.reason
+    conclusion = judged("energy", metered(0.01, **values))
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert reason in conclusion.reason
 
 
 def test_energy_needs_five_seeds_too():
-    finding = judged("energy", metered(0.5, noise=LUCK[:4]))
-    assert (finding.verdict, "five are needed" in finding.reason) == (Verdict.NOT_SHOWN, True)
+    conclusion = judged("energy", metered(0.5, noise=LUCK[:4]))
+    assert (conclusion.verdict, "five are needed" in conclusion.reason) == (Verdict.NOT_SHOWN, True)
 
 
 # reproduction
@@ -300,15 +300,15 @@ def test_the_departure_holds_zero_exactly_where_one_more_seed_could_lie_there():
     # Of five seeds, t at 97.5 % with 4 degrees of freedom is 2.776, times √(1 + 1/5).
     half = 2.7764451 * np.std(LUCK, ddof=1) * math.sqrt(1.2)
     for share, verdict in ((0.999, Verdict.SUPPORTED), (1.001, Verdict.NOT_SHOWN)):
-        finding = reproduced(OURS + np.array([share * half, 0, 0, 0]))
-        assert finding.verdict is verdict
-        assert (finding.comparisons[0].effects[0].low < 0) == (verdict is Verdict.SUPPORTED)
+        conclusion = reproduced(OURS + np.array([share * half, 0, 0, 0]))
+        assert conclusion.verdict is verdict
+        assert (conclusion.comparisons[0].effects[0].low < 0) == (verdict is Verdict.SUPPORTED)
 
 
 def test_the_papers_own_seed_is_no_second_draw():
-    finding = reproduced(first=PUBLISHED_SEED)  # it and four more
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert "4 seeds: five are needed" in finding.reason
+    conclusion = reproduced(first=PUBLISHED_SEED)  # it and four more
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert "4 seeds: five are needed" in conclusion.reason
 
 
 def test_without_the_published_curves_nothing_was_measured():
@@ -316,9 +316,9 @@ def test_without_the_published_curves_nothing_was_measured():
 
 
 def test_a_level_of_another_width_is_no_counterpart():
-    finding = reproduced(widths=[460, 414, 372, 335])
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert "1 of 4 published levels have no counterpart" in finding.reason
+    conclusion = reproduced(widths=[460, 414, 372, 335])
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert "1 of 4 published levels have no counterpart" in conclusion.reason
     assert reproduced(widths=[1, 2, 3, 4]).verdict is Verdict.NOT_MEASURED
 
 
@@ -353,21 +353,21 @@ def follows_n(n, wave, rng):
 
 
 def test_entropy_that_follows_accuracy_beyond_n_and_its_null_tracks_it():
-    finding = tracked(tracks, shuffled=follows_n)
-    assert finding.verdict is Verdict.SUPPORTED
-    assert len(finding.comparisons) == 2
+    conclusion = tracked(tracks, shuffled=follows_n)
+    assert conclusion.verdict is Verdict.SUPPORTED
+    assert len(conclusion.comparisons) == 2
 
 
 def test_entropy_that_only_follows_the_number_of_measurements_does_not():
-    finding = tracked(follows_n, shuffled=follows_n)
-    assert finding.verdict is Verdict.REFUTED
-    plain, partial = finding.comparisons[0].effects[:2]
+    conclusion = tracked(follows_n, shuffled=follows_n)
+    assert conclusion.verdict is Verdict.REFUTED
+    plain, partial = conclusion.comparisons[0].effects[:2]
     assert plain.value > 0.6 > 0.4 > abs(partial.value)
 
 
 def test_entropy_no_better_than_that_of_a_reshuffled_projection_is_not_shown_to_track():
-    finding = tracked(tracks, shuffled=tracks)
-    assert (finding.verdict, "reshuffled" in finding.reason) == (Verdict.NOT_SHOWN, True)
+    conclusion = tracked(tracks, shuffled=tracks)
+    assert (conclusion.verdict, "reshuffled" in conclusion.reason) == (Verdict.NOT_SHOWN, True)
 
 
 def test_without_the_null_tracking_cannot_be_supported_but_still_be_refuted():
@@ -384,14 +384,14 @@ def test_without_the_null_tracking_cannot_be_supported_but_still_be_refuted():
     ],
 )
 def test_too_little_for_a_correlation_decides_nothing(values, reason):
-    finding = tracked(follows_n, **values)
-    assert finding.verdict is Verdict.NOT_SHOWN
-    assert reason in finding.reason
+    conclusion = tracked(follows_n, **values)
+    assert conclusion.verdict is Verdict.NOT_SHOWN
+    assert reason in conclusion.reason
 
 
 def test_entropy_that_is_a_function_of_n_has_no_partial_correlation():
-    finding = tracked(lambda n, wave, rng: math.log2(n))
-    assert (finding.verdict, "alone decides" in finding.reason) == (Verdict.NOT_SHOWN, True)
+    conclusion = tracked(lambda n, wave, rng: math.log2(n))
+    assert (conclusion.verdict, "alone decides" in conclusion.reason) == (Verdict.NOT_SHOWN, True)
 
 
 def test_further_measures_stand_beside_where_the_cycles_have_them_and_decide_nothing():
@@ -431,9 +431,9 @@ def test_a_partial_correlation_is_that_of_the_residuals():
 
 def test_an_empty_run_measures_nothing():
     cells = pd.DataFrame([cell("dense", 0)])
-    found = findings(cells.iloc[:0], pd.DataFrame(columns=CYCLES))
-    assert {finding.verdict for finding in found} == {Verdict.NOT_MEASURED}
-    assert all(finding.reason and finding.rule for finding in found)
+    found = conclusions(cells.iloc[:0], pd.DataFrame(columns=CYCLES))
+    assert {conclusion.verdict for conclusion in found} == {Verdict.NOT_MEASURED}
+    assert all(conclusion.reason and conclusion.rule for conclusion in found)
 
 
 def test_the_order_of_the_rows_changes_nothing():
@@ -446,7 +446,7 @@ def test_the_order_of_the_rows_changes_nothing():
         for k in range(8)
     ]
     forth, back = (
-        findings(pd.DataFrame(c), pd.DataFrame(r, columns=CYCLES))
+        conclusions(pd.DataFrame(c), pd.DataFrame(r, columns=CYCLES))
         for c, r in ((cells, rows), (cells[::-1], rows[::-1]))
     )
     assert repr(forth) == repr(back)

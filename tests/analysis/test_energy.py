@@ -11,11 +11,11 @@ from handmade import build, cell, joules, layer, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtcbench.analysis import energy
-from dtcbench.analysis.energy import DISQUALIFYING
+from dtcbench.analysis import energy_columns
+from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.energy.joules import FLAGS
 
-FIGURES = [name for name in energy.COLUMNS if name.endswith(("_ratio", "_low", "_high", "_rank"))]
+FIGURES = [name for name in energy_columns.COLUMNS if name.endswith(("_ratio", "_low", "_high", "_rank"))]
 TIMES = ["time_ratio", "time_low", "time_high"]
 POSITIVE = st.floats(0.1, 1e4)
 
@@ -31,22 +31,22 @@ def test_the_energy_ratio_is_the_geometric_mean_of_paired_ratios():
 
 
 def test_a_dense_cell_without_a_meter_is_said_to_lack_it():
-    board = build([cell("dense", 0), *joules("dtc", [50])])
-    assert row(board, "dtc")["energy_note"] == "dense not measured: no meter"
-    assert row(board, "dtc")[["energy_ratio", "energy_rank"]].isna().all()
+    leaderboard = build([cell("dense", 0), *joules("dtc", [50])])
+    assert row(leaderboard, "dtc")["energy_note"] == "dense not measured: no meter"
+    assert row(leaderboard, "dtc")[["energy_ratio", "energy_rank"]].isna().all()
 
 
 def test_energies_of_different_hardware_classes_have_no_ratio_and_no_rank():
-    board = build(joules("dense", [100, 100, 100]) + joules("dtc", [50, 50, 50], hardware_class="gpu"))
-    dtc = row(board, "dtc")
+    leaderboard = build(joules("dense", [100, 100, 100]) + joules("dtc", [50, 50, 50], hardware_class="gpu"))
+    dtc = row(leaderboard, "dtc")
     assert dtc[FIGURES].isna().all()
     assert dtc["energy_note"] == "pairs span hardware classes"
-    assert "The ok cells span 2 hardware classes: cpu, gpu." in board.notes
+    assert "The ok cells span 2 hardware classes: cpu, gpu." in leaderboard.notes
 
 
 def test_partly_measured_energy_says_how_many_pairs_it_rests_on():
-    board = build([*joules("dense", [100, 100, 100]), *joules("dtc", [50, 50]), cell("dtc", 2)])
-    dtc = row(board, "dtc")
+    leaderboard = build([*joules("dense", [100, 100, 100]), *joules("dtc", [50, 50]), cell("dtc", 2)])
+    dtc = row(leaderboard, "dtc")
     assert dtc["energy_ratio"] == pytest.approx(0.5)
     assert dtc["energy_note"] == (
         "not measured in 1 of 3 cells: no meter; 2 energy pairs: no interval; no rank: energy compared in 2 of 3 seeds"
@@ -86,15 +86,15 @@ def test_processor_joules_are_compared_on_their_own():
 @given(st.lists(st.tuples(POSITIVE, POSITIVE, POSITIVE, POSITIVE), min_size=1, max_size=4))
 def test_energy_is_power_times_time_in_every_row_that_is_measured_throughout(seeds):
     ours, ours_s, dense, dense_s = map(list, zip(*seeds, strict=True))
-    board = build(joules("dense", dense, training_s=dense_s) + joules("dtc", ours, training_s=ours_s))
-    for _, found in board.rows.iterrows():
+    leaderboard = build(joules("dense", dense, training_s=dense_s) + joules("dtc", ours, training_s=ours_s))
+    for _, found in leaderboard.rows.iterrows():
         assert found["energy_ratio"] == pytest.approx(found["power_ratio"] * found["time_ratio"], rel=1e-9)
 
 
 def test_time_is_compared_without_any_meter():
     seconds = {"dense": (10.0, 10.0, 10.0), "dtc": (5.0, 10.0, 5.0)}
-    board = build([cell(m, seed, training_s=s) for m, all_s in seconds.items() for seed, s in enumerate(all_s)])
-    dtc = row(board, "dtc")
+    leaderboard = build([cell(m, seed, training_s=s) for m, all_s in seconds.items() for seed, s in enumerate(all_s)])
+    dtc = row(leaderboard, "dtc")
     assert dtc["time_ratio"] == pytest.approx(0.25 ** (1 / 3))
     assert (dtc["time_low"], dtc["time_high"]) == pytest.approx((0.5, 1.0))
 
@@ -109,46 +109,48 @@ def test_times_of_different_hardware_classes_are_not_compared():
 
 def test_energy_that_was_not_measured_is_absent_with_its_reason_and_never_zero():
     cells = [cell(method, seed, validation_accuracy=0.9) for method in ("dense", "dtc") for seed in range(3)]
-    board = build(cells, [layer(c, 0, validation_before=0.95) for c in cells])
+    leaderboard = build(cells, [layer(c, 0, validation_before=0.95) for c in cells])
     for method in ("dense", "dtc"):
-        found = row(board, method)
+        found = row(leaderboard, method)
         assert found[[name for name in FIGURES if name not in TIMES]].isna().all()
         assert (found["energy_measured"], found["cpu_energy_measured"]) == (0, 0)
         assert found["energy_note"] == "not measured: no meter"
         assert found["target_reached"] == 3
-    assert "Energy was not measured: no meter." in board.notes
-    assert not any("idle" in note for note in board.notes)
+    assert "Energy was not measured: no meter." in leaderboard.notes
+    assert not any("idle" in note for note in leaderboard.notes)
 
 
 # ranks
 
 
-def ranks(board) -> dict[str, float]:
-    return board.rows.set_index("method")["energy_rank"].astype(float).to_dict()
+def ranks(leaderboard) -> dict[str, float]:
+    return leaderboard.rows.set_index("method")["energy_rank"].astype(float).to_dict()
 
 
 def test_the_least_joules_rank_first_dense_among_them_and_ties_share_the_lower_rank():
-    board = build(
+    leaderboard = build(
         joules("dense", [100, 100])
         + joules("dtc", [50, 50])
         + joules("random", [50, 50])
         + joules("magnitude", [120, 130])
     )
-    assert ranks(board) == {"dtc": 1, "random": 1, "dense": 3, "magnitude": 4}
+    assert ranks(leaderboard) == {"dtc": 1, "random": 1, "dense": 3, "magnitude": 4}
 
 
 def test_gross_joules_rank_not_those_above_idle():
     # random takes fewer joules above idle, and more in all.
-    board = build(joules("dense", [100]) + joules("dtc", [60], training_s=1.0) + joules("random", [62], training_s=8.0))
-    assert row(board, "random")["net_energy_ratio"] < row(board, "dtc")["net_energy_ratio"]
-    assert ranks(board) == {"dtc": 1, "random": 2, "dense": 3}
+    leaderboard = build(
+        joules("dense", [100]) + joules("dtc", [60], training_s=1.0) + joules("random", [62], training_s=8.0)
+    )
+    assert row(leaderboard, "random")["net_energy_ratio"] < row(leaderboard, "dtc")["net_energy_ratio"]
+    assert ranks(leaderboard) == {"dtc": 1, "random": 2, "dense": 3}
 
 
 @pytest.mark.parametrize(("flag", "words"), DISQUALIFYING.items())
 def test_a_disqualifying_flag_of_one_cell_keeps_its_row_from_a_rank_and_is_told(flag, words):
-    board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], energy_flags=["", f"warm,{flag}"]))
-    dtc = row(board, "dtc")
-    assert ranks(board) == {"dense": 1, "dtc": pytest.approx(math.nan, nan_ok=True)}
+    leaderboard = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], energy_flags=["", f"warm,{flag}"]))
+    dtc = row(leaderboard, "dtc")
+    assert ranks(leaderboard) == {"dense": 1, "dtc": pytest.approx(math.nan, nan_ok=True)}
     assert dtc["energy_ratio"] == pytest.approx(0.5)
     assert dtc["energy_note"] == f"flags: warm; no rank: {words}"
 
@@ -160,33 +162,33 @@ def test_the_flags_bar_a_rank_that_the_energy_page_says_do():
 
 
 def test_a_flag_of_a_dense_cell_bars_all_that_pair_with_it():
-    board = build(joules("dense", [100, 100], energy_flags=["short", ""]) + joules("dtc", [50, 50]))
-    assert board.rows["energy_rank"].isna().all()
-    assert row(board, "dtc")["energy_note"] == "no rank: short windows"
+    leaderboard = build(joules("dense", [100, 100], energy_flags=["short", ""]) + joules("dtc", [50, 50]))
+    assert leaderboard.rows["energy_rank"].isna().all()
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: short windows"
 
 
 def test_a_flag_that_spoils_no_figure_bars_no_rank():
-    board = build(joules("dense", [100]) + joules("dtc", [50], energy_flags="warm"))
-    assert ranks(board)["dtc"] == 1
-    assert row(board, "dtc")["energy_note"] == "flags: warm"
+    leaderboard = build(joules("dense", [100]) + joules("dtc", [50], energy_flags="warm"))
+    assert ranks(leaderboard)["dtc"] == 1
+    assert row(leaderboard, "dtc")["energy_note"] == "flags: warm"
 
 
 def test_one_method_of_measurement_is_as_good_as_the_other_but_not_beside_it():
     integral = {"energy_method": "integral"}
-    board = build(joules("dense", [100], **integral) + joules("dtc", [50], **integral) + joules("random", [50]))
-    assert ranks(board)["dtc"] == 1
-    assert row(board, "random")["energy_note"] == "no rank: measured by counter and integral"
+    leaderboard = build(joules("dense", [100], **integral) + joules("dtc", [50], **integral) + joules("random", [50]))
+    assert ranks(leaderboard)["dtc"] == 1
+    assert row(leaderboard, "random")["energy_note"] == "no rank: measured by counter and integral"
 
 
 def test_a_pair_on_two_gpus_has_no_rank_and_says_so():
-    board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", "GPU-1"]))
-    assert row(board, "dtc")["energy_note"] == "no rank: pairs on different GPUs"
-    assert math.isnan(ranks(board)["dtc"])
+    leaderboard = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", "GPU-1"]))
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: pairs on different GPUs"
+    assert math.isnan(ranks(leaderboard)["dtc"])
 
 
 def test_a_gpu_that_is_not_known_has_no_rank_and_says_so():
-    board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", None]))
-    assert row(board, "dtc")["energy_note"] == "no rank: GPU not known"
+    leaderboard = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], gpu_uuid=["GPU-0", None]))
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: GPU not known"
 
 
 def test_seeds_may_lie_on_different_gpus_as_long_as_each_pair_shares_one():
@@ -195,24 +197,26 @@ def test_seeds_may_lie_on_different_gpus_as_long_as_each_pair_shares_one():
 
 
 def test_a_row_with_a_failed_cell_has_no_rank():
-    board = build([*joules("dense", [100, 100]), *joules("dtc", [50]), cell("dtc", 1, status="oom", reason="full")])
-    assert row(board, "dtc")["energy_note"] == ("no rank: energy compared in 1 of 2 seeds")
+    leaderboard = build(
+        [*joules("dense", [100, 100]), *joules("dtc", [50]), cell("dtc", 1, status="oom", reason="full")]
+    )
+    assert row(leaderboard, "dtc")["energy_note"] == ("no rank: energy compared in 1 of 2 seeds")
 
 
 def test_a_row_planned_with_fewer_seeds_than_its_pool_is_not_ranked_among_it():
-    board = build(joules("dense", [100, 100]) + joules("dtc", [50]) + joules("random", [60, 60]))
-    assert ranks(board)["random"] == 1
-    assert row(board, "dtc")["energy_note"] == "no rank: energy compared in 1 of 2 seeds"
+    leaderboard = build(joules("dense", [100, 100]) + joules("dtc", [50]) + joules("random", [60, 60]))
+    assert ranks(leaderboard)["random"] == 1
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: energy compared in 1 of 2 seeds"
 
 
 def test_pools_rank_apart():
-    board = build(
+    leaderboard = build(
         joules("dense", [100], dataset="a")
         + joules("dtc", [50], dataset="a")
         + joules("dense", [10], dataset="b")
         + joules("dtc", [20], dataset="b")
     )
-    found = board.rows.set_index(["dataset", "method"])["energy_rank"]
+    found = leaderboard.rows.set_index(["dataset", "method"])["energy_rank"]
     assert (found["a", "dtc"], found["a", "dense"], found["b", "dense"], found["b", "dtc"]) == (1, 2, 1, 2)
 
 
@@ -221,21 +225,23 @@ def test_pools_rank_apart():
 
 def test_a_simulated_gpu_is_never_ranked_and_forbids_publishing():
     simulated = {"simulated": True, "gpu": "Simulated\nH100"}
-    board = build(joules("dense", [100, 100], **simulated) + joules("dtc", [50, 50], **simulated))
-    assert board.rows["energy_rank"].isna().all()
-    assert row(board, "dtc")["energy_note"] == "no rank: simulated GPU"
-    assert board.obstacles == ("Energy of 4 cells comes from a simulated GPU (Simulated H100): not for publication.",)
+    leaderboard = build(joules("dense", [100, 100], **simulated) + joules("dtc", [50, 50], **simulated))
+    assert leaderboard.rows["energy_rank"].isna().all()
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: simulated GPU"
+    assert leaderboard.obstacles == (
+        "Energy of 4 cells comes from a simulated GPU (Simulated H100): not for publication.",
+    )
 
 
 def test_one_simulated_cell_is_enough():
-    board = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], simulated=[False, True]))
-    assert ranks(board)["dense"] == 1 and math.isnan(ranks(board)["dtc"])
-    assert board.obstacles == ("Energy of 1 cell comes from a simulated GPU (A GPU): not for publication.",)
+    leaderboard = build(joules("dense", [100, 100]) + joules("dtc", [50, 50], simulated=[False, True]))
+    assert ranks(leaderboard)["dense"] == 1 and math.isnan(ranks(leaderboard)["dtc"])
+    assert leaderboard.obstacles == ("Energy of 1 cell comes from a simulated GPU (A GPU): not for publication.",)
 
 
 def test_a_simulated_dense_cell_bars_all_that_pair_with_it():
-    board = build(joules("dense", [100, 100], simulated=[True, False]) + joules("dtc", [50, 50]))
-    assert row(board, "dtc")["energy_note"] == "no rank: simulated GPU"
+    leaderboard = build(joules("dense", [100, 100], simulated=[True, False]) + joules("dtc", [50, 50]))
+    assert row(leaderboard, "dtc")["energy_note"] == "no rank: simulated GPU"
 
 
 def test_without_a_simulation_nothing_forbids_publishing():
@@ -246,21 +252,23 @@ def test_without_a_simulation_nothing_forbids_publishing():
 
 
 def test_the_notes_say_in_the_pool_s_own_figures_why_a_saving_needs_time_to_fall():
-    board = build(joules("dense", [20_000, 16_000], training_s=100.0, idle_w=60.0) + joules("dtc", [9_000, 9_000]))
+    leaderboard = build(
+        joules("dense", [20_000, 16_000], training_s=100.0, idle_w=60.0) + joules("dtc", [9_000, 9_000])
+    )
     assert (
         "standard · digits · mlp · cpu: dense draws 180 W on average, of which 60 W is idle power. Energy is mean "
         "power times time: in dense's time, even a network that computes nothing would still take 33 % of dense's "
         "energy, so a saving of 98 % needs the time to fall too."
-    ) in board.notes
+    ) in leaderboard.notes
 
 
 def test_an_idle_power_that_would_allow_the_claimed_saving_is_not_held_against_it():
-    board = build(joules("dense", [20_000], training_s=100.0, idle_w=2.0))
-    (note,) = (note for note in board.notes if "computes nothing" in note)
+    leaderboard = build(joules("dense", [20_000], training_s=100.0, idle_w=2.0))
+    (note,) = (note for note in leaderboard.notes if "computes nothing" in note)
     assert note.endswith("would still take 1 % of dense's energy.")
 
 
 def test_without_an_idle_measurement_nothing_is_said_of_idle_power():
-    board = build(joules("dense", [100], idle_w=math.nan) + joules("dtc", [50], idle_w=math.nan))
-    assert not any("dense draws" in note for note in board.notes)
-    assert row(board, "dtc")["energy_note"] == "net of idle from 0 of 1 pairs"
+    leaderboard = build(joules("dense", [100], idle_w=math.nan) + joules("dtc", [50], idle_w=math.nan))
+    assert not any("dense draws" in note for note in leaderboard.notes)
+    assert row(leaderboard, "dtc")["energy_note"] == "net of idle from 0 of 1 pairs"

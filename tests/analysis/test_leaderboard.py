@@ -14,17 +14,17 @@ from dtcbench.analysis.leaderboard import COLUMNS, ENTROPIES
 
 def test_pairing_cancels_what_a_seed_does_to_both_sides():
     luck = [0.0, 0.05, -0.1, 0.2]
-    board = build(
+    leaderboard = build(
         [cell("dense", seed, accuracy=0.7 + effect) for seed, effect in enumerate(luck)]
         + [cell("dtc", seed, accuracy=0.6 + effect) for seed, effect in enumerate(luck)]
     )
-    dtc = row(board, "dtc")
+    dtc = row(leaderboard, "dtc")
     assert dtc["accuracy_high"] - dtc["accuracy_low"] > 0.1
     assert (dtc["difference_low"], dtc["difference_high"]) == pytest.approx((-0.1, -0.1))
 
 
 def test_a_seed_without_an_ok_dense_cell_does_not_pair_and_is_named():
-    board = build(
+    leaderboard = build(
         [
             cell("dense", 0, accuracy=0.8),
             cell("dense", 1, accuracy=0.8),
@@ -32,7 +32,7 @@ def test_a_seed_without_an_ok_dense_cell_does_not_pair_and_is_named():
             *(cell("dtc", seed, accuracy=accuracy) for seed, accuracy in enumerate([0.7, 0.7, 0.1, 0.1])),
         ]
     )
-    dtc = row(board, "dtc")
+    dtc = row(leaderboard, "dtc")
     assert (dtc["ok"], dtc["paired"]) == (4, 2)
     assert dtc["accuracy_mean"] == pytest.approx(0.4)
     assert dtc["difference_mean"] == pytest.approx(-0.1)
@@ -42,24 +42,24 @@ def test_a_seed_without_an_ok_dense_cell_does_not_pair_and_is_named():
 
 
 def test_two_seeds_give_no_interval_and_say_so():
-    board = build([cell(method, seed) for method in ("dense", "dtc") for seed in (0, 1)])
-    dtc = row(board, "dtc")
+    leaderboard = build([cell(method, seed) for method in ("dense", "dtc") for seed in (0, 1)])
+    dtc = row(leaderboard, "dtc")
     assert dtc["interval_note"] == "2 seeds: no interval"
     assert dtc[["accuracy_low", "accuracy_high", "difference_low", "difference_high"]].isna().all()
     assert not math.isnan(dtc["accuracy_mean"])
 
 
 def test_a_row_whose_cells_all_failed_stays_with_its_coverage_and_reasons():
-    board = build(
+    leaderboard = build(
         [cell("dense", seed) for seed in range(3)]
         + [cell("dtc", seed, status="oom", reason="out of\n  memory\x1b[0m") for seed in (0, 1)]
         + [cell("dtc", 2, status="missing")]
     )
-    dtc = row(board, "dtc")
+    dtc = row(leaderboard, "dtc")
     assert (dtc["ok"], dtc["planned"]) == (0, 3)
     assert dtc["failures"] == "missing ×1; oom ×2: out of memory [0m"
     assert dtc[["accuracy_mean", "difference_mean", "parameters_ratio", "train_s_mean"]].isna().all()
-    assert "3 of 6 planned cells are ok." in board.notes
+    assert "3 of 6 planned cells are ok." in leaderboard.notes
 
 
 def test_failed_cells_do_not_enter_the_mean():
@@ -68,22 +68,22 @@ def test_failed_cells_do_not_enter_the_mean():
 
 
 def test_a_table_without_a_single_ok_cell_has_its_rows():
-    board = build([cell("dense", 0, status="missing"), cell("dtc", 0, status="missing")])
-    assert board.rows["ok"].tolist() == [0, 0]
-    assert (board.hardware_classes, board.stacks) == ((), ())
+    leaderboard = build([cell("dense", 0, status="missing"), cell("dtc", 0, status="missing")])
+    assert leaderboard.rows["ok"].tolist() == [0, 0]
+    assert (leaderboard.hardware_classes, leaderboard.stacks) == ((), ())
 
 
 def test_an_empty_plan_has_no_rows():
-    board = build([cell("dense", 0)])
+    one = build([cell("dense", 0)])
     no_cells = pd.DataFrame([cell("dense", 0)]).iloc[:0]
     no_cycles = pd.DataFrame(columns=CYCLES)
     empty = leaderboard.build(no_cells, no_cycles, suite="quick", question="Which?")
-    assert list(empty.rows.columns) == list(board.rows.columns) == list(COLUMNS)
+    assert list(empty.rows.columns) == list(one.rows.columns) == list(COLUMNS)
     assert empty.rows.empty
 
 
 def test_ratios_are_taken_seed_by_seed():
-    board = build(
+    leaderboard = build(
         [
             cell("dense", 0, parameters=100, training_flops=100),
             cell("dense", 1, parameters=100, training_flops=400),
@@ -91,14 +91,14 @@ def test_ratios_are_taken_seed_by_seed():
             cell("dtc", 1, parameters=20, training_flops=100),
         ]
     )
-    dtc = row(board, "dtc")
+    dtc = row(leaderboard, "dtc")
     assert dtc["parameters_ratio"] == pytest.approx(0.15)
     assert dtc["training_flops_ratio"] == pytest.approx((0.5 + 0.25) / 2)
-    assert row(board, "dense")["training_flops_ratio"] == 1
+    assert row(leaderboard, "dense")["training_flops_ratio"] == 1
 
 
 def test_pairs_never_cross_datasets():
-    board = build(
+    leaderboard = build(
         [
             cell("dense", 0, accuracy=0.9, dataset="a"),
             cell("dense", 0, accuracy=0.5, dataset="b"),
@@ -106,7 +106,7 @@ def test_pairs_never_cross_datasets():
             cell("dtc", 0, accuracy=0.4, dataset="b"),
         ]
     )
-    differences = board.rows.set_index(["dataset", "method"])["difference_mean"]
+    differences = leaderboard.rows.set_index(["dataset", "method"])["difference_mean"]
     assert differences["a", "dtc"] == pytest.approx(-0.1)
     assert differences["b", "dtc"] == pytest.approx(-0.1)
 
@@ -121,13 +121,13 @@ def test_entropy_comes_from_the_last_cycle_that_has_one():
         layer(cells[1], 0, "a", bits=4.0),
         layer(cells[2], 0, "a", bits=None),
     ]
-    board = build(cells, cycles)
-    assert row(board, "dtc")[ENTROPIES].tolist() == [3.0] * 4
-    assert row(board, "random")[ENTROPIES].isna().all()
+    leaderboard = build(cells, cycles)
+    assert row(leaderboard, "dtc")[ENTROPIES].tolist() == [3.0] * 4
+    assert row(leaderboard, "random")[ENTROPIES].isna().all()
 
 
 def test_rows_read_dense_first_then_by_sparsity_and_falling_accuracy_failures_last():
-    board = build(
+    leaderboard = build(
         [
             cell("random", 0, accuracy=0.5),
             cell("dtc", 0, accuracy=0.6),
@@ -137,7 +137,7 @@ def test_rows_read_dense_first_then_by_sparsity_and_falling_accuracy_failures_la
             cell("dense", 0, accuracy=0.01),
         ]
     )
-    assert board.rows["method"].tolist() == ["dense", "dtc", "dtc", "random", "magnitude", "published"]
+    assert leaderboard.rows["method"].tolist() == ["dense", "dtc", "dtc", "random", "magnitude", "published"]
 
 
 def test_the_order_of_the_tables_does_not_change_a_bit():
@@ -149,8 +149,8 @@ def test_the_order_of_the_tables_does_not_change_a_bit():
 
 
 def test_several_stacks_are_pointed_out():
-    board = build([cell("dtc", 0, stack="aaaa"), cell("dtc", 1, stack="bbbb")])
-    assert "The ok cells span 2 stacks of package versions: aaaa, bbbb." in board.notes
+    leaderboard = build([cell("dtc", 0, stack="aaaa"), cell("dtc", 1, stack="bbbb")])
+    assert "The ok cells span 2 stacks of package versions: aaaa, bbbb." in leaderboard.notes
 
 
 # tests of differences and equivalence
@@ -164,8 +164,8 @@ DENSE_CELLS = of_seeds("dense", 0.900, 0.910, 0.920, 0.930, 0.940)
 
 
 def test_a_small_steady_loss_is_a_difference_and_still_equivalent_within_a_point():
-    board = build(DENSE_CELLS + of_seeds("dtc", 0.8981, 0.908, 0.9182, 0.9279, 0.938))
-    dtc = row(board, "dtc")
+    leaderboard = build(DENSE_CELLS + of_seeds("dtc", 0.8981, 0.908, 0.9182, 0.9279, 0.938))
+    dtc = row(leaderboard, "dtc")
     assert dtc["difference_p_adjusted"] < 0.001
     assert dtc["equivalent"] == "yes"
 

@@ -1,7 +1,7 @@
 """What a suite may say of measuring, and that it is no part of what a cell is."""
 
 import pytest
-from suites_for_tests import DESIGN, edited, problems
+from suites_for_tests import DESIGN, edited, mistakes
 
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
@@ -35,7 +35,7 @@ def test_times_have_units():
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_remedy(energy, place, message):
-    found = problems(edited(DESIGN, ("timeout: 10m", f"energy: {energy}")))
+    found = mistakes(edited(DESIGN, ("timeout: 10m", f"energy: {energy}")))
     assert [(line, where) for line, where, _ in found] == [(13, place)]
     assert message in found[0][2]
 
@@ -47,11 +47,11 @@ def test_how_energy_is_measured_changes_no_key():
 
 def test_a_cell_may_be_given_a_part_of_a_gpu():
     assert parse(edited(DESIGN, ("gpus: 0", "gpus: 0.5")), "suite.yaml").resources.gpus == 0.5
-    assert "less than or equal to 1" in problems(edited(DESIGN, ("gpus: 0", "gpus: 2")))[0][2]
+    assert "less than or equal to 1" in mistakes(edited(DESIGN, ("gpus: 0", "gpus: 2")))[0][2]
 
 
 def test_a_time_limit_that_leaves_no_time_to_measure_is_refused():
     short = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "timeout: 65s"))
-    assert "65 s is no more than the 65 s that measuring a cell's energy takes" in problems(short)[0][2]
-    assert problems(edited(short, ("timeout: 65s", "timeout: 65s\nenergy: {meter: none}"))) == []
-    assert problems(edited(short, ("gpus: 1", "gpus: 0"))) == []
+    assert "65 s is no more than the 65 s that measuring a cell's energy takes" in mistakes(short)[0][2]
+    assert mistakes(edited(short, ("timeout: 65s", "timeout: 65s\nenergy: {meter: none}"))) == []
+    assert mistakes(edited(short, ("gpus: 1", "gpus: 0"))) == []

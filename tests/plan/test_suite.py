@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from suites_for_tests import DESIGN, TINY, edited, problems
+from suites_for_tests import DESIGN, TINY, edited, mistakes
 
 from dtcbench import registry
 from dtcbench.plan.naming import DEFAULT_SOLVER
@@ -135,17 +135,17 @@ WRONG = {
 
 @pytest.mark.parametrize(("old", "new", "line", "place", "message"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_suite_is_told_line_place_value_and_remedy(old, new, line, place, message):
-    found = problems(edited(DESIGN, (old, new)))
+    found = mistakes(edited(DESIGN, (old, new)))
     assert len([p for p in found if p[:2] == (line, place) and message in p[2]]) == 1, found
 
 
-def test_a_value_that_fits_nowhere_is_one_problem_only():
+def test_a_value_that_fits_nowhere_is_one_mistake_only():
     alone = ("unknown solver", "1e-3", "seed twice", "no solver in the list", "name no", "10:30", "unknown protocol")
     for name in alone:
-        assert len(problems(edited(DESIGN, WRONG[name][:2]))) == 1, name
+        assert len(mistakes(edited(DESIGN, WRONG[name][:2]))) == 1, name
 
 
-def test_problems_all_over_the_file_are_reported_at_once_in_its_order():
+def test_mistakes_all_over_the_file_are_reported_at_once_in_its_order():
     text = edited(
         DESIGN,
         ("name: quick", "name: no"),
@@ -156,7 +156,7 @@ def test_problems_all_over_the_file_are_reported_at_once_in_its_order():
         ("cpus: 1", "cpus: zero"),
         ("timeout: 10m", "timeout: 10:30\ncost: again"),
     )
-    assert [(line, place) for line, place, _ in problems(text)] == [
+    assert [(line, place) for line, place, _ in mistakes(text)] == [
         (1, "name"),
         (4, "protocol.lr"),
         (9, "grid[0].solvers[0]"),
@@ -170,12 +170,12 @@ def test_problems_all_over_the_file_are_reported_at_once_in_its_order():
 
 def test_a_mistake_in_the_protocol_does_not_hide_that_the_grid_does_not_fit_it():
     text = edited(DESIGN, ("keep: 0.9", "keep: 1.9"), (SPARSITIES, ""), ("solvers: [lars]", "solvers: []"))
-    assert {place for _, place, _ in problems(text)} == {"protocol.keep", "grid[0].sparsities", "grid[0].solvers"}
+    assert {place for _, place, _ in mistakes(text)} == {"protocol.keep", "grid[0].sparsities", "grid[0].solvers"}
 
 
 def test_an_unknown_method_does_not_hide_that_another_one_needs_a_solver():
     text = edited(DESIGN, ("magnitude", "magnitud"), ("solvers: [lars]", "solvers: []"))
-    assert {place for _, place, _ in problems(text)} == {"grid[0].methods[2]", "grid[0].solvers"}
+    assert {place for _, place, _ in mistakes(text)} == {"grid[0].methods[2]", "grid[0].solvers"}
 
 
 UNKNOWN_PROTOCOL = {
@@ -187,17 +187,17 @@ UNKNOWN_PROTOCOL = {
 @pytest.mark.parametrize(("name", "places"), UNKNOWN_PROTOCOL.values(), ids=UNKNOWN_PROTOCOL.keys())
 def test_an_unknown_protocol_hides_no_mistake_in_its_options(name, places):
     text = edited(DESIGN, (STANDARD, f"{{name: {name}, steps: 0, keep: 1.9}}"), (SPARSITIES, ""))
-    assert {place for _, place, _ in problems(text)} == places
+    assert {place for _, place, _ in mistakes(text)} == places
 
 
 def test_a_missing_protocol_hides_no_mistake_in_the_grid():
     text = edited(DESIGN, (f"protocol: {STANDARD}\n", ""), ("[lars]", "[larss]"), ("seeds: 3", "seeds: [1, 1]"))
-    assert {place for _, place, _ in problems(text)} == {"protocol", "grid[0].solvers[0]", "grid[0].seeds"}
+    assert {place for _, place, _ in mistakes(text)} == {"protocol", "grid[0].solvers[0]", "grid[0].seeds"}
 
 
 def test_an_unknown_name_hides_no_mistake_in_its_options():
     text = edited(DESIGN, ("name: mlp, widths: [256]", "name: mpl, widths: [0], bais: true"))
-    assert [place for _, place, _ in problems(text)] == [
+    assert [place for _, place, _ in mistakes(text)] == [
         "grid[0].models[0]",
         "grid[0].models[0].bais",
         "grid[0].models[0].widths[0]",
@@ -206,12 +206,12 @@ def test_an_unknown_name_hides_no_mistake_in_its_options():
 
 def test_a_misplaced_solver_hides_no_mistake_in_the_method_s_options():
     text = edited(DESIGN, ("[dtc,", "[{name: dtc, solver: lars, lam: -1},"))
-    assert [place for _, place, _ in problems(text)] == ["grid[0].methods[0]", "grid[0].methods[0].lam"]
+    assert [place for _, place, _ in mistakes(text)] == ["grid[0].methods[0]", "grid[0].methods[0].lam"]
 
 
 def test_a_wrong_value_does_not_hide_that_others_stand_twice():
     text = edited(DESIGN, ("seeds: 3", "seeds: [7, 7, -1]"), ("[digits]", "[digits, digits, mnits]"))
-    assert [place for _, place, _ in problems(text)] == [
+    assert [place for _, place, _ in mistakes(text)] == [
         "grid[0].datasets",
         "grid[0].datasets[2]",
         "grid[0].seeds",
@@ -221,21 +221,21 @@ def test_a_wrong_value_does_not_hide_that_others_stand_twice():
 
 def test_a_block_that_is_no_mapping_hides_nothing_in_the_next():
     text = edited(DESIGN, ("grid:\n", "grid:\n  - mlp\n"), ("[lars]", "[larss]"))
-    assert [place for _, place, _ in problems(text)] == ["grid[0]", "grid[1].solvers[0]"]
+    assert [place for _, place, _ in mistakes(text)] == ["grid[0]", "grid[1].solvers[0]"]
 
 
 def test_a_mistake_elsewhere_does_not_hide_a_timeout_too_short_to_measure():
     text = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "timeout: 65s"), ("[lars]", "[larss]"))
-    assert [place for _, place, _ in problems(text)] == ["grid[0].solvers[0]", "timeout"]
+    assert [place for _, place, _ in mistakes(text)] == ["grid[0].solvers[0]", "timeout"]
 
 
 def test_an_exclusion_without_a_reason_is_told_that_it_excludes_nothing_too():
     text = edited(DESIGN, ("timeout: 10m", "exclude: [{}]"))
-    assert [place for _, place, _ in problems(text)] == ["exclude[0]", "exclude[0].reason"]
+    assert [place for _, place, _ in mistakes(text)] == ["exclude[0]", "exclude[0].reason"]
 
 
 def test_steps_too_few_for_the_default_cycle_are_refused():
-    [(_, place, message)] = problems(edited(DESIGN, ("steps: 600", "steps: 60"), ("cycle_steps: 50, ", "")))
+    [(_, place, message)] = mistakes(edited(DESIGN, ("steps: 600", "steps: 60"), ("cycle_steps: 50, ", "")))
     assert place == "protocol"
     assert "raise steps to 100 or lower" in message
 
@@ -243,19 +243,19 @@ def test_steps_too_few_for_the_default_cycle_are_refused():
 def test_every_block_that_does_not_fit_the_protocol_is_named():
     block = DESIGN[DESIGN.index("  - models") : DESIGN.index("resources")]
     text = edited(DESIGN, (STANDARD, "published"), (block, block + block), ("cpus: 1", "cpus: 2"))
-    assert [p[:2] for p in problems(text)] == [(10, "grid[0].sparsities"), (16, "grid[1].sparsities")]
+    assert [p[:2] for p in mistakes(text)] == [(10, "grid[0].sparsities"), (16, "grid[1].sparsities")]
 
 
 @pytest.mark.parametrize(
     "text",
     ["grid: 3", "grid: [3]", "grid: [[]]", "protocol: {name: [x]}", "resources: [1]", "grid: [{methods: 3}]"],
 )
-def test_values_of_a_wrong_shape_are_problems_and_no_crash(text):
-    assert text.partition(":")[0] in {re.split(r"[.\[]", place)[0] for _, place, _ in problems(text)}
+def test_values_of_a_wrong_shape_are_mistakes_and_no_crash(text):
+    assert text.partition(":")[0] in {re.split(r"[.\[]", place)[0] for _, place, _ in mistakes(text)}
 
 
 def test_a_solver_applies_only_to_the_methods_that_use_one():
-    assert problems(DESIGN) == []  # dtc beside magnitude and random
+    assert mistakes(DESIGN) == []  # dtc beside magnitude and random
 
 
 def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
@@ -266,7 +266,7 @@ def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
 
 def test_a_baseline_of_protocol_standard_is_refused_under_published():
     text = edited(DESIGN, (STANDARD, "published"), (SPARSITIES, ""), ("random", "scratch"), ("cpus: 1", "cpus: 2"))
-    assert [(place, message) for _, place, message in problems(text)] == [
+    assert [(place, message) for _, place, message in mistakes(text)] == [
         ("grid[0].methods", "'scratch' belongs to protocol standard; remove it")
     ]
 
@@ -305,8 +305,8 @@ NOT_A_SUITE = {
 
 
 @pytest.mark.parametrize(("text", "line", "message"), NOT_A_SUITE.values(), ids=NOT_A_SUITE.keys())
-def test_text_that_is_no_suite_is_one_problem_with_its_line(text, line, message):
-    [(found_line, place, found)] = problems(text)
+def test_text_that_is_no_suite_is_one_mistake_with_its_line(text, line, message):
+    [(found_line, place, found)] = mistakes(text)
     assert (found_line, place) == (line, "")
     assert message in found
     assert len(found) < 300
@@ -314,13 +314,13 @@ def test_text_that_is_no_suite_is_one_problem_with_its_line(text, line, message)
 
 def test_aliases_of_aliases_are_refused_before_they_are_expanded():
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
-    [(_, _, message)] = problems("\n".join(["l0: &l0 [lol]", *levels]))
+    [(_, _, message)] = mistakes("\n".join(["l0: &l0 [lol]", *levels]))
     assert "aliases expand to more than 100000 values" in message
 
 
 def test_merged_mappings_of_merged_mappings_are_refused_before_they_are_expanded():
     levels = [f"l{n}: &l{n} {{<<: [{', '.join([f'*l{n - 1}'] * 9)}]}}" for n in range(1, 9)]
-    [(_, _, message)] = problems("\n".join(["l0: &l0 {a: 1}", *levels]))
+    [(_, _, message)] = mistakes("\n".join(["l0: &l0 {a: 1}", *levels]))
     assert "aliases expand to more than 100000 values" in message
 
 
@@ -334,7 +334,7 @@ def test_an_anchor_may_be_shared_between_blocks():
 
 @pytest.mark.parametrize("tag", ["object/apply:os.mkdir", "object/new:os.mkdir", "name:os.mkdir", "module:os"])
 def test_python_tags_are_refused_and_do_nothing(tag, tmp_path):
-    [(line, _, message)] = problems(f"a: !!python/{tag} [{tmp_path / 'made'}]\n")
+    [(line, _, message)] = mistakes(f"a: !!python/{tag} [{tmp_path / 'made'}]\n")
     assert line == 1
     assert "could not determine a constructor for the tag" in message
     assert not (tmp_path / "made").exists()
@@ -358,7 +358,7 @@ def test_a_path_that_holds_no_text_is_named_with_the_remedy(tmp_path, make, reas
     assert message.startswith(f"{path}: {reason}; give the path of a suite's YAML file, or the name of a shipped one (")
 
 
-def test_the_message_gives_one_line_per_problem_with_file_and_line(tmp_path):
+def test_the_message_gives_one_line_per_mistake_with_file_and_line(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text(edited(DESIGN, ("[lars]", "[fitsa]"), ("10m", "10")))
     with pytest.raises(SuiteError) as caught:

@@ -31,7 +31,7 @@ class Tables:
     cycles: pd.DataFrame
 
     @functools.cached_property
-    def board(self) -> Leaderboard:
+    def leaderboard(self) -> Leaderboard:
         return leaderboard.build(
             self.cells,
             self.cycles,

@@ -8,9 +8,9 @@ import math
 import pytest
 from rich.console import Console
 
-from dtcbench.analysis.claims import findings
+from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, conclude
-from dtcbench.report.claims import brief_view, claims_view, effect_text
+from dtcbench.report.claims_view import brief_view, claims_view, effect_text
 
 
 def printed(found, notes=()) -> str:
@@ -22,26 +22,26 @@ def printed(found, notes=()) -> str:
 @pytest.fixture(scope="module")
 def found(run):
     # The tables of the report's tests lack what only the claims read.
-    return findings(run.cells, run.cycles.assign(width_after=1))
+    return conclusions(run.cells, run.cycles.assign(width_after=1))
 
 
 def test_every_claim_has_its_verdict_rule_and_reason_within_100_columns(found):
     text = printed(found)
     assert max(map(len, text.splitlines())) <= 100
-    for number, finding in enumerate(found, 1):
-        assert f"{number}. {finding.name}: {finding.verdict}" in text
-        assert " ".join(finding.rule.split()) in " ".join(text.split())
-        assert " ".join(finding.reason.split()) in " ".join(text.split())
+    for number, conclusion in enumerate(found, 1):
+        assert f"{number}. {conclusion.name}: {conclusion.verdict}" in text
+        assert " ".join(conclusion.rule.split()) in " ".join(text.split())
+        assert " ".join(conclusion.reason.split()) in " ".join(text.split())
 
 
 def test_three_seeds_decide_nothing(found):
-    assert {finding.verdict for finding in found} == {Verdict.NOT_SHOWN, Verdict.NOT_MEASURED}
+    assert {conclusion.verdict for conclusion in found} == {Verdict.NOT_SHOWN, Verdict.NOT_MEASURED}
     assert "3 seeds: five are needed" in printed(found)
 
 
 def test_the_view_does_not_depend_on_the_order_of_the_tables(run, found):
     shuffled = run.shuffled()
-    assert printed(findings(shuffled.cells, shuffled.cycles.assign(width_after=1))) == printed(found)
+    assert printed(conclusions(shuffled.cells, shuffled.cycles.assign(width_after=1))) == printed(found)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_in_brief_the_claims_fit_a_screen_with_verdict_reason_and_effect(found):
     console.print(brief_view(found))
     shown = console.file.getvalue()
     assert len(shown.splitlines()) <= 40
-    for number, finding in enumerate(found, 1):
-        assert f"{number}. {finding.verdict}: " in shown
-        assert " ".join(finding.reason.split()) in " ".join(shown.split())
+    for number, conclusion in enumerate(found, 1):
+        assert f"{number}. {conclusion.verdict}: " in shown
+        assert " ".join(conclusion.reason.split()) in " ".join(shown.split())
     assert "--full" in shown
 
 

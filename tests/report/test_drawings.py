@@ -13,15 +13,15 @@ from dtcbench.text import file_name, file_names
 
 
 def drawn(tables, traces=None):
-    return drawings.of_board(tables.board, tables.cells, tables.cycles, traces or {})
+    return drawings.of_leaderboard(tables.leaderboard, tables.cells, tables.cycles, traces or {})
 
 
 def named(tables, traces=None):
-    return drawings.by_file_name(tables.board, drawn(tables, traces))
+    return drawings.by_file_name(tables.leaderboard, drawn(tables, traces))
 
 
 def test_the_page_shows_every_figure_of_the_list_and_no_other(two_pools):
-    html = page(two_pools.board, two_pools.cells, two_pools.cycles, {})
+    html = page(two_pools.leaderboard, two_pools.cells, two_pools.cycles, {})
     ids = re.findall(r'<div class="plot" id="(.*?)"', html)
     assert ids == [f"pool-{n}-{one.name}" for n, of_pool in enumerate(drawn(two_pools), 1) for one in of_pool]
     assert len(ids) == 6

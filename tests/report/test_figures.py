@@ -14,7 +14,7 @@ from dtcbench.report import figures
 
 @pytest.fixture(scope="module")
 def looks(run):
-    return figures.styles(run.board)
+    return figures.styles(run.leaderboard)
 
 
 def traces(figure, name):
@@ -22,7 +22,7 @@ def traces(figure, name):
 
 
 def test_a_method_has_one_colour_and_marker_in_every_figure(run, looks):
-    rows = run.board.rows
+    rows = run.leaderboard.rows
     drawn = [
         figures.accuracy_by_sparsity(rows, looks),
         figures.accuracy_by_training_flops(rows, looks),
@@ -36,14 +36,14 @@ def test_a_method_has_one_colour_and_marker_in_every_figure(run, looks):
 
 
 def test_no_two_methods_look_the_same(run):
-    many = pd.concat([run.board.rows.assign(method=f"method {i:02}", solver="") for i in range(42)])
-    chosen = figures.styles(replace(run.board, rows=many))
+    many = pd.concat([run.leaderboard.rows.assign(method=f"method {i:02}", solver="") for i in range(42)])
+    chosen = figures.styles(replace(run.leaderboard, rows=many))
     assert len(set(chosen.values())) == len(chosen) == 43
 
 
 def test_dense_is_a_line_with_its_interval_as_a_band(run, looks):
-    figure = figures.accuracy_by_sparsity(run.board.rows, looks)
-    dense = run.board.rows.iloc[0]
+    figure = figures.accuracy_by_sparsity(run.leaderboard.rows, looks)
+    dense = run.leaderboard.rows.iloc[0]
     band, line = sorted(figure.layout.shapes, key=lambda shape: shape.type, reverse=True)
     assert (band.y0, band.y1) == (100 * dense["accuracy_low"], 100 * dense["accuracy_high"])
     assert line.y0 == line.y1 == 100 * dense["accuracy_mean"]
@@ -51,9 +51,9 @@ def test_dense_is_a_line_with_its_interval_as_a_band(run, looks):
 
 
 def test_error_bars_span_the_interval_and_are_absent_without_one(run, looks):
-    figure = figures.accuracy_by_sparsity(run.board.rows, looks)
+    figure = figures.accuracy_by_sparsity(run.leaderboard.rows, looks)
     (trace,) = traces(figure, "random")
-    row = run.board.rows.query("method == 'random' and sparsity == 0.95").iloc[0]
+    row = run.leaderboard.rows.query("method == 'random' and sparsity == 0.95").iloc[0]
     assert trace.x == (50, 80, 95)
     assert trace.y[2] + trace.error_y.array[2] == pytest.approx(100 * row["accuracy_high"])
     assert trace.y[2] - trace.error_y.arrayminus[2] == pytest.approx(100 * row["accuracy_low"])
@@ -61,18 +61,18 @@ def test_error_bars_span_the_interval_and_are_absent_without_one(run, looks):
 
 
 def test_without_a_planned_sparsity_a_point_stands_at_the_one_reached(run, looks):
-    rows = run.board.rows.assign(sparsity=math.nan)
+    rows = run.leaderboard.rows.assign(sparsity=math.nan)
     (trace,) = traces(figures.accuracy_by_sparsity(rows, looks), "magnitude")
     assert trace.x == pytest.approx((50, 80, 95))
 
 
 def test_a_row_without_an_ok_cell_has_no_point(run, looks):
-    (trace,) = traces(figures.accuracy_by_sparsity(run.board.rows, looks), "dtc-published / scs")
+    (trace,) = traces(figures.accuracy_by_sparsity(run.leaderboard.rows, looks), "dtc-published / scs")
     assert trace.x == (50, 80)
 
 
 def test_points_off_the_front_stay_and_are_hollow(run, looks):
-    figure = figures.accuracy_by_training_flops(run.board.rows, looks)
+    figure = figures.accuracy_by_training_flops(run.leaderboard.rows, looks)
     (front,) = traces(figure, "Pareto front")
     points = [trace for trace in figure.data if trace.name != "Pareto front"]
     assert sum(len(trace.x) for trace in points) == 15
@@ -117,5 +117,5 @@ def test_validation_stands_in_where_test_was_not_evaluated_and_is_called_so(run,
 
 def test_a_label_is_never_read_as_tags(run):
     tables = run.relabelled("random", "<b>random</b>")
-    figure = figures.accuracy_by_sparsity(tables.board.rows, figures.styles(tables.board))
+    figure = figures.accuracy_by_sparsity(tables.leaderboard.rows, figures.styles(tables.leaderboard))
     assert "&lt;b&gt;random&lt;/b&gt;" in [trace.name for trace in figure.data]

@@ -44,12 +44,12 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return page(run.board, run.cells, run.cycles, {})
+    return page(run.leaderboard, run.cells, run.cycles, {})
 
 
 def test_a_page_is_rebuilt_to_the_byte_whatever_the_order_of_its_tables(run, html):
     shuffled = run.shuffled()
-    assert page(shuffled.board, shuffled.cells, shuffled.cycles, {}) == html
+    assert page(shuffled.leaderboard, shuffled.cells, shuffled.cycles, {}) == html
 
 
 def test_a_page_loads_nothing(html):
@@ -69,8 +69,8 @@ def test_hostile_names_and_reasons_stay_text(run):
     tables = run.relabelled("random", HOSTILE)
     tables.cells["reason"] = tables.cells["reason"].where(tables.cells["status"] == "ok", HOSTILE)
     tables.cells["model"] = tables.cycles["model"] = HOSTILE
-    board = replace(tables.board, suite=HOSTILE, question=HOSTILE)
-    reader = Reader(page(board, tables.cells, tables.cycles, {}))
+    leaderboard = replace(tables.leaderboard, suite=HOSTILE, question=HOSTILE)
+    reader = Reader(page(leaderboard, tables.cells, tables.cycles, {}))
     assert not reader.all("img") and not reader.all("a")
     assert reader.text.count(HOSTILE) > 10
 
@@ -84,10 +84,10 @@ def test_every_cell_that_is_not_ok_is_listed(run, html):
 
 def test_without_an_ok_cell_the_page_says_so_and_keeps_its_rows(run):
     failed = run.failed()
-    reader = Reader(page(failed.board, failed.cells, failed.cycles, {}))
+    reader = Reader(page(failed.leaderboard, failed.cells, failed.cycles, {}))
     assert "No cell of this suite is ok" in reader.text
     assert not [d for d in reader.all("div") if d.get("class") == "plot"]
-    assert reader.text.count("0/3") == len(failed.board.rows) == 16
+    assert reader.text.count("0/3") == len(failed.leaderboard.rows) == 16
 
 
 def test_a_missing_figure_has_no_value_to_sort_by(html):
@@ -97,11 +97,11 @@ def test_a_missing_figure_has_no_value_to_sort_by(html):
 
 
 def test_each_pool_has_its_table_and_its_figures(two_pools):
-    reader = Reader(page(two_pools.board, two_pools.cells, two_pools.cycles, {}))
+    reader = Reader(page(two_pools.leaderboard, two_pools.cells, two_pools.cycles, {}))
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
     names = ("accuracy-by-sparsity", "accuracy-by-training-flops", "over-cycles")
     assert plots == [f"pool-{n}-{name}" for n in (1, 2) for name in names]
-    summed = two_pools.board.summary.groupby(["sparsity", "pairs"]).ngroups
+    summed = two_pools.leaderboard.summary.groupby(["sparsity", "pairs"]).ngroups
     failed = 1
     assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed + failed
 
@@ -112,7 +112,7 @@ def test_methods_that_measure_nothing_are_named(html):
 
 def test_a_simulated_gpu_is_named_at_the_top(run, html):
     simulated = run.simulated()
-    reader = Reader(page(simulated.board, simulated.cells, simulated.cycles, {}))
+    reader = Reader(page(simulated.leaderboard, simulated.cells, simulated.cycles, {}))
     obstacle = "Energy of 43 cells comes from a simulated GPU (Simulated *GPU*): not for publication."
     (banner,) = (p for p in reader.all("p") if p.get("role") == "alert")
     assert banner["class"] == "banner"
@@ -154,7 +154,7 @@ def test_a_page_runs_without_an_error_and_asks_for_nothing(file, visit):
 @pytest.mark.browser
 def test_hostile_names_stay_text_in_figures_too(run, visit, tmp_path):
     tables = run.relabelled("random", HOSTILE)
-    visited = visit(written(page(tables.board, tables.cells, tables.cycles, {}), tmp_path))
+    visited = visit(written(page(tables.leaderboard, tables.cells, tables.cycles, {}), tmp_path))
     assert HOSTILE in visited.page.locator(".legendtext").all_text_contents()
     assert visited.page.locator("a, img").count() == 0
     assert visited.errors == visited.requests == []
@@ -176,8 +176,8 @@ DIFFERENCE = "Difference to dense, points"
 @pytest.fixture
 def differences(run):
     """The values of DIFFERENCE as the page holds them, ascending and descending, the missing one last."""
-    known = sorted(run.board.rows["difference_mean"].dropna())
-    assert len(known) == len(run.board.rows) - 1
+    known = sorted(run.leaderboard.rows["difference_mean"].dropna())
+    assert len(known) == len(run.leaderboard.rows) - 1
     return [("ascending", [*map(str, known), ""]), ("descending", [*map(str, reversed(known)), ""])]
 
 
@@ -203,8 +203,8 @@ def test_a_header_sorts_by_keyboard_as_by_a_click(file, visit, differences, key)
 def test_on_a_phone_the_tables_scroll_sideways_and_the_page_does_not(file, visit):
     opened = visit(file, size=PHONE).page
     assert overhang(opened) == 0
-    board = opened.get_by_role("region", name="Leaderboard of")
-    tab_to(opened, board)
+    leaderboard = opened.get_by_role("region", name="Leaderboard of")
+    tab_to(opened, leaderboard)
     opened.keyboard.press("ArrowRight")
     opened.wait_for_function("() => document.activeElement.scrollLeft > 0", timeout=5000)
     assert opened.evaluate("scrollX") == 0
@@ -227,7 +227,7 @@ def test_figures_take_on_the_colours_of_the_scheme_when_it_changes(file, visit):
 def everything(two_pools, tmp_path_factory):
     """A page with all that a page can have: a banner, filters, figures of two data sets, failures."""
     tables = two_pools.simulated()
-    html = page(tables.board, tables.cells, tables.cycles, {})
+    html = page(tables.leaderboard, tables.cells, tables.cycles, {})
     return written(html, tmp_path_factory.mktemp("everything"))
 
 

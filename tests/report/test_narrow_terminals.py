@@ -36,8 +36,8 @@ def words(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_board_names_every_row_and_keeps_the_essentials(run, width):
-    text = shown(terminal.leaderboard(run.board), width)
+def test_the_leaderboard_names_every_row_and_keeps_the_essentials(run, width):
+    text = shown(terminal.leaderboard_view(run.leaderboard), width)
     for word in ("removed", "method", "ok", "dense", "dtc-published", "magnitude", "lars", "scs", "random"):
         assert word in words(text), word
     dense = next(line.split() for line in text.splitlines() if line.startswith("0 %"))
@@ -47,24 +47,28 @@ def test_the_board_names_every_row_and_keeps_the_essentials(run, width):
     assert "/3" in dense[-1]
 
 
-def heading(board, width: int) -> list[str]:
+def heading(leaderboard, width: int) -> list[str]:
     """The words of the first table's titles."""
-    return next(line for line in map(words, shown(terminal.leaderboard(board), width).splitlines()) if "method" in line)
+    return next(
+        line
+        for line in map(words, shown(terminal.leaderboard_view(leaderboard), width).splitlines())
+        if "method" in line
+    )
 
 
-def test_the_board_drops_costs_before_intervals(run):
-    assert {"params", "FLOPs", "energy"} <= set(heading(run.board, 100))
-    assert not {"params", "FLOPs", "energy"} & set(heading(run.board, 70))
-    assert re.search(r"\[\d+\.\d, \d+\.\d\]", shown(terminal.leaderboard(run.board), 70))
-    unmeasured = run.unmeasured().board
+def test_the_leaderboard_drops_costs_before_intervals(run):
+    assert {"params", "FLOPs", "energy"} <= set(heading(run.leaderboard, 100))
+    assert not {"params", "FLOPs", "energy"} & set(heading(run.leaderboard, 70))
+    assert re.search(r"\[\d+\.\d, \d+\.\d\]", shown(terminal.leaderboard_view(run.leaderboard), 70))
+    unmeasured = run.unmeasured().leaderboard
     assert "energy" in heading(unmeasured, 100)
     assert "energy" not in heading(unmeasured, 80)
 
 
-def test_a_board_with_long_names_breaks_them_between_words(run):
-    board = run.relabelled("dtc", "dtc(drop=largest, score=coefficients)").board
+def test_a_leaderboard_with_long_names_breaks_them_between_words(run):
+    leaderboard = run.relabelled("dtc", "dtc(drop=largest, score=coefficients)").leaderboard
     for width in WIDTHS:
-        text = words(shown(terminal.leaderboard(board), width))
+        text = words(shown(terminal.leaderboard_view(leaderboard), width))
         assert {"dtc(drop=largest,", "score=coefficients)"} <= set(text)
 
 
@@ -113,7 +117,7 @@ def test_a_word_is_broken_only_where_no_layout_fits():
 def test_whatever_is_shown_can_be_shown_twice(run):
     planned = expand(parse(TINY, "suite.yaml"))
     for view in (
-        terminal.leaderboard(run.board),
+        terminal.leaderboard_view(run.leaderboard),
         plan_view(planned, Contents({}, ())),
         groups_table("resnet-20", None),
         moves_view(("a", "b"), moves(run, run), []),

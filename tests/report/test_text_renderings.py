@@ -17,21 +17,21 @@ from dtcbench.report.markdown import leaderboard_markdown
 from dtcbench.report.tabular import leaderboard_csv, summary_csv
 
 
-def printed(board) -> str:
+def printed(leaderboard) -> str:
     console = Console(width=100, file=io.StringIO(), force_terminal=False)
-    console.print(terminal.leaderboard(board))
+    console.print(terminal.leaderboard_view(leaderboard))
     return console.file.getvalue()
 
 
 @pytest.mark.parametrize("render", [leaderboard_markdown, leaderboard_csv, printed])
 def test_a_rendering_does_not_depend_on_the_order_of_the_tables(run, render):
-    assert render(run.shuffled().board) == render(run.board)
+    assert render(run.shuffled().leaderboard) == render(run.leaderboard)
 
 
 @pytest.fixture
 def row(run):
     """The row of dtc with lars at 95 %."""
-    return dict(run.board.rows.query("method == 'dtc' and solver == 'lars' and sparsity == 0.95").iloc[0])
+    return dict(run.leaderboard.rows.query("method == 'dtc' and solver == 'lars' and sparsity == 0.95").iloc[0])
 
 
 def test_figures_read_in_per_cent_and_points_with_their_interval(row):
@@ -74,31 +74,31 @@ def test_a_mean_that_some_seed_is_not_in_tells_the_count(row):
     assert columns.energy_to_target(row | {"target_reached": 2, "energy_measured": 0}).startswith("not measured")
 
 
-def titles(board) -> set[str]:
-    return {column.title for column in columns.shown(board.rows.to_dict("records"))}
+def titles(leaderboard) -> set[str]:
+    return {column.title for column in columns.shown(leaderboard.rows.to_dict("records"))}
 
 
 OF_A_METER = {"Energy rank", "Net of idle, of dense", "Mean power, of dense", "Energy to target, of dense"}
 
 
 def test_columns_of_a_meter_are_shown_only_where_one_measured_and_energy_and_time_always(run):
-    assert titles(run.board) & OF_A_METER == OF_A_METER
-    assert titles(run.unmeasured().board) & OF_A_METER == set()
-    for board in (run.board, run.unmeasured().board):
-        assert titles(board) >= {"Energy, of dense", "Time, of dense"}
+    assert titles(run.leaderboard) & OF_A_METER == OF_A_METER
+    assert titles(run.unmeasured().leaderboard) & OF_A_METER == set()
+    for leaderboard in (run.leaderboard, run.unmeasured().leaderboard):
+        assert titles(leaderboard) >= {"Energy, of dense", "Time, of dense"}
 
 
 def test_processor_energy_and_bits_have_a_column_only_where_there_are_any(run):
     optional = {"CPU energy, of dense", "Bits per character"}
-    assert not titles(run.board) & optional
+    assert not titles(run.leaderboard) & optional
     cells = run.cells.assign(cpu_energy_j=50.0, bits_per_character=2.0)
-    assert titles(replace(run, cells=cells).board) >= optional
+    assert titles(replace(run, cells=cells).leaderboard) >= optional
 
 
 def test_a_row_that_nobody_metered_says_so_beside_metered_ones(run):
     dtc = run.cells["method"] == "dtc"
     cells = run.cells.assign(energy_j=run.cells["energy_j"].where(~dtc), cpu_energy_j=run.cells["energy_j"].where(~dtc))
-    rows = replace(run, cells=cells).board.rows.to_dict("records")
+    rows = replace(run, cells=cells).leaderboard.rows.to_dict("records")
     of_energy = [c for c in columns.shown(rows) if c.title in OF_A_METER | {"Energy, of dense", "CPU energy, of dense"}]
     for row in rows:
         texts = {c.title: c.text(row) for c in of_energy}
@@ -110,9 +110,9 @@ def test_a_row_that_nobody_metered_says_so_beside_metered_ones(run):
 
 
 def test_without_a_meter_the_csv_has_no_figure_of_energy(run):
-    board = run.unmeasured().board
+    leaderboard = run.unmeasured().leaderboard
     figures = [name for name in COLUMNS if "energy" in name and name.endswith(("_ratio", "_low", "_high", "_rank"))]
-    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(board))))
+    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(leaderboard))))
     assert {line[name] for line in lines for name in [*figures, "power_ratio"]} == {""}
     assert {line["time_ratio"] for line in lines if line["ok"] != "0"} != {""}
 
@@ -120,31 +120,31 @@ def test_without_a_meter_the_csv_has_no_figure_of_energy(run):
 @pytest.mark.parametrize("render", [leaderboard_markdown, printed])
 def test_a_simulated_gpu_is_named_before_anything_else_is_said(run, render):
     obstacle = "Energy of 43 cells comes from a simulated GPU (Simulated *GPU*): not for publication."
-    lines = [line.replace("\\", "") for line in render(run.simulated().board).splitlines() if line.strip()]
+    lines = [line.replace("\\", "") for line in render(run.simulated().leaderboard).splitlines() if line.strip()]
     assert obstacle in lines[1]
-    assert "simulated" not in render(run.board)
+    assert "simulated" not in render(run.leaderboard)
 
 
 def test_csv_keeps_every_row_column_and_digit_and_leaves_absent_fields_empty(run):
     def written(value):
         return "" if pd.isna(value) else str(value)
 
-    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(run.board))))
-    rows = run.board.rows.to_dict("records")
+    lines = list(csv.DictReader(io.StringIO(leaderboard_csv(run.leaderboard))))
+    rows = run.leaderboard.rows.to_dict("records")
     assert lines == [{name: written(row[name]) for name in COLUMNS} for row in rows]
 
 
 def test_csv_of_the_summary_keeps_every_line(two_pools):
-    lines = list(csv.DictReader(io.StringIO(summary_csv(two_pools.board))))
-    assert [float(line["mean_rank"]) for line in lines] == two_pools.board.summary["mean_rank"].tolist()
+    lines = list(csv.DictReader(io.StringIO(summary_csv(two_pools.leaderboard))))
+    assert [float(line["mean_rank"]) for line in lines] == two_pools.leaderboard.summary["mean_rank"].tolist()
 
 
 def test_markdown_has_a_line_per_row_and_a_table_per_pool(two_pools):
-    board = two_pools.board
-    text = leaderboard_markdown(board)
+    leaderboard = two_pools.leaderboard
+    text = leaderboard_markdown(leaderboard)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    pools = board.summary.groupby(["sparsity", "pairs"]).ngroups
-    assert len(lines) == 2 * (2 + 16) + 2 * pools + len(board.summary)
+    pools = leaderboard.summary.groupby(["sparsity", "pairs"]).ngroups
+    assert len(lines) == 2 * (2 + 16) + 2 * pools + len(leaderboard.summary)
     assert text.count("### standard · ") == 2
     assert text.count("### Over pairs: standard · ") == pools == 3
     assert text.endswith("\n") and not text.endswith("\n\n")
@@ -160,58 +160,58 @@ def test_the_p_of_a_difference_is_shown_or_why_there_is_none(row):
 
 def test_markdown_shows_p_and_equivalence_where_there_are_three_seeds_and_nowhere_else(run, two_pools):
     titles = ("Difference, adjusted p", "Within 1 point of dense")
-    assert all(title in leaderboard_markdown(run.board) for title in titles)
-    assert not any(title in leaderboard_markdown(two_pools.board) for title in titles)
+    assert all(title in leaderboard_markdown(run.leaderboard) for title in titles)
+    assert not any(title in leaderboard_markdown(two_pools.leaderboard) for title in titles)
 
 
 @pytest.mark.parametrize("render", [leaderboard_markdown, printed])
 def test_ranks_over_pairs_are_shown_with_the_coverage_of_every_method(two_pools, render):
-    text = render(two_pools.board)
+    text = render(two_pools.leaderboard)
     assert "standard · 80 % removed · 2 pairs: digits · mlp" in text.replace("\\", "")
     assert "2/2" in text and "2.00" in text
 
 
 def test_markdown_shows_a_row_of_failures_with_its_coverage_and_reason(run):
-    (line,) = (line for line in leaderboard_markdown(run.board).splitlines() if "| 0/3 |" in line)
+    (line,) = (line for line in leaderboard_markdown(run.leaderboard).splitlines() if "| 0/3 |" in line)
     assert "| – |" in line
     assert "error ×3: keep=0.9 at width 12 with solver scs keeps nobody" in line
 
 
 def test_markdown_of_a_hostile_name_keeps_its_columns_and_runs_nothing(run):
-    text = leaderboard_markdown(run.relabelled("random", "a|b\n<script>[x](y)`").board)
+    text = leaderboard_markdown(run.relabelled("random", "a|b\n<script>[x](y)`").leaderboard)
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(table) == 2 + 16
     assert "| a\\|b \\<script\\>\\[x\\](y)\\` |" in text
 
 
 def test_the_terminal_table_fits_100_columns_and_breaks_no_figure(run):
-    text = printed(run.board)
+    text = printed(run.leaderboard)
     assert max(map(len, text.splitlines())) <= 100
-    for row in run.board.rows.to_dict("records"):
+    for row in run.leaderboard.rows.to_dict("records"):
         assert columns.accuracy(row, 1) in text
         assert columns.difference(row, 1) in text
 
 
 def test_the_terminal_numbers_each_remark_once(run):
-    text = printed(run.board)
+    text = printed(run.leaderboard)
     assert text.count("no rank: short windows") == 1
     assert text.count("[3]") == 1 + 4  # the remark and the rows at 95 % that have an ok cell
 
 
 def test_the_terminal_says_of_every_ok_row_that_its_energy_was_not_measured(run):
-    board = run.unmeasured().board
-    text = printed(board)
-    assert text.count("not measured") == sum(board.rows["ok"] > 0) + 1  # and once in the notes
+    leaderboard = run.unmeasured().leaderboard
+    text = printed(leaderboard)
+    assert text.count("not measured") == sum(leaderboard.rows["ok"] > 0) + 1  # and once in the notes
     assert "Energy was not measured: no meter." in text
 
 
 @pytest.mark.parametrize("metered", [True, False])
 def test_the_terminal_shows_time_beside_measured_energy(run, metered):
-    text = printed(run.board if metered else run.unmeasured().board)
+    text = printed(run.leaderboard if metered else run.unmeasured().leaderboard)
     head = next(line for line in text.splitlines() if "params" in line)
     assert ("time" in head) == metered
-    assert (columns.share(run.board.rows["time_ratio"][1]) in text) == metered
+    assert (columns.share(run.leaderboard.rows["time_ratio"][1]) in text) == metered
 
 
 def test_the_terminal_reads_no_markup_from_names(run):
-    assert "[red]x[/]" in printed(run.relabelled("random", "[red]x[/]").board)
+    assert "[red]x[/]" in printed(run.relabelled("random", "[red]x[/]").leaderboard)

@@ -60,10 +60,10 @@ def forest() -> go.Figure:
 
 @pytest.fixture(scope="module")
 def all_figures(run):
-    looks = figures.styles(run.board)
+    looks = figures.styles(run.leaderboard)
     return {
-        "sparsity": figures.accuracy_by_sparsity(run.board.rows, looks),
-        "flops": figures.accuracy_by_training_flops(run.board.rows, looks),
+        "sparsity": figures.accuracy_by_sparsity(run.leaderboard.rows, looks),
+        "flops": figures.accuracy_by_training_flops(run.leaderboard.rows, looks),
         "cycles": figures.over_cycles(run.cycles, looks),
         "power": power_figure({"dtc": cell(), "<b>dense</b>": only_rapl()}, LOOKS),
         "forest": forest(),

@@ -19,7 +19,7 @@ from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord, Status
 from dtcbench.records.store import Contents, Damaged, Store
 from dtcbench.report.axes import options_text
-from dtcbench.report.cells import cell_view
+from dtcbench.report.cell_view import cell_view
 from dtcbench.report.comparison import comparison, read_reference
 from dtcbench.report.plans import counts, next_steps, plan_lines, plan_view, state, status_view, time_left
 from dtcbench.text import duration

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Layer, Result
-from dtcbench.report import cells, elements, figures
+from dtcbench.report import cell_view, elements, figures
 from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power_chart import power_figure
@@ -39,7 +39,7 @@ _CAPTION = (
 def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method: tuple[str, str]) -> str:
     """The page of a planned cell; `attempts` are its records, the oldest first, and `method` is method and solver as
     the leaderboard names them."""
-    record = cells.decisive(attempts) if attempts else None
+    record = cell_view.decisive(attempts) if attempts else None
     result = record.result if record else None
     label = cell.label
     trace = volume.store.trace(record) if record else None
@@ -62,11 +62,11 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
                 "runs/again",
             ]
         ),
-        attempts=[one_line(line) for line in cells.attempt_lines(attempts)],
+        attempts=[one_line(line) for line in cell_view.attempt_lines(attempts)],
         figures=list(_figures(label, result, trace)),
-        facts=cells.figure_rows(record) if record else [],
-        titles=cells.CYCLE_TITLES,
-        cycles=cells.cycle_rows(result) if result else [],
+        facts=cell_view.figure_rows(record) if record else [],
+        titles=cell_view.CYCLE_TITLES,
+        cycles=cell_view.cycle_rows(result) if result else [],
         provenance=_provenance(record),
         configuration=json.dumps(TypeAdapter(Cell).dump_python(cell, mode="json"), indent=2, ensure_ascii=False),
         detail=record.detail if record else "",

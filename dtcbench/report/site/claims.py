@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dtcbench.analysis.verdicts import Comparison, Finding
+from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
-from dtcbench.report.claims import MARKS, NOTE, effect_text
+from dtcbench.report.claims_view import MARKS, NOTE, effect_text
 from dtcbench.report.columns import ABSENT, Column, Row, p_value
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, Table, template
@@ -21,7 +21,7 @@ class Judged:
 
     hardware: str
     suites: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Conclusion, ...]
     left_out: tuple[str, ...]
     """Which suites did not count, and why."""
     conflicts: tuple[str, ...]
@@ -33,7 +33,7 @@ class Claim:
     """One claim as the page shows it."""
 
     number: int
-    finding: Finding
+    finding: Conclusion
     figures: list[Figure]
     table: Table
     cells: list[tuple[str, str]]
@@ -52,7 +52,7 @@ def claims_page(judged: Sequence[Judged], volumes: Sequence[Volume]) -> str:
     )
 
 
-def _claims(place: int, findings: Sequence[Finding], pages: Mapping[str, str]) -> list[Claim]:
+def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]) -> list[Claim]:
     drawings = of_claims(findings)
     claims = []
     for number, finding in enumerate(findings, 1):

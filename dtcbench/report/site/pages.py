@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from dtcbench.analysis.claims import findings
+from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.verdicts import MIN_SEEDS
 from dtcbench.report import elements, html
 from dtcbench.report.build import pool, pooling_notes
@@ -57,7 +57,7 @@ def _judged(hardware: str, volumes: Sequence[Volume], reference: pd.DataFrame | 
         if volume not in heard
     ]
     suites = tuple(dict.fromkeys(volume.suite for volume in heard))
-    found = findings(tables.cells, tables.cycles, reference)
+    found = conclusions(tables.cells, tables.cycles, reference)
     return Judged(hardware, suites, found, tuple(left_out), tuple(pooling_notes(pooled)))
 
 

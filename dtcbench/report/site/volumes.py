@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dtcbench.analysis.energy import with_targets
+from dtcbench.analysis.energy_columns import with_targets
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import beside_dense, tidy
 from dtcbench.plan.grid import Plan

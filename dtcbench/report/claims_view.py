@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.verdicts import Comparison, Effect, Finding, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
 from dtcbench.report.columns import ABSENT, p_value
 from dtcbench.text import one_line
 
@@ -31,40 +31,40 @@ _INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
 NOTE = (
     "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of the claim's comparisons; "
-    "a single comparison is no finding. docs/statistics.md has the rules and their sources."
+    "one comparison alone decides no claim. docs/statistics.md has the rules and their sources."
 )
 
 
-def brief_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> RenderableType:
+def brief_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> RenderableType:
     """On a screen: per claim its verdict, the reason and the size of the effect."""
     parts: list[RenderableType] = []
-    for number, finding in enumerate(findings, 1):
-        told = map(Text, filter(None, (one_line(finding.reason), _range(finding))))
+    for number, conclusion in enumerate(conclusions, 1):
+        told = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
         parts += [
-            Text.assemble(f"{number}. ", _verdict(finding), ": ", (finding.statement, "bold")),
+            Text.assemble(f"{number}. ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
             Padding(Group(*told), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
     return Group(*parts, Padding(Text(READ_ON, style="dim"), _BLANK_LINE_ABOVE))
 
 
-def claims_view(findings: Sequence[Finding], notes: Sequence[str] = ()) -> RenderableType:
+def claims_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> RenderableType:
     """The verdicts, then per claim its rule, its reason, its comparisons and the keys of its cells."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for title in ("", "claim", "verdict"):
         table.add_column(title, no_wrap=title != "claim")
-    for number, finding in enumerate(findings, 1):
-        table.add_row(str(number), Text(finding.statement), _verdict(finding))
+    for number, conclusion in enumerate(conclusions, 1):
+        table.add_row(str(number), Text(conclusion.statement), _verdict(conclusion))
     parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
-    for number, finding in enumerate(findings, 1):
-        parts.append(Padding(_details(number, finding), _BLANK_LINE_ABOVE))
+    for number, conclusion in enumerate(conclusions, 1):
+        parts.append(Padding(_details(number, conclusion), _BLANK_LINE_ABOVE))
     return Group(*parts, Padding(Text(NOTE, style="dim"), _BLANK_LINE_ABOVE))
 
 
-def verdict_rows(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]:
+def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str, str]]:
     """Number, statement, verdict and reason of each claim."""
     return [
-        (str(number), found.statement, found.verdict.value, found.reason) for number, found in enumerate(findings, 1)
+        (str(number), found.statement, found.verdict.value, found.reason) for number, found in enumerate(conclusions, 1)
     ]
 
 
@@ -82,9 +82,9 @@ def effect_text(effect: Effect) -> str:
     return f"{effect.name}: {value}{unit}{interval}"
 
 
-def _range(finding: Finding) -> str:
+def _range(conclusion: Conclusion) -> str:
     """`difference in accuracy: −9.15 to +0.10 points`, of the comparisons' first effects; empty without a figure."""
-    judged = [comparison.effects[0] for comparison in finding.comparisons if comparison.effects]
+    judged = [comparison.effects[0] for comparison in conclusion.comparisons if comparison.effects]
     known = sorted((effect for effect in judged if not math.isnan(effect.value)), key=lambda effect: effect.value)
     if not known:
         return ""
@@ -96,15 +96,15 @@ def _range(finding: Finding) -> str:
     return one_line(f"{', '.join(names)}: {low} to {high}{unit}")
 
 
-def _verdict(finding: Finding) -> Text:
-    return Text(finding.verdict, style=_COLOURS[finding.verdict])
+def _verdict(conclusion: Conclusion) -> Text:
+    return Text(conclusion.verdict, style=_COLOURS[conclusion.verdict])
 
 
-def _details(number: int, finding: Finding) -> RenderableType:
-    heading = Text(f"{number}. {finding.name}: ", style="bold").append_text(_verdict(finding))
-    parts: list[RenderableType] = [Text(f"Rule: {finding.rule}"), Text(f"Here: {one_line(finding.reason)}")]
-    parts += [_comparison(comparison) for comparison in finding.comparisons]
-    if cells := finding.cells:
+def _details(number: int, conclusion: Conclusion) -> RenderableType:
+    heading = Text(f"{number}. {conclusion.name}: ", style="bold").append_text(_verdict(conclusion))
+    parts: list[RenderableType] = [Text(f"Rule: {conclusion.rule}"), Text(f"Here: {one_line(conclusion.reason)}")]
+    parts += [_comparison(comparison) for comparison in conclusion.comparisons]
+    if cells := conclusion.cells:
         more = f" and {len(cells) - _KEYS_SHOWN} more" if len(cells) > _KEYS_SHOWN else ""
         parts.append(Text(f"Cells: {', '.join(key[:12] for key in cells[:_KEYS_SHOWN])}{more}", style="dim"))
     return Group(heading, Padding(Group(*parts), _INDENT))

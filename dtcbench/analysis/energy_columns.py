@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.pairing import DENSE, POOL, Group, Pool, distinct, known
+from dtcbench.analysis.pairing import DENSE, POOL, Pool, Rows, distinct, known
 from dtcbench.text import one_line
 
 TARGET_DELTA = 0.01
@@ -86,7 +86,7 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def row(planned: Group, ok: Group, paired: Group) -> dict[str, Any]:
+def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
     """`COLUMNS`, but for the rank, of the row of `planned` cells; `qualifies` says whether it may have one.
 
     `ok` and `paired` are those of the cells that are, as `pairing.beside_dense` gives them.
@@ -171,14 +171,14 @@ def unmeasured(what: str, energy_j: NDArray[Any], reason: NDArray[Any]) -> str |
     return f"{what}{count}: {', '.join(map(one_line, distinct(reason[absent]))) or 'no reason recorded'}"
 
 
-def ratios(pairs: Group, quantity: str) -> NDArray[Any]:
+def ratios(pairs: Rows, quantity: str) -> NDArray[Any]:
     """`quantity` over dense's, of the pairs with positive figures on both sides; none unless of one hardware class."""
     positive = _positive(pairs, quantity)
     ratios: NDArray[Any] = positive[quantity] / positive[f"{quantity}_baseline"]
     return ratios if _of_one_class(positive) else ratios[:0]
 
 
-def _positive(pairs: Group, quantity: str) -> Group:
+def _positive(pairs: Rows, quantity: str) -> Rows:
     return pairs.where((pairs[quantity] > 0) & (pairs[f"{quantity}_baseline"] > 0))
 
 
@@ -186,17 +186,17 @@ def _ends(name: str, estimate: stats.Estimate) -> dict[str, float]:
     return {f"{name}_ratio": estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _of_one_class(pairs: Group) -> bool:
+def _of_one_class(pairs: Rows) -> bool:
     classes = _both_sides(pairs, "hardware_class")
     return bool(known(classes).all()) and len(distinct(classes)) == 1
 
 
-def _both_sides(pairs: Group, column: str) -> NDArray[Any]:
+def _both_sides(pairs: Rows, column: str) -> NDArray[Any]:
     sides: NDArray[Any] = np.concatenate([pairs[column], pairs[f"{column}_baseline"]])
     return sides
 
 
-def _to_target(paired: Group, pairs: Group) -> stats.Estimate:
+def _to_target(paired: Rows, pairs: Rows) -> stats.Estimate:
     """Joules to the target over dense's. One seed that never got there though its dense cell did, metered or
     not, makes it infinite: a mean over the others would hide it.
     """
@@ -206,11 +206,11 @@ def _to_target(paired: Group, pairs: Group) -> stats.Estimate:
     return stats.geometric_mean_estimate(ratios(_reached(pairs), "target_j"))
 
 
-def _reached(pairs: Group) -> Group:
+def _reached(pairs: Rows) -> Rows:
     return pairs.where((pairs["reached"] == 1) & (pairs["reached_baseline"] == 1))
 
 
-def _caveats(paired: Group, pairs: Group) -> Iterator[str]:
+def _caveats(paired: Rows, pairs: Rows) -> Iterator[str]:
     """What to know of the figures that rest on `pairs`, those of the `paired` cells that were measured."""
     if harmless := sorted(_flags(pairs) - set(DISQUALIFYING)):
         yield f"flags: {', '.join(harmless)}"
@@ -223,7 +223,7 @@ def _caveats(paired: Group, pairs: Group) -> Iterator[str]:
         yield f"joules to the target known in {known} of {len(reached)} pairs"
 
 
-def _bars(planned: Group, pairs: Group) -> Iterator[str]:
+def _bars(planned: Rows, pairs: Rows) -> Iterator[str]:
     """Why the row of `planned` cells, of which `pairs` were measured beside dense, can have no energy rank."""
     if len(pairs) < (seeds := int(planned["pool_seeds"].max())):
         yield f"energy compared in {len(pairs)} of {seeds} seeds"
@@ -237,7 +237,7 @@ def _bars(planned: Group, pairs: Group) -> Iterator[str]:
     yield from (words for flag, words in DISQUALIFYING.items() if flag in flags)
 
 
-def _flags(pairs: Group) -> set[str]:
+def _flags(pairs: Rows) -> set[str]:
     """The flags of the cells and their dense cells; a simulated one has its flag in any case."""
     cells = distinct(_both_sides(pairs, "energy_flags"))
     is_simulated = (_both_sides(pairs, "simulated") == True).any()  # noqa: E712 - of arrays
