@@ -25,7 +25,7 @@ from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.unavailable import Unavailable
 
 OVERSHOOT = 0.05
-"""A board's reading may be off by so much (docs/energy.md, §5), and so may its mean against its limit."""
+"""A board's reading may be off by so much (docs/energy.md, What remains uncertain), and so may its mean against its limit."""
 TOLERANCE = 0.02
 """Of joules computed again from samples, beside what the edges of the windows leave open."""
 _LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)
