@@ -1,4 +1,4 @@
-"""Values checked by pydantic, and its errors told as place, value and remedy."""
+"""Values checked by pydantic; its errors become messages with the path of the key, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pydantic import BaseModel, ValidationError
 from dtcbench.errors import UserError, near
 
 KeyPath = tuple[str | int, ...]
-"""Where in a document or an option: ("grid", 0, "seeds")."""
+"""The keys and indices that lead to a value in a document or an option, such as ("grid", 0, "seeds")."""
 _SHOWN = 80
-"""Characters of a value that a message quotes."""
+"""The most characters of a value that a message quotes."""
 _NUMBER = re.compile(r"[-+]?[\d._]+(?:e[-+]?\d{1,2})?", re.IGNORECASE)
 _LISTS = frozenset({"list_type", "tuple_type", "is_instance_of", "sequence_str"})
 _MAPPINGS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
 class MisfitError(UserError):
-    """A named value that does not fit; `found` has every place inside it and what is wrong there."""
+    """A value does not fit its model; `found` lists the path of each wrong value in it, with the problem."""
 
     def __init__(self, subject: str, found: list[tuple[KeyPath, str]]) -> None:
-        lines = (": ".join(filter(None, (subject, key_path_text(place), message))) for place, message in found)
+        lines = (": ".join(filter(None, (subject, key_path_text(path), message))) for path, message in found)
         super().__init__("\n".join(lines))
         self.found = found
 
@@ -35,7 +35,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def checked(model: type[Checked], value: dict[str, Any], subject: str) -> Checked:
-    """`value` as a `model`; MisfitError names `subject`, each place, its value and the remedy."""
+    """`value` as a `model`; MisfitError names `subject`, each path, the value there and the remedy."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -43,25 +43,25 @@ def checked(model: type[Checked], value: dict[str, Any], subject: str) -> Checke
 
 
 def misfits_of(error: ValidationError, model: type[BaseModel], value: Any) -> Iterator[tuple[KeyPath, str]]:
-    """Every place in `value` that a pydantic error tells of, named values' options included, and what is wrong."""
+    """Path and problem of each wrong value in `value`, from a pydantic error; with the options of named values."""
     for detail in error.errors(include_url=False):
         loc = detail["loc"][:-1] if detail["type"] == "invalid_key" else detail["loc"]
-        place = _in_document(loc, value, detail["type"])
+        path = _in_document(loc, value, detail["type"])
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, MisfitError):
-            yield from ((place + inner, message) for inner, message in cause.found)
+            yield from ((path + inner, message) for inner, message in cause.found)
         else:
-            yield place, _message(dict(detail), place, model)
+            yield path, _message(dict(detail), path, model)
 
 
-def key_path_text(place: KeyPath) -> str:
-    """("grid", 0, "seeds") as grid[0].seeds."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+def key_path_text(path: KeyPath) -> str:
+    """The path as text: ("grid", 0, "seeds") is grid[0].seeds."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
 def shown(value: Any) -> str:
-    """A value as a message quotes it: short, and in YAML's words."""
+    """A value as messages quote it: shortened, and in YAML's words."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     text = repr(value)
@@ -69,18 +69,18 @@ def shown(value: Any) -> str:
 
 
 def _in_document(loc: KeyPath, value: Any, kind: str) -> KeyPath:
-    """Pydantic's place without what is not in the document, such as a union's member; a missing key stays."""
-    place: list[str | int] = []
+    """Pydantic's location without parts that are not in the document, such as a union's member; a missing key stays."""
+    path: list[str | int] = []
     for number, part in enumerate(loc):
         inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int))
         if inside or (kind == "missing" and number == len(loc) - 1):
-            place.append(part)
+            path.append(part)
             value = _at(value, (part,))
-    return tuple(place)
+    return tuple(path)
 
 
-def _at(value: Any, place: KeyPath) -> Any:
-    for part in place:
+def _at(value: Any, path: KeyPath) -> Any:
+    for part in path:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
@@ -88,38 +88,38 @@ def _at(value: Any, place: KeyPath) -> Any:
     return value
 
 
-def _message(detail: dict[str, Any], place: KeyPath, model: type[BaseModel]) -> str:
+def _message(detail: dict[str, Any], path: KeyPath, model: type[BaseModel]) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "missing":
-        return f"missing; add `{place[-1]}: …`"
+        return f"missing; add `{path[-1]}: …`"
     if kind == "extra_forbidden":
-        return _unknown_key(place[-1], _keys(model, place[:-1]))
+        return _unknown_key(path[-1], _keys(model, path[:-1]))
     if kind == "invalid_key":
-        return _unknown_key(given, _keys(model, place))
+        return _unknown_key(given, _keys(model, path))
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     if kind == "too_short":
         return "empty; give at least one value"
-    return f"{shown(given)}: {_expected(detail)}{_remedy(kind, given, _keys(model, place))}"
+    return f"{shown(given)}: {_expected(detail)}{_remedy(kind, given, _keys(model, path))}"
 
 
 def _unknown_key(key: Any, known: list[str]) -> str:
-    return f"unknown key {shown(key)}; {near(str(key), known) if known else 'remove it: none is known'}"
+    return f"unknown key {shown(key)}; {near(str(key), known) if known else 'remove it: no key is known'}"
 
 
 def _expected(detail: dict[str, Any]) -> str:
     if detail["type"] in _LISTS:
-        return "a list is meant"
+        return "expected a list"
     if detail["type"] in _MAPPINGS:
-        return "a mapping is meant"
+        return "expected a mapping"
     message = str(detail["msg"]).removeprefix("Input ")
     return message[:1].lower() + message[1:]
 
 
 def _remedy(kind: str, given: Any, keys: list[str]) -> str:
-    """How to write what is meant, also where YAML read something else than was written."""
+    """How to write the intended value, also if YAML read another one than was written."""
     if isinstance(given, bool):
-        return "; YAML reads yes, no, on and off as true and false: quote it, or write the value that is meant"
+        return "; YAML reads yes, no, on and off as true and false: quote it, or write the intended value"
     if kind in _LISTS:
         return f"; write [{given}]" if isinstance(given, str | int | float) else "; begin every value with `- `"
     if kind in _MAPPINGS:
@@ -129,7 +129,7 @@ def _remedy(kind: str, given: Any, keys: list[str]) -> str:
     if kind == "bool_type":
         return "; write true or false"
     if kind == "string_type" and isinstance(given, int | float):
-        return "; quote it if text is meant"
+        return "; quote it to make it text"
     return ""
 
 
@@ -143,20 +143,20 @@ def _number_remedy(given: Any, otherwise: str) -> str:
     return f"; YAML reads it as text: write {plain}" if plain else f"; write {otherwise}"
 
 
-def _keys(model: type[BaseModel], place: KeyPath) -> list[str]:
-    """The keys that the mapping at `place` of `model` may hold."""
+def _keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that the mapping at this path of `model` may hold."""
     keys: list[str] = []
-    for found in _models_at(model, place):
+    for found in _models_at(model, path):
         keys += [key for key in found.model_fields if key not in keys]
     return keys
 
 
-def _models_at(model: type[BaseModel], place: KeyPath) -> list[type[BaseModel]]:
-    if not place:
+def _models_at(model: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
+    if not path:
         return [model]
-    field = model.model_fields.get(str(place[0]))
+    field = model.model_fields.get(str(path[0]))
     inner = _models_in(field.annotation) if field else []
-    rest = place[2:] if len(place) > 1 and isinstance(place[1], int) else place[1:]
+    rest = path[2:] if len(path) > 1 and isinstance(path[1], int) else path[1:]
     return [found for child in inner for found in _models_at(child, rest)]
 
 

@@ -1,4 +1,4 @@
-"""Random changes to training images, decided by the cell's generator alone."""
+"""Random changes to training images. The cell's generator alone decides them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ PADDING = 4
 
 
 def crop_flip(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each image of `x` [b, C, H, W] padded by four zeros on all sides, cropped and perhaps flipped.
+    """Each image of `x` [b, C, H, W], padded by four zeros on all sides, cropped, and mirrored with probability ½.
 
-    The crop is of the image's own size, at one of 9 × 9 places; half of the images are mirrored
-    left to right. Source: He et al., Deep Residual Learning (CVPR 2016), section 4.2. As there the
-    images are normalised before they are padded, so that the border is the mean pixel.
+    The crop has the image's own size and one of 9 × 9 positions. Source: He et al., Deep Residual Learning
+    (CVPR 2016), section 4.2. As there, images are normalised before they are padded, so the border is the mean pixel.
 
     Parameters
     ----------
-    generator : a CPU generator, whatever the device of `x`: the draws are the same on all
+    generator : a CPU generator for every device of `x`, so that the draws are the same on all
 
     Returns
     -------
-    A new batch [b, C, H, W] of the type and on the device of `x`.
+    A new batch [b, C, H, W] with the type and device of `x`.
     """
     import torch
 
@@ -35,7 +34,7 @@ def crop_flip(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     rows = tops + torch.arange(height, device=x.device)  # [b, H]
     columns = lefts + torch.arange(width, device=x.device)  # [b, W]
     columns = torch.where(mirrored, columns.flip(1), columns)
-    places = rows[:, :, None] * (width + 2 * PADDING) + columns[:, None, :]  # [b, H, W]
+    pixels = rows[:, :, None] * (width + 2 * PADDING) + columns[:, None, :]  # [b, H, W]
     padded = torch.nn.functional.pad(x, (PADDING,) * 4).flatten(2)
-    places = places.flatten(1)[:, None].expand(b, channels, -1)
-    return padded.gather(2, places).view(b, channels, height, width)
+    pixels = pixels.flatten(1)[:, None].expand(b, channels, -1)
+    return padded.gather(2, pixels).view(b, channels, height, width)

@@ -1,4 +1,4 @@
-"""Decoded arrays on a node's disk: decoded once, checked at every load, mapped by all workers."""
+"""Decoded arrays on a node's disk: decoded once, checked at every load, memory-mapped by all workers."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pin:
-    """An array whose content is decided before it is read, by its own digest or by its file's."""
+    """The expected content of an array: the digest of the array, or of the file that decodes to it."""
 
     name: str
-    """Its path in the cache without suffix, such as `mnist/train_x`: the dataset, then the array."""
+    """The array's path in the cache without suffix: dataset and array, such as `mnist/train_x`."""
     shape: tuple[int, ...]
     sha256: str
     of: Literal["array", "file"] = "array"
-    """What has the digest `sha256`: the array's bytes (uint8, C order), or the published file that
-    decodes to it. Then a decoder that gives another array needs another `name`."""
+    """Whether `sha256` is the digest of the array's bytes (uint8, C order) or of the published file that decodes to it.
+    With `file`, a decoder that returns another array needs another `name`."""
 
     def problem(self, array: Array, noted: str | None = None) -> str | None:
-        """What sets `array` apart from the pinned one; None where nothing does.
+        """How `array` differs from the pinned one; None if it is equal.
 
-        noted : digest of the array decoded from the pinned file; nothing else is known of its content
+        noted : for `file`, the digest of the array that was decoded from the pinned file
         """
         if array.dtype != np.uint8 or array.shape != self.shape:
             return f"holds {array.dtype} {array.shape}, not uint8 {self.shape}"
@@ -56,32 +56,32 @@ def folder() -> Path:
 
 
 def is_cached(pin: Pin) -> bool:
-    """Whether the cache has a file for `pin`; its content is not looked at."""
+    """Whether the cache has a file for `pin`; its content is not checked."""
     with suppress(PermissionError):
         return _path(pin).exists()
     return False
 
 
 def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> Array:
-    """The pinned array, memory-mapped and read-only, decoded first where the cache lacks it.
+    """The pinned array, memory-mapped and read-only. It is decoded first if the cache lacks it.
 
-    Any number of processes may ask at once: one decodes while the others wait.
+    Any number of processes may call this at once: one decodes while the others wait.
 
     Parameters
     ----------
-    decode : gives the array, already compared with `pin`; DatasetError where it cannot
-    source : digest of the file `decode` reads, the pinned one where that is of a file. A cached
-        array is taken only if it was once decoded from a file with this digest, so that an altered
-        file is noticed although the cache is intact. None: where it came from does not matter.
+    decode : returns the array, already compared with `pin`, or raises DatasetError
+    source : digest of the file that `decode` reads; of no effect if a file is pinned. A cached array is used only if
+        it was decoded from a file with this digest, so that an altered file is noticed even if the cache is
+        intact. None: any cached array is used.
 
     Raises
     ------
-    DatasetError : from `decode`, or where the cache folder cannot be written.
+    DatasetError : from `decode`, or because the cache folder cannot be written
     """
     if pin.of == "file":
         source = pin.sha256
     path = _path(pin)
-    with suppress(OSError, DatasetError):  # where the folder is out of reach, `_locked` says so
+    with suppress(OSError, DatasetError):  # if the folder cannot be reached, `_locked` says so
         return _mapped(path, pin, source)
     with _locked(path):
         try:
@@ -89,7 +89,7 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
         except FileNotFoundError:
             pass
         except DatasetError as error:
-            log.warning("%s; it is thrown away and decoded again", error)
+            log.warning("%s; it is deleted and decoded again", error)
         array = decode()
         _write(path, array)
         if source is not None:
@@ -98,7 +98,7 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
 
 
 def _path(pin: Pin) -> Path:
-    # With the digest in the name, releases that pin different content do not fight over one file.
+    # The name holds the digest, so releases that pin different content do not overwrite each other's file.
     return folder() / f"{pin.name}-{pin.sha256[:16]}.npy"
 
 
@@ -107,12 +107,12 @@ def _digest(array: Array) -> str:
 
 
 def _note(path: Path, source: str) -> Path:
-    """The file that notes the digest of the array which a file with the digest `source` decodes to."""
+    """The file that holds the digest of the array that was decoded from a file with the digest `source`."""
     return path.with_suffix(f".from-{source}")
 
 
 def _mapped(path: Path, pin: Pin, source: str | None) -> Array:
-    """The cached array; FileNotFoundError where there is none, DatasetError where it is damaged."""
+    """The cached array; FileNotFoundError if it is missing, DatasetError if it is damaged."""
     noted = None if source is None else _note(path, source).read_text(errors="replace")
     try:
         array: Array = np.load(path, mmap_mode="r")
@@ -139,7 +139,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, array: Array) -> None:
-    temporary = path.with_suffix(".tmp")  # one name will do: the writer holds the lock
+    temporary = path.with_suffix(".tmp")  # one name is enough: the writer holds the lock
     with temporary.open("wb") as file:
         np.save(file, array)
         file.flush()

@@ -27,11 +27,11 @@ def decode(path: Path, shape: tuple[int, ...]) -> Array:
     """The records [6·n, 3073] of the archive at `path`, a label and 3 × 32 × 32 pixels each.
 
     The five training files come first, then the test file, n records each. The archive is read as
-    a stream; nothing is extracted, and members of other names are passed over.
+    a stream; nothing is extracted, and other members are skipped.
 
     Raises
     ------
-    DatasetError : what is wrong with the archive. The caller adds its name and the remedy.
+    DatasetError : the problem with the archive; the caller adds its name and the remedy
     """
     records = np.empty(shape, np.uint8)
     missing = dict(zip(MEMBERS, np.split(records, len(MEMBERS)), strict=True))
@@ -59,7 +59,7 @@ SOURCE = Source(
     Pin(
         "cifar-10/records",
         (60_000, 3073),
-        # Alike in TensorFlow Datasets (url_checksums/cifar10.txt) and MLDatasets.jl (vision/cifar10.jl).
+        # Equal in TensorFlow Datasets (url_checksums/cifar10.txt) and MLDatasets.jl (vision/cifar10.jl).
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         "file",
     ),
@@ -73,7 +73,7 @@ def sample(*, augmentation: str = "crop-flip") -> tuple[tuple[int, ...], int]:
 
 
 def origin() -> str:
-    """Where `cifar_10()` would take its archive from, told without reading it."""
+    """Where the archive of `cifar_10()` would come from, without reading it."""
     return source.origin([SOURCE])
 
 
@@ -82,16 +82,16 @@ def origin() -> str:
 def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Splits:
     """Small photographs, 3 × 32 × 32, ten classes: 50,000 train, 10,000 test (Krizhevsky, 2009).
 
-    The archive is looked for in the folder `$DTCBENCH_DATA_DIR/cifar-10/`, in the cache, and at the
-    publisher's, in this order. Arrays are views of one mapped file of records.
+    The archive is searched in the folder `$DTCBENCH_DATA_DIR/cifar-10/`, in the cache, and at the
+    publisher's site, in this order. Arrays are views of one mapped file of records.
 
     Parameters
     ----------
-    augmentation : of training batches: random crops and flips (`augmentation.crop_flip`), or none
+    augmentation : random crops and flips of training batches (`augmentation.crop_flip`), or none
 
     Raises
     ------
-    DatasetError : the file in the folder is not the published one, or there is no way to any copy.
+    DatasetError : the file in the folder is not the published one, or no copy can be reached
     """
     records = SOURCE.load()
     train, test = np.split(records, [len(records) // 6 * 5])
@@ -102,8 +102,8 @@ def cifar_10(*, augmentation: Literal["crop-flip", "none"] = "crop-flip") -> Spl
         test_y=test[:, 0],
         num_classes=NUM_CLASSES,
         # Of the train split, as the PyTorch tutorials (pull request 2405) and fb.resnet.torch
-        # (datasets/cifar10.lua, in 255ths) have them. The standard deviations 0.2023, 0.1994, 0.2010
-        # often seen beside these means are of another quantity: the mean over images of their own.
+        # (datasets/cifar10.lua, in 255ths) have them. The standard deviations 0.2023, 0.1994, 0.2010 that often
+        # accompany these means are another quantity: the mean over images of each image's deviation.
         pixels=Pixels(scale=255.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
         augment=crop_flip if augmentation == "crop-flip" else None,
     )

@@ -34,7 +34,7 @@ def sample(*, zoom: int = 1) -> tuple[tuple[int, ...], int]:
 
 
 def origin() -> str:
-    """Where `digits()` takes its images from."""
+    """Where the images of `digits()` come from."""
     return "inside scikit-learn"
 
 
@@ -43,13 +43,13 @@ def origin() -> str:
 def digits(*, zoom: Annotated[int, Field(gt=0)] = 1) -> Splits:
     """Handwritten digits, 8 × 8 with 17 grey levels: 1,437 train, 360 test, inside scikit-learn.
 
-    The source (UCI optdigits, its test part) has no split of its own. Ours is drawn once,
-    stratified by class, and pinned; the same writers are in both parts. Each pixel is shown as
-    `zoom` × `zoom` ones, for networks that take no images of 8 × 8.
+    The source (the test part of UCI optdigits) is not split. Our split was drawn once, stratified by class, and is
+    pinned; both parts contain the same writers. Each pixel is repeated `zoom` × `zoom` times, for networks that
+    need larger images.
 
     Raises
     ------
-    DatasetError : where the installed scikit-learn gives other images or another split.
+    DatasetError : the installed scikit-learn gives other images or another split
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -11,7 +11,7 @@ MIRRORS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
 )
-# Digests of the published files, alike in TensorFlow Datasets (url_checksums/fashion_mnist.txt) and
+# Digests of the published files, equal in TensorFlow Datasets (url_checksums/fashion_mnist.txt) and
 # torchvision (prototype/datasets/_builtin/mnist.py).
 SOURCES = idx.sources(
     "fashion-mnist",
@@ -32,7 +32,7 @@ def sample() -> tuple[tuple[int, ...], int]:
 
 
 def origin() -> str:
-    """Where `fashion_mnist()` would take its files from, told without reading them."""
+    """Where the files of `fashion_mnist()` would come from, without reading them."""
     return source.origin(SOURCES.values())
 
 
@@ -41,11 +41,11 @@ def origin() -> str:
 def fashion_mnist() -> Splits:
     """Articles of clothing, 28 × 28, ten kinds: 60,000 train, 10,000 test (Xiao et al., arXiv 1708.07747).
 
-    Each file is looked for in the folder `$DTCBENCH_DATA_DIR/fashion-mnist/`, in the cache, and on
+    Each file is searched in the folder `$DTCBENCH_DATA_DIR/fashion-mnist/`, in the cache, and on
     the mirrors, in this order. The pixels' mean and standard deviation are those of the train split.
 
     Raises
     ------
-    DatasetError : a file in the folder is not Fashion-MNIST's, or there is no way to any copy.
+    DatasetError : a file in the folder is not Fashion-MNIST's, or no copy can be reached
     """
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.2860, std=0.3530))

@@ -24,11 +24,13 @@ _LAYOUTS = (
 def from_folder(path: str | Path) -> Splits:
     """The splits in a folder, as `Splits.from_arrays` makes them.
 
-    path : a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `.jpg`), whose classes are numbered by name; or
-        with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz` that holds these four.
-        What is hidden (`.ipynb_checkpoints`, `.DS_Store`) is passed over
+    path : a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `.jpg`), whose classes are numbered in the
+        order of their names; or with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz`
+        that holds these four arrays. Hidden files (`.ipynb_checkpoints`, `.DS_Store`) are skipped.
 
-    DatasetError names the file that does not fit, and the remedy.
+    Raises
+    ------
+    DatasetError : names the file that does not fit, and the remedy
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -41,7 +43,7 @@ def from_folder(path: str | Path) -> Splits:
     elif len(archives) == 1:
         arrays = _of_archive(archives[0])
     else:
-        raise DatasetError(f"{folder}: holds no data set; {_LAYOUTS}")
+        raise DatasetError(f"{folder}: does not hold a data set; {_LAYOUTS}")
     try:
         return Splits.from_arrays(*(arrays[name] for name in ARRAYS))
     except DatasetError as error:
@@ -49,13 +51,13 @@ def from_folder(path: str | Path) -> Splits:
 
 
 def _shown(folder: Path) -> list[Path]:
-    """What lies in a folder and is not hidden, by name."""
+    """The files and folders in a folder that are not hidden, sorted by name."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 @contextmanager
 def _naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
-    """Whatever a library raises at a damaged file is a DatasetError that names the file."""
+    """Turn any exception of a library into a DatasetError that names the file."""
     try:
         yield
     except Exception as error:
@@ -69,14 +71,14 @@ def _read(path: Path) -> NDArray[Any]:
 
 
 def _of_archive(path: Path) -> dict[str, NDArray[Any]]:
-    """The four arrays of an `.npz`; what else it holds is not read."""
+    """The four arrays of an `.npz`; other arrays in it are not read."""
     remedy = "write it with numpy.savez, without objects"
     with _naming(path, "cannot be read", remedy), np.load(path, allow_pickle=False) as archive:
         held = list(archive)
         arrays = {name: archive[name] for name in ARRAYS if name in held}
     absent = [name for name in ARRAYS if name not in held]
     if absent:
-        raise DatasetError(f"{path}: holds no {', '.join(absent)}; it holds {', '.join(held)}")
+        raise DatasetError(f"{path}: lacks {', '.join(absent)}; it holds {', '.join(held)}")
     return arrays
 
 
@@ -84,7 +86,7 @@ def _of_images(folder: Path) -> dict[str, Array]:
     classes = [path.name for path in _shown(folder / "train")]
     others = [path for path in _shown(folder / "test") if path.name not in classes]
     if others:
-        raise DatasetError(f"{others[0]}: a class that train/ does not have; move it away or add it")
+        raise DatasetError(f"{others[0]}: a class that train/ lacks; move it away or add it")
     files = {split: _files(folder / split, classes) for split in ("train", "test")}
     mode = "L" if all(_mode(path) in _GREY for of in files.values() for path, _ in of) else "RGB"
     arrays = {}
@@ -95,7 +97,7 @@ def _of_images(folder: Path) -> dict[str, Array]:
 
 
 def _files(split: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """The images of a split by class and name, each with its label."""
+    """The images of a split, sorted by class and name, each with its label."""
     if len(classes) > 256:
         raise DatasetError(f"{split}: {len(classes)} classes; at most 256 are possible")
     found = [
@@ -105,26 +107,26 @@ def _files(split: Path, classes: list[str]) -> list[tuple[Path, int]]:
         for path in _of_class(split / name)
     ]
     if not found:
-        raise DatasetError(f"{split}: holds no image; {_LAYOUTS}")
+        raise DatasetError(f"{split}: does not hold an image; {_LAYOUTS}")
     return found
 
 
 def _of_class(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: lies beside the folders of the classes; move it into one of them, or away")
+        raise DatasetError(f"{folder}: a file next to the folders of the classes; move it into one of them, or away")
     paths = _shown(folder)
     if not paths:
-        raise DatasetError(f"{folder}: a class without an image; add some, or remove the folder")
+        raise DatasetError(f"{folder}: a class without an image; add images, or remove the folder")
     for path in paths:
         if path.suffix.lower() not in IMAGES or not path.is_file():
-            raise DatasetError(f"{path}: none of {', '.join(IMAGES)}; save it as PNG, or move it away")
+            raise DatasetError(f"{path}: not one of {', '.join(IMAGES)}; save it as PNG, or move it away")
     return paths
 
 
 def _mode(path: Path) -> str:
     from PIL import Image
 
-    with _naming(path, "cannot be read as an image", "mend or remove it"), Image.open(path) as image:
+    with _naming(path, "cannot be read as an image", "repair or remove it"), Image.open(path) as image:
         mode, size = str(image.mode), image.size
     if mode not in (*_GREY, *_COLOUR) or not all(size):
         raise DatasetError(
@@ -134,15 +136,15 @@ def _mode(path: Path) -> str:
 
 
 def _stacked(paths: list[Path], mode: str) -> Array:
-    """[N, 1 or 3, height, width] of images that have one size."""
+    """The images [N, 1 or 3, height, width]; all must have one size."""
     first = _decoded(paths[0], mode)
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         image = _decoded(path, mode)
         if image.shape != first.shape:
             sizes = [f"{shape[2]} × {shape[1]}" for shape in (image.shape, first.shape)]
             raise DatasetError(f"{path}: {sizes[0]} pixels, {paths[0].name} has {sizes[1]}; resize them to one size")
-        images[place] = image
+        images[index] = image
     images.setflags(write=False)
     return images
 
@@ -150,6 +152,6 @@ def _stacked(paths: list[Path], mode: str) -> Array:
 def _decoded(path: Path, mode: str) -> Array:
     from PIL import Image
 
-    with _naming(path, "cannot be decoded", "mend or remove it"), Image.open(path) as image:
+    with _naming(path, "cannot be decoded", "repair or remove it"), Image.open(path) as image:
         pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""The IDX format, and the four gzipped IDX files that MNIST and its drop-in replacements consist of."""
+"""The IDX format, and the four gzipped IDX files of MNIST and of its drop-in replacements."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LAYOUT = {
 def sources(
     dataset: str, mirrors: tuple[str, ...], of: Literal["array", "file"], sha256: dict[str, str]
 ) -> dict[str, Source]:
-    """The four files of a dataset laid out as MNIST is, by the array of `Splits` they hold.
+    """The four files of a dataset with MNIST's layout, by the array of `Splits` that each holds.
 
     Parameters
     ----------
     mirrors : URLs of folders with the four files
-    of, sha256 : what is pinned (`cache.Pin.of`), and its digest per array
+    of, sha256 : what is pinned (`cache.Pin.of`), and the digest per array
     """
     return {
         field: Source(
@@ -45,7 +45,7 @@ def sources(
 
 
 def splits(files: dict[str, Source], pixels: Pixels) -> Splits:
-    """The arrays of the four `files`, loaded; ten classes. DatasetError where one cannot be had."""
+    """The splits in the four `files`, ten classes. DatasetError if a file cannot be loaded."""
     train_x, train_y, test_x, test_y = (files[field].load() for field in LAYOUT)
     return Splits(train_x, train_y, test_x, test_y, num_classes=10, pixels=pixels)
 
@@ -53,12 +53,12 @@ def splits(files: dict[str, Source], pixels: Pixels) -> Splits:
 def decode(path: Path, shape: tuple[int, ...]) -> Array:
     """The array in the gzipped IDX file at `path`: images [N, 1, H, W] or labels [N].
 
-    Never more than the expected size is unpacked. The format: two zero bytes, 8 for uint8, the
+    At most the expected size is unpacked. The format: two zero bytes, 8 for uint8, the
     number of dimensions, each dimension as big-endian uint32 (no channel axis), the content.
 
     Raises
     ------
-    DatasetError : what is wrong with the file. The caller adds its name and the remedy.
+    DatasetError : the problem with the file; the caller adds its name and the remedy
     """
     dimensions = shape[:1] + shape[2:]
     header = struct.pack(f">4B{len(dimensions)}I", 0, 0, 8, len(dimensions), *dimensions)

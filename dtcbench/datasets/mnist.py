@@ -30,7 +30,7 @@ def sample() -> tuple[tuple[int, ...], int]:
 
 
 def origin() -> str:
-    """Where `mnist()` would take its files from, told without reading them."""
+    """Where the files of `mnist()` would come from, without reading them."""
     return source.origin(SOURCES.values())
 
 
@@ -39,11 +39,11 @@ def origin() -> str:
 def mnist() -> Splits:
     """Handwritten digits, 28 × 28: 60,000 train, 10,000 test (LeCun, Cortes, Burges).
 
-    Each file is looked for in the folder `$DTCBENCH_DATA_DIR/mnist/`, in the cache, and on the
-    mirrors, in this order. The constants that normalise are those of the published code.
+    Each file is searched in the folder `$DTCBENCH_DATA_DIR/mnist/`, in the cache, and on the
+    mirrors, in this order. Mean and standard deviation are those of the published code.
 
     Raises
     ------
-    DatasetError : a file in the folder is not MNIST's, or there is no way to any copy.
+    DatasetError : a file in the folder is not MNIST's, or no copy can be reached
     """
     return idx.splits(SOURCES, Pixels(scale=255.0, mean=0.1307, std=0.3081))

@@ -1,4 +1,4 @@
-"""A published file and the array in it: from the user's folder, the cache, or a mirror, and checked."""
+"""A published file and the array in it: found in the user's folder, the cache or a mirror, and checked."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Source:
     """One published file and the one array it decodes to."""
 
     name: str
-    """The file's, in the folder `$DTCBENCH_DATA_DIR/<dataset>/`."""
+    """The file's name in the folder `$DTCBENCH_DATA_DIR/<dataset>/`."""
     urls: tuple[str, ...]
-    """Where it can be downloaded, tried in this order."""
+    """Addresses to download it from, tried in this order."""
     pin: Pin
-    """The array; its name begins with the dataset's."""
+    """The array's expected content; its name begins with the dataset's."""
     decode: Callable[[Path, tuple[int, ...]], Array]
-    """`(file, the array's shape) -> array`; DatasetError says what is wrong, without file or remedy."""
+    """`(file, the array's shape) -> array`; DatasetError names the problem without file or remedy."""
 
     @property
     def dataset(self) -> str:
@@ -46,18 +46,18 @@ class Source:
 
     @property
     def given(self) -> Path | None:
-        """The file in the user's own folder, where there is one."""
+        """The file in the user's own folder; None if it is not there."""
         return self.folder / self.name if self.folder and (self.folder / self.name).exists() else None
 
     def load(self) -> Array:
         """The array, memory-mapped and read-only.
 
-        The file is looked for in the user's folder, in the cache as the array decoded from it
-        once, and at its URLs, in this order.
+        It is searched in this order: the file in the user's folder, the decoded array in the cache, the file at its
+        URLs.
 
         Raises
         ------
-        DatasetError : the file in the folder is another or damaged, or there is no way to any copy.
+        DatasetError : the file in the folder is a different one or damaged, or no copy can be reached
         """
         path = self.given
         if path is None:
@@ -69,7 +69,7 @@ class Source:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error}); make it readable, or take it away") from error
+            raise DatasetError(f"{path}: cannot be read ({error}); make it readable, or move it away") from error
         if self.pin.of == "file" and digest != self.pin.sha256:
             raise _refusal(path, f"not the published file (SHA-256 {digest[:12]}…, not {self.pin.sha256[:12]}…)")
         return digest
@@ -107,7 +107,7 @@ class Source:
     def _fetch(self, url: str) -> Array:
         import pooch
 
-        # pooch would advise on standard error to pin the file where the array is pinned.
+        # If only the array is pinned, pooch would advise on standard error to pin the file.
         pooch.get_logger().setLevel(logging.WARNING)
         log.info("downloading %s", url)
         known = f"sha256:{self.pin.sha256}" if self.pin.of == "file" else None
@@ -118,7 +118,7 @@ class Source:
 
 
 def origin(sources: Iterable[Source]) -> str:
-    """Where a dataset of these files would take them from, told without reading them."""
+    """Where these files would come from, in words, without reading them."""
     sources = list(sources)
     if all(source.given for source in sources):
         return f"folder {sources[0].folder}"
@@ -129,4 +129,4 @@ def origin(sources: Iterable[Source]) -> str:
 
 
 def _refusal(path: Path, problem: object) -> DatasetError:
-    return DatasetError(f"{path}: {problem}; put an intact copy there, or take it away to have it downloaded")
+    return DatasetError(f"{path}: {problem}; put an intact copy there, or move it away to have it downloaded")

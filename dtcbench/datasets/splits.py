@@ -1,4 +1,4 @@
-"""What a dataset gives: its four arrays, how pixels become floats, and how batches are augmented."""
+"""The splits of a dataset: four arrays, the scaling of pixels, and the augmentation of batches."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ Array = NDArray[np.uint8]
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 """`(normalised batch [b, C, H, W], the cell's generator) -> batch` of the same shape and type.
 
-The generator is a CPU generator wherever the batch lies. Equal generators give equal batches.
+The generator is a CPU generator for every device of the batch. Equal generators give equal batches.
 """
 
 
 class DatasetError(UserError):
-    """A dataset that cannot be had; the message names the file, what is wrong, and the remedy."""
+    """A dataset cannot be loaded; the message names the file, the problem and the remedy."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """How uint8 pixels become floats: `(x / scale − mean) / std`."""
+    """The scaling of uint8 pixels to floats: `(x / scale − mean) / std`."""
 
     scale: float
     """The largest pixel value."""
     mean: float | tuple[float, ...]
-    """Mean of the training pixels after division by `scale`: of all, or one per channel."""
+    """Mean of the training pixels after division by `scale`: one for all, or one per channel."""
     std: float | tuple[float, ...]
-    """Standard deviation of the training pixels after division by `scale`: of all, or one per channel."""
+    """Standard deviation of the training pixels after division by `scale`: one for all, or one per channel."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Train and test arrays, read-only: workers of one node may share their pages.
+    """Train and test arrays, read-only, so that workers of one node can share their memory pages.
 
-    Everything is uint8, as the sources have it. Whoever trains makes floats of the images, as
-    `pixels` says, and int64 of the labels and the tokens.
+    All are uint8, as in the sources. Training converts images to floats by `pixels`, labels and tokens to int64.
     """
 
     train_x: Array
@@ -53,24 +52,26 @@ class Splits:
     train_y: Array
     """Training labels, [N], or the next tokens, [N, T]; from 0 to num_classes − 1."""
     test_x: Array
-    """Test images or texts: M in place of N."""
+    """Test images or texts; M samples."""
     test_y: Array
     """Test labels, [M], or next tokens, [M, T]."""
     num_classes: int
-    """How many classes there are, or the vocabulary's size."""
+    """The number of classes, or the vocabulary's size."""
     pixels: Pixels | None
-    """None: x holds tokens."""
+    """None if x holds tokens."""
     augment: Augment | None = None
-    """Applied to training batches only; None: they are taken as they are."""
+    """Applied to training batches only; None for no augmentation."""
 
     @classmethod
     def from_arrays(cls, train_x: ArrayLike, train_y: ArrayLike, test_x: ArrayLike, test_y: ArrayLike) -> Splits:
         """The splits of images [N, channels, height, width], or grey ones [N, height, width], and labels [N] from 0.
 
-        Pixels are whole numbers from 0 to 255. What is not uint8 and read-only yet is copied. The number of classes
-        comes from the labels, mean and standard deviation from all training pixels.
+        Pixels are whole numbers from 0 to 255. An array is copied unless it is uint8 and read-only. The number of
+        classes comes from the labels, mean and standard deviation from all training pixels.
 
-        DatasetError names the array that does not fit, and the remedy.
+        Raises
+        ------
+        DatasetError : names the array that does not fit, and the remedy
         """
         splits = cls(
             train_x=_images("train_x", train_x),
@@ -90,9 +91,9 @@ class Splits:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the decoded content: the four arrays with their types and shapes, the number of classes, and how
-        pixels become floats. `augment` is not in it: a function has no content to digest. Two data sets with one
-        digest and the same `augment` train the same network."""
+        """SHA-256 of the decoded content: the four arrays with their types and shapes, the number of classes, and
+        `pixels`. It leaves out `augment`, as a function has no content to digest. Two datasets with equal digests and
+        the same `augment` train the same network."""
         arrays = {name: getattr(self, name) for name in ("train_x", "train_y", "test_x", "test_y")}
         layout = {name: [str(array.dtype), array.shape] for name, array in arrays.items()}
         facts = {"arrays": layout, "num_classes": self.num_classes, "pixels": self.pixels and asdict(self.pixels)}
@@ -104,7 +105,7 @@ class Splits:
 
 _LARGEST = 255
 _BLOCK = 1000
-"""Images whose pixels are counted at once."""
+"""Number of images whose pixels are counted at once."""
 
 
 def _images(name: str, given: ArrayLike) -> Array:
@@ -120,11 +121,11 @@ def _images(name: str, given: ArrayLike) -> Array:
 
 
 def _bytes(name: str, given: ArrayLike) -> Array:
-    """The array as it is where it is uint8 and read-only, else a copy that is."""
+    """The array itself if it is uint8, read-only and contiguous, else a copy that is."""
     array = np.asarray(given)
     if array.dtype.kind not in "bui":
         raise DatasetError(
-            f"{name} is {array.dtype}; give whole numbers from 0 to {_LARGEST}: of pixels between 0 and 1, "
+            f"{name} is {array.dtype}; give whole numbers from 0 to {_LARGEST}: for pixels between 0 and 1, "
             "np.rint(255 * x).astype(np.uint8)"
         )
     if array.dtype != np.uint8 and array.size and not (array.min() >= 0 and array.max() <= _LARGEST):
@@ -150,16 +151,14 @@ def _fit_together(splits: Splits) -> None:
     known = np.unique(train_y)
     absent = np.setdiff1d(np.arange(max(2, int(known.max()) + 1)), known)
     if absent.size:
-        raise DatasetError(
-            f"train_y has no image of class {absent[0]}; number at least two classes from 0, without gaps"
-        )
+        raise DatasetError(f"train_y lacks class {absent[0]}; number at least two classes from 0, without gaps")
     unseen = np.setdiff1d(test_y, known)
     if unseen.size:
-        raise DatasetError(f"test_y has class {unseen[0]}, of which train_y has no image; leave it out or add some")
+        raise DatasetError(f"test_y has class {unseen[0]}, which train_y lacks; leave it out or add training images")
 
 
 def _pixels(images: Array) -> Pixels:
-    """Mean and standard deviation of all pixels, from how often each value occurs."""
+    """Mean and standard deviation of all pixels, computed from the counts of each value."""
     counts = np.zeros(_LARGEST + 1, dtype=np.int64)
     for start in range(0, len(images), _BLOCK):
         counts += np.bincount(images[start : start + _BLOCK].reshape(-1), minlength=_LARGEST + 1)

@@ -24,7 +24,7 @@ def decode(path: Path, shape: tuple[int, ...]) -> Array:
 
     Raises
     ------
-    DatasetError : what is wrong with the text. The caller adds its name and the remedy.
+    DatasetError : the problem with the text; the caller adds its name and the remedy
     """
     unknown = len(VOCABULARY)
     tokens = np.full(256, unknown, np.uint8)
@@ -34,7 +34,7 @@ def decode(path: Path, shape: tuple[int, ...]) -> Array:
     decoded = tokens[text]
     if unknown in decoded:
         first = int(np.argmax(decoded == unknown))
-        raise DatasetError(f"its byte {first} is 0x{text[first]:02x}, which is none of the {unknown} characters")
+        raise DatasetError(f"its byte {first} is 0x{text[first]:02x}, not one of the {unknown} characters")
     return decoded
 
 
@@ -47,7 +47,7 @@ SOURCE = Source(
     Pin(
         "tinyshakespeare/tokens",
         (1_115_394,),
-        # Of the file itself, and as TensorFlow Datasets (url_checksums/tiny_shakespeare.txt) pins it.
+        # Of the file itself, equal to the pin of TensorFlow Datasets (url_checksums/tiny_shakespeare.txt).
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "file",
     ),
@@ -56,7 +56,7 @@ SOURCE = Source(
 
 
 TEST_SIZE = SOURCE.pin.shape[0] - SOURCE.pin.shape[0] * 9 // 10
-"""Characters of the test text, the last tenth."""
+"""Characters in the test text, the last tenth."""
 
 
 def sample(*, context: int = 64) -> tuple[tuple[int, ...], int]:
@@ -65,7 +65,7 @@ def sample(*, context: int = 64) -> tuple[tuple[int, ...], int]:
 
 
 def origin() -> str:
-    """Where `tinyshakespeare()` would take its file from, told without reading it."""
+    """Where the file of `tinyshakespeare()` would come from, without reading it."""
     return source.origin([SOURCE])
 
 
@@ -75,8 +75,8 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
     """Shakespeare, 1.1 million characters of 65 kinds, in chunks (Karpathy's char-rnn, 2015).
 
     The first 90 % of the text train and the rest test, as in Karpathy's nanoGPT. Each part is cut
-    into chunks of `context` characters that do not overlap; what is left over at its end is not
-    used. Every character's label is the next one. The file is looked for in the folder
+    into chunks of `context` characters without overlap; a shorter rest at its end is dropped. The label of
+    a character is the next character. The file is searched in the folder
     `$DTCBENCH_DATA_DIR/tinyshakespeare/`, in the cache, and on the mirrors, in this order.
 
     Parameters
@@ -85,8 +85,8 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
 
     Raises
     ------
-    DatasetError : the file in the folder is not the published one, there is no way to any copy, or
-        `context` is longer than the test text.
+    DatasetError : the file in the folder is not the published one, no copy can be reached, or `context` is longer
+        than the test text
     """
     tokens = SOURCE.load()
     train, test = np.split(tokens, [len(tokens) * 9 // 10])
@@ -98,6 +98,6 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
 
 
 def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
-    """Samples [N, context] and, one further on, their labels [N, context]."""
+    """Samples [N, context] and their labels [N, context], shifted by one character."""
     used = (len(tokens) - 1) // context * context
     return tokens[:used].reshape(-1, context), tokens[1 : used + 1].reshape(-1, context)

@@ -25,7 +25,8 @@ from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.unavailable import Unavailable
 
 OVERSHOOT = 0.05
-"""A board's reading may be off by so much (docs/energy.md, What remains uncertain), and so may its mean against its limit."""
+"""Relative error of a board's reading, and so of its mean against its limit (docs/energy.md, What remains
+uncertain)."""
 TOLERANCE = 0.02
 """Of joules computed again from samples, beside what the edges of the windows leave open."""
 _LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)

@@ -133,7 +133,7 @@ def test_a_damaged_archive_in_the_data_folder_is_refused_by_name(data_file, smal
     with pytest.raises(DatasetError, match="not the published file") as refusal:
         cifar_10()
     assert str(data_file) in str(refusal.value)
-    assert "take it away" in str(refusal.value)
+    assert "move it away" in str(refusal.value)
 
 
 def test_a_hostile_archive_is_refused_before_it_is_opened(data_file, monkeypatch):

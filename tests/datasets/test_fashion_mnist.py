@@ -60,7 +60,7 @@ def test_any_other_file_in_the_data_folder_is_refused_by_name(small, data_folder
     with pytest.raises(DatasetError, match="not the published file") as refusal:
         fashion_mnist()
     assert str(data_folder / TRAIN_IMAGES) in str(refusal.value)
-    assert "take it away" in str(refusal.value)
+    assert "move it away" in str(refusal.value)
 
 
 def test_an_altered_cached_array_is_decoded_again(small, data_folder, own_cache):

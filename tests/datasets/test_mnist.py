@@ -101,7 +101,7 @@ def test_a_damaged_file_in_the_data_folder_is_refused_by_name(small, data_folder
     with pytest.raises(DatasetError, match=complaint) as refusal:
         mnist()
     assert str(data_folder / TRAIN_IMAGES) in str(refusal.value)
-    assert "take it away" in str(refusal.value)
+    assert "move it away" in str(refusal.value)
 
 
 def test_no_more_than_the_expected_size_is_unpacked(small, data_folder, monkeypatch):

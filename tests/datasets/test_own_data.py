@@ -62,9 +62,9 @@ def test_other_spellings_of_the_same_images_are_the_same_data(images):
         "labels": ((X, Y[:5], X, Y), r"train_y has shape \[5\]; give one label for each of 6 images"),
         "one-hot": ((X, Y, X, np.eye(3, dtype=int)[Y]), r"test_y has shape \[6, 3\]"),
         "sizes": ((X, Y, X[..., :3], Y), r"images of test_x have shape \[1, 4, 3\], those of train_x \[1, 4, 5\]"),
-        "gap": ((X, Y * 2, X, Y), "train_y has no image of class 1; number"),
-        "one class": ((X, Y * 0, X, Y * 0), "train_y has no image of class 1; number at least two"),
-        "unseen": ((X, Y % 2, X, Y), "test_y has class 2, of which train_y has no image"),
+        "gap": ((X, Y * 2, X, Y), "train_y lacks class 1; number"),
+        "one class": ((X, Y * 0, X, Y * 0), "train_y lacks class 1; number at least two"),
+        "unseen": ((X, Y % 2, X, Y), "test_y has class 2, which train_y lacks"),
         "blank": ((X * 0, Y, X, Y), "all pixels of train_x are equal"),
     }.values(),
 )
@@ -136,7 +136,7 @@ def test_what_is_no_image_and_what_is_no_class_are_named(of_images):
         from_folder(folder)
     (folder / "train/class 1/9.png").unlink()
     (folder / "test/other").mkdir()
-    with pytest.raises(DatasetError, match="other: a class that train/ does not have"):
+    with pytest.raises(DatasetError, match="other: a class that train/ lacks"):
         from_folder(folder)
 
 
@@ -193,7 +193,7 @@ def test_an_archive_without_an_array_is_named_once(tmp_path):
     (tmp_path / "data.npz").write_bytes(archived(train_x=X, train_y=Y))
     with pytest.raises(DatasetError) as caught:
         from_folder(tmp_path)
-    assert str(caught.value) == f"{tmp_path}/data.npz: holds no test_x, test_y; it holds train_x, train_y"
+    assert str(caught.value) == f"{tmp_path}/data.npz: lacks test_x, test_y; it holds train_x, train_y"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ SMALL = png(5, 4, bytes(24))
 def test_a_damaged_image_is_named_with_the_remedy(of_images, content):
     folder = of_images(X[:, 0])
     (folder / "train/class 1/9.png").write_bytes(content[1])
-    with pytest.raises(DatasetError, match=r"9\.png: cannot be (read as an image|decoded): .*; mend or remove it"):
+    with pytest.raises(DatasetError, match=r"9\.png: cannot be (read as an image|decoded): .*; repair or remove it"):
         from_folder(folder)
 
 
@@ -287,7 +287,7 @@ def test_a_file_among_the_images_that_is_none_is_refused(of_images, name):
     folder = of_images(X[:, 0])
     (folder / "train/class 1" / name).write_text("other")
     with pytest.raises(
-        DatasetError, match=rf"train/class 1/{name}: none of \.png, \.jpg, \.jpeg; save it as PNG, or move"
+        DatasetError, match=rf"train/class 1/{name}: not one of \.png, \.jpg, \.jpeg; save it as PNG, or move"
     ):
         from_folder(folder)
 
@@ -295,7 +295,7 @@ def test_a_file_among_the_images_that_is_none_is_refused(of_images, name):
 def test_a_folder_among_the_images_is_refused(of_images):
     folder = of_images(X[:, 0])
     (folder / "train/class 1/more.png").mkdir()
-    with pytest.raises(DatasetError, match=r"class 1/more\.png: none of"):
+    with pytest.raises(DatasetError, match=r"class 1/more\.png: not one of"):
         from_folder(folder)
 
 
@@ -308,7 +308,7 @@ def test_a_class_without_an_image_is_refused(of_images, split):
     Image.fromarray(X[0, 0]).save(folder / "test/class 3/0.png")
     (folder / split / "class 3/0.png").unlink()
     with pytest.raises(
-        DatasetError, match=f"{split}/class 3: a class without an image; add some, or remove the folder"
+        DatasetError, match=f"{split}/class 3: a class without an image; add images, or remove the folder"
     ):
         from_folder(folder)
 
@@ -332,5 +332,5 @@ def test_a_class_that_no_test_image_has_stays_a_class(of_images):
 def test_a_folder_that_is_none_or_holds_nothing_says_what_it_needs(tmp_path):
     with pytest.raises(DatasetError, match="no such folder; it needs train/CLASS"):
         from_folder(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="holds no data set; it needs"):
+    with pytest.raises(DatasetError, match="does not hold a data set; it needs"):
         from_folder(tmp_path)

@@ -93,7 +93,7 @@ def test_another_text_in_the_data_folder_is_refused_by_name(data_file, text):
 def test_a_byte_outside_the_vocabulary_is_named(tmp_path):
     path = tmp_path / "input.txt"
     path.write_bytes(b"To be\r\n")
-    with pytest.raises(DatasetError, match="its byte 5 is 0x0d, which is none of the 65 characters"):
+    with pytest.raises(DatasetError, match="its byte 5 is 0x0d, not one of the 65 characters"):
         decode(path, (7,))
 
 

@@ -52,7 +52,7 @@ WRONG = {
     "unknown option": (
         "[lars]", "[{name: lars, max_iteration: 3}]", 9, "grid[0].solvers[0].max_iteration", "'max_iterations'?",
     ),
-    "option where none is": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "remove it: none is known"),
+    "needless option": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "remove it: no key is known"),
     "key that is no text": ("name: quick", "name: quick\n1: 2", 1, "", "unknown key 1; known: name, question"),
     "key `no`": ("name: quick", "name: quick\nno: 2", 1, "", "unknown key false; known: name, question"),
     "key missing": ("name: quick\n", "", 1, "name", "missing; add `name: …`"),
@@ -71,8 +71,8 @@ WRONG = {
     "seeds as text": ("seeds: 3", "seeds: '3'", 11, "grid[0].seeds", "'3'; give a number of seeds"),
     "seeds as yes": ("seeds: 3", "seeds: yes", 11, "grid[0].seeds", "true; give a number of seeds"),
     "negative seed": ("seeds: 3", "seeds: [-1]", 11, "grid[0].seeds[0]", "-1: should be greater than or equal to 0"),
-    "one value for a list": ("[digits]", "digits", 7, "grid[0].datasets", "'digits': a list is meant; write [digits]"),
-    "one width for a list": ("[256]", "256", 6, "grid[0].models[0].widths", "256: a list is meant; write [256]"),
+    "one value for a list": ("[digits]", "digits", 7, "grid[0].datasets", "'digits': expected a list; write [digits]"),
+    "one width for a list": ("[256]", "256", 6, "grid[0].models[0].widths", "256: expected a list; write [256]"),
     "no widths": ("[256]", "[]", 6, "grid[0].models[0].widths", "empty; give at least one value"),
     "mapping for a list": ("timeout: 10m", "exclude: {method: dtc}", 13, "exclude", "begin every value with `- `"),
     "sparsity 1": ("0.95]", "1.0]", 10, "grid[0].sparsities[3]", "1.0: should be less than 1"),
@@ -106,7 +106,7 @@ WRONG = {
     "cores for the threads": ("keep: 0.9", "threads: 2", 12, "resources.cpus", "raise it to 2 or lower"),
     "no core": ("cpus: 1", "cpus: 0", 12, "resources.cpus", "0: should be greater than 0"),
     "two GPUs": ("gpus: 0", "gpus: 2", 12, "resources.gpus", "2: should be less than or equal to 1"),
-    "resources left empty": ("{cpus: 1, gpus: 0}", "", 12, "resources", "nothing: a mapping is meant; write"),
+    "resources left empty": ("{cpus: 1, gpus: 0}", "", 12, "resources", "nothing: expected a mapping; write"),
     # YAML's traps
     "1e-3": ("lr: 0.001", "lr: 1e-3", 4, "protocol.lr", "YAML reads it as text: write 0.001"),
     "1e3": ("steps: 600", "steps: 1e3", 4, "protocol.steps", "YAML reads it as text: write 1000"),
