@@ -78,7 +78,7 @@ def template() -> dict[str, Any]:
     """The record of a real cell, with eight cycles or so, which all others are copies of."""
     plan = expand(parse(suite_of(1, 1), "scale"))
     job = Job.of(plan.suite, (), None)
-    return attempt(job.task(to_run(plan.cells[15:16], Contents({}, ()), False)[0])).record
+    return attempt(job.task(to_run(plan.cells[15:16], Contents({}), False)[0])).record
 
 
 def no_work(record: dict[str, Any], task: Task) -> Report:
@@ -107,24 +107,24 @@ def run_cells(folder: Path, count: int) -> None:
     record = template()
     text = suite_of(count, seeds=10)
     plan = expand(parse(text, "scale"))
-    attempts = to_run(plan.cells[:count], Contents({}, ()), False)
+    attempts = to_run(plan.cells[:count], Contents({}), False)
     store, executor = Store(folder), RayExecutor(plan.suite.request, work=partial(no_work, record))
     bare = ray.remote(num_cpus=1, max_retries=0)(no_work)
     job = Job.of(plan.suite, (), None)
     ray.get([bare.remote(record, job.task(a)) for a in attempts[:10]])  # workers are up
     ray_alone = seconds(lambda: [ray.get(bare.remote(record, job.task(a))) for a in attempts[:200]]) / 200
     before = resident_mib()
-    with store.locked():
+    with store.locked() as writer:
         names = declared(plan.suite, Document.read(text, "scale.yaml").value, plan.names, {})
-        store.save_suite("scale", text, names, store.read())
-        took = seconds(lambda: drive(attempts, job, store, executor, Silent())) / count
+        writer.save_suite("scale", text, names, store.read())
+        took = seconds(lambda: drive(attempts, job, writer, executor, Silent())) / count
         grown = resident_mib() - before
         executor.close()
         sealed = CellRecord.model_validate(record)
         spare = Store(folder / "spare")
-        with spare.locked():
+        with spare.locked() as writing:
             sealing = (
-                seconds(lambda: [spare.append(sealed.model_copy(update={"attempt": n})) for n in range(200)]) / 200
+                seconds(lambda: [writing.append(sealed.model_copy(update={"attempt": n})) for n in range(200)]) / 200
             )
     print(
         f"{count} cells: {1e3 * took:.2f} ms a cell; one Ray task after another {1e3 * ray_alone:.2f} ms, "
@@ -180,7 +180,7 @@ def make_plan(folder: Path, count: int) -> None:
     say("status", folder=folder)
     plan = expand(parse(text, "scale"))
     before, begin = resident_mib(), time.perf_counter()
-    waiting = Scheduler(to_run(plan.cells, Contents({}, ()), False), Policy(slots=2))
+    waiting = Scheduler(to_run(plan.cells, Contents({}), False), Policy(slots=2))
     took = time.perf_counter() - begin
     print(f"  {len(plan.cells)} cells into the scheduler: {took:.1f} s, grew by {resident_mib() - before:.0f} MiB")
     print(f"  it starts {len(waiting.start())}")

@@ -6,10 +6,11 @@ unexplained `None` does not validate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, model_validator
 
 from dtcbench.plan.cell import Cell
 from dtcbench.unavailable import Unavailable
@@ -216,6 +217,8 @@ class Metrics(Explained):
     `cells`, and its docstring describes the column.
     """
 
+    model_config = ConfigDict(extra="ignore")
+
     sparsity: float
     """Fraction of the prunable neurons removed in the end."""
     accuracy: float
@@ -250,6 +253,8 @@ class Metrics(Explained):
 
 class Result(Metrics):
     """What an `ok` cell measured."""
+
+    model_config = ConfigDict(extra="forbid")
 
     cycles: list[Cycle]
 
@@ -298,17 +303,10 @@ class Provenance(Explained):
         return f"{self.dtcbench} (installed, {self.source_sha256[:12]})" if self.source_sha256 else self.dtcbench
 
 
-class Origin(BaseModel):
-    """The part of a provenance that says whether two cells of one key may stand in one run."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    plugins: dict[str, str] = {}
-    dataset_sha256: str | None = None
-
-
-class Head(BaseModel):
-    """How an attempt ended."""
+class Outline(BaseModel):
+    """The part of a record that says how an attempt ended, and from which data and plug-ins. It is read many times
+    faster than a whole record.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -319,25 +317,18 @@ class Head(BaseModel):
     status: Status
     reason: str
     wall_s: float
+    plugins: dict[str, str] = Field({}, validation_alias=AliasPath("provenance", "plugins"))
+    dataset_sha256: str | None = Field(None, validation_alias=AliasPath("provenance", "dataset_sha256"))
 
 
-class Outline(Head):
-    """What a run must know of an attempt to go on, and a person to see how far it is: read many times faster."""
+class Tabled(Outline):
+    """The part of a record that the tables show. It is read several times faster than a whole record, because its
+    cycles are not validated again: they were when they were sealed.
+    """
 
-    provenance: Origin | None
-
-
-class SealedResult(Metrics):
-    """A result whose cycles are taken as the seal holds them: they were examined when they were sealed."""
-
-    cycles: list[dict[str, Any]]
+    metrics: Metrics | None = Field(validation_alias="result")
+    cycles: list[dict[str, Any]] = Field([], validation_alias=AliasPath("result", "cycles"))
     """The fields of a `Cycle` each."""
-
-
-class Tabled(Head):
-    """What the tables show of a record: read several times faster, as a record is mostly cycles."""
-
-    result: SealedResult | None
     energy: Energy | None
     provenance: Provenance | None
 
@@ -387,3 +378,12 @@ class CellRecord(Explained):
         if self.key != self.cell.key:
             raise ValueError(f"key {self.key[:12]} is not the key of the cell it holds, {self.cell.key[:12]}")
         return self
+
+
+R = TypeVar("R", CellRecord, Tabled, Outline)
+"""A record, or a part of it."""
+
+
+def decisive(attempts: Sequence[R]) -> R:
+    """The attempt that counts among all attempts at a cell, the oldest first: the last ok one, else the last one."""
+    return ([record for record in attempts if record.status is Status.OK] or attempts)[-1]

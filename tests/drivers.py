@@ -77,8 +77,8 @@ def _do_what_is_missing(
     for plugin in plugins:
         plugin.load()
     store = Store(folder)
-    with store.locked(), quiet() as (_, keep):
+    with store.locked() as writer, quiet() as (_, keep):
         keep(folder / "ray.log")
         executor = RayExecutor(Request(cpus=1), address=address) if address else InlineExecutor()
-        drive(to_run(cells, store.read(), retry_failed=False), job(timeout_s, plugins), store, executor, _Teller(pipe))
+        drive(to_run(cells, store.read(), retry_failed=False), job(timeout_s, plugins), writer, executor, _Teller(pipe))
         executor.close()

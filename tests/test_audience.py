@@ -14,7 +14,7 @@ from mishaps import MISHAPS, pid_of, release
 from suites_for_tests import TINY, edited
 
 from dtcbench import cli
-from dtcbench.records.runs import run_named
+from dtcbench.records.lookup import run_named
 
 LOST = "dtcbench: standard output was lost: "
 
@@ -154,7 +154,7 @@ def test_a_signal_between_the_cells_and_the_end_is_exit_code_130_and_says_how_to
     signum, tiny_workplace, dtcbench, monkeypatch
 ):
     monkeypatch.chdir(tiny_workplace)
-    monkeypatch.setattr("dtcbench.report.build.derive", lambda *_: os.kill(os.getpid(), signum))
+    monkeypatch.setattr("dtcbench.report.build.files", lambda *_: os.kill(os.getpid(), signum))
     got = dtcbench("board", "tiny")
     assert (got.code, got.err) == (130, "dtcbench: stopped; the same command resumes\n")
 

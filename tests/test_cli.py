@@ -15,7 +15,7 @@ from dtcbench import __version__, cli
 from dtcbench.execution import cluster, ray_executor
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
-from dtcbench.records.runs import run_of
+from dtcbench.records.lookup import run_of
 from dtcbench.records.sealing import seal, unseal
 from dtcbench.records.store import Store
 
@@ -566,7 +566,7 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkey
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dtcbench.report.build.derive", interrupted)
+    monkeypatch.setattr("dtcbench.report.build.files", interrupted)
     ended = dtcbench("board", "tiny")
     assert ended.code == 130
     assert ended.err == "dtcbench: stopped; the same command resumes\n"

@@ -9,7 +9,7 @@ import pytest
 from suites_for_tests import TINY, edited
 
 from dtcbench import registry
-from dtcbench.records.runs import run_named
+from dtcbench.records.lookup import run_named
 
 SOURCE = """
 import numpy as np

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dtcbench"
 ORDER = (
-    {"__init__", "errors", "text", "unavailable", "cores", "streams", "heartbeat"},
+    {"__init__", "errors", "files", "text", "unavailable", "cores", "streams", "heartbeat"},
     {"validation"},
     {"registry"},
     {"entropy", "dtc"},

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from dtcbench import __version__
-from dtcbench.cli.looking import board, claims, report, show, status
-from dtcbench.cli.publishing import check, compare, merge, migrate, publish, reproduce, site
+from dtcbench.cli.publish_commands import check, compare, merge, migrate, publish, reproduce, site
+from dtcbench.cli.result_commands import board, claims, report, show, status
 from dtcbench.cli.run_command import run
 from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.errors import UserError

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from dtcbench.plan.grid import Plan
-    from dtcbench.records.store import Store
+    from dtcbench.records.run import Run
+    from dtcbench.records.store import Writer
 
 SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite's YAML file, or a shipped suite's name, such as quick.")
@@ -63,25 +63,16 @@ def tell(lines: Iterable[str]) -> None:
         raise typer.Exit(1) from None
 
 
-def run_at(folder: str) -> tuple[Plan, Store]:
-    """The plan and the records of a run. Its plug-ins are not needed."""
-    from dtcbench.records.runs import plan_of, run_named
-
-    store = run_named(folder)
-    return plan_of(store), store
-
-
-def conclude(planned: Plan, store: Store) -> dict[str, str]:
-    """Rebuild everything derived from the records, and print the leaderboard and the files' paths.
+def conclude(run: Run, writer: Writer) -> dict[str, str]:
+    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal.
 
     Returns the cells' statuses by key; that of a cell without a record is `missing`.
     """
     from dtcbench.report import build, terminal
 
-    derived = build.derive(planned, store)
-    written = build.write(derived, store)
-    say(terminal.leaderboard_view(derived.board), "\nWritten:", *(f"  {path}" for path in written))
-    return dict(zip(derived.tables.cells["key"], derived.tables.cells["status"], strict=True))
+    written = build.write(run, writer)
+    say(terminal.leaderboard_view(run.leaderboard()), "\nWritten:", *(f"  {path}" for path in written))
+    return dict(zip(run.cells["key"], run.cells["status"], strict=True))
 
 
 def exit_by(statuses: Iterable[str | None]) -> None:

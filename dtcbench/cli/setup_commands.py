@@ -154,7 +154,7 @@ def plan(
     Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv
     """
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
-    from dtcbench.records.runs import run_of
+    from dtcbench.records.lookup import run_of
     from dtcbench.registry import load_plugins
     from dtcbench.report.plans import plan_lines, plan_view
 

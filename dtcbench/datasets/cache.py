@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from dtcbench.datasets.splits import Array, DatasetError
+from dtcbench.files import whole
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +140,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, array: Array) -> None:
-    temporary = path.with_suffix(".tmp")  # one name is enough: the writer holds the lock
-    with temporary.open("wb") as file:
+    """Write the array; the caller holds the lock."""
+    with whole(path) as file:
         np.save(file, array)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -21,8 +21,8 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.suite import Suite
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
-from dtcbench.records.location import Place
-from dtcbench.records.store import Contents, Store
+from dtcbench.records.location import AnyPath
+from dtcbench.records.store import Contents, Writer
 from dtcbench.registry import Plugin
 
 POLL_S = 0.5
@@ -60,7 +60,7 @@ class Watcher:
     def stopping(self, running: int) -> None:
         """The user asked to stop; this number of cells is still running."""
 
-    def written(self, files: Sequence[Place]) -> None:
+    def written(self, files: Sequence[AnyPath]) -> None:
         """Tables and leaderboard were rebuilt in these files."""
 
 
@@ -124,7 +124,7 @@ def to_run(cells: tuple[Cell, ...], contents: Contents[Any], retry_failed: bool)
 def drive(
     attempts: list[Attempt],
     job: Job,
-    store: Store,
+    writer: Writer,
     executor: Executor,
     watcher: Watcher,
     data: Mapping[str, str] = MappingProxyType({}),
@@ -139,7 +139,7 @@ def drive(
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
     scheduler = Scheduler(attempts, Policy(executor.slots, job.lane, limit))
     interrupts, told = Interrupts(), False
-    run = _Run(scheduler, len(attempts), job, store, executor, watcher, interrupts, dict(data))
+    run = _Run(scheduler, len(attempts), job, writer, executor, watcher, interrupts, dict(data))
     with interrupts.caught():
         try:
             while not run.scheduler.done:
@@ -164,7 +164,7 @@ class _Run:
     scheduler: Scheduler
     cells: int
     job: Job
-    store: Store
+    writer: Writer
     executor: Executor
     watcher: Watcher
     interrupts: Interrupts
@@ -213,7 +213,7 @@ class _Run:
         reason = f"{self.failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
         for attempt in self.scheduler.stop():
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self.store.append(self.job.task(attempt).record(Status.SKIPPED, reason, now, 0.0))
+            self.writer.append(self.job.task(attempt).record(Status.SKIPPED, reason, now, 0.0))
 
     def _end(self, outcome: Outcome) -> None:
         attempt = Attempt(outcome.task.cell, outcome.task.attempt)
@@ -228,7 +228,7 @@ class _Run:
             self.skip_the_rest()
             self._start()  # before sealing: no worker waits for the disk
             is_metered = record.energy is not None and record.energy.trace_sha256 is not None
-            self.store.append(record, outcome.report.trace if outcome.report and is_metered else None)
+            self.writer.append(record, outcome.report.trace if outcome.report and is_metered else None)
             self.watcher.ended(record, final=final)
 
     def _of_the_same_data(self, record: CellRecord, task: Task) -> CellRecord:

@@ -22,9 +22,9 @@ from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
 from dtcbench.record import Outline
 from dtcbench.records.location import REMEDY, StoreError
+from dtcbench.records.lookup import RUNS, refuse_missing_code, run_of_text
 from dtcbench.records.mixing import changed, data_of
-from dtcbench.records.runs import RUNS, refuse_missing_code, run_of_text
-from dtcbench.records.store import Contents, Store
+from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
 from dtcbench.training.feasibility import refuse_impossible
 
@@ -113,15 +113,15 @@ def executed(
     workers: int | None = None,
     address: str | None = None,
     inline: bool = False,
-) -> Iterator[None]:
-    """Execute the missing cells among `cells`. Inside the context no cell runs, and the run's folder is still locked.
+) -> Iterator[Writer]:
+    """Execute the missing cells among `cells`. Inside the context no cell runs, and the writer still holds the folder.
 
     A new run that is refused leaves no folder: whatever could refuse it is checked before the first file is written.
     """
     with ExitStack() as lock:
         is_new = not store.suite.is_file()
         if not is_new:
-            lock.enter_context(store.locked())
+            writer = lock.enter_context(store.locked())
         contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
         is_inline = inline or not attempts
         with (
@@ -129,23 +129,23 @@ def executed(
             closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
         ):
             if is_new:
-                lock.enter_context(store.locked())
+                writer = lock.enter_context(store.locked())
                 # Another run of the suite may have ended since.
                 contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
             data = data_of(plan, contents)
             document = Document.read(text, plan.suite.name).value
             names = declared(plan.suite, document, plan.names, plugin_digests(plan, plugins))
-            store.save_suite(plan.suite.name, text, names, contents)
-            for damaged in contents.damaged:
-                watcher.damaged(str(damaged))
-                store.set_aside(damaged)
+            writer.save_suite(plan.suite.name, text, names, contents)
+            for damaged, reason in contents.damaged.items():
+                watcher.damaged(damage(damaged, reason))
+                writer.set_aside(damaged)
             watcher.planned(plan.suite.name, len(cells), len(attempts))
             del contents  # a large run's take much memory
             if attempts:
                 if not is_inline:
                     watcher.ray_log(_ray_log(store, plan.suite.name))
-                drive(attempts, Job.of(plan.suite, plugins, fail_over), store, executor, watcher, data)
-        yield
+                drive(attempts, Job.of(plan.suite, plugins, fail_over), writer, executor, watcher, data)
+        yield writer
 
 
 def _missing(

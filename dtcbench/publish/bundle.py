@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dtcbench.errors import UserError
-from dtcbench.publish.check import Examined
-from dtcbench.records.location import Place, make_folder, write
-from dtcbench.records.store import Part, Store
+from dtcbench.records.location import AnyPath, make_folder, write
+from dtcbench.records.run import Run
+from dtcbench.records.store import FileKind, Store
+from dtcbench.records.untrusted import listing
 
-PUBLISHED: tuple[Part, ...] = ("trace", "record", "names", "suite")
-"""What is copied, in the order of copying: no record ever speaks of samples that are not there."""
+PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "names", "suite")
+"""The kinds of files that are copied, in this order: a record never speaks of samples that are missing."""
 _NO_HARDWARE = "unknown-hardware"
 
 
@@ -21,23 +22,21 @@ def slug(hardware_classes: Iterable[str]) -> str:
     return "--".join(filter(None, names))[:150] or _NO_HARDWARE
 
 
-def place_of(examined: Examined, results: Place) -> Place:
-    """Where a run that keeps every rule is published."""
-    if examined.plan is None or examined.derived is None:
-        raise UserError(f"{examined.store.root}: nothing can be published of it; `dtcbench check` says why")
-    return results / examined.plan.suite.name / slug(examined.derived.board.hardware_classes)
+def place_of(run: Run, results: AnyPath) -> AnyPath:
+    """Where a run is published."""
+    return results / run.suite / slug(run.leaderboard().hardware_classes)
 
 
-def copy(examined: Examined, bundle: Place) -> int:
-    """Copy what is published of a run into its bundle; how many files are new or other than before.
+def copy(store: Store, bundle: AnyPath, omitted: Collection[str]) -> int:
+    """Copy what is published of a run into its bundle, except the `omitted` files; how many are new or changed.
 
-    A bundle grows by what a run has gained. UserError where it holds a record or samples of the same name with
-    another content: what was published is never overwritten.
+    A bundle grows by what a run has gained. UserError if it holds a record or samples of the same name with another
+    content: what was published is never overwritten.
     """
-    kinds = examined.listing.files.items()
-    names = [name for part in PUBLISHED for name, kind in kinds if kind == part and name not in examined.unclaimed]
-    new = [name for name in names if not _is_there(examined.store, bundle, name)]
-    grows = (examined.store.suite.name, examined.store.names.name)
+    files, _ = listing(store.root)
+    names = [name for copied in PUBLISHED for name, kind in files.items() if kind == copied and name not in omitted]
+    new = [name for name in names if not _is_there(store, bundle, name)]
+    grows = (store.suite.name, store.names.name)
     clash = [name for name in new if name not in grows and (bundle / name).exists()]
     if clash:
         raise UserError(
@@ -47,10 +46,10 @@ def copy(examined: Examined, bundle: Place) -> int:
         )
     for name in new:
         make_folder((bundle / name).parent)
-        write(bundle / name, (examined.store.root / name).read_bytes())
+        write(bundle / name, (store.root / name).read_bytes())
     return len(new)
 
 
-def _is_there(store: Store, bundle: Place, name: str) -> bool:
+def _is_there(store: Store, bundle: AnyPath, name: str) -> bool:
     path = bundle / name
     return path.is_file() and path.read_bytes() == (store.root / name).read_bytes()

@@ -10,7 +10,6 @@ import yaml
 from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.records import dictionary
 from dtcbench.records.store import CARD
-from dtcbench.report import build
 from dtcbench.report.markdown import escaped, leaderboard_markdown
 from dtcbench.text import one_line
 
@@ -32,11 +31,11 @@ def licence_of(card: str) -> str:
     return found[1] if found else UNKNOWN
 
 
-def bundle_files(derived: build.Derived, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
+def bundle_files(board: Leaderboard, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
     """Everything in a bundle that is derived from its records, by name: what is `made` of them, but for pages, and
     the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
     kept = {name: content for name, content in made.items() if not name.endswith(".html")}
-    files = {CARD: card(derived.board, kept, licence), **kept}
+    files = {CARD: card(board, kept, licence), **kept}
     return {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
 
 

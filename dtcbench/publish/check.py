@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan, expand
@@ -13,65 +12,51 @@ from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
 from dtcbench.publish import record_rules, table_rules
 from dtcbench.publish.card import bundle_files, licence_of
-from dtcbench.publish.findings import Finding, bars, error, lines, warning
+from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
-from dtcbench.records import mixing, samples
-from dtcbench.records.listing import Listing, listing
+from dtcbench.records import mixing
 from dtcbench.records.location import StoreError
-from dtcbench.records.runs import names_of
+from dtcbench.records.lookup import names_of
+from dtcbench.records.run import Run
 from dtcbench.records.store import CARD, Store
+from dtcbench.records.untrusted import listing, read_parquet
 from dtcbench.report import build
+from dtcbench.unavailable import Unavailable
 
 MOST_CELLS = 1_000_000
 """A suite that plans more is not expanded."""
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What is known of a folder, and what was found against it."""
-
-    store: Store
-    listing: Listing
-    plan: Plan | None
-    derived: build.Derived | None
-    """Tables and leaderboard as the records give them; None where they give none."""
-    findings: tuple[Finding, ...]
-    unclaimed: frozenset[str] = frozenset()
-    """Files of samples that no record speaks of: an attempt was cut short before its record was written."""
-
-    @property
-    def is_bundle(self) -> bool:
-        """Whether it was published: then it holds nothing but what is published."""
-        return CARD in self.listing.files
-
-    @property
-    def errors(self) -> list[str]:
-        """What bars publishing, in lines."""
-        return lines(found for found in self.findings if found.weight == "error")
+def check(store: Store) -> list[Finding]:
+    """Every finding on the folder as it is now. The plug-ins that its suite names must be loaded already."""
+    findings, run = examine(store)
+    return [*findings, *_against_the_records(store, run, findings)]
 
 
-def check(store: Store) -> tuple[Finding, ...]:
-    """Every finding on the folder as it stands. The plug-ins that its suite names must be loaded already."""
-    examined = examine(store)
-    return (*examined.findings, *_against_the_records(examined))
-
-
-def examine(store: Store) -> Examined:
-    """Every finding on what the folder's records are; what was derived from them is not looked at."""
-    found = listing(store.root)
-    if found.unsafe:
-        unsafe = tuple(error("folder", one.name, one.reason) for one in found.unsafe)
-        return Examined(store, found, None, None, (*unsafe, error("folder", "", "nothing in it was read")))
+def examine(store: Store) -> tuple[list[Finding], Run | None]:
+    """Every finding on the records in the folder, not on what was derived from them; the run, its tables and its
+    leaderboard made, or None if the records give none.
+    """
+    files, unsafe = listing(store.root)
+    if unsafe:
+        found = [error("folder", name, reason) for name, reason in unsafe.items()]
+        return [*found, error("folder", "", "nothing in it was read")], None
     plan, findings = _plan(store)
-    unclaimed = {name for name, kind in found.files.items() if kind == "trace"}
+    unclaimed = {name for name, kind in files.items() if kind == "trace"}
     findings += _records(store, plan, unclaimed)
-    weigh = error if CARD in found.files else warning
+    weigh = error if CARD in files else warning
     findings += [weigh("files", name, "samples that no record speaks of") for name in sorted(unclaimed)]
-    derived = None
-    if plan is not None and not any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
-        derived, more = _derived(plan, store)
-        findings += more
-    return Examined(store, found, plan, derived, tuple(findings), frozenset(unclaimed))
+    if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
+        return findings, None
+    run, more = _run(plan, store)
+    return [*findings, *more], run
+
+
+def unclaimed_samples(findings: Iterable[Finding]) -> set[str]:
+    """The files of samples, by name in the run, that `examine` found to belong to no record: an attempt was cut short
+    before its record was written.
+    """
+    return {found.where for found in findings if found.rule == "files"}
 
 
 def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
@@ -121,8 +106,8 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
     planned = {cell.key: cell for cell in plan.cells} if plan else None
     origins: set[tuple[str, str]] = set()
     for where, record in store.examined():
-        if isinstance(record, ValueError):
-            findings.append(error("seals", where, str(record).partition("\n")[0].removeprefix(f"{where}: ")))
+        if isinstance(record, Unavailable):
+            findings.append(error("seals", where, record.reason.removeprefix(f"{where}: ")))
             continue
         findings += record_rules.of_record(record, where)
         findings += _trace(store, record)
@@ -133,7 +118,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
             findings.append(warning("cells", where, "of a cell that the suite does not plan: it is in no table"))
         elif planned is not None:
             findings += record_rules.of_plan(record.cell, planned[record.key], where)
-        origins.update(mixing.sources(record))
+        origins.update(mixing.sources_of(record))
     return [*findings, *(error("provenance", "", mixture) for mixture in mixing.mixtures(sorted(origins)))]
 
 
@@ -151,42 +136,46 @@ def _trace(store: Store, record: CellRecord) -> Iterator[Finding]:
         yield from record_rules.of_trace(energy, trace, where)
 
 
-def _derived(plan: Plan, store: Store) -> tuple[build.Derived | None, list[Finding]]:
+def _run(plan: Plan, store: Store) -> tuple[Run | None, list[Finding]]:
+    """The run with its tables and its leaderboard, which are made once, and what they say."""
+    run = Run.of(plan, store)
     try:
-        derived = build.derive(plan, store)
-        findings = list(table_rules.of_tables(derived.tables))
+        findings = list(table_rules.of_tables(run.cells, run.cycles))
+        obstacles = run.leaderboard().obstacles
     except Exception as wrong:  # records from elsewhere may hold anything that the schema lets through
         return None, [error("figures", "", f"no table can be made of the records: {type(wrong).__name__}: {wrong}")]
-    return derived, [*findings, *(error("meter", "", obstacle) for obstacle in derived.board.obstacles)]
+    return run, [*findings, *(error("meter", "", obstacle) for obstacle in obstacles)]
 
 
-def _against_the_records(examined: Examined) -> Iterator[Finding]:
+def _against_the_records(store: Store, run: Run | None, findings: Sequence[Finding]) -> Iterator[Finding]:
     """What was derived against what the records give, and files that no run has."""
-    if examined.derived is None:
-        if not examined.listing.unsafe:
+    if run is None:
+        if not any(found.rule == "folder" for found in findings):
             yield warning("derived", "", "tables and reports were not compared: mend the errors first")
         return
     try:
-        made = build.files(examined.derived, examined.store)
-        figures = build.figures(examined.derived, examined.store).keys()
+        made = build.files(run)
+        figures = build.figures(run).keys()
     except Exception as wrong:  # as above
         yield error("derived", "", f"no report can be made of the records: {type(wrong).__name__}: {wrong}")
         return
+    files, _ = listing(store.root)
+    is_bundle = CARD in files
     given = {name: content.encode() if isinstance(content, str) else content for name, content in made.items()}
-    root, remedy = examined.store.root, "`dtcbench report` builds it"
-    if examined.is_bundle:
+    root, remedy = store.root, "`dtcbench report` builds it"
+    if is_bundle:
         present = (root / CARD).read_text(encoding="utf-8", errors="replace")
-        published = bundle_files(examined.derived, made, licence_of(present))
+        published = bundle_files(run.leaderboard(), made, licence_of(present))
         given, remedy = given | published, "`dtcbench publish` builds it"
-        for name in sorted(published.keys() - examined.listing.files):
+        for name in sorted(published.keys() - files):
             yield error("derived", name, f"it is missing; {remedy}")
-    for name, kind in examined.listing.files.items():
+    for name, kind in files.items():
         if name in given:
             if not _same(name, (root / name).read_bytes(), given[name]):
                 yield error("derived", name, f"it is not what the records give; {remedy} again")
         elif name in figures:
             continue  # nothing of them is published, and another version of matplotlib draws other bytes
-        elif kind is None or (kind == "own" and examined.is_bundle):
+        elif kind is None or (kind == "own" and is_bundle):
             yield error("files", name, "no file of a run; remove it")
 
 
@@ -195,6 +184,6 @@ def _same(name: str, present: bytes, given: bytes) -> bool:
     if present == given or not name.endswith(".parquet"):
         return present == given
     try:
-        return samples.frame(present).equals(samples.frame(given))
+        return read_parquet(present).equals(read_parquet(given))
     except ValueError:
         return False

@@ -12,7 +12,6 @@ import pandas as pd
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
-from dtcbench.records.tables import Tables
 
 _FIGURES = ["key", "accuracy", "training_s", "energy_j", "hardware_class"]
 
@@ -53,16 +52,16 @@ class Move:
         return "not told apart" if low <= 0 <= high else "moved"
 
 
-def moves(first: Tables, second: Tables) -> list[Move]:
-    """Every row of either run, dense first as in a leaderboard."""
-    recipes = _recipes(first.cells, second.cells)
-    sides = [_ok(one.cells, recipes) for one in (first, second)]
+def moves(first: pd.DataFrame, second: pd.DataFrame) -> list[Move]:
+    """Every row of either run's `cells`, dense first as in a leaderboard."""
+    recipes = _recipes(first, second)
+    sides = [_ok(cells, recipes) for cells in (first, second)]
     both = sides[0].merge(sides[1], on=[*IDENTITY, "seed"], how="outer", suffixes=("_a", "_b"))
     rows = [_move(names, rows) for names, rows in both.groupby(IDENTITY, sort=True, dropna=False)]
     return sorted(rows, key=lambda row: (row.pool, row.sparsity != 0, row.sparsity, row.competitor))
 
 
-def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
+def notes(first: pd.DataFrame, second: pd.DataFrame, rows: Sequence[Move]) -> Iterator[str]:
     """What must be known to read the rows."""
     yield (
         "The second run minus the first, and its ratio to it, seed by seed; 95 % bootstrap intervals over seeds. Rows "
@@ -71,7 +70,7 @@ def notes(first: Tables, second: Tables, rows: Sequence[Move]) -> Iterator[str]:
     if other := sum(row.other_cells for row in rows):
         yield f"{other} of {sum(row.pairs for row in rows)} pairs are not the same cell: their configurations differ."
     for column, noun in (("hardware_class", "hardware"), ("stack", "versions"), ("dataset_sha256", "data")):
-        found = [", ".join(distinct(side.cells[column])) or "unknown" for side in (first, second)]
+        found = [", ".join(distinct(cells[column])) or "unknown" for cells in (first, second)]
         if found[0] != found[1]:
             yield f"Their {noun} differ: {found[0]} and then {found[1]}."
 

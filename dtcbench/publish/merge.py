@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -26,10 +26,11 @@ from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declar
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.numbers import differences, numbers
-from dtcbench.record import CellRecord
+from dtcbench.record import CellRecord, Result
 from dtcbench.records import mixing
-from dtcbench.records.location import Place, make_folder, write
-from dtcbench.records.runs import names_of
+from dtcbench.records.location import AnyPath, make_folder, write
+from dtcbench.records.lookup import names_of
+from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.records.tables import MISSING, parquet
 from dtcbench.report import build
@@ -40,89 +41,66 @@ _DECIDES = ("name", "protocol", "exclude")
 """What of a suite, besides its grid, decides which cells it has: equal in all that are merged."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One record, and the run it lies in."""
-
-    run: Store
-    record: CellRecord
+Origins = dict[str, list[tuple[Store, CellRecord]]]
+"""By hardware class, every record of it and the run that it comes from, by cell and starting time."""
 
 
-Pieces = dict[str, list[Piece]]
-"""By hardware class, every record of it, by cell and the time it was begun."""
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """One cell that two runs on the same hardware class have other numbers of."""
-
-    cell: str
-    hardware_class: str
-    runs: tuple[str, str]
-    difference: str
-
-    def __str__(self) -> str:
-        return f"conflict: {self.cell} on {self.hardware_class}: {self.difference}, in {' and in '.join(self.runs)}"
-
-
-def gather(runs: Sequence[Store]) -> Pieces:
+def gather(runs: Sequence[Store]) -> Origins:
     """Every record of the runs, by hardware class; one that ended before it knew its own has its run's only one."""
-    pieces: Pieces = defaultdict(list)
+    found: Origins = defaultdict(list)
     for run in runs:
         records = [record for attempts in run.read().attempts.values() for record in attempts]
         known = {record.provenance.hardware_class for record in records if record.provenance}
         only = known.pop() if len(known) == 1 else UNKNOWN
         for record in records:
-            pieces[record.provenance.hardware_class if record.provenance else only].append(Piece(run, record))
-    for of_class in pieces.values():
-        of_class.sort(key=lambda piece: (piece.record.key, piece.record.started_at, piece.record.attempt))
-    return dict(sorted(pieces.items()))
+            found[record.provenance.hardware_class if record.provenance else only].append((run, record))
+    for of_class in found.values():
+        of_class.sort(key=lambda one: (one[1].key, one[1].started_at, one[1].attempt))
+    return dict(sorted(found.items()))
 
 
-def conflicts(pieces: Pieces) -> Iterator[Conflict]:
-    """Every cell of which ok records of one hardware class hold other numbers."""
-    for hardware_class, of_class in pieces.items():
-        first: dict[str, Piece] = {}
-        for piece in of_class:
-            if piece.record.result is None:
+def conflicts(origins: Origins) -> Iterator[str]:
+    """A line for each later ok record whose numbers differ from the first ok one of its cell and hardware class."""
+    for hardware_class, of_class in origins.items():
+        first: dict[str, tuple[Store, Result]] = {}
+        for run, record in of_class:
+            if record.result is None:
                 continue
-            stands = first.setdefault(piece.record.key, piece)
-            if stands.record.result is None or stands is piece:
-                continue
-            differing = list(differences(numbers(stands.record.result), numbers(piece.record.result)))
-            if differing:
+            known_run, known = first.setdefault(record.key, (run, record.result))
+            if differing := list(differences(numbers(known), numbers(record.result))):
                 place, one, other = differing[0]
-                cell = f"{piece.record.cell.label} ({piece.record.key[:12]})"
+                cell = f"{record.cell.label} ({record.key[:12]})"
                 more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-                runs = (str(stands.run.root), str(piece.run.root))
-                yield Conflict(cell, hardware_class, runs, f"{place} {one} and {other}{more}")
+                numbers_differ = f"{place} {one} and {other}{more}"
+                yield f"conflict: {cell} on {hardware_class}: {numbers_differ}, in {known_run.root} and in {run.root}"
 
 
-def mixed(pieces: Pieces) -> Iterator[str]:
+def mixed(origins: Origins) -> Iterator[str]:
     """Every data set and plug-in that is not the same in all of the runs: their cells must not stand in one table."""
-    records = [piece.record for of_class in pieces.values() for piece in of_class]
-    found = sorted({source for record in records for source in mixing.sources(record)})
+    records = (record for of_class in origins.values() for _, record in of_class)
+    found = sorted({source for record in records for source in mixing.sources_of(record)})
     yield from (f"conflict: {mixture}" for mixture in mixing.mixtures(found))
 
 
-def write_union(pieces: Pieces, out: Place) -> list[Place]:
+def write_union(origins: Origins, out: AnyPath) -> list[AnyPath]:
     """Write the folders of all hardware classes and the union of their tables; the paths of the tables.
 
     UserError where `out` holds something, or the suites are not parts of one.
     """
     if out.exists() and any(True for _ in out.iterdir()):
         raise UserError(f"{out} is not empty; choose another folder with --out")
-    suites = {name: _suite_of(of_class) for name, of_class in pieces.items()}
-    every = [piece for of_class in pieces.values() for piece in of_class]
+    stores = {name: list({str(run.root): run for run, _ in of_class}.values()) for name, of_class in origins.items()}
+    every = list({str(run.root): run for of_class in stores.values() for run in of_class}.values())
+    suites = {name: _suite_of(of_class) for name, of_class in stores.items()}
     _suite_of(every)  # all of them must be of one suite
     names = _names_of(every)
-    folders = folders_of(pieces)
-    derived = {
-        name: _write_class(of_class, suites[name], names, out / folders[name]) for name, of_class in pieces.items()
+    folders = folders_of(origins)
+    runs = {
+        name: _write_class(of_class, suites[name], names, out / folders[name]) for name, of_class in origins.items()
     }
-    cells = _cells({name: one.tables.cells for name, one in derived.items()})
-    cycles = pd.concat(one.tables.cycles.assign(hardware=name) for name, one in derived.items())
-    boards = [replace(one.board, suite=f"{one.board.suite} on {name}") for name, one in derived.items()]
+    cells = _cells({name: run.cells for name, run in runs.items()})
+    cycles = pd.concat(run.cycles.assign(hardware=name) for name, run in runs.items())
+    boards = [replace(run.leaderboard(), suite=f"{run.suite} on {name}") for name, run in runs.items()]
     files = {
         "tables/cells.parquet": parquet(cells),
         "tables/cycles.parquet": parquet(cycles),
@@ -162,15 +140,13 @@ def union(texts: Sequence[str]) -> str:
     return yaml.safe_dump({**documents[0], "grid": grid}, sort_keys=False, allow_unicode=True)
 
 
-def _suite_of(pieces: Sequence[Piece]) -> str:
-    runs = {str(piece.run.root): piece.run for piece in pieces}
-    return union([run.suite.read_text(encoding="utf-8") for run in runs.values()])
+def _suite_of(runs: Sequence[Store]) -> str:
+    return union([run.suite.read_text(encoding="utf-8") for run in runs])
 
 
-def _names_of(pieces: Sequence[Piece]) -> Names:
-    """What the names in all the runs' suites mean. UserError where a name means different things in two of them."""
-    runs = {str(piece.run.root): piece.run for piece in pieces}
-    parts = [names_of(run) for run in runs.values()]
+def _names_of(runs: Sequence[Store]) -> Names:
+    """What the names in all the runs' suites mean. UserError if a name means different things in two of them."""
+    parts = [names_of(run) for run in runs]
     kept = [names for names in parts if isinstance(names, Declared)]
     try:
         return NamesOfRuns([together(kept), REGISTERED]) if kept else REGISTERED
@@ -178,40 +154,41 @@ def _names_of(pieces: Sequence[Piece]) -> Names:
         raise UserError(f"{error}; merge runs made with the same plug-ins") from None
 
 
-def _write_class(pieces: Sequence[Piece], suite: str, names: Names, folder: Place) -> build.Derived:
+def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names: Names, folder: AnyPath) -> Run:
     plan, store = expand(parse(suite, "suite.yaml", names), names), Store(folder)
-    with store.locked():
-        for piece, record in _numbered(pieces):
+    run = Run.of(plan, store)
+    with store.locked() as writer:
+        for trace, record in _numbered(records):
             traced = record.energy is not None and record.energy.trace_sha256 is not None
-            source = piece.run.root / piece.run.trace_name(piece.record)
-            store.append(record, source.read_bytes() if traced else None)
-        plugins = {name: digest for piece in pieces for name, digest in _plugins(piece.record).items()}
+            writer.append(record, trace.read_bytes() if traced else None)
+        plugins = {name: digest for _, record in records for name, digest in _plugins(record).items()}
         kept = declared(plan.suite, Document.read(suite, "suite.yaml").value, names, plugins)
-        store.save_suite(plan.suite.name, suite, kept, store.outlines())
-        derived = build.derive(plan, store)
-        build.write(derived, store)
-    return derived
+        writer.save_suite(plan.suite.name, suite, kept, store.outlines())
+        build.write(run, writer)
+    return run
 
 
 def _plugins(record: CellRecord) -> dict[str, str]:
     return record.provenance.plugins if record.provenance else {}
 
 
-def _numbered(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, CellRecord]]:
-    """Every record once; one whose attempt's number another has already is given the cell's next free one."""
+def _numbered(records: Sequence[tuple[Store, CellRecord]]) -> Iterator[tuple[AnyPath, CellRecord]]:
+    """Every record once, with the file of its samples; if another record has its attempt's number already, it is given
+    the cell's next free one.
+    """
     taken: dict[str, dict[int, CellRecord]] = defaultdict(dict)
     highest: dict[str, int] = defaultdict(int)
-    for piece in pieces:
-        highest[piece.record.key] = max(highest[piece.record.key], piece.record.attempt)
-    for piece in pieces:
-        record, of_cell = piece.record, taken[piece.record.key]
+    for _, record in records:
+        highest[record.key] = max(highest[record.key], record.attempt)
+    for run, record in records:
+        trace, of_cell = run.trace_path(record), taken[record.key]
         if record in of_cell.values():
             continue  # the very same record, which was copied from run to run
         if record.attempt in of_cell:
             highest[record.key] += 1
             record = record.model_copy(update={"attempt": highest[record.key]})
         of_cell[record.attempt] = record
-        yield piece, record
+        yield trace, record
 
 
 def _cells(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -28,8 +28,8 @@ def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, An
         yield place, one, other
 
 
-def stack(provenance: Provenance) -> dict[str, Any]:
-    """All that, equal on both sides, makes equal numbers: versions, processors, threads, data."""
+def conditions(provenance: Provenance) -> dict[str, Any]:
+    """Conditions under which one cell gives equal numbers: versions, processors, threads, data."""
     processor = {"gpu": provenance.gpu, "driver": provenance.driver} if provenance.device == "cuda" else {}
     return {
         "device": provenance.device,

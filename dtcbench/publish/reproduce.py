@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
@@ -13,26 +13,16 @@ from dtcbench.execution.worker import Task, attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
-from dtcbench.publish.numbers import differences, numbers, stack
+from dtcbench.publish.numbers import conditions, differences, numbers
 from dtcbench.record import CellRecord, Provenance, Status
 from dtcbench.registry import Plugin
 
-Word = Literal["same", "within the spread", "DIFFERS", "not judged", "not run"]
+Outcome = Literal["same", "within the spread", "DIFFERS", "not judged", "not run"]
+"""Of a cell that was run again."""
+FAILURES: frozenset[Outcome] = frozenset({"DIFFERS", "not run"})
+"""Outcomes that do not reproduce the record."""
 _SHOWN = 3
-"""Differences that a verdict names."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one cell that was run again."""
-
-    word: Word
-    reason: str
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether the record was not reproduced."""
-        return self.word in ("DIFFERS", "not run")
+"""Differences that a reason names."""
 
 
 def sample(records: Iterable[CellRecord], count: int, seed: int) -> list[CellRecord]:
@@ -52,26 +42,26 @@ def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
     return CellRecord.model_validate(attempt(task).record)
 
 
-def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> Verdict:
-    """Bit for bit where both were made by one stack; else within the spread of `row`, the recorded accuracies of the
-    cell's row, one per seed.
+def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tuple[Outcome, str]:
+    """The outcome and its reason: bit for bit if both were made under the same conditions, else within the spread of
+    `row`, the recorded accuracies of the cell's row, one per seed.
     """
     if again.result is None or recorded.result is None or again.provenance is None or recorded.provenance is None:
-        word: Word = "DIFFERS" if again.status is Status.DIVERGED else "not run"
-        return Verdict(word, f"{again.status}: {again.reason}")
+        outcome: Outcome = "DIFFERS" if again.status is Status.DIVERGED else "not run"
+        return (outcome, f"{again.status}: {again.reason}")
     found = list(differences(numbers(recorded.result), numbers(again.result)))
     if not found:
-        return Verdict("same", "bit for bit")
+        return ("same", "bit for bit")
     first = "; ".join(f"{place}: {one} recorded, {other} here" for place, one, other in found[:_SHOWN])
     if not (unlike := _unlike(recorded.provenance, again.provenance)):
-        return Verdict("DIFFERS", f"on the same stack {len(found)} numbers differ: {first}")
+        return ("DIFFERS", f"on the same stack {len(found)} numbers differ: {first}")
     off, spread = abs(recorded.result.accuracy - again.result.accuracy), max(row) - min(row)
     told = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
     if len(row) < MIN_SEEDS:
-        return Verdict("not judged", f"{told}; {len(row)} seeds give no spread to judge it by")
+        return ("not judged", f"{told}; {len(row)} seeds give no spread to judge it by")
     if off <= spread:
-        return Verdict("within the spread", f"{told}; {off:.6f} apart, the seeds {spread:.6f}")
-    return Verdict("DIFFERS", f"{told}; {off:.6f} apart, more than the seeds, {spread:.6f}")
+        return ("within the spread", f"{told}; {off:.6f} apart, the seeds {spread:.6f}")
+    return ("DIFFERS", f"{told}; {off:.6f} apart, more than the seeds, {spread:.6f}")
 
 
 def row_of(cell: Cell) -> str:
@@ -90,7 +80,7 @@ def row_accuracies(records: Iterable[CellRecord]) -> Callable[[Cell], list[float
 
 def _unlike(recorded: Provenance, here: Provenance) -> str:
     """In what two stacks differ, in words; empty where in nothing."""
-    one, other = stack(recorded), stack(here)
+    one, other = conditions(recorded), conditions(here)
     names = [name for name in [*one, *(other.keys() - one.keys())] if one.get(name) != other.get(name)]
     if recorded.dataset_sha256 is None:  # a record of schema version 4: nothing says that its data were others
         names = [name for name in names if name != "data set"]

@@ -18,15 +18,17 @@ from pathlib import Path
 from dtcbench.errors import UserError
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
-from dtcbench.publish.check import Examined, examine
-from dtcbench.records.location import Place, make_folder, quotable, write
+from dtcbench.publish.check import examine
+from dtcbench.publish.findings import bars, lines
+from dtcbench.records.location import AnyPath, make_folder, quotable, write
+from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.report import build
 from dtcbench.report.claims_view import verdict_rows
 from dtcbench.report.markdown import escaped, leaderboard_markdown, markdown_table
-from dtcbench.report.site.claims import Judged
+from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.pages import judge, site
-from dtcbench.report.site.volumes import Volume
+from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import one_line
 
 OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
@@ -40,13 +42,13 @@ with its comparisons, and so does the site that `dtcbench publish` makes in `sit
 which are not part of this repository: `--reference`."""
 
 
-def bundles(results: Place) -> list[Store]:
+def bundles(results: AnyPath) -> list[Store]:
     """Every bundle under a folder of results, by name. UserError for a name that leads elsewhere or is no plain one."""
     stores = [Store(folder) for suite in _folders(results) for folder in _folders(suite)]
     return [store for store in stores if store.suite.is_file()]
 
 
-def _folders(parent: Place) -> list[Place]:
+def _folders(parent: AnyPath) -> list[AnyPath]:
     inside = sorted((path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.name)
     for path in inside:
         if not _PLAIN.fullmatch(path.name) or (isinstance(path, Path) and path.is_symlink()):
@@ -54,7 +56,7 @@ def _folders(parent: Place) -> list[Place]:
     return inside
 
 
-def rebuild(results: Place) -> list[Place]:
+def rebuild(results: AnyPath) -> list[AnyPath]:
     """Rebuild all that is derived; the paths written. The same bundles give the same bytes.
 
     UserError where a bundle breaks a rule: no table is made of it, and nothing is written.
@@ -62,21 +64,23 @@ def rebuild(results: Place) -> list[Place]:
     if not results.is_dir():
         raise UserError(f"{results}: no such folder; `dtcbench publish RUN` makes it")
     _replaceable(results.parent / SITE)
-    licence, opening, shelf = _licence(results), _opening(results), list(map(_volume, bundles(results)))
-    judged = judge(shelf, None)
+    licence, opening, published = _licence(results), _opening(results), list(map(_published, bundles(results)))
+    judged = judge(published, None)
     made = [
-        (volume.store.root / name, content)
-        for volume in shelf
-        for name, content in bundle_files(volume.derived, build.files(volume.derived, volume.store), licence).items()
+        (shown.run.folder / name, content)
+        for shown in published
+        for name, content in bundle_files(shown.run.leaderboard(), build.files(shown.run), licence).items()
     ]
-    made += [(results / "README.md", readme(opening, shelf, judged).encode())]
+    made += [(results / "README.md", readme(opening, published, judged).encode())]
     for path, content in made:
         make_folder(path.parent)
         write(path, content)
-    return [path for path, _ in made] + write_site(results.parent / SITE, shelf, opening, judged)
+    return [path for path, _ in made] + write_site(results.parent / SITE, published, opening, judged)
 
 
-def write_site(folder: Place, volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> list[Place]:
+def write_site(
+    folder: AnyPath, runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardware]
+) -> list[AnyPath]:
     """Write the site anew; the paths of its files. What else was put into its folder stays. UserError where the folder
     holds something else than a site.
     """
@@ -84,28 +88,28 @@ def write_site(folder: Place, volumes: Sequence[Volume], opening: str, judged: S
     for path in _pages(folder):
         path.unlink()
     written = []
-    for name, content in site(volumes, opening, judged):
+    for name, content in site(runs, opening, judged):
         make_folder((folder / name).parent)
         write(folder / name, content.encode())
         written.append(folder / name)
     return written
 
 
-def readme(opening: str, shelf: Sequence[Volume], judged: Sequence[Judged]) -> str:
+def readme(opening: str, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> str:
     """The opening as it is, the verdicts, then every bundle's tables, with where they come from and how to check
     them."""
-    contents = "\n".join(f"- [{escaped(volume.title)}]({volume.path}): {volume.counts}" for volume in shelf)
+    contents = "\n".join(f"- [{escaped(shown.title)}]({shown.path}): {shown.counts}" for shown in published)
     blocks = [opening.rstrip("\n"), contents or "Nothing is published yet.", *_verdicts(judged)]
-    for volume in shelf:
-        how = f"`dtcbench check results/{volume.path}`, `dtcbench reproduce results/{volume.path} --sample 3`"
+    for shown in published:
+        how = f"`dtcbench check results/{shown.path}`, `dtcbench reproduce results/{shown.path} --sample 3`"
         blocks += [
-            leaderboard_markdown(replace(volume.derived.board, suite=volume.title)).rstrip("\n"),
-            f"Records and tables: [{volume.path}]({volume.path}). {how}",
+            leaderboard_markdown(replace(shown.run.leaderboard(), suite=shown.title)).rstrip("\n"),
+            f"Records and tables: [{shown.path}]({shown.path}). {how}",
         ]
     return "\n\n".join(blocks) + "\n"
 
 
-def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
+def _verdicts(judged: Sequence[ClaimsOnHardware]) -> Iterator[str]:
     if judged:
         yield _CLAIMS
     for one in judged:
@@ -115,47 +119,44 @@ def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
         yield from (f"> **{escaped(note)}**" for note in one.conflicts)
 
 
-def volumes(runs: Iterable[Examined]) -> Iterator[Volume]:
-    """Runs as a site shows them, each in a folder of its own. UserError where one gives no tables."""
+def on_site(runs: Iterable[Run]) -> Iterator[SiteRun]:
+    """Runs as a site shows them, each in a folder of its own."""
     seen: Counter[str] = Counter()
     for run in runs:
-        if run.plan is None or run.derived is None:
-            raise UserError("\n".join([f"{run.store.root} gives no tables:", *run.errors]))
-        path = f"{run.plan.suite.name}/{slug(run.derived.board.hardware_classes)}"
+        path = f"{run.suite}/{slug(run.leaderboard().hardware_classes)}"
         seen[path] += 1
         unique = path if seen[path] == 1 else f"{path}--{seen[path]}"
-        yield Volume(unique, quotable(run.store.root), run.plan, run.store, run.derived)
+        yield SiteRun(unique, quotable(run.folder), run)
 
 
-def _volume(store: Store) -> Volume:
-    """A bundle as the site shows it; UserError where it breaks a rule."""
-    examined = examine(store)
-    if examined.errors or examined.plan is None or examined.derived is None:
-        raise UserError(
-            "\n".join([f"{store.root} breaks the rules of publishing; mend or remove it:", *examined.errors])
-        )
+def _published(store: Store) -> SiteRun:
+    """A bundle as the site shows it; UserError if it breaks a rule."""
+    found, run = examine(store)
+    if run is None or bars(found):
+        broken = lines(one for one in found if one.weight == "error")
+        raise UserError("\n".join([f"{store.root} breaks the rules of publishing; mend or remove it:", *broken]))
     path = f"{store.root.parent.name}/{store.root.name}"
-    return Volume(path, f"results/{path}", examined.plan, store, examined.derived)
+    return SiteRun(path, f"results/{path}", run)
 
 
-def _replaceable(folder: Place) -> None:
+def _replaceable(folder: AnyPath) -> None:
     """UserError where a site would overwrite something that is none."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "assets" / "page.css").is_file():
         raise UserError(f"{folder} is not empty and holds no site; move it away, or make the site with --out elsewhere")
 
 
-def _pages(folder: Place) -> list[Place]:
+def _pages(folder: AnyPath) -> list[AnyPath]:
     """Those of an earlier site; what is hidden is none of them."""
-    found: list[Place] = list(folder.rglob("*.html")) if folder.exists() else []
+    found: list[AnyPath] = list(folder.rglob("*.html")) if folder.exists() else []
     return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 
 
-def _opening(results: Place) -> str:
+def _opening(results: AnyPath) -> str:
     path = results / OPENING
     return path.read_text(encoding="utf-8") if path.is_file() else _OPENING
 
 
-def _licence(results: Place) -> str:
+def _licence(results: AnyPath) -> str:
     path = results / LICENCE_FILE
     licence = path.read_text(encoding="utf-8").strip() if path.is_file() else UNKNOWN
     if not LICENCE.fullmatch(licence):

@@ -12,23 +12,23 @@ from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tid
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.publish.findings import Finding, error, warning
 from dtcbench.record import INCONCLUSIVE
-from dtcbench.records.tables import MISSING, Tables
+from dtcbench.records.tables import MISSING
 
 _NO_END = {MISSING, *(status.value for status in INCONCLUSIVE)}
 _COURSE = ["cycle", "step", "loss", "validation_before", "test_after"]
 """What tells one training from another, cycle by cycle: no two seeds share a loss to its last bit."""
 
 
-def of_tables(tables: Tables) -> Iterator[Finding]:
+def of_tables(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
     """What the cells of a run say together."""
-    cells = tidy(tables.cells)
+    cells = tidy(cells)
     ok = cells[cells["status"] == "ok"]
     if ok.empty:
         yield error("cells", "", "no cell is ok: there is nothing to publish")
     yield from _ends(cells)
     yield from _pairs(cells, ok)
     yield from _hardware(ok)
-    yield from _seeds(ok, tables.cycles)
+    yield from _seeds(ok, cycles)
 
 
 def _ends(cells: pd.DataFrame) -> Iterator[Finding]:

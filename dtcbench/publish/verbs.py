@@ -12,13 +12,13 @@ from dtcbench.errors import UserError
 from dtcbench.publish import bundle, compare, results
 from dtcbench.publish import merge as merging
 from dtcbench.publish import reproduce as reproducing
-from dtcbench.publish.check import Examined, examine
-from dtcbench.publish.findings import lines
+from dtcbench.publish.check import examine, unclaimed_samples
+from dtcbench.publish.findings import bars, lines
 from dtcbench.publish.views import moves_view
-from dtcbench.records.location import Place
-from dtcbench.records.runs import refuse_missing_code
+from dtcbench.records.location import AnyPath
+from dtcbench.records.lookup import refuse_missing_code
+from dtcbench.records.run import Run
 from dtcbench.records.store import Store
-from dtcbench.records.tables import Tables
 from dtcbench.registry import Plugin
 from dtcbench.report.site.pages import judge
 from dtcbench.text import duration
@@ -31,41 +31,41 @@ class RefusedError(Exception):
     """What was asked for must not be done; the reasons have been told."""
 
 
-def publish(run: Store | None, folder: Place) -> Iterator[str]:
+def publish(run: Store | None, folder: AnyPath) -> Iterator[str]:
     """Check a run, copy it among the results, and rebuild them; without a run, rebuild them only.
 
     RefusedError where a rule bars it.
     """
     if run is not None:
-        examined = examine(run)
-        yield from lines(examined.findings)
-        if examined.errors:
+        findings, examined = examine(run)
+        yield from lines(findings)
+        if examined is None or bars(findings):
             raise RefusedError
         place = bundle.place_of(examined, folder)
-        yield f"{place}: {bundle.copy(examined, place)} files copied"
+        yield f"{place}: {bundle.copy(run, place, unclaimed_samples(findings))} files copied"
     written = results.rebuild(folder)
     yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
     yield f"The site: {folder.parent / results.SITE / 'index.html'}"
 
 
-def site(runs: Sequence[Store], out: Place, opening: Path | None, reference: pd.DataFrame | None) -> Iterator[str]:
+def site(runs: Sequence[Store], out: AnyPath, opening: Path | None, reference: pd.DataFrame | None) -> Iterator[str]:
     """The site of runs, whether they keep the rules of publishing or not: what breaks them is on their pages."""
     if opening is not None and not opening.is_file():
         raise UserError(f"--opening {opening}: no such file")
-    volumes = list(results.volumes([_readable(run) for run in runs]))
+    shown = list(results.on_site([_readable(run) for run in runs]))
     text = opening.read_text(encoding="utf-8") if opening else "# Results"
-    pages = results.write_site(out, volumes, text, judge(volumes, reference))
+    pages = results.write_site(out, shown, text, judge(shown, reference))
     yield f"{out / 'index.html'}: the first of {len(pages)} files"
 
 
-def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:
+def merge(runs: Sequence[Store], out: AnyPath) -> Iterator[str]:
     """The union of runs of one suite in a folder; RefusedError where a cell stands against itself."""
     if len(runs) < 2:
         raise UserError("one run is its own union; name at least two")
     for run in runs:
         _readable(run)
-    pieces = merging.gather(runs)
-    cells, sources = list(map(str, merging.conflicts(pieces))), list(merging.mixed(pieces))
+    origins = merging.gather(runs)
+    cells, sources = list(merging.conflicts(origins)), list(merging.mixed(origins))
     yield from (*cells, *sources)
     if cells:
         yield "`dtcbench show CELL --run RUN` shows either record"
@@ -74,15 +74,15 @@ def merge(runs: Sequence[Store], out: Place) -> Iterator[str]:
     if found := len(cells) + len(sources):
         yield f"{found} conflicts: {out} was not written"
         raise RefusedError
-    tables = merging.write_union(pieces, out)
-    for hardware_class, folder in merging.folders_of(pieces).items():
-        yield f"{out / folder}: {len(pieces[hardware_class])} records of {hardware_class}"
+    tables = merging.write_union(origins, out)
+    for hardware_class, folder in merging.folders_of(origins).items():
+        yield f"{out / folder}: {len(origins[hardware_class])} records of {hardware_class}"
     yield from map(str, tables)
 
 
 def compared(first: Store, second: Store) -> RenderableType:
     """What moved from one run to the other."""
-    before, after = _tables(first), _tables(second)
+    before, after = _readable(first).cells, _readable(second).cells
     rows = compare.moves(before, after)
     return moves_view((str(first.root), str(second.root)), rows, list(compare.notes(before, after, rows)))
 
@@ -90,9 +90,7 @@ def compared(first: Store, second: Store) -> RenderableType:
 def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) -> Iterator[str]:
     """Run some cells of a run or bundle again, one verdict a line; RefusedError where one was not reproduced."""
     refuse_missing_code(run)
-    examined = _readable(run)
-    planned = {cell.key for cell in examined.plan.cells} if examined.plan else set()
-    records = [record for record in run.records(run.files()) if record.key in planned]
+    records = list(_readable(run).records())
     chosen = reproducing.sample(records, count, seed)
     if not chosen:
         raise UserError(f"{run.root} has no ok cell to run again")
@@ -102,25 +100,18 @@ def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) ->
     yield f"{len(chosen)} cells, chosen by seed {seed}; about {took}, as recorded on {', '.join(machines)}"
     failures = 0
     for record in chosen:
-        verdict = reproducing.judge(record, reproducing.rerun(record, plugins), row(record.cell))
-        failures += verdict.is_failure
-        yield f"{verdict.word}: {record.cell.label} ({record.key[:12]}): {verdict.reason}"
+        outcome, reason = reproducing.judge(record, reproducing.rerun(record, plugins), row(record.cell))
+        failures += outcome in reproducing.FAILURES
+        yield f"{outcome}: {record.cell.label} ({record.key[:12]}): {reason}"
     yield f"{len(chosen) - failures} of {len(chosen)} cells reproduced"
     if failures:
         raise RefusedError
 
 
-def _readable(run: Store) -> Examined:
-    """The run, examined; UserError where it cannot be relied on to be what it says."""
-    examined = examine(run)
-    unreadable = [found for found in examined.findings if found.weight == "error" and found.rule in _UNREADABLE]
-    if unreadable:
-        raise UserError("\n".join([f"{run.root} cannot be used as it is:", *lines(unreadable)]))
-    return examined
-
-
-def _tables(run: Store) -> Tables:
-    examined = _readable(run)
-    if examined.derived is None:
-        raise UserError("\n".join([f"{run.root} gives no tables:", *examined.errors]))
-    return examined.derived.tables
+def _readable(store: Store) -> Run:
+    """The run; UserError if its records cannot be relied on to be what they say."""
+    findings, run = examine(store)
+    unreadable = [found for found in findings if found.weight == "error" and found.rule in _UNREADABLE]
+    if run is None or unreadable:
+        raise UserError("\n".join([f"{store.root} cannot be used as it is:", *lines(unreadable)]))
+    return run

@@ -16,9 +16,10 @@ import filelock
 from upath import UPath
 
 from dtcbench.errors import UserError
+from dtcbench.files import whole
 from dtcbench.heartbeat import Heartbeat
 
-Place: TypeAlias = Path | UPath
+AnyPath: TypeAlias = Path | UPath
 """A file or a folder. What is no `Path` lies in an object store."""
 
 BEAT_S = 5.0
@@ -32,7 +33,7 @@ class StoreError(UserError):
     """A run's folder cannot be used as asked; the message names it and the remedy."""
 
 
-def place(text: str) -> Place:
+def place(text: str) -> AnyPath:
     """The place that a person names: a path, or an address such as `s3://bucket/folder`."""
     if "://" not in text:
         return Path(text)
@@ -46,7 +47,7 @@ def place(text: str) -> Place:
     return there
 
 
-def quotable(folder: Place) -> str:
+def quotable(folder: AnyPath) -> str:
     """The folder as a page or a command to copy names it: never by where it lies on this machine.
 
     An address or a relative path stays as it is; an absolute path is taken from the current folder on, or, where it
@@ -58,7 +59,7 @@ def quotable(folder: Place) -> str:
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else folder.name
 
 
-def make_folder(folder: Place) -> None:
+def make_folder(folder: AnyPath) -> None:
     """The folder is there from now on; StoreError where it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,18 +67,19 @@ def make_folder(folder: Place) -> None:
         raise StoreError(f"{folder}: {error.strerror or error}; {REMEDY}") from error
 
 
-def write(file: Place, content: bytes) -> None:
+def write(file: AnyPath, content: bytes) -> None:
     """Write a file: its name never stands for half of it. StoreError where that cannot be done."""
     try:
         if isinstance(file, Path):
-            _write_and_rename(file, content)
+            with whole(file) as half:
+                half.write(content)
         else:
             file.fs.pipe_file(file.path, content)
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}; free space or {REMEDY}") from error
 
 
-def create(file: Place, content: bytes) -> None:
+def create(file: AnyPath, content: bytes) -> None:
     """Write a file that must not stand yet: StoreError where it does."""
     taken = StoreError(f"{file} stands already; two runs wrote to one folder")
     if file.exists():
@@ -93,7 +95,7 @@ def create(file: Place, content: bytes) -> None:
         raise StoreError(f"{file}: {error}; {REMEDY}") from error
 
 
-def rename(file: Place, name: str) -> None:
+def rename(file: AnyPath, name: str) -> None:
     """Give a file another name in its folder."""
     if isinstance(file, Path):
         file.rename(file.with_name(name))
@@ -102,27 +104,13 @@ def rename(file: Place, name: str) -> None:
 
 
 @contextmanager
-def held(folder: Place) -> Iterator[Callable[[], None]]:
+def held(folder: AnyPath) -> Iterator[Callable[[], None]]:
     """Hold the folder for one writer; StoreError where another process holds it.
 
     Yields a check to make before each write: it raises StoreError where the folder is no longer held.
     """
     with _locked(folder) if isinstance(folder, Path) else _leased(folder) as check:
         yield check
-
-
-def _write_and_rename(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f"{file.name}.tmp")
-    with temporary.open("wb") as half:
-        half.write(content)
-        half.flush()
-        os.fsync(half.fileno())
-    temporary.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)
 
 
 @contextmanager

@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell, Choice, canonical_json
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns
 from dtcbench.plan.protocol import PROTOCOLS, defaults
 from dtcbench.record import SCHEMA_VERSION, CellRecord
-from dtcbench.records.location import Place
-from dtcbench.records.sealing import opened
-from dtcbench.records.store import Store
+from dtcbench.records.location import AnyPath, StoreError
+from dtcbench.records.sealing import SchemaError, opened
+from dtcbench.records.store import Store, Writer
 from dtcbench.text import error_line
 
 OLD_VERSIONS = (4, 5)
@@ -25,10 +24,6 @@ OLD_VERSIONS = (4, 5)
 OLDER = "the record was written before dtcbench kept this"
 _SINCE_5 = ("dataset_sha256", "source_sha256")
 """Of the provenance, what version 4 lacks."""
-
-
-class NotMigratedError(UserError):
-    """A record that cannot be brought up to this schema version; says why."""
 
 
 def migrated(content: bytes, names: Names) -> CellRecord | None:
@@ -43,7 +38,7 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
     Raises
     ------
     ValueError : the file is damaged
-    NotMigratedError : the record is sound, and cannot be migrated
+    SchemaError : the record is sound, and cannot be migrated
     """
     old, seal = opened(content)
     version = old.get("schema_version")
@@ -51,7 +46,7 @@ def migrated(content: bytes, names: Names) -> CellRecord | None:
         return None
     if version not in OLD_VERSIONS:
         known = ", ".join(map(str, (*OLD_VERSIONS, SCHEMA_VERSION)))
-        raise NotMigratedError(f"schema version {version!r}; this dtcbench knows {known}")
+        raise SchemaError(f"schema version {version!r}; this dtcbench knows {known}")
     try:
         return _renewed(old, seal, names)
     except (KeyError, TypeError, AttributeError) as error:
@@ -69,21 +64,22 @@ def _renewed(old: dict[str, Any], seal: str, names: Names) -> CellRecord:
     return CellRecord.model_validate(new)
 
 
-def migrate(store: Store, names: Names) -> Iterator[str]:
-    """Put the migrated record in the place of each older one of a run, which must be locked; yields what was done.
+def migrate(writer: Writer, names: Names) -> Iterator[str]:
+    """Put the migrated record in the place of each older one of a run; yields what was done.
 
-    NotMigratedError, before anything is changed, where one of them cannot be migrated.
+    StoreError, before anything is changed, if one of them cannot be migrated.
     """
+    store = writer.store
     known = NamesOfRuns([names, REGISTERED])  # a suite that was cut down no longer declares all that was run
     damaged = dict(_damaged(store, known))
     if isinstance(names, Declared):
-        store.save_names(migrated_names(names))  # before the records, so that a migration cut short goes on
+        writer.save_names(migrated_names(names))  # before the records, so that a migration cut short goes on
     count = 0
     for file, content in store.sealed():
         if file in damaged:
             yield f"{file}: damaged, left as it is: {damaged[file]}"
         elif (record := migrated(content, known)) is not None:
-            store.replace(file, record)
+            writer.replace(file, record)
             count += 1
     if count == 0:
         yield f"{store.root}: no record is older than schema version {SCHEMA_VERSION}"
@@ -91,13 +87,13 @@ def migrate(store: Store, names: Names) -> Iterator[str]:
         yield f"{store.root}: {count} records brought up to schema version {SCHEMA_VERSION}, each under a new key"
 
 
-def _damaged(store: Store, names: Names) -> Iterator[tuple[Place, str]]:
-    """The damaged record files, and why each is; NotMigratedError names a sound one that cannot be migrated."""
+def _damaged(store: Store, names: Names) -> Iterator[tuple[AnyPath, str]]:
+    """The damaged record files, and why each is damaged; StoreError names a sound one that cannot be migrated."""
     for file, content in store.sealed():
         try:
             migrated(content, names)
-        except NotMigratedError as error:
-            raise NotMigratedError(f"{file}: {error}") from None
+        except SchemaError as error:
+            raise StoreError(f"{file}: {error}") from None
         except ValueError as error:
             yield file, str(error).partition("\n")[0]
 
@@ -121,7 +117,7 @@ def _cell(old: dict[str, Any], names: Names) -> Cell:
 
 def _choice(noun: str, name: str, values: dict[str, Any], names: Names) -> Choice:
     if name not in names.known(noun):
-        raise NotMigratedError(
+        raise SchemaError(
             f"{noun} {name!r} is not known, and so neither are its defaults; load its plug-in with --plugin"
         )
     return Choice.of(name, 1, values, names.meaning(noun, name).defaults)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
-from dtcbench.record import CellRecord, Outline, Provenance, Status
+from dtcbench.record import CellRecord, Outline, Status
 from dtcbench.records.store import Contents
 
 _SHOWN = 12
@@ -27,15 +27,14 @@ def changed(plan: Plan, contents: Contents[Outline], plugins: Mapping[str, str],
     found: Counter[tuple[str, str, str]] = Counter()
     for cell in plan.cells:
         record = contents.record(cell.key)
-        if record is None or record.status is not Status.OK or record.provenance is None:
+        if record is None or record.status is not Status.OK:
             continue
-        then = record.provenance
         for name in _plugins_of(cell, plan):
-            if name in plugins and plugins[name] not in then.plugins.values():
-                found[f"plug-in {name}", then.plugins.get(name, "unknown"), plugins[name]] += 1
+            if name in plugins and plugins[name] not in record.plugins.values():
+                found[f"plug-in {name}", record.plugins.get(name, "unknown"), plugins[name]] += 1
         now = data.get(cell.dataset.label)
-        if now is not None and then.dataset_sha256 not in (None, now):
-            found[f"data set {cell.dataset.label}", str(then.dataset_sha256), now] += 1
+        if now is not None and record.dataset_sha256 not in (None, now):
+            found[f"data set {cell.dataset.label}", str(record.dataset_sha256), now] += 1
     return [
         f"{count} ok cells were made with another {what} (SHA-256 {before[:_SHOWN]} then, {now[:_SHOWN]} now)"
         for (what, before, now), count in found.items()
@@ -47,26 +46,26 @@ def data_of(plan: Plan, contents: Contents[Outline]) -> dict[str, str]:
     found: dict[str, str] = {}
     for cell in plan.cells:
         record = contents.record(cell.key)
-        if record is not None and record.status is Status.OK and record.provenance and record.provenance.dataset_sha256:
-            found.setdefault(cell.dataset.label, record.provenance.dataset_sha256)
+        if record is not None and record.status is Status.OK and record.dataset_sha256:
+            found.setdefault(cell.dataset.label, record.dataset_sha256)
     return found
 
 
-def sources(record: CellRecord) -> Iterator[tuple[str, str]]:
+def sources_of(record: CellRecord) -> Iterator[tuple[str, str]]:
     """The data set and the plug-ins of an ok record, each with the SHA-256 of its content."""
     if record.status is Status.OK and record.provenance is not None:
-        yield from sources_of(record.cell, record.provenance)
+        yield from sources(record.cell.dataset.label, record.provenance.dataset_sha256, record.provenance.plugins)
 
 
-def sources_of(cell: Cell, provenance: Provenance) -> Iterator[tuple[str, str]]:
-    """The data set and the plug-ins behind a cell, each with the SHA-256 of its content."""
-    if provenance.dataset_sha256 is not None:
-        yield f"data set {cell.dataset.label}", provenance.dataset_sha256
-    yield from ((f"plug-in {name}", digest) for name, digest in provenance.plugins.items())
+def sources(dataset: str, dataset_sha256: str | None, plugins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A data set, by its label, and plug-ins, each with the SHA-256 of its content."""
+    if dataset_sha256 is not None:
+        yield f"data set {dataset}", dataset_sha256
+    yield from ((f"plug-in {name}", digest) for name, digest in plugins.items())
 
 
 def mixtures(found: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Every one of some records' `sources` that has more than one content."""
+    """Every data set or plug-in among some records' `sources` that has more than one content."""
     digests: defaultdict[str, set[str]] = defaultdict(set)
     for what, digest in found:
         digests[what].add(digest)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from dtcbench.plan.cell import canonical_json
-from dtcbench.record import SCHEMA_VERSION, CellRecord, Outline, Tabled
+from dtcbench.record import SCHEMA_VERSION, CellRecord, R
 
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
-R = TypeVar("R", CellRecord, Tabled, Outline)
 
 
-class UnknownSchemaError(ValueError):
-    """A record whose seal holds, but whose content this version of dtcbench does not know."""
+class SchemaError(ValueError):
+    """A sound record that this version of dtcbench does not know; `is_older` if `dtcbench migrate` may help."""
 
-
-class OlderSchemaError(UnknownSchemaError):
-    """One of an older schema version, which `dtcbench migrate` brings up to this one."""
+    def __init__(self, message: str, is_older: bool = False) -> None:
+        super().__init__(message)
+        self.is_older = is_older
 
 
 def seal(record: dict[str, Any]) -> bytes:
@@ -37,7 +36,7 @@ def unseal(content: bytes) -> CellRecord:
 
 
 def unsealed(content: bytes, kind: type[R]) -> R:
-    """The record in a sealed file's content, or its outline. ValueError says what is wrong with it."""
+    """The record, or a part of it, in a sealed file's content. ValueError says what is wrong with it."""
     try:
         if (sealed := _SEALED.fullmatch(content)) and hashlib.sha256(sealed[1]).hexdigest() == sealed[2].decode():
             return kind.model_validate_json(sealed[1])
@@ -45,10 +44,10 @@ def unsealed(content: bytes, kind: type[R]) -> R:
     except ValidationError as error:
         version = opened(content)[0].get("schema_version")
         if isinstance(version, int) and version < SCHEMA_VERSION:
-            raise OlderSchemaError(f"schema version {version}, and this dtcbench reads {SCHEMA_VERSION}") from None
+            raise SchemaError(f"schema version {version}, and this dtcbench reads {SCHEMA_VERSION}", True) from None
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UnknownSchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
+        raise SchemaError(f"not a record of this version of dtcbench: {place}: {first['msg']}") from None
 
 
 def opened(content: bytes) -> tuple[dict[str, Any], str]:

@@ -10,7 +10,7 @@
     RUN/figures/*.{pdf,svg}            its figures for a paper
     RUN/README.md                      the data card, once it is published: it makes a bundle of the run
 
-`sealing.py` says how a record is sealed.
+`sealing.py` says how a record is sealed. A `Store` reads; only a `Writer`, which holds the folder, writes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
-from dtcbench.record import CellRecord, Outline, Status, Tabled
-from dtcbench.records.location import Place, StoreError, create, held, make_folder, rename, write
-from dtcbench.records.sealing import OlderSchemaError, R, UnknownSchemaError, seal, unsealed
+from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
+from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, rename, write
+from dtcbench.records.sealing import SchemaError, seal, unsealed
+from dtcbench.unavailable import Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from dtcbench.plan.names import Declared
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
-Part = Literal["suite", "names", "record", "trace", "card", "lock", "own"]
-"""What a file of a run is. `own` is of use to the run alone: logs, what was set aside or half written."""
-_PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
+FileKind = Literal["suite", "names", "record", "trace", "card", "lock", "own"]
+"""Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
+_KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
     ("names", re.compile(r"names\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
@@ -47,144 +48,58 @@ _PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
 CARD = "README.md"
 
 
-Files: TypeAlias = dict[str, dict[tuple[int, bool], str]]
-"""Names of record files by cell key, and by attempt and whether the file was set aside as damaged."""
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A record file that does not count, and why."""
-
-    path: Place
-    key: str
-    attempt: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}; it does not count, and its cell is redone by the next run"
-
-
 @dataclass(frozen=True)
 class Contents(Generic[R]):
-    """All records of a run, or their outlines."""
+    """All attempts that a run has records of, or their outlines."""
 
     attempts: dict[str, tuple[R, ...]]
     """By cell key, the oldest attempt first; only sealed, undamaged ones."""
-    damaged: tuple[Damaged, ...]
-    set_aside: tuple[tuple[str, int], ...] = ()
-    """Key and attempt of the damaged records that earlier runs set aside."""
+    damaged: dict[AnyPath, str] = field(default_factory=dict)
+    """By file, why it does not count."""
+    last: dict[str, int] = field(default_factory=dict)
+    """By cell key, the highest attempt number of any file, damaged and set aside ones included."""
 
     def record(self, key: str) -> R | None:
-        """The record that counts for a cell: its ok one, else its latest; None where it has none."""
-        return counting(self.attempts.get(key, ()))
+        """The record that counts for a cell; None if it has none."""
+        return decisive(self.attempts[key]) if key in self.attempts else None
 
     def next_attempt(self, key: str) -> int:
         """The number of the next attempt, which no file, damaged or not, bears yet."""
-        used = [record.attempt for record in self.attempts.get(key, ())]
-        used += [damaged.attempt for damaged in self.damaged if damaged.key == key]
-        used += [attempt for aside, attempt in self.set_aside if aside == key]
-        return 1 + max(used, default=0)
-
-
-@dataclass(frozen=True)
-class _History(Generic[R]):
-    """Every file of one cell."""
-
-    records: tuple[R, ...]
-    """The oldest attempt first."""
-    damaged: tuple[Damaged, ...]
-    set_aside: tuple[tuple[str, int], ...]
+        return 1 + max(self.last.get(key, 0), *(record.attempt for record in self.attempts.get(key, ())), 0)
 
 
 class Store:
-    """A run folder, here or in an object store. Reading needs nothing; writing needs the lock
-    (`with store.locked():`)."""
+    """A run folder, here or in an object store, to read from: no lock is needed."""
 
-    def __init__(self, root: Place) -> None:
+    def __init__(self, root: AnyPath) -> None:
         self.root = root
-        self._records = root / "records"
-        self._power = root / "power"
-        self._check: Callable[[], None] = lambda: None
-        """Made before each write: StoreError where the folder is no longer held."""
-
-    def __reduce__(self) -> tuple[type[Store], tuple[Place]]:
-        return Store, (self.root,)  # another process may read the run; the lock stays with the one that holds it
+        self.records = root / "records"
+        self.power = root / "power"
 
     @property
-    def suite(self) -> Place:
-        """The suite this run was last started with."""
+    def suite(self) -> AnyPath:
+        """The file of the suite that this run was last started with."""
         return self.root / "suite.yaml"
 
     @property
-    def names(self) -> Place:
-        """What the suite's names meant when this run was last started; older runs have none."""
+    def names(self) -> AnyPath:
+        """The file that says what the suite's names meant when this run was last started; older runs lack it."""
         return self.root / "names.json"
 
     def existing(self) -> Store:
-        """Itself; StoreError where the folder holds no run."""
+        """Itself; StoreError if the folder holds no run."""
         if not self.suite.is_file():
             raise StoreError(f"{self.root} holds no run (no suite.yaml); start one with `dtcbench run SUITE`")
         return self
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one writer; StoreError where another process holds it."""
+    def locked(self) -> Iterator[Writer]:
+        """Hold the folder for one writer; StoreError if another process holds it."""
         make_folder(self.root)
-        make_folder(self._records)
-        with held(self.root) as self._check:
+        make_folder(self.records)
+        with held(self.root) as check:
             self._discard_half_written()
-            yield
-
-    def save_suite(self, name: str, text: str, names: Declared, contents: Contents[Any]) -> None:
-        """Keep the suite's text, and what its names mean, beside its records. StoreError where the records are another
-        suite's."""
-        others = {r.suite for records in contents.attempts.values() for r in records} - {name}
-        if others:
-            raise StoreError(
-                f"{self.root} holds records of suite {', '.join(sorted(others))}, not {name}; "
-                "choose another folder with --out"
-            )
-        self._check()
-        write(self.suite, text.encode())
-        self.save_names(names)
-
-    def append(self, record: CellRecord, trace: bytes | None = None) -> Place:
-        """Seal one attempt's record. A file that stands is never overwritten: StoreError.
-
-        The trace is written first: no record ever speaks of samples that are not there.
-        """
-        self._check()
-        if trace is not None:
-            make_folder(self._power)
-            write(self._trace_path(record), trace)
-        path = self._records / f"{record.key}.{record.attempt}.json"
-        create(path, seal(record.model_dump(mode="json")))
-        return path
-
-    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
-        """The samples behind a record's energy; None where there are none.
-
-        StoreError where the file is missing, or is not the one that the record was made from.
-        """
-        from dtcbench.records import samples
-
-        digest = record.energy.trace_sha256 if record.energy else None
-        if digest is None:
-            return None
-        path = self._trace_path(record)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
-        try:
-            return samples.frame(content)
-        except ValueError as error:
-            raise StoreError(f"{path}: {error}; redo the cell in a new folder") from error
-
-    def _trace_path(self, record: CellRecord | Tabled) -> Place:
-        return self._power / f"{record.key}.{record.attempt}.parquet"
+            yield Writer(self, check)
 
     def read(self) -> Contents[CellRecord]:
         """Every record; damaged files are listed, never raised.
@@ -195,141 +110,212 @@ class Store:
         return self._contents(CellRecord)
 
     def outlines(self) -> Contents[Outline]:
-        """The same of every record's outline, many times faster. Seals are held against contents all the same."""
+        """Every record's outline, many times faster. Seals are compared with contents all the same."""
         return self._contents(Outline)
 
-    def _contents(self, kind: type[R]) -> Contents[R]:
-        with uncollected():
-            histories = {key: self._history(key, names, kind) for key, names in self.files().items()}
-        return Contents(
-            {key: history.records for key, history in histories.items() if history.records},
-            tuple(damaged for history in histories.values() for damaged in history.damaged),
-            tuple(aside for history in histories.values() for aside in history.set_aside),
-        )
+    def files(self) -> dict[str, list[str]]:
+        """By cell key, the names of its record files that were not set aside, the oldest attempt first."""
+        files: dict[str, list[str]] = {}
+        for match in self._matches():
+            of_cell = files.setdefault(match[1], [])
+            if not match[3]:
+                of_cell.append(match[0])
+        return {key: sorted(names, key=lambda name: int(name.split(".")[1])) for key, names in files.items()}
 
-    def files(self) -> Files:
-        """The record files of each cell, by key."""
-        files: Files = {}
-        for match in filter(None, map(_RECORD_NAME.fullmatch, self._record_names())):
-            files.setdefault(match[1], {})[int(match[2]), bool(match[3])] = match[0]
-        return files
+    def decisive(self, files: Iterable[list[str]], kind: type[R]) -> Iterator[R]:
+        """The record that counts for each cell, one at a time: a large run does not fit into memory.
 
-    def records(self, files: Files) -> Iterator[CellRecord]:
-        """The record that counts of each cell among the `files`, one at a time: a large run does not fit into
-        memory. StoreError as for `read`.
+        Parameters
+        ----------
+        files : for each cell the names of its record files, as in `files`
+        kind : the record, or the part of it, to read
+
+        StoreError as for `read`.
         """
-        return self._counting(files, CellRecord)
+        for names in files:
+            read = (self._read(name, kind) for name in names)
+            if sound := [one for one in read if not isinstance(one, Unavailable)]:
+                yield decisive(sound)
 
-    def tabled(self, files: Files) -> Iterator[Tabled]:
-        """The same of what the tables show, faster."""
-        return self._counting(files, Tabled)
-
-    def _counting(self, files: Files, kind: type[R]) -> Iterator[R]:
-        for key, names in files.items():
-            if (record := counting(self._history(key, names, kind).records)) is not None:
-                yield record
-
-    def examined(self, key: str = "") -> Iterator[tuple[str, CellRecord | ValueError]]:
+    def examined(self, key: str = "") -> Iterator[tuple[str, CellRecord | Unavailable]]:
         """Every record file that was not set aside, of the cells whose keys begin so: its name in the run, and its
-        record or what is wrong with it.
+        record or the reason why it cannot be used.
 
-        Nothing is raised for what a file holds: it may come from anywhere.
+        Nothing is raised for a file's content: it may come from anywhere.
         """
-        for name in self._record_names():
-            if (match := _RECORD_NAME.fullmatch(name)) and not match[3] and name.startswith(key):
-                try:
-                    yield f"{self._records.name}/{name}", self._record(match[1], int(match[2]), name, CellRecord)
-                except ValueError as error:
-                    yield f"{self._records.name}/{name}", error
+        for name in (match[0] for match in self._matches() if not match[3] and match[0].startswith(key)):
+            try:
+                yield f"{self.records.name}/{name}", self._record(name, CellRecord)
+            except ValueError as error:
+                yield f"{self.records.name}/{name}", Unavailable(str(error).partition("\n")[0])
 
-    def _record_names(self) -> list[str]:
-        return sorted(path.name for path in self._records.iterdir()) if self._records.is_dir() else []
+    def sealed(self) -> Iterator[tuple[AnyPath, bytes]]:
+        """Every record file that was not set aside, and its content, sound or not."""
+        for name in [match[0] for match in self._matches() if not match[3]]:
+            yield self.records / name, (self.records / name).read_bytes()
+
+    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
+        """The samples behind a record's energy; None if nothing was sampled.
+
+        StoreError if the file is missing, or is not the one that the record was made from.
+        """
+        from dtcbench.records.untrusted import read_parquet
+
+        digest = record.energy.trace_sha256 if record.energy else None
+        if digest is None:
+            return None
+        path = self.trace_path(record)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
+        try:
+            return read_parquet(content)
+        except ValueError as error:
+            raise StoreError(f"{path}: {error}; redo the cell in a new folder") from error
+
+    def trace_path(self, record: CellRecord | Tabled) -> AnyPath:
+        """The file with the samples behind a record's energy."""
+        return self.power / f"{record.key}.{record.attempt}.parquet"
 
     def trace_name(self, record: CellRecord) -> str:
-        """The name in the run of the file with the samples behind a record's energy."""
-        return f"{self._power.name}/{self._trace_path(record).name}"
+        """The name of that file in the run."""
+        return f"{self.power.name}/{self.trace_path(record).name}"
 
-    def _history(self, key: str, files: dict[tuple[int, bool], str], kind: type[R]) -> _History[R]:
-        read = [self._file(key, number, name, kind) for (number, aside), name in sorted(files.items()) if not aside]
-        return _History(
-            tuple(record for record in read if not isinstance(record, Damaged)),
-            tuple(damaged for damaged in read if isinstance(damaged, Damaged)),
-            tuple((key, number) for number, aside in sorted(files) if aside),
-        )
+    def _contents(self, kind: type[R]) -> Contents[R]:
+        attempts: dict[str, tuple[R, ...]] = {}
+        damaged: dict[AnyPath, str] = {}
+        last: dict[str, int] = {}
+        for match in self._matches():
+            last[match[1]] = max(last.get(match[1], 0), int(match[2]))
+        with uncollected():
+            for key, names in self.files().items():
+                read = [(name, self._read(name, kind)) for name in names]
+                damaged |= {self.records / name: one.reason for name, one in read if isinstance(one, Unavailable)}
+                if sound := tuple(one for _, one in read if not isinstance(one, Unavailable)):
+                    attempts[key] = sound
+        return Contents(attempts, damaged, last)
 
-    def _file(self, key: str, number: int, name: str, kind: type[R]) -> R | Damaged:
-        path = self._records / name
+    def _matches(self) -> Iterator[re.Match[str]]:
+        """Every file in the folder of records whose name is a record's, by name."""
+        names = sorted(path.name for path in self.records.iterdir()) if self.records.is_dir() else []
+        return filter(None, map(_RECORD_NAME.fullmatch, names))
+
+    def _read(self, name: str, kind: type[R]) -> R | Unavailable:
+        """The record in a file, or why the file is damaged. StoreError as for `read`."""
         try:
-            return self._record(key, number, name, kind)
-        except OlderSchemaError as error:
-            raise StoreError(f"{path}: {error}; bring its run up to date: dtcbench migrate {self.root}") from error
-        except UnknownSchemaError as error:
-            raise StoreError(f"{path}: {error}; use the dtcbench that wrote it, or another --out") from error
+            return self._record(name, kind)
+        except SchemaError as error:
+            older = f"bring its run up to date: dtcbench migrate {self.root}"
+            remedy = older if error.is_older else "use the dtcbench that wrote it, or another --out"
+            raise StoreError(f"{self.records / name}: {error}; {remedy}") from error
         except StoreError:
             raise
         except ValueError as error:
-            return Damaged(path, key, number, str(error).partition("\n")[0])
+            return Unavailable(str(error).partition("\n")[0])
 
-    def _record(self, key: str, number: int, name: str, kind: type[R]) -> R:
-        """The record in a file of this name; ValueError says what is wrong with it."""
-        path = self._records / name
+    def _record(self, name: str, kind: type[R]) -> R:
+        """The record in a file of this name. ValueError says why it cannot be used."""
+        path, (key, number, _) = self.records / name, name.split(".", 2)
         try:
             record = unsealed(path.read_bytes(), kind)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
-        if (record.key, record.attempt) != (key, number):
+        if (record.key, record.attempt) != (key, int(number)):
             raise ValueError("holds another cell or attempt than its name says")
         return record
 
-    def sealed(self) -> Iterator[tuple[Place, bytes]]:
-        """Every record file that was not set aside, and its content, whatever that is."""
-        for name in self._record_names():
-            if (match := _RECORD_NAME.fullmatch(name)) and not match[3]:
-                yield self._records / name, (self._records / name).read_bytes()
+    def _discard_half_written(self) -> None:
+        for folder in filter(lambda folder: folder.is_dir(), (self.records, self.power)):
+            for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
+                path.unlink()
 
-    def replace(self, old: Place, record: CellRecord) -> None:
+
+class Writer:
+    """Writes to a run folder that it holds. `Store.locked` gives one.
+
+    Every method raises StoreError if the folder is no longer held.
+    """
+
+    def __init__(self, store: Store, check: Callable[[], None]) -> None:
+        self.store = store
+        self._check = check
+        """Called before each write."""
+
+    def save_suite(self, name: str, text: str, names: Declared, contents: Contents[Any]) -> None:
+        """Keep the suite's text, and what its names mean, with its records. StoreError if the records are another
+        suite's."""
+        others = {r.suite for records in contents.attempts.values() for r in records} - {name}
+        if others:
+            raise StoreError(
+                f"{self.store.root} holds records of suite {', '.join(sorted(others))}, not {name}; "
+                "choose another folder with --out"
+            )
+        self._check()
+        write(self.store.suite, text.encode())
+        self.save_names(names)
+
+    def save_names(self, names: Declared) -> None:
+        """Keep what the suite's names mean."""
+        self._check()
+        write(self.store.names, f"{names.model_dump_json(indent=1)}\n".encode())
+
+    def append(self, record: CellRecord, trace: bytes | None = None) -> AnyPath:
+        """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.
+
+        The trace is written first: a record never speaks of samples that are missing.
+        """
+        self._check()
+        if trace is not None:
+            make_folder(self.store.power)
+            write(self.store.trace_path(record), trace)
+        path = self._path(record)
+        create(path, seal(record.model_dump(mode="json")))
+        return path
+
+    def replace(self, old: AnyPath, record: CellRecord) -> None:
         """Put a record in the place of the one in the file `old`; the samples behind its energy move with it.
 
         Interrupted at any point, the same call completes it.
         """
         self._check()
-        old_trace = self._power / f"{old.stem}.parquet"
-        new, sealed = self._records / f"{record.key}.{record.attempt}.json", seal(record.model_dump(mode="json"))
+        old_trace = self.store.power / f"{old.stem}.parquet"
+        new, sealed = self._path(record), seal(record.model_dump(mode="json"))
         if old_trace.is_file():
-            write(self._trace_path(record), old_trace.read_bytes())
+            write(self.store.trace_path(record), old_trace.read_bytes())
         if not new.is_file() or new.read_bytes() != sealed:
             create(new, sealed)
         if old_trace.is_file():
             old_trace.unlink()  # first: only an old record leads back to it
         old.unlink()
 
-    def save_names(self, names: Declared) -> None:
-        """Keep what the suite's names mean."""
+    def set_aside(self, damaged: AnyPath) -> None:
+        """Rename a damaged record file: it is kept for a look but no longer read."""
         self._check()
-        write(self.names, f"{names.model_dump_json(indent=1)}\n".encode())
+        rename(damaged, f"{damaged.name}.damaged")
 
-    def set_aside(self, damaged: Damaged) -> None:
-        """Rename a damaged record, so that it is kept for a look but read no more."""
+    def derived(self, name: str, content: bytes | str) -> AnyPath:
+        """Write a file rebuilt from the records, such as `leaderboard.md`; its path."""
         self._check()
-        rename(damaged.path, f"{damaged.path.name}.damaged")
-
-    def derived(self, name: str, content: bytes | str) -> Place:
-        """Write something rebuilt from the records, such as `leaderboard.md`; its path."""
-        self._check()
-        path = self.root / name
+        path = self.store.root / name
         make_folder(path.parent)
         write(path, content.encode() if isinstance(content, str) else content)
         return path
 
-    def _discard_half_written(self) -> None:
-        for folder in filter(lambda folder: folder.is_dir(), (self._records, self._power)):
-            for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
-                path.unlink()
+    def _path(self, record: CellRecord) -> AnyPath:
+        return self.store.records / f"{record.key}.{record.attempt}.json"
 
 
-def part(name: str) -> Part | None:
-    """What the file of this name in a run's folder is; None where a run names none so, as what is derived."""
-    return next((kind for kind, pattern in _PARTS if pattern.fullmatch(name)), None)
+def file_kind(name: str) -> FileKind | None:
+    """The kind of the file of this name in a run's folder; None if a run names no file so, or derives it."""
+    return next((kind for kind, pattern in _KINDS if pattern.fullmatch(name)), None)
+
+
+def damage(path: AnyPath, reason: str) -> str:
+    """What to say of a damaged record file."""
+    return f"{path}: {reason}; it does not count, and its cell is redone by the next run"
 
 
 @contextmanager
@@ -342,9 +328,3 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def counting(attempts: Sequence[R]) -> R | None:
-    """The one of a cell's attempts, the oldest first, that counts: its ok one, else its latest; None of none."""
-    done = [record for record in attempts if record.status is Status.OK] or attempts
-    return done[-1] if done else None

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, get_args
+from multiprocessing import get_context
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,9 @@ from pydantic import BaseModel
 
 from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
-from dtcbench.record import CellRecord, Cycle, Energy, Layer, Metrics, PowerTrace, Provenance, Tabled
+from dtcbench.record import CellRecord, Cycle, Energy, Layer, Metrics, PowerTrace, Provenance, Status, Tabled
+from dtcbench.records import mixing
+from dtcbench.records.store import Store, uncollected
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
@@ -104,6 +109,7 @@ CELLS = {
 """By column of `cells`, in order, its meaning."""
 _MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
+_STATUS, _ACCURACY, _DATA = map(_MEASURED.index, ("status", "accuracy", "dataset_sha256"))
 CYCLES = {
     **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
     **_meanings(Cycle, _CYCLE),
@@ -133,70 +139,105 @@ POWER = {
 """By column of `power`, its meaning; a trace has those that its GPU and its processors offer."""
 
 
-_NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
 CHUNK = 2000
 """Records whose cycles become a frame at once: as Python objects they are many times larger."""
+FEW = 10
+"""So many chunks are read faster than processes for them would start and import what they need."""
+_NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
 _CYCLE_TYPES = (
     dict.fromkeys((*_CYCLE, "cumulative_j", *_LAYER), "float64")
     | {"key": "str", "group": "str"}
     | {name: "int64" for name in _CYCLE if Cycle.model_fields[name].annotation is int}
 )
 """A layer's whole numbers are floats: `dense` has none."""
+Part: TypeAlias = tuple[dict[str, tuple[Any, ...]], pd.DataFrame, list[Tabled], dict[str, dict[str, str]]]
+"""What some records give to the tables: by cell key the `_MEASURED` columns of `cells`; their cycles; the records with
+power samples; by cell key the digests of plug-ins."""
+
+
+def read(store: Store) -> Iterator[Part]:
+    """The records of a run that count, in parts; StoreError as for `Store.read`.
+
+    Several processes read a large run: checking a record takes most of the time.
+    """
+    files = iter(store.files().values())
+    chunks = list(iter(lambda: list(islice(files, CHUNK)), []))
+    if len(chunks) <= FEW:
+        yield from map(partial(_read, store), chunks)
+        return
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
+        yield from processes.map(partial(_read, store), chunks)
+
+
+def _read(store: Store, files: list[list[str]]) -> Part:
+    with uncollected():  # in a process of its own, too
+        return part(list(store.decisive(files, Tabled)))
+
+
+def part(records: Sequence[Tabled]) -> Part:
+    """What the records, one of a cell, give to the tables, planned or not."""
+    return (
+        {record.key: _row(record) for record in records},
+        _cycles([row for record in records for row in _cycle_rows(record)]),
+        [record for record in records if record.energy and record.energy.trace_sha256],
+        {record.key: record.plugins for record in records if record.plugins},
+    )
 
 
 @dataclass(frozen=True)
 class Tables:
-    """A run's records as DataFrames."""
+    """The records of one run, or of several together, as DataFrames."""
 
     cells: pd.DataFrame
     """One row per planned cell in plan order; the numbers of a cell that is not ok are missing values."""
     cycles: pd.DataFrame
     """In plan order, one row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
     metered: tuple[Tabled, ...]
-    """The records behind which there are power samples, in plan order."""
+    """The records with power samples, in plan order."""
+    owners: dict[str, int]
+    """By cell key, which of the runs has the record that counts; a cell without a record is missing."""
+    conflicts: frozenset[str]
+    """Keys of the cells that a later run has with another accuracy."""
+    sources: frozenset[tuple[str, str]]
+    """The data sets and the plug-ins of all ok records, each with the SHA-256 of its content."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """What some of the records that count, one of a cell, give to the tables."""
+def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: str) -> Tables:
+    """The tables of the planned cells from the parts of one run or several.
 
-    rows: dict[str, tuple[Any, ...]]
-    """By cell key, the `_MEASURED` columns of `cells`."""
-    cycles: pd.DataFrame
-    metered: tuple[Tabled, ...]
-
-
-def tables(planned: Collection[Cell], records: Iterable[Tabled], suite: str) -> Tables:
-    """The tables of a suite's planned cells and the records that count, which may come one at a time."""
-    return assembled(planned, (part(chunk) for chunk in _chunks(iter(records))), suite)
-
-
-def part(records: Sequence[Tabled]) -> Part:
-    """What the records give to the tables, whichever cells are planned."""
-    return Part(
-        {record.key: _row(record) for record in records},
-        _cycles([row for record in records for row in _cycle_rows(record)]),
-        tuple(record for record in records if record.energy and record.energy.trace_sha256),
-    )
-
-
-def assembled(planned: Collection[Cell], parts: Iterable[Part], suite: str) -> Tables:
-    """The tables of a suite's planned cells, from all parts."""
+    Of a cell that several runs have, the first ok record counts, else the last one.
+    """
     identities = _identities(planned)
     places = {key: place for place, key in enumerate(identities["key"])}
-    unrun = (MISSING, "not run yet", *(None for _ in _MEASURED[2:]))
-    rows, frames, metered = [unrun] * len(places), [_cycles([])], []
-    for one in parts:
-        for key in one.rows.keys() & places.keys():
-            rows[places[key]] = one.rows[key]
-        frames.append(one.cycles)
-        metered += [record for record in one.metered if record.key in places]
+    rows = [(MISSING, "not run yet", *(None for _ in _MEASURED[2:]))] * len(places)
+    frames, owners, metered = [_cycles([])], dict[str, int](), dict[str, Tabled]()
+    conflicts, sources = set[str](), set[tuple[str, str]]()
+    datasets = identities["dataset"].tolist()
+    for number, parts in enumerate(runs):
+        for measured, cycles, with_samples, plugins in parts:
+            taken = set()
+            for key in measured.keys() & places.keys():
+                known, new = rows[places[key]], measured[key]
+                if new[_STATUS] == Status.OK:
+                    sources.update(mixing.sources(datasets[places[key]], new[_DATA], plugins.get(key, {})))
+                if known[_STATUS] != Status.OK:
+                    rows[places[key]], owners[key] = new, number
+                    taken.add(key)
+                elif new[_STATUS] == Status.OK and new[_ACCURACY] != known[_ACCURACY]:
+                    conflicts.add(key)
+            frames.append(cycles[cycles["key"].isin(taken)])
+            for key in taken:
+                metered.pop(key, None)
+            metered |= {record.key: record for record in with_samples if record.key in taken}
     cells = pd.DataFrame(rows, columns=_MEASURED)
     cells.insert(0, "suite", suite)
     return Tables(
         pd.concat([identities, cells], axis=1),
         _in_plan_order(pd.concat(frames), identities, places),
-        tuple(sorted(metered, key=lambda record: places[record.key])),
+        tuple(metered[key] for key in sorted(metered, key=places.__getitem__)),
+        owners,
+        frozenset(conflicts),
+        frozenset(sources),
     )
 
 
@@ -212,11 +253,6 @@ def _identities(planned: Collection[Cell]) -> pd.DataFrame:
     rows = [tuple(value(cell) for value, _ in _IDENTITY.values()) for cell in planned]
     names = pd.DataFrame(rows, columns=list(_IDENTITY))
     return names.astype(dict.fromkeys(names.columns.drop(["sparsity", "seed"]), "str") | {"sparsity": "float64"})
-
-
-def _chunks(records: Iterator[Tabled]) -> Iterator[list[Tabled]]:
-    while chunk := list(islice(records, CHUNK)):
-        yield chunk
 
 
 def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -242,14 +278,14 @@ def power(energy: Energy) -> dict[str, float | None]:
 
 def _row(record: Tabled) -> tuple[Any, ...]:
     """The `_MEASURED` columns of `cells`."""
-    result = record.result
+    metrics = record.metrics
     return (
         record.status.value,
         record.reason or None,
         record.attempt,
         record.wall_s,
-        *(result and getattr(result, name) for name in _METRICS),
-        *_energy(record.energy if result else None).values(),
+        *(metrics and getattr(metrics, name) for name in _METRICS),
+        *_energy(record.energy if metrics else None).values(),
         *_provenance(record.provenance),
     )
 
@@ -287,7 +323,7 @@ def _stack(provenance: Provenance) -> str:
 def _cycle_rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
     energy = record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
-    for cycle in record.result.cycles if record.result else ():
+    for cycle in record.cycles:
         # From the beginning of training to the end of this cycle's stretch of it.
         joules = cumulative_j[cycle["cycle"]] if cycle["cycle"] < len(cumulative_j) else None
         row = (record.key, *map(cycle.get, _CYCLE), joules)

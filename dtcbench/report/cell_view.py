@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.record import CellRecord, Cycle, Layer, Result
+from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
 from dtcbench.report.energy_rows import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import one_line
@@ -28,11 +28,6 @@ def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
     if record.result:
         parts += [_grid(figure_rows(record)), _cycles(record.result)]
     return Group(*parts)
-
-
-def decisive(attempts: Sequence[CellRecord]) -> CellRecord:
-    """The attempt that a reader wants to see: the last one with a result, else the last."""
-    return next((r for r in reversed(attempts) if r.result), attempts[-1])
 
 
 def attempt_lines(attempts: Sequence[CellRecord]) -> list[str]:

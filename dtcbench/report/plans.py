@@ -13,7 +13,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
 from dtcbench.record import INCONCLUSIVE, Status
-from dtcbench.records.store import Contents
+from dtcbench.records.store import Contents, damage
 from dtcbench.records.tables import MISSING
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import duration
@@ -60,7 +60,7 @@ def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
         for cell, record in records
         if record is not None and record.status is not Status.OK
     )
-    damaged = _bounded((damaged.reason, f"damaged record: {damaged}") for damaged in contents.damaged)
+    damaged = _bounded((reason, f"damaged record: {damage(path, reason)}") for path, reason in contents.damaged.items())
     planned = {cell.key for cell in plan.cells}
     others = len(contents.attempts.keys() - planned)
     unplanned = [Text(f"{others} further cells have records, but the suite no longer plans them")] if others else []

@@ -37,9 +37,9 @@ class Silent:
 
 def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None):
     store = Store(folder)
-    with store.locked():
+    with store.locked() as writer:
         attempts = to_run(cells, store.read(), retry_failed=False)
-        drive(attempts, job(timeout_s, plugins), store, executor, Silent())
+        drive(attempts, job(timeout_s, plugins), writer, executor, Silent())
     return store.read()
 
 

@@ -68,14 +68,13 @@ class Script:
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store(tmp_path)
-    with store.locked():
-        yield store
+    return Store(tmp_path)
 
 
 def run(store, cells=CELLS, executor=None, watcher=None, retry_failed=False, job=JOB):
     attempts = to_run(cells, store.read(), retry_failed)
-    return drive(attempts, job, store, executor or InlineExecutor(), watcher or Watcher())
+    with store.locked() as writer:
+        return drive(attempts, job, writer, executor or InlineExecutor(), watcher or Watcher())
 
 
 def accuracies(store):
@@ -92,8 +91,7 @@ def test_every_cell_leaves_a_sealed_record_and_a_second_run_has_nothing_to_do(st
 def test_the_order_of_the_cells_does_not_change_their_accuracies(store, tmp_path):
     run(store)
     other = Store(tmp_path / "reversed")
-    with other.locked():
-        run(other, cells=CELLS[::-1])
+    run(other, cells=CELLS[::-1])
     assert accuracies(other) == accuracies(store)
 
 

@@ -69,9 +69,9 @@ def undisturbed(tmp_path_factory):
 
 def run(folder, executor, cells, watcher=None, timeout_s=None, plugins=(MISHAPS,)):
     store = Store(folder)
-    with store.locked():
+    with store.locked() as writer:
         attempts = to_run(cells, store.read(), retry_failed=False)
-        drive(attempts, job(timeout_s, plugins), store, executor, watcher or Heard())
+        drive(attempts, job(timeout_s, plugins), writer, executor, watcher or Heard())
     return store.read()
 
 

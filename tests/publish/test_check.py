@@ -11,7 +11,7 @@ from tampering import content, metered, records, reseal
 from dtcbench import __version__
 from dtcbench.publish import check as checking
 from dtcbench.publish.findings import RULES, bars, error, lines, note, warning
-from dtcbench.records import listing
+from dtcbench.records import untrusted
 
 
 def test_a_finished_run_from_a_clean_checkout_passes(run, found):
@@ -68,13 +68,13 @@ def test_an_oversized_file_is_refused_unread(run, found, name):
 
 
 def test_too_many_files_are_refused(run, found, monkeypatch):
-    monkeypatch.setattr(listing, "MOST_FILES", 5)
+    monkeypatch.setattr(untrusted, "MOST_FILES", 5)
     assert "error: folder: more than 5 files; publish it in parts" in found(run)
 
 
 def test_a_folder_deep_inside_is_refused(run, found):
     (run / "records" / "more").mkdir()
-    assert any("records/more: a folder in a folder" in line for line in found(run))
+    assert any("records/more: a folder inside a folder" in line for line in found(run))
 
 
 def test_an_extra_file_is_refused(run, found):

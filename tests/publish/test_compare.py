@@ -2,15 +2,13 @@
 
 import math
 import shutil
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 from tampering import content, records, reseal
 
 from dtcbench.publish import compare
-from dtcbench.publish.check import examine
-from dtcbench.records.store import Store
+from dtcbench.records.run import Run
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def after(finished, tmp_path):
 
 
 def of(run):
-    return examine(Store(run)).derived.tables
+    return Run(run).cells
 
 
 def rows(before, after):
@@ -93,8 +91,8 @@ def test_other_configurations_are_paired_by_seed_and_named(finished, dtcbench, t
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_recipe_that_one_run_has_more_leaves_the_other_recipes_cells_paired(finished, turned):
     one = of(finished)
-    other = one.cells.assign(protocol="standard(cycle_steps=5, steps=40)", protocol_sha256="0123456789ab")
-    sides = [one, replace(one, cells=pd.concat([one.cells, other], ignore_index=True))]
+    other = one.assign(protocol="standard(cycle_steps=5, steps=40)", protocol_sha256="0123456789ab")
+    sides = [one, pd.concat([one, other], ignore_index=True)]
     moves = compare.moves(*reversed(sides) if turned else sides)
     found = {(row.pool.partition(" ·")[0], row.competitor): (row.pairs, row.other_cells, row.verdict) for row in moves}
     both, alone = "standard(cycle_steps=5, steps=30)", "standard(cycle_steps=5, steps=40)"

@@ -17,9 +17,10 @@ from dtcbench.publish.check import check
 from dtcbench.publish.findings import RULES, Finding, lines
 from dtcbench.publish.record_rules import of_record, of_trace
 from dtcbench.record import CellRecord
-from dtcbench.records import samples
+from dtcbench.records import untrusted
 from dtcbench.records.sealing import seal, unseal
 from dtcbench.records.store import Store
+from dtcbench.records.untrusted import read_parquet
 
 FUZZ = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -130,7 +131,7 @@ def test_any_resealed_record_gives_a_site_or_a_refusal(small, data):
 @given(data=st.data())
 def test_the_rules_on_one_record_take_any_that_the_schema_lets_through(small, data):
     original = content(data.draw(st.sampled_from(records(small))))
-    frame = samples.frame((small / f"power/{original['key']}.1.parquet").read_bytes())
+    frame = read_parquet((small / f"power/{original['key']}.1.parquet").read_bytes())
     try:
         record = unseal(sealed(mutated(data, original)))
     except ValueError:
@@ -163,7 +164,7 @@ def test_any_bytes_for_a_trace_are_refused_or_read(small, data):
     place = data.draw(st.integers(0, len(before) - 1))
     changed = before[:place] + data.draw(st.binary(max_size=20)) + before[place + data.draw(st.integers(0, 20)) :]
     try:
-        frame = samples.frame(changed)
+        frame = read_parquet(changed)
     except ValueError:
         return
     energy = CellRecord.model_validate(content(records(small)[0])).energy
@@ -172,9 +173,9 @@ def test_any_bytes_for_a_trace_are_refused_or_read(small, data):
 
 def test_a_table_of_more_than_memory_holds_is_refused(with_power, monkeypatch):
     content = next((with_power / "power").iterdir()).read_bytes()
-    monkeypatch.setattr(samples, "MOST_BYTES", 1000)
+    monkeypatch.setattr(untrusted, "MOST_TABLE_BYTES", 1000)
     with pytest.raises(ValueError, match="its table takes more than"):
-        samples.frame(content)
+        read_parquet(content)
 
 
 def test_columns_that_are_not_plain_are_refused():
@@ -185,4 +186,4 @@ def test_columns_that_are_not_plain_are_refused():
     buffer = io.BytesIO()
     pd.DataFrame({"t_s": [[1.0, 2.0]]}).to_parquet(buffer)
     with pytest.raises(ValueError, match="column 't_s' is of type list"):
-        samples.frame(buffer.getvalue())
+        read_parquet(buffer.getvalue())

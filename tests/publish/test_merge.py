@@ -204,7 +204,7 @@ def test_the_work_of_numbering_attempts_grows_with_their_number_not_with_its_squ
         """Of merging two runs of so many cells, of which each has another record of every cell."""
         CountedKey.compared = 0
         twice = [
-            merge.Piece(Store(run), record.model_copy(update={"key": CountedKey(f"{number:064x}"), "wall_s": wall_s}))
+            (Store(run), record.model_copy(update={"key": CountedKey(f"{number:064x}"), "wall_s": wall_s}))
             for number in range(cells)
             for wall_s in (1.0, 2.0)
         ]

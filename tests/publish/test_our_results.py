@@ -21,7 +21,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_bundle_keeps_every_rule(name):
-    assert check(BUNDLES[name]) == ()
+    assert check(BUNDLES[name]) == []
 
 
 def test_every_suite_that_two_cores_can_run_is_there():

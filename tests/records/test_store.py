@@ -19,16 +19,20 @@ NO_NAMES = Declared(meanings={}, chosen={})
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "run")
-    with store.locked():
-        yield store
+def writer(tmp_path):
+    with Store(tmp_path / "run").locked() as writer:
+        yield writer
 
 
-def test_a_record_read_back_is_the_record_written(store, ok_record):
-    store.append(ok_record)
+@pytest.fixture
+def store(writer):
+    return writer.store
+
+
+def test_a_record_read_back_is_the_record_written(writer, store, ok_record):
+    writer.append(ok_record)
     assert store.read().record(ok_record.key) == ok_record
-    assert store.read().damaged == ()
+    assert store.read().damaged == {}
 
 
 def test_the_same_record_seals_to_the_same_bytes(ok_record):
@@ -37,32 +41,32 @@ def test_the_same_record_seals_to_the_same_bytes(ok_record):
     )
 
 
-def test_a_truncated_file_is_named_and_does_not_count(store, ok_record, failed_record):
-    path, other = store.append(ok_record), store.append(failed_record)
+def test_a_truncated_file_is_named_and_does_not_count(writer, store, ok_record, failed_record):
+    path, other = writer.append(ok_record), writer.append(failed_record)
     path.write_bytes(path.read_bytes()[:-40])
     contents = store.read()
     assert contents.record(ok_record.key) is None
     assert contents.record(failed_record.key) == failed_record, f"{other} must not be lost with it"
-    (damaged,) = contents.damaged
-    assert str(path) in str(damaged)
-    assert "truncated" in str(damaged)
+    (reason,) = contents.damaged.values()
+    assert list(contents.damaged) == [path]
+    assert "truncated" in reason
 
 
-def test_an_altered_figure_breaks_the_seal(store, ok_record):
-    path = store.append(ok_record)
+def test_an_altered_figure_breaks_the_seal(writer, store, ok_record):
+    path = writer.append(ok_record)
     text = path.read_text()
     better = text.replace(f'"accuracy":{ok_record.result.accuracy}', '"accuracy":1.0', 1)
     assert better != text
     path.write_text(better)
-    (damaged,) = store.read().damaged
-    assert "altered" in damaged.reason
+    (reason,) = store.read().damaged.values()
+    assert "altered" in reason
 
 
-def test_a_resealed_record_under_another_cells_name_does_not_count(store, ok_record, failed_record):
-    path = store.append(ok_record)
+def test_a_resealed_record_under_another_cells_name_does_not_count(writer, store, ok_record, failed_record):
+    path = writer.append(ok_record)
     path.rename(path.with_name(f"{failed_record.key}.1.json"))
-    (damaged,) = store.read().damaged
-    assert "another cell or attempt" in damaged.reason
+    (reason,) = store.read().damaged.values()
+    assert "another cell or attempt" in reason
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -88,8 +92,8 @@ def test_content_that_is_no_record_is_a_reason_never_a_crash(content):
 
 def test_a_half_written_file_counts_for_nothing_and_is_cleared_away(tmp_path, ok_record):
     store = Store(tmp_path)
-    with store.locked():
-        path = store.append(ok_record)
+    with store.locked() as writer:
+        path = writer.append(ok_record)
     half = path.with_name(f"{path.name}.tmp")
     half.write_text('{"record":{"acc')
     assert len(store.read().attempts) == 1
@@ -97,34 +101,34 @@ def test_a_half_written_file_counts_for_nothing_and_is_cleared_away(tmp_path, ok
         assert not half.exists()
 
 
-def test_a_standing_record_is_never_overwritten(store, ok_record):
-    store.append(ok_record)
+def test_a_standing_record_is_never_overwritten(writer, ok_record):
+    writer.append(ok_record)
     with pytest.raises(StoreError, match="stands already"):
-        store.append(ok_record)
+        writer.append(ok_record)
 
 
-def test_the_ok_attempt_counts_whatever_came_after_and_else_the_latest(store, ok_record, failed_record):
+def test_the_ok_attempt_counts_whatever_came_after_and_else_the_latest(writer, store, ok_record, failed_record):
     again = {"key": ok_record.key, "cell": ok_record.cell}
-    store.append(failed_record.model_copy(update={**again, "attempt": 1}))
-    store.append(failed_record.model_copy(update={**again, "attempt": 2, "reason": "later"}))
+    writer.append(failed_record.model_copy(update={**again, "attempt": 1}))
+    writer.append(failed_record.model_copy(update={**again, "attempt": 2, "reason": "later"}))
     assert store.read().record(ok_record.key).reason == "later"
-    store.append(ok_record.model_copy(update={"attempt": 3}))
-    store.append(failed_record.model_copy(update={**again, "attempt": 4}))
+    writer.append(ok_record.model_copy(update={"attempt": 3}))
+    writer.append(failed_record.model_copy(update={**again, "attempt": 4}))
     assert store.read().record(ok_record.key).status is Status.OK
     assert store.read().next_attempt(ok_record.key) == 5
 
 
-def test_a_damaged_file_still_uses_up_its_attempt_number(store, ok_record):
-    path = store.append(ok_record)
+def test_a_damaged_file_still_uses_up_its_attempt_number(writer, store, ok_record):
+    path = writer.append(ok_record)
     path.write_text("{")
     assert store.read().next_attempt(ok_record.key) == 2
 
 
-def test_a_damaged_file_set_aside_is_kept_but_read_no_more(store, ok_record):
-    path = store.append(ok_record)
+def test_a_damaged_file_set_aside_is_kept_but_read_no_more(writer, store, ok_record):
+    path = writer.append(ok_record)
     path.write_text("{")
-    store.set_aside(store.read().damaged[0])
-    assert store.read().damaged == ()
+    writer.set_aside(path)
+    assert store.read().damaged == {}
     assert path.with_name(f"{path.name}.damaged").read_text() == "{"
 
 
@@ -158,24 +162,25 @@ def test_the_lock_dies_with_its_process(tmp_path):
         assert Store(tmp_path).read().attempts == {}
 
 
-def test_a_sealed_record_of_another_schema_stops_the_run_and_is_not_redone(store, ok_record):
-    path = store.append(ok_record)
+def test_a_sealed_record_of_another_schema_stops_the_run_and_is_not_redone(writer, store, ok_record):
+    path = writer.append(ok_record)
     path.write_bytes(seal({**ok_record.model_dump(mode="json"), "schema_version": 99}))
     with pytest.raises(StoreError, match=r"schema_version.*use the dtcbench that wrote it"):
         store.read()
 
 
-def test_a_number_set_aside_is_not_given_again(store, ok_record):
-    store.append(ok_record).write_text("{")
-    store.set_aside(store.read().damaged[0])
+def test_a_number_set_aside_is_not_given_again(writer, store, ok_record):
+    path = writer.append(ok_record)
+    path.write_text("{")
+    writer.set_aside(path)
     assert store.read().next_attempt(ok_record.key) == 2
 
 
-def test_a_folder_with_another_suites_records_is_refused(store, ok_record):
-    store.append(ok_record)
-    store.save_suite("tiny", "name: tiny", NO_NAMES, store.read())
+def test_a_folder_with_another_suites_records_is_refused(writer, store, ok_record):
+    writer.append(ok_record)
+    writer.save_suite("tiny", "name: tiny", NO_NAMES, store.read())
     with pytest.raises(StoreError, match=r"records of suite tiny, not other; .*--out"):
-        store.save_suite("other", "name: other", NO_NAMES, store.read())
+        writer.save_suite("other", "name: other", NO_NAMES, store.read())
     assert store.suite.read_text() == "name: tiny"
 
 
@@ -196,8 +201,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
 
 
-def test_sealed_files_are_plain_json(store, ok_record):
-    assert json.loads(store.append(ok_record).read_text())["record"]["key"] == ok_record.key
+def test_sealed_files_are_plain_json(writer, ok_record):
+    assert json.loads(writer.append(ok_record).read_text())["record"]["key"] == ok_record.key
 
 
 # traces
@@ -218,9 +223,9 @@ def samples():
     return buffer.getvalue()
 
 
-def test_a_trace_read_back_is_the_trace_written(store, ok_record, samples):
+def test_a_trace_read_back_is_the_trace_written(writer, store, ok_record, samples):
     record = with_trace(ok_record, samples)
-    store.append(record, samples)
+    writer.append(record, samples)
     assert store.trace(record)["instant_w"].tolist() == [300.0, 310.0]
 
 
@@ -229,9 +234,9 @@ def test_a_record_without_samples_has_no_trace(store, ok_record, failed_record):
     assert store.trace(failed_record) is None
 
 
-def test_an_altered_or_missing_trace_is_refused_by_name(store, ok_record, samples):
+def test_an_altered_or_missing_trace_is_refused_by_name(writer, store, ok_record, samples):
     record = with_trace(ok_record, samples)
-    store.append(record, samples)
+    writer.append(record, samples)
     (path,) = (store.root / "power").iterdir()
     path.write_bytes(samples + b"\0")
     with pytest.raises(StoreError, match=rf"{path.name}: altered"):

@@ -4,12 +4,9 @@ import json
 import pandas as pd
 import pytest
 from cells import cell
-from suites_for_tests import TINY
 
-from dtcbench.plan.grid import Plan
-from dtcbench.plan.suite import parse
 from dtcbench.record import Energy, PowerTrace, Tabled
-from dtcbench.records import reading, tables
+from dtcbench.records import tables
 from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 
@@ -19,12 +16,19 @@ def tabled(record):
     return unsealed(seal(record.model_dump(mode="json")), Tabled)
 
 
+def made(planned, *records, chunk=2000):
+    """The tables of these records, so many of which become a part at once."""
+    read = list(map(tabled, records))
+    parts = (tables.part(read[first : first + chunk]) for first in range(0, len(read), chunk))
+    return tables.assembled(planned, [parts], "tiny")
+
+
 def cells(planned, *records):
-    return tables.tables(planned, map(tabled, records), "tiny").cells
+    return made(planned, *records).cells
 
 
 def cycles(planned, *records):
-    return tables.tables(planned, map(tabled, records), "tiny").cycles
+    return made(planned, *records).cycles
 
 
 def test_every_planned_cell_is_a_row_done_failed_or_missing(ok_record, failed_record):
@@ -178,15 +182,13 @@ def test_cycles_name_the_protocol_as_cells_do(ok_record):
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_tables_do_not_depend_on_how_many_records_become_a_frame_at_once(
-    ok_record, failed_record, metered_record, monkeypatch, chunk
+    ok_record, failed_record, metered_record, chunk
 ):
     other = cell("random", seed=7)
     metered = metered_record.model_copy(update={"cell": other, "key": other.key})
     planned = [other, cell("dense", 0.0), ok_record.cell, failed_record.cell]
-    records = list(map(tabled, [failed_record, ok_record, metered]))
-    whole = tables.tables(planned, records, "tiny")
-    monkeypatch.setattr(tables, "CHUNK", chunk)
-    parts = tables.tables(planned, iter(records), "tiny")
+    records = failed_record, ok_record, metered
+    whole, parts = made(planned, *records), made(planned, *records, chunk=chunk)
     pd.testing.assert_frame_equal(parts.cells, whole.cells)
     pd.testing.assert_frame_equal(parts.cycles, whole.cycles)
     assert list(parts.cells["key"]) == [c.key for c in planned]
@@ -195,14 +197,13 @@ def test_tables_do_not_depend_on_how_many_records_become_a_frame_at_once(
 def test_many_records_read_by_several_processes_give_the_tables_of_one(tmp_path, ok_record, monkeypatch):
     planned = [cell("random", seed=seed) for seed in range(5)]
     store = Store(tmp_path)
-    with store.locked():
+    with store.locked() as writer:
         for one in planned[1:]:
-            store.append(ok_record.model_copy(update={"cell": one, "key": one.key}))
-    monkeypatch.setattr(reading, "CHUNK", 1)
-    monkeypatch.setattr(reading, "FEW", 1)
-    plan = Plan(parse(TINY, "tiny"), tuple(planned), (), ())
-    together = reading.read(plan, store)
-    alone = tables.tables(planned, store.tabled(store.files()), "tiny")
+            writer.append(ok_record.model_copy(update={"cell": one, "key": one.key}))
+    monkeypatch.setattr(tables, "CHUNK", 1)
+    monkeypatch.setattr(tables, "FEW", 1)
+    together = tables.assembled(planned, [tables.read(store)], "tiny")
+    alone = made(planned, *store.read().attempts[planned[1].key], *(store.read().record(c.key) for c in planned[2:]))
     pd.testing.assert_frame_equal(together.cells, alone.cells)
     pd.testing.assert_frame_equal(together.cycles, alone.cycles)
     assert list(together.cells["status"]) == ["missing", *["ok"] * 4]

@@ -76,7 +76,7 @@ def test_a_leaderboard_with_long_names_breaks_them_between_words(run):
 def test_a_plan_shows_every_cell_with_all_that_tells_it_apart(width):
     suite = edited(TINY, ("[dtc, magnitude]", "[{name: dtc, lam: 0.5}, magnitude]"))
     planned = expand(parse(suite, "suite.yaml"))
-    text = words(shown(plan_view(planned, Contents({}, ())), width))
+    text = words(shown(plan_view(planned, Contents({})), width))
     for cell in planned.cells:
         assert cell.key[:12] in text
     assert {"dense", "magnitude", "mlp(widths=[16])", "digits", "missing"} <= set(text)
@@ -96,7 +96,7 @@ def test_groups_keep_their_names(width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_moved_keeps_names_and_verdicts(run, width):
-    rows = moves(run, run)
+    rows = moves(run.cells, run.cells)
     text = shown(moves_view(("a", "b"), rows, []), width)
     assert {"dtc-published", "magnitude", "verdict", "same"} <= set(words(text))
 
@@ -118,9 +118,9 @@ def test_whatever_is_shown_can_be_shown_twice(run):
     planned = expand(parse(TINY, "suite.yaml"))
     for view in (
         terminal.leaderboard_view(run.leaderboard),
-        plan_view(planned, Contents({}, ())),
+        plan_view(planned, Contents({})),
         groups_table("resnet-20", None),
-        moves_view(("a", "b"), moves(run, run), []),
+        moves_view(("a", "b"), moves(run.cells, run.cells), []),
     ):
         assert shown(view, 80) == shown(view, 80)
 

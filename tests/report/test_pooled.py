@@ -9,15 +9,15 @@ from suites_for_tests import TINY, edited
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.record import Status
+from dtcbench.records.run import Run
 from dtcbench.records.store import Store
-from dtcbench.report.build import pool
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 
 
 @pytest.fixture
 def finished(tiny_workplace):
-    return PLAN, Store(tiny_workplace / "runs/tiny")
+    return Run.of(PLAN, Store(tiny_workplace / "runs/tiny"))
 
 
 @pytest.fixture
@@ -25,39 +25,39 @@ def failed(tmp_path):
     """A run of the same cells of which one has failed and the others are missing."""
     store = Store(tmp_path / "failed")
     record = task(PLAN.cells[1]).record(Status.OOM, "no memory", "2025-01-01T00:00:00.000+00:00", 1.0)
-    with store.locked():
-        store.append(record)
-    return PLAN, store
+    with store.locked() as writer:
+        writer.append(record)
+    return Run.of(PLAN, store)
 
 
 def test_a_cell_of_several_runs_is_one_row(finished):
-    once, twice = pool([finished]).tables, pool([finished, finished]).tables
+    once, twice = Run.pool([finished]), Run.pool([finished, finished])
     assert once.cells.equals(twice.cells)
     assert once.cycles.equals(twice.cycles)
 
 
 def test_an_ok_cell_counts_wherever_it_stands_before_one_that_failed(finished, failed):
     for runs in ([failed, finished], [finished, failed]):
-        pooled = pool(runs)
-        made = pooled.tables
-        assert made.cells["status"].tolist() == ["ok"] * 3
-        assert made.cycles.equals(pool([finished]).tables.cycles)
+        pooled = Run.pool(runs)
+        assert pooled.cells["status"].tolist() == ["ok"] * 3
+        assert pooled.cycles.equals(finished.cycles)
         assert not pooled.conflicts
 
 
 def test_a_cell_that_several_later_runs_contradict_is_one_conflict(finished, tmp_path):
-    others = [PLAN, Store(tmp_path / "one")], [PLAN, Store(tmp_path / "other")]
+    others = [Run.of(PLAN, Store(tmp_path / name)) for name in ("one", "other")]
     key = PLAN.cells[1].key
-    record = finished[1].read().record(key)
-    for accuracy, (_, store) in zip((0.1, 0.2), others, strict=True):
-        with store.locked():
-            store.append(record.model_copy(update={"result": record.result.model_copy(update={"accuracy": accuracy})}))
-    assert pool([finished, *others]).conflicts == {key}
+    record = finished.store.read().record(key)
+    for accuracy, run in zip((0.1, 0.2), others, strict=True):
+        with run.store.locked() as writer:
+            writer.append(record.model_copy(update={"result": record.result.model_copy(update={"accuracy": accuracy})}))
+    pooled = Run.pool([finished, *others])
+    assert pooled.conflicts == pooled.conflicts == {key}
 
 
 def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
     longer = expand(parse(edited(TINY, ("steps: 30", "steps: 60")), "suite.yaml"))
-    cells = pool([finished, (longer, Store(tmp_path / "longer"))]).tables.cells
+    cells = Run.pool([finished, Run.of(longer, Store(tmp_path / "longer"))]).cells
     assert sorted(set(cells["protocol"])) == [
         "standard(cycle_steps=5, steps=30)",
         "standard(cycle_steps=5, steps=60)",

@@ -17,7 +17,7 @@ from dtcbench.errors import UserError
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord, Status
-from dtcbench.records.store import Contents, Damaged, Store
+from dtcbench.records.store import Contents, Store
 from dtcbench.report.axes import options_text
 from dtcbench.report.cell_view import cell_view
 from dtcbench.report.comparison import comparison, read_reference
@@ -26,7 +26,7 @@ from dtcbench.text import duration
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 DENSE, DTC, MAGNITUDE = PLAN.cells
-NOTHING = Contents({}, ())
+NOTHING = Contents({})
 
 
 def text(view) -> str:
@@ -48,7 +48,7 @@ def done(tiny_workplace) -> Contents:
 
 def timed(done: Contents, *cells, wall_s: float) -> Contents:
     """Only the records of `cells`, each of which took so long."""
-    return Contents({c.key: (done.record(c.key).model_copy(update={"wall_s": wall_s}),) for c in cells}, ())
+    return Contents({c.key: (done.record(c.key).model_copy(update={"wall_s": wall_s}),) for c in cells})
 
 
 # states and counts
@@ -57,16 +57,16 @@ def timed(done: Contents, *cells, wall_s: float) -> Contents:
 def test_a_cell_is_done_failed_or_missing(done):
     assert state(DTC, done) == "done"
     assert state(DTC, NOTHING) == "missing"
-    assert state(DTC, Contents({DTC.key: (failed(DTC),)}, ())) == "failed: oom"
+    assert state(DTC, Contents({DTC.key: (failed(DTC),)})) == "failed: oom"
 
 
 def test_an_ok_attempt_counts_though_a_later_one_failed(done):
     attempts = (done.record(DTC.key), failed(DTC, attempt=2))
-    assert state(DTC, Contents({DTC.key: attempts}, ())) == "done"
+    assert state(DTC, Contents({DTC.key: attempts})) == "done"
 
 
 def test_counts_add_up_to_the_cells(done):
-    contents = Contents({DENSE.key: (done.record(DENSE.key),), DTC.key: (failed(DTC),)}, ())
+    contents = Contents({DENSE.key: (done.record(DENSE.key),), DTC.key: (failed(DTC),)})
     assert counts(PLAN, contents) == "3 cells: 1 done, 1 failed, 1 missing"
 
 
@@ -96,7 +96,7 @@ def test_time_left_is_unknown_known_or_nothing(done):
 
 
 def test_a_failed_cell_s_time_tells_nothing_of_the_others(done):
-    contents = Contents({DENSE.key: (failed(DENSE),)}, ())
+    contents = Contents({DENSE.key: (failed(DENSE),)})
     assert time_left(PLAN, contents) == "time left: unknown until a first cell has run"
 
 
@@ -104,7 +104,7 @@ def test_a_failed_cell_s_time_tells_nothing_of_the_others(done):
 
 
 def test_the_plan_lists_every_cell_with_its_key_and_state(done):
-    view = text(plan_view(PLAN, Contents({DTC.key: (failed(DTC),), DENSE.key: (done.record(DENSE.key),)}, ())))
+    view = text(plan_view(PLAN, Contents({DTC.key: (failed(DTC),), DENSE.key: (done.record(DENSE.key),)})))
     lines = {line.split()[0]: line for line in view.splitlines() if line.strip()}
     assert "done" in lines[DENSE.key[:12]]
     assert "failed: oom" in lines[DTC.key[:12]]
@@ -150,7 +150,7 @@ def test_a_plan_of_few_cells_needs_no_counts_by_method():
 
 
 def test_every_cell_of_a_plan_is_a_line_that_is_made_when_it_is_asked_for(done):
-    contents = Contents({DENSE.key: (done.record(DENSE.key),)}, ())
+    contents = Contents({DENSE.key: (done.record(DENSE.key),)})
     lines = [line.split("\t") for line in plan_lines(PLAN, contents)]
     assert lines == [
         ["key", "state", "method", "solver", "model", "dataset", "sparsity", "seed"],
@@ -177,7 +177,7 @@ def test_status_groups_many_failures_by_reason_with_counts_and_examples():
     plan = many(200)
     reasons = ["out of memory", "took too long"]
     contents = Contents(
-        {cell.key: (failed(cell, reason=reasons[number % 2]),) for number, cell in enumerate(plan.cells)}, ()
+        {cell.key: (failed(cell, reason=reasons[number % 2]),) for number, cell in enumerate(plan.cells)}
     )
     lines = text(status_view(plan, contents)).splitlines()
     assert len([line for line in lines if line.startswith("oom: ")]) == 6
@@ -189,14 +189,14 @@ def test_status_groups_many_failures_by_reason_with_counts_and_examples():
 
 def test_status_shows_the_first_of_very_many_reasons_and_counts_the_others():
     plan = many(200)
-    contents = Contents({cell.key: (failed(cell, reason=f"reason {cell.key}"),) for cell in plan.cells}, ())
+    contents = Contents({cell.key: (failed(cell, reason=f"reason {cell.key}"),) for cell in plan.cells})
     lines = text(status_view(plan, contents)).splitlines()
     assert len([line for line in lines if line.startswith("oom: ")]) == 20
     assert "  … and 180 more, for 180 other reasons" in lines
 
 
 def test_status_names_every_failure_with_its_reason_and_attempt(done):
-    contents = Contents({DENSE.key: (done.record(DENSE.key),), DTC.key: (failed(DTC), failed(DTC, attempt=2))}, ())
+    contents = Contents({DENSE.key: (done.record(DENSE.key),), DTC.key: (failed(DTC), failed(DTC, attempt=2))})
     view = text(status_view(PLAN, contents))
     assert view.startswith("tiny: 3 cells: 1 done, 1 failed, 1 missing\n")
     assert f"oom: {DTC.label} (cell {DTC.key[:12]}, attempt 2): out of memory [a bracket]\n" in view
@@ -204,8 +204,8 @@ def test_status_names_every_failure_with_its_reason_and_attempt(done):
 
 
 def test_status_names_damaged_records_and_what_becomes_of_them(tmp_path):
-    damaged = Damaged(tmp_path / "x.json", DTC.key, 1, "truncated or not JSON")
-    view = "".join(text(status_view(PLAN, Contents({}, (damaged,)))).split("\n"))
+    damaged = {tmp_path / "x.json": "truncated or not JSON"}
+    view = "".join(text(status_view(PLAN, Contents({}, damaged))).split("\n"))
     assert (
         f"damaged record: {tmp_path / 'x.json'}: truncated or not JSON; it does not count, and its cell is redone"
         in view

@@ -10,37 +10,37 @@ from markupsafe import Markup
 from dtcbench.report import elements
 from dtcbench.report.columns import HEADLINE, Row, label
 from dtcbench.report.elements import Frame, template
-from dtcbench.report.site.claims import Judged
-from dtcbench.report.site.volumes import Volume
+from dtcbench.report.site.claims_page import ClaimsOnHardware
+from dtcbench.report.site.site_run import SiteRun
 
 FACETS = {"model": "Model", "dataset": "Data set", "hardware": "Hardware class", "method": "Method"}
 
 
-def overview_page(volumes: Sequence[Volume], opening: str, judged: Sequence[Judged]) -> str:
+def overview_page(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardware]) -> str:
     """The page; `opening` is Markdown by whoever publishes, in which HTML is shown and not obeyed."""
-    rows = [row for volume in volumes for row in _rows(volume)]
-    several = len({volume.hardware for volume in volumes}) > 1
+    rows = [row for shown in runs for row in _rows(shown)]
+    several = len({shown.hardware for shown in runs}) > 1
     columns = (*HEADLINE, label("Suite", "suite"), *([label("Hardware class", "hardware")] if several else ()))
     return template("overview.html").render(
         frame=Frame("assets"),
         opening=Markup(MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"]).render(opening)),  # noqa: S704
         judged=[(one, list(enumerate(one.findings, 1))) for one in judged],
-        volumes=volumes,
+        runs=runs,
         table=elements.table(columns, rows, lambda row: row["href"], _facets),
         facets=elements.facets(map(_facets, rows), FACETS),
     )
 
 
-def _rows(volume: Volume) -> list[Row]:
-    methods = volume.methods
+def _rows(shown: SiteRun) -> list[Row]:
+    methods = shown.methods
     return [
         {
             **row,
-            "suite": volume.suite,
-            "hardware": volume.hardware,
-            "href": f"{volume.path}/{methods[row['method'], row['solver']]}",
+            "suite": shown.suite,
+            "hardware": shown.hardware,
+            "href": f"{shown.path}/{methods[row['method'], row['solver']]}",
         }
-        for row in volume.derived.board.rows.to_dict("records")
+        for row in shown.run.leaderboard().rows.to_dict("records")
     ]
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
 from dtcbench.report.claims_view import MARKS, NOTE, effect_text
 from dtcbench.report.columns import ABSENT, Column, Row, p_value
 from dtcbench.report.drawings import Drawing, of_claims
-from dtcbench.report.elements import Figure, Frame, Table, template
-from dtcbench.report.site.volumes import Volume, pages_of_cells
+from dtcbench.report.elements import Figure, Frame, template
+from dtcbench.report.site.site_run import SiteRun, pages_of_cells
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The claims as the runs on one kind of hardware judge them."""
+class ClaimsOnHardware:
+    """The claims by the runs on one kind of hardware."""
 
     hardware: str
     suites: tuple[str, ...]
@@ -28,38 +29,28 @@ class Judged:
     """What must be said of cells that two suites hold with other numbers."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim as the page shows it."""
-
-    number: int
-    finding: Conclusion
-    figures: list[Figure]
-    table: Table
-    cells: list[tuple[str, str]]
-    """The first digits of the cells' keys, and the addresses of their pages."""
-
-
-def claims_page(judged: Sequence[Judged], volumes: Sequence[Volume]) -> str:
-    """The page; claims lead to the cells of those volumes that ran on their hardware."""
+def claims_page(judged: Sequence[ClaimsOnHardware], runs: Sequence[SiteRun]) -> str:
+    """The page; claims lead to the cells of those runs that were made on their hardware."""
     return template("claims.html").render(
         frame=Frame("assets", (("Overview", "index.html"),)),
         judged=[
-            (one, _claims(place, one.findings, pages_of_cells(v for v in volumes if v.hardware == one.hardware)))
+            (one, _claims(place, one.findings, pages_of_cells(run for run in runs if run.hardware == one.hardware)))
             for place, one in enumerate(judged, 1)
         ],
         note=NOTE,
     )
 
 
-def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]) -> list[Claim]:
+def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What the template shows of each claim."""
     drawings = of_claims(findings)
-    claims = []
+    claims: list[dict[str, Any]] = []
     for number, finding in enumerate(findings, 1):
         drawn = [_figure(place, drawings[number])] if number in drawings else []
         rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
         cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
-        claims.append(Claim(number, finding, drawn, elements.table(_COLUMNS, rows), cells))
+        table = elements.table(_COLUMNS, rows)
+        claims.append({"number": number, "finding": finding, "figures": drawn, "table": table, "cells": cells})
     return claims
 
 

@@ -19,7 +19,7 @@ def check(run_folder: RunFolder) -> None:
     """
     from dtcbench.publish.check import check
     from dtcbench.publish.findings import bars, lines
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
 
     findings = check(run_named(run_folder))
     say(*lines(findings), "must not be published" if bars(findings) else "nothing bars publishing")
@@ -41,7 +41,7 @@ def publish(
     """
     from dtcbench.publish import verbs
     from dtcbench.records.location import place
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
 
     tell(verbs.publish(run_named(run_folder) if run_folder else None, place(results)))
 
@@ -64,7 +64,7 @@ def site(
     """
     from dtcbench.publish import verbs
     from dtcbench.records.location import place
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
@@ -85,7 +85,7 @@ def merge(
     """
     from dtcbench.publish import verbs
     from dtcbench.records.location import place
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
 
     tell(verbs.merge([run_named(folder) for folder in run_folders], place(out)))
 
@@ -97,15 +97,15 @@ def migrate(run_folder: RunFolder, plugin: Plugins = None) -> None:
 
     Example: dtcbench migrate runs/quick
     """
+    from dtcbench.records.lookup import names_of, run_named
     from dtcbench.records.migration import migrate
-    from dtcbench.records.runs import names_of, run_named
     from dtcbench.records.store import CARD
     from dtcbench.registry import load_plugins
 
     load_plugins(plugin or ())
     run = run_named(run_folder)
-    with run.locked():
-        tell(migrate(run, names_of(run)))
+    with run.locked() as writer:
+        tell(migrate(writer, names_of(run)))
     rebuild = "dtcbench publish" if (run.root / CARD).is_file() else f"dtcbench report {run_folder}"
     say(f"Rebuild what is made of them: {rebuild}")
 
@@ -119,7 +119,7 @@ def compare(
     Example: dtcbench compare runs/quick elsewhere/quick
     """
     from dtcbench.publish import verbs
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
 
     say(verbs.compared(run_named(before), run_named(after)))
 
@@ -137,7 +137,7 @@ def reproduce(
     Example: dtcbench reproduce results/quick/HARDWARE --sample 3
     """
     from dtcbench.publish import verbs
-    from dtcbench.records.runs import run_named
+    from dtcbench.records.lookup import run_named
     from dtcbench.registry import load_plugins
 
     tell(verbs.reproduce(run_named(run_folder), sample, seed, load_plugins(plugin or ())))

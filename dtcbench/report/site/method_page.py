@@ -12,13 +12,13 @@ from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
 from dtcbench.report.columns import ABSENT, Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
-from dtcbench.report.site.volumes import Volume, cell_file
+from dtcbench.report.site.site_run import SiteRun, cell_file
 from dtcbench.text import one_line
 
 
-def method_page(volume: Volume, method: str, solver: str) -> str:
+def method_page(shown: SiteRun, method: str, solver: str) -> str:
     """The page of the method that the leaderboard names so."""
-    board, tables = volume.derived.board, volume.derived.tables
+    board, all_cycles = shown.run.leaderboard(), shown.run.cycles
     looks = figures.styles(board)
     pools = []
     for number, (pool, rows) in enumerate(board.pools, 1):
@@ -26,25 +26,25 @@ def method_page(volume: Volume, method: str, solver: str) -> str:
         if own.empty:
             continue
         with_dense = pd.concat([rows[rows["method"] == DENSE], own]).drop_duplicates()
-        cycles = tables.cycles[(tables.cycles[POOL] == list(pool)).all(axis=1)]
+        cycles = all_cycles[(all_cycles[POOL] == list(pool)).all(axis=1)]
         drawn = drawings.of_rows(with_dense, _of(cycles, method, solver), looks)
         pools.append(html.pool_section(number, pool, own.to_dict("records"), drawn))
     return template("method.html").render(
-        frame=volume.frame(1),
+        frame=shown.frame(1),
         label=series_label(method, solver),
-        suite=volume.suite,
+        suite=shown.suite,
         obstacles=board.obstacles,
-        about=list(_about(volume, method, solver)),
+        about=list(_about(shown, method, solver)),
         pools=pools,
-        cells=_cells(volume.cells, method, solver),
+        cells=_cells(shown.cells, method, solver),
     )
 
 
-def _about(volume: Volume, method: str, solver: str) -> list[tuple[str, str]]:
+def _about(shown: SiteRun, method: str, solver: str) -> list[tuple[str, str]]:
     """What the method and its solver are, and every option they ran with."""
-    key = _of(volume.cells, method, solver)["key"].iloc[0]
-    cell = next(cell for cell in volume.plan.cells if cell.key == key)
-    names = volume.plan.names
+    key = _of(shown.cells, method, solver)["key"].iloc[0]
+    cell = next(cell for cell in shown.run.plan.cells if cell.key == key)
+    names = shown.run.plan.names
     rows = [("method", _summary(names, "method", cell.method.name)), ("options", cell.method.full_label)]
     if cell.solver:
         rows += [("solver", _summary(names, "solver", cell.solver.name)), ("its options", cell.solver.full_label)]

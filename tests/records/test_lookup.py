@@ -3,7 +3,7 @@
 import pytest
 
 from dtcbench.records.location import StoreError
-from dtcbench.records.runs import run_named
+from dtcbench.records.lookup import run_named
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from pydantic import TypeAdapter
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.plan.cell import Cell
-from dtcbench.record import CellRecord, Layer, Result
+from dtcbench.record import CellRecord, Layer, Result, decisive
 from dtcbench.report import cell_view, elements, figures
 from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power_chart import power_figure
-from dtcbench.report.site.volumes import Volume
+from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import one_line
 
 _PANEL_PX, _AROUND_PX = 190, 100
@@ -36,25 +36,25 @@ _CAPTION = (
 )
 
 
-def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method: tuple[str, str]) -> str:
+def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord], method: tuple[str, str]) -> str:
     """The page of a planned cell; `attempts` are its records, the oldest first, and `method` is method and solver as
     the leaderboard names them."""
-    record = cell_view.decisive(attempts) if attempts else None
+    record = decisive(attempts) if attempts else None
     result = record.result if record else None
     label = cell.label
-    trace = volume.store.trace(record) if record else None
+    trace = shown.run.trace(record) if record else None
     return template("cell.html").render(
-        frame=volume.frame(1, (series_label(*method), f"../{volume.methods[method]}")),
+        frame=shown.frame(1, (series_label(*method), f"../{shown.methods[method]}")),
         label=label,
         cell=cell,
-        suite=volume.suite,
+        suite=shown.suite,
         status=record.status.value if record else "missing",
         reason=one_line(record.reason) if record else "not run yet",
         again=shlex.join(
             [
                 "dtcbench",
                 "run",
-                f"{volume.source}/suite.yaml",
+                f"{shown.source}/suite.yaml",
                 "--inline",
                 "--cell",
                 cell.key[:12],
@@ -75,15 +75,15 @@ def cell_page(volume: Volume, cell: Cell, attempts: Sequence[CellRecord], method
 
 def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
     if result is not None and result.cycles:
-        yield elements.figure("course", "Cycle by cycle", _CAPTION, course(result))
+        yield elements.figure("course", "Cycle by cycle", _CAPTION, cycle_figure(result))
     if trace is not None:
         caption = "The GPU's power as the driver told it. Solid where the energy counts, faint elsewhere."
         drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
         yield elements.figure("power", "Power over time", caption, drawn)
 
 
-def course(result: Result) -> go.Figure:
-    """What a cell's cycles hold, one panel above the other, against the steps taken."""
+def cycle_figure(result: Result) -> go.Figure:
+    """A cell's cycles, one panel above the other, against the steps taken."""
     lines: dict[str, list[go.Scatter]] = {
         "accuracy": list(_accuracies(result)),
         "loss": [_line("loss", [(c.step, c.loss) for c in result.cycles], NEUTRAL)],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import RunFolder, conclude, console, exit_by, refuse_idle, run_at, say
+from dtcbench.cli.common import RunFolder, conclude, console, exit_by, refuse_idle, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,12 +22,12 @@ def status(run_folder: RunFolder) -> None:
 
     Example: dtcbench status runs/quick
     """
+    from dtcbench.records.run import Run
     from dtcbench.report.plans import status_view
 
-    planned, store = run_at(run_folder)
-    contents = store.outlines()
-    say(status_view(planned, contents))
-    records = [contents.record(cell.key) for cell in planned.cells]
+    run = Run(run_folder)
+    say(status_view(run.plan, run.outlines))
+    records = [run.outlines.record(cell.key) for cell in run.plan.cells]
     exit_by(record.status if record else None for record in records)
 
 
@@ -42,11 +42,11 @@ def show(
 
     Example: dtcbench show 3fa9c1 --run runs/quick --power
     """
-    from dtcbench.records import runs
+    from dtcbench.records import lookup
     from dtcbench.report.cell_view import cell_view
 
-    among = [runs.run_named(run_folder)] if run_folder else runs.folders()
-    store, attempts, notes = runs.attempts_at(cell, among)
+    among = [lookup.run_named(run_folder)] if run_folder else lookup.folders()
+    store, attempts, notes = lookup.attempts_at(cell, among)
     say(cell_view(attempts), *notes)
     if power:
         say(_power(store, attempts))
@@ -65,14 +65,14 @@ def board(
 
     Example: dtcbench board runs/published --reference published_mnist.csv
     """
+    from dtcbench.records.run import Run
     from dtcbench.report import terminal
-    from dtcbench.report.build import derive
     from dtcbench.report.comparison import comparison, read_reference
 
     refuse_idle("--method", method, "--reference", reference)
     published = read_reference(reference, method) if reference else None
-    derived = derive(*run_at(run_folder))
-    say(terminal.leaderboard_view(derived.board) if published is None else comparison(derived.tables.cycles, published))
+    run = Run(run_folder)
+    say(terminal.leaderboard_view(run.leaderboard()) if published is None else comparison(run.cycles, published))
 
 
 def claims(
@@ -91,17 +91,16 @@ def claims(
 
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
-    from dtcbench.analysis.claims import conclusions
-    from dtcbench.report.build import pool, pooling_notes, write_claims
+    from dtcbench.records.run import Run
+    from dtcbench.report.build import pooling_notes, write_claims
     from dtcbench.report.claims_view import brief_view, claims_view
     from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
-    pooled = pool([run_at(folder) for folder in run_folders])
-    tables = pooled.tables
-    found = conclusions(tables.cells, tables.cycles, published)
+    run = Run.pool([Run(folder) for folder in run_folders])
+    found = run.claims(published)
     view = claims_view if full else brief_view
-    say(view(found, pooling_notes(pooled)))
+    say(view(found, pooling_notes(run)))
     if figures:
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 
@@ -113,9 +112,11 @@ def report(run_folder: RunFolder) -> None:
 
     Example: dtcbench report runs/quick
     """
-    planned, store = run_at(run_folder)
-    with store.locked():
-        conclude(planned, store)
+    from dtcbench.records.run import Run
+
+    run = Run(run_folder)
+    with run.store.locked() as writer:
+        conclude(run, writer)
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:

@@ -17,6 +17,7 @@ from dtcbench.plan.suite import NAME, parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import StoreError, place
 from dtcbench.records.store import Store
+from dtcbench.unavailable import Unavailable
 
 RUNS = Path("runs")
 _KEY = re.compile(r"[0-9a-fA-F]{1,64}")
@@ -112,8 +113,8 @@ def attempts_at(key: str, among: Sequence[Store]) -> tuple[Store, tuple[CellReco
     ((store, full),) = found
     records: list[CellRecord] = []
     for name, record in store.examined(full):
-        if isinstance(record, ValueError):
-            notes.append(f"{store.root / name}: not shown: {str(record).splitlines()[0]}")
+        if isinstance(record, Unavailable):
+            notes.append(f"{store.root / name}: not shown: {record}")
         else:
             records.append(record)
     if not records:

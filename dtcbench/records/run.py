@@ -1,0 +1,202 @@
+"""A run's records, to read: as DataFrames, one by one, as a leaderboard, as the claims by its cells."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Self
+
+import pandas as pd
+
+from dtcbench.analysis import claims, leaderboard
+from dtcbench.errors import UserError
+from dtcbench.plan.grid import Plan
+from dtcbench.record import CellRecord, Outline, Tabled
+from dtcbench.records import mixing, tables
+from dtcbench.records.location import AnyPath
+from dtcbench.records.lookup import plan_of, run_named
+from dtcbench.records.store import Contents, Store, uncollected
+
+if TYPE_CHECKING:
+    from dtcbench.analysis.leaderboard import Leaderboard
+    from dtcbench.analysis.verdicts import Conclusion
+
+
+class Run:
+    """The records of a run or a published bundle, or of several together; nothing is written.
+
+    What is asked for is read once, as the records are then. A cell that is not ok keeps its row: its numbers are
+    missing values, and `status` and `reason` say why. docs/columns.md says what every column means.
+
+    Examples
+    --------
+    >>> run = Run("runs/tiny")
+    >>> run.status()
+    {'ok': 3}
+    >>> float(run.cells.set_index("method").loc["dense", "sparsity_reached"])
+    0.0
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        """Find the run in `folder`: a path, a name under runs/, or an address such as `s3://bucket/folder`.
+
+        Raises
+        ------
+        UserError : the folder holds no run, or its suite cannot be read; the message says what to do
+        """
+        store = run_named(str(folder))
+        self._runs: tuple[tuple[Plan, Store], ...] = ((plan_of(store), store),)
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store) -> Self:
+        """The run in `store`, with the cells of `plan`; its folder may be new."""
+        run = cls.__new__(cls)
+        run._runs = ((plan, store),)
+        return run
+
+    @classmethod
+    def pool(cls, runs: Sequence[Run]) -> Self:
+        """Several runs as one, each cell once: the first ok record of a cell counts, else the last one.
+
+        Raises
+        ------
+        UserError : no run is given; or, once it is read, one data set or plug-in has different contents in the runs
+        """
+        if not runs:
+            raise UserError("a pool of no runs: give at least one")
+        pooled = cls.__new__(cls)
+        pooled._runs = tuple(part for run in runs for part in run._runs)
+        return pooled
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of its suite."""
+        return self._alone[0]
+
+    @property
+    def store(self) -> Store:
+        """Its files."""
+        return self._alone[1]
+
+    @property
+    def folder(self) -> AnyPath:
+        """Where it lies."""
+        return self.store.root
+
+    @property
+    def suite(self) -> str:
+        """The suite's name; of several suites, their names with commas."""
+        return ", ".join(dict.fromkeys(plan.suite.name for plan, _ in self._runs))
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row per planned cell, in plan order: what it is, how it ended, what it measured, where it ran."""
+        return self._tables.cells
+
+    @property
+    def cycles(self) -> pd.DataFrame:
+        """One row per ok cell, train-compress cycle and prunable group; of dense, one per cycle."""
+        return self._tables.cycles
+
+    @functools.cached_property
+    def power(self) -> pd.DataFrame:
+        """The samples behind the cells' joules, by the cell's `key`; empty if no GPU was metered."""
+        return tables.power_table(self.traces.items())
+
+    @property
+    def metered(self) -> tuple[Tabled, ...]:
+        """The records with power samples, in plan order."""
+        return self._tables.metered
+
+    @property
+    def traces(self) -> Mapping[str, pd.DataFrame]:
+        """The samples of each metered cell, by its key; read whenever they are asked for."""
+        return _Traces(self)
+
+    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
+        """The samples behind a record's energy; None if nothing was sampled.
+
+        StoreError if the file is missing, or is not the one that the record was made from.
+        """
+        number = self._tables.owners[record.key] if len(self._runs) > 1 else 0
+        return self._runs[number][1].trace(record)
+
+    @property
+    def conflicts(self) -> frozenset[str]:
+        """Of a pool, the keys of the cells that a later run has with another accuracy, which does not count."""
+        return self._tables.conflicts
+
+    def leaderboard(self) -> Leaderboard:
+        """Each method compared with its dense baseline, paired by seed; `.rows` is the table."""
+        return self._leaderboard
+
+    def claims(self, reference: pd.DataFrame | None = None) -> tuple[Conclusion, ...]:
+        """The paper's claims by these cells.
+
+        Parameters
+        ----------
+        reference : the published accuracies, for the first claim: `cycle`, `width`, and one column a method
+        """
+        return claims.conclusions(self.cells, self.cycles, reference)
+
+    def records(self) -> Iterator[CellRecord]:
+        """The record that counts of each planned cell, one at a time: all that was measured, and where."""
+        owners = self._tables.owners
+        for number, (_, store) in enumerate(self._runs):
+            files = (names for key, names in store.files().items() if owners.get(key) == number)
+            yield from store.decisive(files, CellRecord)
+
+    @functools.cached_property
+    def outlines(self) -> Contents[Outline]:
+        """How every attempt ended, damaged records included: read much faster than the tables."""
+        return self.store.outlines()
+
+    def status(self) -> dict[str, int]:
+        """How many cells have each status; `missing` are those without a record."""
+        return {str(status): int(count) for status, count in self.cells["status"].value_counts().items()}
+
+    @property
+    def _alone(self) -> tuple[Plan, Store]:
+        if len(self._runs) > 1:
+            raise UserError(f"{self!r} is a pool: ask each of its runs for its folder and its plan")
+        return self._runs[0]
+
+    @functools.cached_property
+    def _tables(self) -> tables.Tables:
+        planned = {cell.key: cell for plan, _ in self._runs for cell in plan.cells}
+        with uncollected():
+            made = tables.assembled(planned.values(), (tables.read(store) for _, store in self._runs), self.suite)
+        if found := list(mixing.mixtures(sorted(made.sources))) if len(self._runs) > 1 else []:
+            raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
+        return made
+
+    @functools.cached_property
+    def _leaderboard(self) -> Leaderboard:
+        question = self._runs[0][0].suite.question if len({plan.suite.name for plan, _ in self._runs}) == 1 else ""
+        cells, cycles = self.cells, self.cycles
+        with uncollected():
+            return leaderboard.build(cells, cycles, suite=self.suite, question=question)
+
+    def __repr__(self) -> str:
+        return f"Run({', '.join(str(store.root) for _, store in self._runs)})"
+
+
+class _Traces(Mapping[str, pd.DataFrame]):
+    """A run's `traces`: together they may not fit into memory."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._records = {record.key: record for record in run.metered}
+
+    def __getitem__(self, key: str) -> pd.DataFrame:
+        trace = self._run.trace(self._records[key])
+        if trace is None:
+            raise KeyError(key)
+        return trace
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
