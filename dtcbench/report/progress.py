@@ -16,7 +16,7 @@ from dtcbench.execution.driver import Watcher
 from dtcbench.execution.quiet import quiet
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Status
-from dtcbench.records.location import Place
+from dtcbench.records.location import AnyPath
 
 
 class RunProgress(Watcher):
@@ -32,7 +32,7 @@ class RunProgress(Watcher):
         self._console, self._is_quiet = console, is_quiet
         self._entered: ExitStack | None = None
         self._keep: Callable[[Path], None] = lambda log: None
-        self.files: Sequence[Place] = ()
+        self.files: Sequence[AnyPath] = ()
         """The rebuilt tables and leaderboard."""
         self._running: dict[str, str] = {}
         """The current cells' labels, by key."""
@@ -77,7 +77,7 @@ class RunProgress(Watcher):
         """Write what Ray prints to the file."""
         self._keep(file)
 
-    def written(self, files: Sequence[Place]) -> None:
+    def written(self, files: Sequence[AnyPath]) -> None:
         """Keep the names of the files."""
         self.files = files
 
