@@ -73,22 +73,22 @@ class Explained(BaseModel):
 
 
 class PhaseEnergy(Explained):
-    """One phase of a training, over all its stretches."""
+    """One phase of a training, over all its segments."""
 
     phase: Literal["train", "compress", "evaluate"]
     stretches: int
-    """How often the phase was entered in the trainings that count."""
+    """Number of the phase's segments in the trainings that count."""
     duration_s: float
-    """Seconds of it in one training, mean over the trainings that count."""
+    """Seconds of the phase in one training, mean over the trainings that count."""
     energy_j: float | None
-    """Joules of it in one training; None if its segments are too short for the driver's refresh."""
+    """Joules of the phase in one training; None if its segments are too short for the driver's refresh."""
 
 
 class PowerTrace(Explained):
-    """What the sampler saw of one GPU, and how the joules came out of it."""
+    """The samples of one GPU, summarised, and the joules from them."""
 
     device: str
-    """The GPU's name as NVML has it."""
+    """The GPU's name by NVML."""
     gpu_uuid: str
     """Identifier of the physical GPU: a cell and its dense baseline pair best on one."""
     simulated: bool
@@ -106,21 +106,21 @@ class PowerTrace(Explained):
     integral_j: float | None
     """Joules of one training by the trapezoidal integral of power."""
     integrated: Literal["instant_w", "average_w", "usage_w"] | None
-    """Which power the integral is of."""
+    """The power that was integrated."""
     idle_w: float | None
     """Power before the window, while no compute process was on the GPU."""
     cool_down_s: float
     """Seconds waited before the idle measurement."""
     temperature_before_c: float | None
-    """At the beginning of the window."""
+    """Temperature at the beginning of the window."""
     temperature_after_c: float | None
-    """At its end."""
+    """Temperature at the end of the window."""
     phases: list[PhaseEnergy]
     cumulative_j: list[float] | None
-    """Joules from the beginning of a training to the end of each of its stretches of training: one per
-    cycle, and one for the remaining steps where there are any. Mean over the trainings that count."""
+    """Joules from the beginning of a training to the end of each of its segments of phase `train`: one per
+    cycle, and one for the remaining steps if any. Mean over the trainings that count."""
     sampler_cpu_pct: float
-    """Processor time the sampler took, in per cent of one core."""
+    """Processor time that the sampler used, in per cent of one core."""
 
 
 class Energy(Explained):
@@ -144,7 +144,7 @@ class Energy(Explained):
     """Joules of the processor packages (RAPL) for one training: a scope of its own, never added to `energy_j`."""
     trace: PowerTrace | None
     trace_sha256: str | None
-    """SHA-256 of the file with the samples; there may be one where the samples gave no joules."""
+    """SHA-256 of the file with the samples; it exists even if the samples gave no joules."""
     flags: list[str]
     """What a reader must know before using the joules, such as `short`. See docs/energy.md."""
 

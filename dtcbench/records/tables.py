@@ -324,7 +324,7 @@ def _cycle_rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
     energy = record.energy
     cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
     for cycle in record.cycles:
-        # From the beginning of training to the end of this cycle's stretch of it.
+        # From the beginning of training to the end of this cycle's segment of it.
         joules = cumulative_j[cycle["cycle"]] if cycle["cycle"] < len(cumulative_j) else None
         row = (record.key, *map(cycle.get, _CYCLE), joules)
         if not cycle["layers"]:

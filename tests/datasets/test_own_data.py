@@ -52,7 +52,7 @@ def test_other_spellings_of_the_same_images_are_the_same_data(images):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     {
         "floats": ((X / 255, Y, X, Y), "train_x is float64; give whole numbers"),
         "large": ((X, Y, X.astype(int) + 200, Y), "test_x holds 2"),
@@ -68,8 +68,8 @@ def test_other_spellings_of_the_same_images_are_the_same_data(images):
         "blank": ((X * 0, Y, X, Y), "all pixels of train_x are equal"),
     }.values(),
 )
-def test_what_does_not_fit_is_named_with_the_remedy(arrays, told):
-    with pytest.raises(DatasetError, match=told):
+def test_what_does_not_fit_is_named_with_the_remedy(arrays, message):
+    with pytest.raises(DatasetError, match=message):
         Splits.from_arrays(*arrays)
 
 

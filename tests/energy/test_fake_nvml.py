@@ -46,14 +46,14 @@ def counter(gpu):
 def pids(gpu):
     return [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
 
-def told(call):
+def answer(call):
     try:
         return call()
     except nvml.NVMLError as error:
         return type(error).__name__
 
 def timed(*calls):  # [ns before, the answer of each call, ns after]
-    return [time.monotonic_ns(), *map(told, calls), time.monotonic_ns()]
+    return [time.monotonic_ns(), *map(answer, calls), time.monotonic_ns()]
 
 def sampled(seconds, *calls):
     rows, end = [], time.monotonic() + seconds
@@ -146,7 +146,7 @@ def boards(scenario, process):
 
 def answers_of(ask, index, calls):
     """What each call tells, or the name of its error."""
-    return ask("[" + ", ".join(f"told(lambda g=gpu({index}): {call})" for call in calls) + "]")
+    return ask("[" + ", ".join(f"answer(lambda g=gpu({index}): {call})" for call in calls) + "]")
 
 
 def energy_nj(steps, us):
@@ -184,7 +184,7 @@ def test_pynvml_finds_every_board_and_no_name_passes_for_a_real_one(boards):
     by_uuid = ask(f"[nvml.nvmlDeviceGetIndex(nvml.nvmlDeviceGetHandleByUUID(u)) for u in {uuids}]")
     by_bus = ask("[nvml.nvmlDeviceGetIndex(nvml.nvmlDeviceGetHandleByPciBusId(f'0000:0{i}:00.0')) for i in (1, 2)]")
     assert by_uuid == by_bus == [0, 1]
-    assert ask("[told(lambda: nvml.nvmlDeviceGetHandleByUUID('GPU-x')), told(lambda: gpu(2))]") == [
+    assert ask("[answer(lambda: nvml.nvmlDeviceGetHandleByUUID('GPU-x')), answer(lambda: gpu(2))]") == [
         "NVMLError_NotFound",
         "NVMLError_InvalidArgument",
     ]
@@ -255,7 +255,7 @@ def test_each_quantity_can_be_unsupported_by_itself(boards):
         if answer == "NVMLError_NotSupported"
     }
     assert refused == {(q, q) for q in QUANTITIES}
-    other_field, other_scope = ask("[told(lambda: field(gpu(), 150)), told(lambda: field(gpu(), (186, 1)))]")
+    other_field, other_scope = ask("[answer(lambda: field(gpu(), 150)), answer(lambda: field(gpu(), (186, 1)))]")
     assert other_field == other_scope == "NVMLError_NotSupported"
 
 
@@ -291,7 +291,7 @@ def test_as_time_passes_a_counter_starts_again_and_a_gpu_gets_lost(scenario, pro
     calls = ESSENTIALS + [call for quantity in QUANTITIES for call in CALLS[quantity]]
     assert set(answers_of(ask, 1, calls)) == {"NVMLError_GpuIsLost"}
     assert "NVMLError_GpuIsLost" not in answers_of(ask, 2, calls)
-    assert ask("told(lambda: nvml.nvmlDeviceGetHandleByIndex(1))") == "NVMLError_GpuIsLost"
+    assert ask("answer(lambda: nvml.nvmlDeviceGetHandleByIndex(1))") == "NVMLError_GpuIsLost"
     assert ask("nvml.nvmlDeviceGetCount()") == 3
 
 
@@ -329,7 +329,7 @@ def test_mig_mode_is_set_per_board(boards):
     assert ask("[nvml.nvmlDeviceGetMigMode(gpu(i)) for i in (0, 1)]") == [[1, 1], [0, 0]]
 
 
-def test_ray_counts_the_boards_and_reads_their_name_beside_pynvml(boards):
+def test_ray_counts_the_boards_and_reads_their_name_along_with_pynvml(boards):
     ask = boards(FakeGpu(), FakeGpu(gpu_uuid(1)), FakeGpu(gpu_uuid(2)))
     assert ask("by_ray()") == [3, "FAKE H100", "H100"]
     assert ask("nvml.nvmlDeviceGetCount()") == 3  # Ray's shutdown ended only its own use
@@ -339,14 +339,14 @@ def test_after_the_last_shutdown_every_call_fails(boards):
     ask = boards(FakeGpu())
     ask("[gpu(0).contents is None, nvml.nvmlShutdown()]")
     assert answers_of(ask, 0, CALLS["counter"]) == ["NVMLError_Uninitialized"]
-    assert ask("told(nvml.nvmlShutdown)") == "NVMLError_Uninitialized"
+    assert ask("answer(nvml.nvmlShutdown)") == "NVMLError_Uninitialized"
 
 
 @pytest.mark.parametrize("text", [None, "gpu GPU-x\nstep 1 soon\n", "gpu GPU-x\n", "gpu GPU-x\nstep 1 1\nmig on\n"])
 def test_without_a_sound_scenario_nvml_does_not_start(scenario, process, text):
     if text is not None:
         scenario.write_text(text)
-    assert process()("told(nvml.nvmlInit)") == "NVMLError_DriverNotLoaded"
+    assert process()("answer(nvml.nvmlInit)") == "NVMLError_DriverNotLoaded"
 
 
 def test_two_boards_cannot_share_a_uuid(scenario):

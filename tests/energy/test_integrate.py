@@ -164,7 +164,7 @@ def test_an_interval_that_ends_before_it_begins_is_refused(function):
         ([1.0], 1.0, 1.0, 0.0),
     ],
 )
-def test_the_longest_gap_is_the_longest_stretch_of_the_interval_without_a_sample(t, begin, end, gap):
+def test_the_longest_gap_is_the_longest_part_of_the_interval_without_a_sample(t, begin, end, gap):
     assert longest_gap_s(np.array(t), np.ones(len(t)), begin, end) == gap
 
 
@@ -263,9 +263,7 @@ def test_a_counter_polled_round_the_window_is_off_by_less_than_a_poll_of_power(c
 
 
 @given(counters(varying), fractions, fractions)
-def test_a_counter_polled_round_the_window_is_off_by_less_than_a_refresh_whatever_the_power_does(
-    counter, first, second
-):
+def test_a_counter_polled_around_the_window_is_off_by_less_than_a_refresh_for_any_power(counter, first, second):
     t, _, true_j = counter
     most = np.diff(true_j(np.arange(0, t[-1], 0.001))).max() / 0.001
     assert error_j(counter, window(t, first, second, MARGIN_S)) <= REFRESH_S * most + MILLIJOULE

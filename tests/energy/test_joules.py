@@ -58,7 +58,7 @@ def test_every_further_window_adds_its_own_edges():
     assert energy(segments=two).quantisation_j == pytest.approx(2 * 0.1 * 300)
 
 
-def test_evaluation_between_two_stretches_does_not_count():
+def test_evaluation_between_two_segments_does_not_count():
     seen = trace(power=steps((0, 300), (40, 700), (50, 300)))
     found = energy(seen, [segment("train", 5, 40), segment("evaluate", 40, 50), segment("train", 50, 90)])
     assert found.energy_j == pytest.approx(75 * 300, rel=1e-3)
@@ -343,7 +343,7 @@ def test_temperatures_at_both_ends_of_the_window():
     assert found.trace.temperature_after_c == pytest.approx(64, abs=0.1)
 
 
-def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
+def test_a_phase_has_joules_only_if_its_segments_outlast_the_refresh():
     seen = trace(power=steps((0, 300), (40, 600), (50, 300)))
     course = [segment("train", 5, 40), segment("compress", 40, 50), segment("train", 50, 85)]
     course += [segment("evaluate", 86, 86.5)]
@@ -355,7 +355,7 @@ def test_a_phase_has_joules_only_if_its_stretches_outlast_the_refresh():
     assert "last 0.5 s on average; below 2 s" in phases["evaluate"].reasons["energy_j"]
 
 
-def test_many_short_stretches_make_no_phase_with_joules():
+def test_many_short_segments_make_no_phase_with_joules():
     cycles = [(segment("train", 4 * n, 4 * n + 3.5), segment("compress", 4 * n + 3.5, 4 * n + 4)) for n in range(20)]
     phases = {phase.phase: phase for phase in energy(segments=[s for cycle in cycles for s in cycle]).trace.phases}
     assert (phases["compress"].energy_j, phases["compress"].duration_s) == (None, 10)
@@ -368,7 +368,7 @@ def test_a_phases_joules_and_seconds_are_those_of_one_training():
     assert (train.energy_j, train.duration_s) == (pytest.approx(20 * 300), pytest.approx(20))
 
 
-def test_joules_to_the_end_of_each_stretch_of_training_are_means_over_the_repeats():
+def test_joules_to_the_end_of_each_training_segment_are_means_over_the_repeats():
     seen = trace(power=steps((0, 300), (50, 500)))
 
     def course(begin, training):

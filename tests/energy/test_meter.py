@@ -73,7 +73,7 @@ def measured(tmp_path, cases):
 
 
 def uncertainty(energy, power_w):
-    """Joules by which a counter may be off that was seen to move up to a poll late, at both edges."""
+    """The error in joules of a counter that was seen to move up to a poll late, at both edges."""
     return 2 * energy.trace.longest_gap_s * power_w
 
 

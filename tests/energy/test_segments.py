@@ -35,7 +35,7 @@ def test_seconds_add_up_by_phase(bench):
     assert bench.phases.seconds("train", "compress") == 33
 
 
-def test_stretches_are_kept_in_their_order_with_the_training_they_belong_to(bench):
+def test_segments_are_kept_in_their_order_with_the_training_they_belong_to(bench):
     with bench.phases.train():
         bench.work(1)
     bench.phases.train_again()
@@ -64,7 +64,7 @@ def test_queued_work_counts_for_the_phase_that_queued_it():
     assert phases.segments == (Segment(5, 7, "train", 0),)
 
 
-def test_an_exception_ends_the_stretch_and_passes(bench):
+def test_an_exception_ends_the_segment_and_passes(bench):
     with pytest.raises(MemoryError), bench.phases.train():
         bench.work(2)
         raise MemoryError
@@ -75,7 +75,7 @@ def test_an_exception_ends_the_stretch_and_passes(bench):
     assert bench.phases.seconds("evaluate") == 1
 
 
-def test_an_error_of_the_queued_work_ends_the_stretch(bench):
+def test_an_error_of_the_queued_work_ends_the_segment(bench):
     def broken():
         bench.log.append("synchronize")
         if bench.log.count("synchronize") == 2:

@@ -281,7 +281,7 @@ class Patient:
     def enough(self, phases):
         self.asked += 1
         assert self.asked <= self.trainings, "asked again after it had seen enough"
-        return len({stretch.training for stretch in phases.segments}) >= self.trainings
+        return len({segment.training for segment in phases.segments}) >= self.trainings
 
     def reading(self, phases, flags):
         self.phases, self.flags = phases, flags
@@ -301,17 +301,17 @@ def patient(monkeypatch):
     return patient
 
 
-def stretches(meter, training):
+def phases_of(meter, training):
     return [s.phase for s in meter.phases.segments if s.training == training]
 
 
 def test_repeats_train_and_compress_as_the_first_training_did_and_evaluate_nothing(patient):
     meter = patient(3)
     record_of(cell("dtc"))
-    first = stretches(meter, 0)
+    first = phases_of(meter, 0)
     assert "evaluate" in first
     trained = [phase for phase in first if phase != "evaluate"]
-    assert stretches(meter, 1) == stretches(meter, 2) == trained
+    assert phases_of(meter, 1) == phases_of(meter, 2) == trained
     assert meter.flags == []
     assert meter.closed
 
@@ -360,7 +360,7 @@ def test_a_network_that_warms_up_changes_nothing_of_the_cell():
     assert worker.same_training(run(context(cell("dtc"))), before)
 
 
-def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_stretch_wait_for_the_device(patient, monkeypatch):
+def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_segment_wait_for_the_device(patient, monkeypatch):
     meter, log, cpu = patient(2), [], torch.device("cpu")
     monkeypatch.setattr(worker, "_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(worker, "to_device", lambda splits, device: to_device(splits, cpu))

@@ -51,7 +51,7 @@ static const char *const QUANTITIES[ESSENTIALS] = {
     "counter", "fields", "usage", "temperature", "clocks", "limit", "throttle", "utilisation", "processes", "mig",
 };
 
-struct step { /* a stretch of constant power */
+struct step { /* a time of constant power */
     int64_t from_us, mw;
     int64_t before_nj; /* drawn from the cycle's begin to from_us */
 };

@@ -7,7 +7,7 @@ import pytest
 from dtcbench.record import Energy, PhaseEnergy, PowerTrace
 from dtcbench.report.energy_rows import energy_rows
 
-TOO_SHORT = "its stretches are too short"
+TOO_SHORT = "its segments are too short"
 
 
 def trace(**values) -> PowerTrace:

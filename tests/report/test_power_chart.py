@@ -119,7 +119,7 @@ def test_the_warm_up_is_not_filled_where_repeats_count():
     assert rows[-1][at["counts"]] == "█"
 
 
-def test_a_filled_stretch_has_no_holes_however_few_samples_it_has():
+def test_a_filled_segment_has_no_holes_however_few_samples_it_has():
     rows = canvas(chart(trace(IDLE, (6.0, "train", 0, 400.0), every_s=0.5), width=120))
     filled = rows[-1].strip()
     assert len(filled) > 60 and set(filled[1:-1]) == {"█"}
@@ -261,9 +261,9 @@ def test_the_table_has_every_sample_and_the_key_first():
 
 
 def test_the_table_has_the_types_of_the_files_whatever_was_read():
-    stretches = [Segment(1.0, 2.0, "train", 0)]
+    segments = [Segment(1.0, 2.0, "train", 0)]
     read = Trace({"t_s": np.array([0.5, 1.5]), "usage_w": np.array([90.0, np.nan])}, {}, {}, None, 0.0)
-    files = [to_parquet(read, inside, {}) for inside in (stretches, [])]
+    files = [to_parquet(read, inside, {}) for inside in (segments, [])]
     table = power_table((f"{i}", pd.read_parquet(io.BytesIO(file))) for i, file in enumerate(files))
     assert table.dtypes.astype(str).to_dict() == {
         "key": "string",
