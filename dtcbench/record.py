@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, model_validator
 
@@ -188,6 +188,12 @@ class Layer(Explained):
     lempel_ziv: float | None
     """Normalised Lempel-Ziv complexity of the incoming projection, read as above or below its median, before this
     compression."""
+
+
+def number_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a record's model that hold a single number, in their order."""
+    types = {name: set(get_args(field.annotation) or (field.annotation,)) for name, field in model.model_fields.items()}
+    return tuple(name for name, found in types.items() if found <= {int, float, type(None)})
 
 
 class Cycle(Explained):

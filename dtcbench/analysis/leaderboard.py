@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -30,10 +30,48 @@ from dtcbench.analysis.pairing import (
     tidy,
 )
 from dtcbench.analysis.summary import summary
+from dtcbench.record import Metrics
 from dtcbench.text import one_line
 
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
+
+class Metric(NamedTuple):
+    """A number of every cell whose mean over seeds is a column of the leaderboard, in every rendering."""
+
+    name: str
+    """The field of the record, and the column of the table `cells`."""
+    title: str
+    """Heading of the column for readers."""
+    form: str
+    """Format of the number for readers, such as `.3f`."""
+    meaning: str
+    """What the mean is, for the data dictionary."""
+    is_headline: bool = True
+    """Whether the column follows the accuracy, also in the terminal and in LaTeX; else it is one of the last columns of
+    the page, the Markdown and the CSV."""
+
+    @property
+    def mean(self) -> str:
+        """The column of the leaderboard."""
+        return f"{self.name}_mean"
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the record may lack the number: then the column is shown only if some cell has it."""
+        return Metrics.model_fields[self.name].annotation not in (int, float)
+
+
+METRICS = (
+    Metric(
+        "bits_per_character",
+        "Bits per character",
+        ".3f",
+        "cross-entropy on the test text in bits, mean over seeds; language models only",
+    ),
+    Metric("train_s", "Training, s", ".3g", "seconds of training, mean over seeds", is_headline=False),
+)
+"""To show one more number of the cells, add its field to the record (`Metrics`) and its description here."""
 COLUMNS = {
     "protocol": "training recipe: its name and the options without a default or with another value than it",
     "protocol_sha256": "the recipe with all its options, as the first 12 digits of a SHA-256",
@@ -59,7 +97,7 @@ COLUMNS = {
     "equivalent": f"yes where equivalence_p_adjusted is at most {stats.SIGNIFICANCE}: equivalent to dense within "
     f"{stats.MARGIN}; no is not shown to be; empty without a test",
     "test_note": "why there is no test",
-    "bits_per_character_mean": "cross-entropy on the test text in bits, mean over seeds; language models only",
+    **{metric.mean: metric.meaning for metric in METRICS if metric.is_headline},
     "interval_note": "why an interval is absent",
     "pairing_note": "which seeds have no dense cell to pair with",
     "parameters_ratio": "parameters of the final network over the paired dense ones, mean over pairs",
@@ -70,7 +108,7 @@ COLUMNS = {
     "entropy_out_bits": "the same of the outgoing measurement",
     "entropy_in_normalised": "entropy_in_bits over log2 of the number of measurements",
     "entropy_out_normalised": "entropy_out_bits over log2 of the number of measurements",
-    "train_s_mean": "seconds of training, mean over seeds",
+    **{metric.mean: metric.meaning for metric in METRICS if not metric.is_headline},
     "failures": "statuses and reasons of the cells that are not ok",
 }
 """The columns of the leaderboard's rows, in order, and what each one holds."""
@@ -150,12 +188,11 @@ def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
         "paired": len(paired),
         "sparsity_reached": stats.mean(ok["sparsity_reached"]),
         **_accuracy(ok),
-        "bits_per_character_mean": stats.mean(ok["bits_per_character"]),
+        **{metric.mean: stats.mean(ok[metric.name]) for metric in METRICS},
         "pairing_note": _pairing_note(ok),
         **{f"{cost}_ratio": _mean_ratio(paired, cost) for cost in COSTS},
         **energy_columns.row(cells, ok, paired),
         **{entropy: stats.mean(ok[entropy]) for entropy in ENTROPIES},
-        "train_s_mean": stats.mean(ok["train_s"]),
         "failures": _failures(cells),
     }
 

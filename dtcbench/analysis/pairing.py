@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dtcbench.record import Energy, Metrics, number_fields
+
 DENSE = "dense"
 """The method every other one is paired with."""
 
@@ -37,21 +39,13 @@ POOL = list(Pool._fields)
 IDENTITY = [*POOL, "sparsity", "method", "solver"]
 """What makes a row, apart from its seeds."""
 COSTS = ["parameters", "training_flops", "inference_flops"]
-_FIGURES = [
-    "accuracy",
-    "validation_accuracy",
-    "bits_per_character",
+_NUMBERS = {
     "sparsity_reached",
-    *COSTS,
-    "energy_j",
-    "net_energy_j",
-    "cpu_energy_j",
-    "mean_power_w",
-    "idle_w",
-    "training_s",
-    "train_s",
-]
-"""Columns of numbers: without an ok cell a table may hold them as objects."""
+    *number_fields(Metrics),
+    *number_fields(Energy),
+    *("training_s", "mean_power_w", "idle_w", "net_energy_j"),
+} - {"sparsity"}
+"""Columns with the numbers of a cell: if no cell is ok, a table may hold them as objects."""
 _FROM_DENSE = [
     "key",
     "accuracy",
@@ -75,7 +69,7 @@ _FROM_DENSE = [
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` by identity and seed, whatever order they came in; no solver is the empty string."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
-    typed = cells.assign(solver=solver).astype(dict.fromkeys(_FIGURES, float))
+    typed = cells.assign(solver=solver).astype(dict.fromkeys(_NUMBERS.intersection(cells), float))
     return typed.sort_values([*IDENTITY, "seed"], kind="stable", ignore_index=True)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,23 @@ from pydantic import BaseModel
 
 from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
-from dtcbench.record import CellRecord, Cycle, Energy, Layer, Metrics, PowerTrace, Provenance, Status, Tabled
+from dtcbench.record import (
+    CellRecord,
+    Cycle,
+    Energy,
+    Layer,
+    Metrics,
+    PowerTrace,
+    Provenance,
+    Status,
+    Tabled,
+    number_fields,
+)
 from dtcbench.records import mixing
 from dtcbench.records.store import Store, uncollected
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
-
-
-def _numbers(model: type[BaseModel]) -> tuple[str, ...]:
-    """The fields of a record's model that hold a single number, in their order."""
-    types = {name: set(get_args(field.annotation) or (field.annotation,)) for name, field in model.model_fields.items()}
-    return tuple(name for name, found in types.items() if found <= {int, float, type(None)})
 
 
 def _meaning(model: type[BaseModel], name: str) -> str:
@@ -43,7 +48,7 @@ def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:
     return {name: _meaning(model, name) for name in names}
 
 
-_METRICS, _ENERGY, _CYCLE, _LAYER = (_numbers(model) for model in (Metrics, Energy, Cycle, Layer))
+_METRICS, _ENERGY, _CYCLE, _LAYER = (number_fields(model) for model in (Metrics, Energy, Cycle, Layer))
 _IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
     "key": (lambda cell: cell.key, "The cell's key: the SHA-256 of all that decides its numbers."),
     "protocol": (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dtcbench.analysis.leaderboard import METRICS, Metric
 from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
 from dtcbench.report.energy_rows import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
@@ -69,11 +70,6 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
     return rows
 
 
-def _bits(result: Result) -> str:
-    bits = result.bits_per_character
-    return f"{bits:.4f}" if bits is not None else f"– ({result.reasons['bits_per_character']})"
-
-
 def figure_rows(record: CellRecord) -> list[tuple[str, str]]:
     """What an ok cell measured, by name: a figure, or why there is none."""
     if record.result is None:
@@ -83,15 +79,21 @@ def figure_rows(record: CellRecord) -> list[tuple[str, str]]:
 
 def _figures(result: Result) -> list[tuple[str, str]]:
     def percent(name: str) -> str:
+        return shown(name, lambda value: f"{100 * value:.2f} %")
+
+    def shown(name: str, text: Callable[[float], str]) -> str:
         value = getattr(result, name)
-        return f"{100 * value:.2f} %" if value is not None else f"– ({result.reasons[name]})"
+        return text(value) if value is not None else f"– ({result.reasons[name]})"
+
+    def metric_row(metric: Metric) -> tuple[str, str]:
+        return metric.title.lower(), shown(metric.name, lambda value: format(value, metric.form))
 
     return [
         ("test accuracy", percent("accuracy")),
         ("before the last compression", percent("accuracy_before")),
         ("just after it", percent("accuracy_after")),
         ("validation accuracy", percent("validation_accuracy")),
-        ("bits per character", _bits(result)),
+        *(metric_row(metric) for metric in METRICS if metric.is_headline),
         ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
         ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
         ("training FLOPs", f"{result.training_flops:,}"),

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
 from dtcbench.analysis.pairing import DENSE
 
 Row = Mapping[Hashable, Any]
@@ -200,19 +200,20 @@ def _value(name: str) -> Callable[[Row], float]:
     return lambda row: math.nan if pd.isna(row[name]) else float(row[name])
 
 
-BITS_PER_CHARACTER = _number(
-    "Bits per character",
-    "bits_per_character_mean",
-    ".3f",
-    concerns=lambda row: not math.isnan(row["bits_per_character_mean"]),
-)
-"""Of language models."""
+def _metric(metric: Metric) -> Column:
+    """The mean of one of the cells' numbers; if a cell may lack it, the column is shown only if a row has it."""
+    concerns = (lambda row: not math.isnan(row[metric.mean])) if metric.is_optional else _always
+    return _number(metric.title, metric.mean, metric.form, concerns)
+
+
+HEADLINE_METRICS = tuple(_metric(metric) for metric in METRICS if metric.is_headline)
+"""Further numbers that every rendering shows after the accuracy."""
 COLUMNS = (
     label("Method", "method"),
     label("Solver", "solver"),
     Column("Sparsity", sparsity, sparsity_shown),
     Column("Accuracy, %", accuracy, _value("accuracy_mean")),
-    BITS_PER_CHARACTER,
+    *HEADLINE_METRICS,
     Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
     Column("Difference to dense, points", difference, _value("difference_mean")),
     Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
@@ -235,7 +236,7 @@ COLUMNS = (
     _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
     _number("Entropy in, bits", "entropy_in_bits", ".2f"),
     _number("Entropy out, bits", "entropy_out_bits", ".2f"),
-    _number("Training, s", "train_s_mean", ".3g"),
+    *(_metric(metric) for metric in METRICS if not metric.is_headline),
     Column("Remarks", remarks, remarks, is_number=False),
 )
 """The columns of a leaderboard for reading, in order; the CSV has every figure."""

@@ -14,7 +14,7 @@ from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, Uni
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.report import columns
-from dtcbench.report.columns import ABSENT, BITS_PER_CHARACTER, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
+from dtcbench.report.columns import ABSENT, HEADLINE_METRICS, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
 from dtcbench.text import file_names, one_line
 
 _IN_SOME_PLACES = [
@@ -122,7 +122,7 @@ def _columns(rows: Sequence[Row]) -> list[_Column]:
     titles = {column.title for column in said}
     return [
         _Column("Accuracy, %", columns.accuracy, has_interval=True),
-        *(_Column(column.title, column.text) for column in said if column is BITS_PER_CHARACTER),
+        *(_Column(column.title, column.text) for column in said if column in HEADLINE_METRICS),
         _Column("To dense, points", columns.difference, has_interval=True),
         *([_Column("Adjusted p", _p)] if "Difference, adjusted p" in titles else ()),
         _Column("Parameters, %", lambda row: columns.share(row["parameters_ratio"])),

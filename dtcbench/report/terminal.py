@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.report import columns
-from dtcbench.report.columns import BITS_PER_CHARACTER, Row
+from dtcbench.report.columns import HEADLINE_METRICS, Row
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import one_line
 
@@ -76,7 +76,7 @@ def _strips(rows: Sequence[Row], remarks: list[str], left_out: Collection[str]) 
     accuracies = (columns.accuracy(row, digits=1) for row in rows)
     yield _figure("accuracy, %", _brief(accuracies, "interval of accuracy" in left_out))
     for column in columns.shown(rows):
-        if column is BITS_PER_CHARACTER:
+        if column in HEADLINE_METRICS:
             yield _figure(column.title.lower(), map(column.text, rows))
     differences = (columns.difference(row, digits=1) for row in rows)
     yield _figure("points to dense", _brief(differences, "interval of points" in left_out))
