@@ -92,7 +92,7 @@ class Lasso:
     def on_support(self, sign: Tensor) -> tuple[Tensor, Tensor]:
         """The stationary point of one right-hand side with these signs [m], 0 off its support.
 
-        x [1, m] with A_Jᵀ A_J x_J = A_Jᵀ b − κ sign_J, the smallest where A_J has not full rank, and
+        x [1, m] with A_Jᵀ A_J x_J = A_Jᵀ b − κ sign_J, the smallest if A_J does not have full rank, and
         its residual [1, n].
         """
         import torch
@@ -142,7 +142,7 @@ def certified_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -
     The first dual point is the answer's own residual. Where λ is small, that says little: a residual that is
     right to rounding, or to what a first-order method reaches, may be far from feasible. Then the bound comes from the
     points of the interior-point method, until a column's gap is at most `enough`. Relative to ½‖A x − b‖² + κ ‖x‖₁ of
-    the scaled problem, which where n > m leaves out the part of y that no s can reach.
+    the scaled problem, which leaves out, if n > m, the part of y that no s can reach.
     """
     import torch
 
@@ -197,7 +197,7 @@ class DualPoint:
         return products / (lasso.kappa[:, 0] * _difference(self.positive[1]).abs().sum(dim=1) + products)
 
     def signs(self, lasso: Lasso) -> Tensor:
-        """Signs [k, m] of the coefficients that are large beside their slack; 0 for the others."""
+        """Signs [k, m] of the coefficients that are large compared with their slack; 0 for the others."""
         slack, multiplier = self.positive
         x = _difference(multiplier)
         large = x.abs() / x.abs().amax(dim=1, keepdim=True) > slack.amin(dim=0) / lasso.kappa

@@ -1,4 +1,4 @@
-"""Scratch: the compressed network's widths from the first step on, with weights of their own."""
+"""Scratch: the compressed network's widths from the first step on, with new weights."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Scratch(Method):
     """As many optimiser steps as the compressed cells, or as many training FLOPs."""
 
     def scores(self, group: Group) -> Scores:
-        """All alike: which neurons stay does not matter where all weights are drawn anew."""
+        """All alike: the choice of neurons does not matter, because all weights are drawn anew."""
         return Scores(np.zeros(group.width))

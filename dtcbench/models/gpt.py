@@ -9,7 +9,7 @@ from torch import nn
 
 from dtcbench.models.initialisation import drawn, redraw, small_normal
 from dtcbench.models.shapes import Size, text_length
-from dtcbench.models.transformer import Layer, check_heads
+from dtcbench.models.transformer import TransformerBlock, check_heads
 from dtcbench.registry import register_model
 
 
@@ -23,7 +23,7 @@ class GPT(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(length, width)
-        self.layers = nn.ModuleList(Layer(width, heads, bias=False) for _ in range(depth))
+        self.layers = nn.ModuleList(TransformerBlock(width, heads, bias=False) for _ in range(depth))
         self.norm = nn.LayerNorm(width, bias=False)
         self.output = nn.Linear(width, vocabulary, bias=False)
 
@@ -59,7 +59,7 @@ def gpt_nano(
     """GPT for characters: a small decoder-only transformer.
 
     Token ids [b, T], int64 -> logits [b, T, num_classes], of each next token; num_classes is the vocabulary's size.
-    UserError for samples that are no texts and for heads that do not divide the width. Architecture: GPT-2 (Radford
+    UserError for samples that are not texts and for heads that do not divide the width. Architecture: GPT-2 (Radford
     et al. 2019) as nanoGPT's baby GPT (github.com/karpathy/nanoGPT, config/train_shakespeare_char.py): no biases;
     here without dropout and with an output layer of its own. The feed-forward widths can be pruned, attention stays
     whole. Initialisation: N(0, 0.02²), what is added to the residual stream divided by √(2·depth) (GPT-2, §2.3).

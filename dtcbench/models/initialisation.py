@@ -41,7 +41,7 @@ def drawn(make: Callable[[], Network], generator: torch.Generator) -> Network:
 
 
 class Chain(nn.Sequential):
-    """Layers in a row, and the rule that their weights are drawn by."""
+    """Layers in a row, and the rule for drawing their weights."""
 
     def __init__(self, layers: OrderedDict[str, nn.Module], fill: Fill) -> None:
         super().__init__(layers)

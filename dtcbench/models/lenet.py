@@ -24,7 +24,7 @@ Layers = OrderedDict[str, nn.Module]
 def lenet_300_100(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator) -> Chain:
     """LeNet-300-100: two hidden layers of 300 and 100 neurons.
 
-    [b, C, H, W] -> [b, num_classes]; UserError for samples that are no images. Architecture: LeCun et al. 1998,
+    [b, C, H, W] -> [b, num_classes]; UserError for samples that are not images. Architecture: LeCun et al. 1998,
     §III-C, with ReLU. Initialisation: Glorot normal, as Frankle & Carbin 2019 (Figure 2) start this network.
 
     Dense accuracy on MNIST in the literature: 98.36 % (error 1.64 %: Han et al. 2015, Table 1, 267 K parameters);
@@ -51,7 +51,7 @@ def lenet_5(
 ) -> Chain:
     """LeNet-5: two 5×5 convolutions, each pooled, then fully connected layers.
 
-    [b, C, H, W] -> [b, num_classes]; UserError for samples that are no images or below 16 − 2·padding pixels a side.
+    [b, C, H, W] -> [b, num_classes]; UserError for samples that are not images or below 16 − 2·padding pixels a side.
     Architecture: LeCun et al. 1998, §II-B, in today's form: ReLU, max-pooling, every channel connected, linear
     outputs. `padding` is the first convolution's: 2 makes MNIST's 28×28 the 32×32 of the paper. Caffe's LeNet,
     which most of the compression literature calls LeNet-5 (431 K parameters), is

@@ -14,8 +14,8 @@ from dtcbench.models.shapes import Size, image_shape
 from dtcbench.registry import register_model
 
 
-class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut without parameters (option A).
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut without parameters (option A).
 
     The inner width, between the convolutions, can be pruned; the residual stream stays whole.
     """
@@ -54,7 +54,7 @@ def _make(image: tuple[int, int, int], blocks: int, num_classes: int, width: int
     c_in = width
     for number in range(3 * blocks):
         c_out = width * 2 ** (number // blocks)
-        layers[f"block{number + 1}"] = Block(c_in, c_out)
+        layers[f"block{number + 1}"] = ResidualBlock(c_in, c_out)
         c_in = c_out
     # The mean over what two halvings leave; adaptive pooling is not deterministic on CUDA.
     layers["pool"] = nn.AvgPool2d(((sides[0] + 3) // 4, (sides[1] + 3) // 4))
@@ -67,7 +67,7 @@ def _make(image: tuple[int, int, int], blocks: int, num_classes: int, width: int
 def resnet_20(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator, width: Size = 16) -> Chain:
     """ResNet-20 for CIFAR: nine residual blocks of width, 2·width and 4·width channels.
 
-    [b, C, H, W] of any size -> [b, num_classes]; UserError for samples that are no images. Architecture: He et al.
+    [b, C, H, W] of any size -> [b, num_classes]; UserError for samples that are not images. Architecture: He et al.
     2016, §4.2, shortcuts of option A (every second pixel, zero channels added at the end). Initialisation: He et
     al. 2015, normal by fan-out; batch norm 1 and 0.
 

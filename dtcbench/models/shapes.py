@@ -1,4 +1,4 @@
-"""What the networks are given: images or texts, and positive sizes."""
+"""The inputs of the networks, images or texts, and positive sizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Size = Annotated[int, Field(gt=0)]
 
 
 TYPICAL = ((3, 32, 32), (1, 28, 28), (1, 8, 8), (16,))
-"""What a model can be tried on: images of CIFAR, MNIST and digits, and a text."""
+"""Inputs to try a model on: images of CIFAR, MNIST and digits, and a text."""
 
 
 def image_shape(model: str, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(channels, height, width) of the images that `model` is to take; UserError where samples are none."""
+    """(channels, height, width) of the images for `model`; UserError if the samples are not images."""
     if len(input_shape) != 3:
         raise UserError(
             f"{model} takes images [channels, height, width], not samples of shape {list(input_shape)}; "
@@ -28,7 +28,7 @@ def image_shape(model: str, input_shape: tuple[int, ...]) -> tuple[int, int, int
 
 
 def text_length(model: str, input_shape: tuple[int, ...]) -> int:
-    """T, the tokens of one text that `model` is to take; UserError where samples are no texts."""
+    """T, the tokens of one text for `model`; UserError if the samples are not texts."""
     if len(input_shape) != 1:
         raise UserError(
             f"{model} takes texts [T], not samples of shape {list(input_shape)}; "

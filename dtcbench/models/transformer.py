@@ -1,4 +1,4 @@
-"""The layer that vit-tiny and gpt-nano are made of."""
+"""The block of vit-tiny and gpt-nano."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dtcbench.errors import UserError
 
 
 def check_heads(model: str, width: int, heads: int) -> None:
-    """UserError where `heads` cannot share `width` equally."""
+    """UserError if `heads` cannot share `width` equally."""
     if width % heads:
         raise UserError(f"{model}: width {width} cannot be shared by {heads} heads; make it a multiple of {heads}")
 
@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
         return out
 
 
-class Layer(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then the feed-forward, each normalised before and added to the residual stream."""
 
     def __init__(self, width: int, heads: int, bias: bool) -> None:

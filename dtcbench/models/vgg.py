@@ -22,7 +22,7 @@ _SMALLEST = 2 ** (len(_STAGES) - 1)
 def vgg_16(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.Generator, width: Size = 64) -> Chain:
     """VGG-16 for CIFAR: thirteen 3×3 convolutions with batch norm, one linear classifier.
 
-    [b, C, H, W] -> [b, num_classes]; UserError for samples that are no images or below 16 pixels a side.
+    [b, C, H, W] -> [b, num_classes]; UserError for samples that are not images or below 16 pixels a side.
     Architecture: Simonyan & Zisserman 2015, Table 1, configuration D, as the compression literature uses it on
     CIFAR: batch norm in place of biases, four max-poolings, then the mean over what is left and one Linear (Liu et
     al. 2017, Network Slimming). `width` is the first stage's. Initialisation: He et al. 2015, normal by fan-out;

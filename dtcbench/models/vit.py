@@ -10,7 +10,7 @@ from torch import nn
 from dtcbench.errors import UserError
 from dtcbench.models.initialisation import drawn, redraw, small_normal
 from dtcbench.models.shapes import Size, image_shape
-from dtcbench.models.transformer import Layer, check_heads
+from dtcbench.models.transformer import TransformerBlock, check_heads
 from dtcbench.registry import register_model
 
 
@@ -27,7 +27,7 @@ class ViT(nn.Module):
         channels, *sides = image
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
         self.positions = nn.Embedding(math.prod(side // patch for side in sides), width)
-        self.layers = nn.ModuleList(Layer(width, heads, bias=True) for _ in range(depth))
+        self.layers = nn.ModuleList(TransformerBlock(width, heads, bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, num_classes)
 
@@ -58,7 +58,7 @@ def vit_tiny(
 ) -> ViT:
     """ViT-Tiny for small images: a plain vision transformer over 4×4 patches.
 
-    [b, C, H, W] -> [b, num_classes]; UserError for samples that are no images, a patch that does not divide the
+    [b, C, H, W] -> [b, num_classes]; UserError for samples that are not images, a patch that does not divide the
     sides, heads that do not divide the width. Architecture: Dosovitskiy et al. 2021, in the sizes of DeiT-Ti
     (Touvron et al. 2021, Table 1); the mean over all tokens in place of a class token (Beyer et al. 2022). The
     feed-forward widths can be pruned, attention stays whole. Initialisation: normal of 0.02 in every weight, biases 0.

@@ -1,1 +1,1 @@
-"""What every axis value, a plug-in's too, must do: claims that `dtcbench selftest` and the tests run."""
+"""The claims about every axis value, also a plug-in's; `dtcbench selftest` and the tests try them."""

@@ -8,23 +8,28 @@ from dataclasses import dataclass
 
 from dtcbench.errors import UserError, near
 from dtcbench.registry import AXES, Axis, Plugin
-from dtcbench.selftest import datasets, methods, models, solvers
-from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.selftest import dataset_checks, method_checks, model_checks, solver_checks
+from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.text import error_line
 
-_CHECKS = {"model": models.checks, "dataset": datasets.checks, "method": methods.checks, "solver": solvers.checks}
+_CHECKS = {
+    "model": model_checks.checks,
+    "dataset": dataset_checks.checks,
+    "method": method_checks.checks,
+    "solver": solver_checks.checks,
+}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How one check of one axis value came out."""
+    """The outcome of one check of one axis value."""
 
     axis: str
     """Such as `solver`."""
     name: str
     check: Check
     contradiction: str
-    """What was seen against the claim; empty where it held, or is waived."""
+    """What was seen against the claim; empty if the claim held, or is waived."""
 
 
 def trials(names: list[tuple[Axis, str]]) -> Iterator[Trial]:
@@ -44,7 +49,7 @@ def named(names: list[str]) -> list[tuple[Axis, str]]:
 
 
 def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Axis, str]]:
-    """All axis values, or, where there are plug-ins, those that they registered."""
+    """All axis values, or, if plug-ins are given, those that they registered."""
     modules = {plugin.module for plugin in plugins}
     return [
         (axis, name) for axis in AXES for name in axis.names() if not plugins or axis.get(name).__module__ in modules
@@ -52,7 +57,7 @@ def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Axis, str]]:
 
 
 def _checks(axis: Axis, name: str) -> list[Check]:
-    """The value's checks; where it cannot even be taken up, the one claim that it can."""
+    """The value's checks; if it cannot be used at all, one check that says so."""
     try:
         return _CHECKS[axis.noun](name)
     except Exception as error:  # a plug-in may raise anything

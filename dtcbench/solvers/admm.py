@@ -36,7 +36,7 @@ def admm(
 
     Theta [n, m], y [n, k] → s [m, k]. Boyd et al., Found. Trends Mach. Learn. 3 (2011), §6.4, the linear
     system by the matrix inversion lemma (§4.2.4), over-relaxed (§3.4.3), ρ balanced as in §3.4.1. Ends at a
-    duality gap of at most `tolerance`, relative to the objective; SolverError where `max_iterations` do not
+    duality gap of at most `tolerance`, relative to the objective; SolverError if `max_iterations` do not
     reach that.
     """
     import torch

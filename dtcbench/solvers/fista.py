@@ -25,11 +25,11 @@ def fista(
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-6,
     max_iterations: Annotated[int, Field(gt=0)] = 200_000,
 ) -> Array:
-    """FISTA with adaptive restart; slow where λ is small beside 2 ‖Θᵀ y‖∞.
+    """FISTA with adaptive restart; slow if λ is small compared with 2 ‖Θᵀ y‖∞.
 
     Theta [n, m], y [n, k] → s [m, k]. Beck and Teboulle, SIAM J. Imaging Sci. 2 (2009), restarted by the
     gradient rule of O'Donoghue and Candès, Found. Comput. Math. 15 (2015). Ends at a duality gap of at
-    most `tolerance`, relative to the objective; SolverError where `max_iterations` do not reach that.
+    most `tolerance`, relative to the objective; SolverError if `max_iterations` do not reach that.
     """
     import torch
 

@@ -36,7 +36,7 @@ def iht(
     Theta [n, m], y [n, k] → s [m, k]: the least squares on the support it settles on, which need not be the best.
     Blumensath and Davies, IEEE J. Sel. Top. Signal Process. 4 (2010). Ends when no chosen coefficient's
     gradient |Θⱼᵀ(Θ s − y)| is above about `tolerance` ‖Θⱼ‖max ‖y‖ (both lengths to the nearest power of two);
-    SolverError where `max_iterations` do not reach that.
+    SolverError if `max_iterations` do not reach that.
     """
     import torch
 
@@ -51,7 +51,7 @@ def iht(
             if bool(done.all()):
                 return lasso.answer(x)
             new, support = _thresholded(lasso, x, chosen, gradient, count)
-            x, chosen = x.where(done, new), chosen.where(done, support)  # what is done stays, whatever is beside it
+            x, chosen = x.where(done, new), chosen.where(done, support)  # a finished column stays as it is
     raise SolverError(
         f"IHT did not converge: a chosen coefficient's gradient is {float(rest.max()):.3g}, not {tolerance:g}, of "
         "‖Θⱼ‖max ‖y‖; lower fraction or raise max_iterations"

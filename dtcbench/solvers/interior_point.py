@@ -30,7 +30,7 @@ def interior_point(
     Theta [n, m], y [n, k] → s [m, k]. Solves the dual, max bᵀξ − ½‖ξ‖² within ‖Aᵀ ξ‖∞ ≤ κ, by
     Mehrotra's predictor-corrector (SIAM J. Optim. 2, 1992); its multipliers are the coefficients
     (Kim et al., IEEE J. Sel. Top. Signal Process. 1, 2007). An answer is given when its duality gap
-    is at most `tolerance`, relative to the objective; SolverError where `max_iterations` do not reach that.
+    is at most `tolerance`, relative to the objective; SolverError if `max_iterations` do not reach that.
     """
     import torch
 

@@ -22,7 +22,7 @@ OPTIMALITY = 1e-6
 def lars(theta: Array, y: Array, lam: float, *, max_iterations: Annotated[int, Field(gt=0)] = 10_000) -> Array:
     """Homotopy method, exact to rounding; at most n coefficients are not exactly zero.
 
-    Theta [n, m], y [n, k] → s [m, k]. SolverError where the path ends before λ or the end of it
+    Theta [n, m], y [n, k] → s [m, k]. SolverError if the path ends before λ or the end of it
     violates the optimality condition. Efron et al., Annals of Statistics 32 (2004).
     """
     return np.column_stack([_path_end(theta, column, lam, max_iterations) for column in y.T])

@@ -24,10 +24,10 @@ def lasso_cd(
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-6,
     max_iterations: Annotated[int, Field(gt=0)] = 1_000_000,
 ) -> Array:
-    """Coordinate descent; slow where λ is small beside 2 ‖Θᵀ y‖∞, as it is in this bench.
+    """Coordinate descent; slow if λ is small compared with 2 ‖Θᵀ y‖∞, as in this bench.
 
     Theta [n, m], y [n, k] → s [m, k]. Friedman et al., J. Stat. Softw. 33 (2010). Ends at a duality gap of at
-    most `tolerance`, relative to the objective; SolverError where `max_iterations` sweeps do not reach that.
+    most `tolerance`, relative to the objective; SolverError if `max_iterations` sweeps do not reach that.
     """
     return np.column_stack([_descended(theta, column, lam, tolerance, max_iterations) for column in y.T])
 
@@ -36,7 +36,7 @@ def _descended(theta: Array, y: Array, lam: float, tolerance: float, max_iterati
     from sklearn.linear_model import Lasso
 
     # scikit-learn minimises ‖Θ s − y‖² / 2n + α ‖s‖₁, from a duality gap relative to ‖y‖², which the smallest
-    # objective may lie far below: the tolerance is brought down until the gap is small beside that, too.
+    # objective may lie far below: the tolerance is brought down until the gap is small compared with that, too.
     n, relative = len(y), tolerance
     model = Lasso(alpha=lam / (2 * n), fit_intercept=False, max_iter=max_iterations, warm_start=True)
     while True:

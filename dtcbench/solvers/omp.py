@@ -29,7 +29,7 @@ def omp(theta: Array, y: Array, lam: float, *, fraction: Annotated[float, Field(
 
     Theta [n, m], y [n, k] → s [m, k]. Greedy: takes the column of largest |Θⱼᵀ residual|, then solves the
     least squares on all it has; fewer columns where they already give y or hang on each other. Pati et
-    al., Asilomar 1993. SolverError where the least squares is not solved to `ORTHOGONALITY`.
+    al., Asilomar 1993. SolverError if the least squares is not solved to `ORTHOGONALITY`.
     """
     return np.column_stack([_pursued(theta, column, nonzeros(fraction, theta)) for column in y.T])
 

@@ -36,7 +36,7 @@ def ssnal(
 
     Theta [n, m], y [n, k] → s [m, k]. Li, Sun and Toh, SIAM J. Optim. 28 (2018); each Newton system takes only
     the columns of Θ that are active. Right-hand sides are solved one after another, as each has its own active
-    columns. Ends at a duality gap of at most `tolerance`, relative to the objective; SolverError where
+    columns. Ends at a duality gap of at most `tolerance`, relative to the objective; SolverError if
     `max_iterations` Newton steps do not reach that.
     """
     import torch

@@ -50,7 +50,7 @@ def refuse_impossible(plan: Plan, file: str) -> None:
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
-    """Why no cell like this can be run with groups of these widths, in the words in which it would end; None where
+    """Why no cell like this can be run with groups of these widths, in the words in which it would end; None if
     nothing is known against it."""
     method = registry.methods.bind(cell.method.name, cell.method.values)
     protocol = from_choice(cell.protocol)
@@ -100,7 +100,7 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
 
 
 def _widths(model: Choice, dataset: Choice) -> Widths:
-    """Empty where the network cannot be built here."""
+    """Empty if the network cannot be built here."""
     try:
         shape, classes = sample(dataset.name, dataset.values)
         _, surgery = outlined(model, shape, classes)

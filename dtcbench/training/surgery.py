@@ -61,7 +61,7 @@ class PrunableGroup:
 
     @property
     def sensitivity(self) -> NDArray[np.floating] | None:
-        """Σ g · w over each neuron's outgoing weights [m], g from the last backward pass; None where it left none.
+        """Σ g · w over each neuron's outgoing weights [m], g from the last backward pass; None if it left none.
 
         The gradient of the loss by a gate on the neuron's output.
         """
@@ -127,7 +127,7 @@ class Surgery:
         return self._graph.get_pruning_group(layer, pruner.prune_out_channels, indices)
 
     def _group(self, producer: PrunableLayer) -> PrunableGroup | None:
-        """The group that `producer` makes; None where its width is an output, a residual stream or shared."""
+        """The group that `producer` makes; None if its width is an output, a residual stream or shared."""
         if producer not in self._graph.module2node or _is_grouped(producer):
             return None
         width = len(producer.weight)

@@ -10,8 +10,8 @@ import torch
 
 from dtcbench import registry
 from dtcbench.datasets.splits import DatasetError, Pixels, Splits
-from dtcbench.selftest.check import Contradicted
-from dtcbench.selftest.datasets import checks
+from dtcbench.selftest.checking import Contradicted
+from dtcbench.selftest.dataset_checks import checks
 
 REAL = Path(os.environ.get("DTCBENCH_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
 

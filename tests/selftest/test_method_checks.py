@@ -5,8 +5,8 @@ import pytest
 
 from dtcbench import registry
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.selftest.check import Contradicted
-from dtcbench.selftest.methods import checks
+from dtcbench.selftest.checking import Contradicted
+from dtcbench.selftest.method_checks import checks
 
 
 @pytest.mark.parametrize("name", registry.methods.names())

@@ -8,8 +8,8 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.selftest.check import Contradicted
-from dtcbench.selftest.models import checks
+from dtcbench.selftest.checking import Contradicted
+from dtcbench.selftest.model_checks import checks
 
 DRAWN = "equal generators give equal weights, others give others"
 

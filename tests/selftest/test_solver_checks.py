@@ -6,8 +6,8 @@ import pytest
 from dtcbench import registry
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.registry import Entry
-from dtcbench.selftest.check import Contradicted
-from dtcbench.selftest.solvers import checks
+from dtcbench.selftest.checking import Contradicted
+from dtcbench.selftest.solver_checks import checks
 
 
 def exact(theta, y, lam):

@@ -13,7 +13,7 @@ from dtcbench.dtc.recovery import Tolerance, checked, checked_solver, tolerance_
 from dtcbench.dtc.sensing import dct_basis
 from dtcbench.errors import SolverError
 from dtcbench.registry import Entry
-from dtcbench.selftest.solvers import checks
+from dtcbench.selftest.solver_checks import checks
 
 EXACT_ZEROS = ["interior-point", "lars", "ssnal"]
 BIT_EQUAL = ["clarabel", "interior-point", "lars", "lasso-cd", "omp", "scs", "ssnal"]

@@ -1,4 +1,4 @@
-"""What every method must do, tried with its default options on groups of Linear and convolutional layers."""
+"""The claims about every method, tried with its default options on groups of Linear and convolutional layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dtcbench import registry
 from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
 from dtcbench.plan.naming import DEFAULT_SOLVER
-from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted
 
 _WIDTH, _COUNT = 40, 15
 

@@ -1,4 +1,4 @@
-"""What every recovery solver must do, a plug-in's too: the claims, and how each is tried."""
+"""The claims about every recovery solver, also a plug-in's, and how each is tried."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dtcbench import registry
 from dtcbench.dtc.recovery import Tolerance, tolerance_of
 from dtcbench.dtc.sensing import Array, dct_basis
 from dtcbench.errors import SolverError
-from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted
 
 ROUNDING = 1e-12
-"""Allowed of any objective, relative to ‖y‖²: what float64 cannot tell from zero."""
+"""Allowed error of any objective, relative to ‖y‖²: float64 cannot tell it from zero."""
 EXACT = ("clarabel", "lars", "interior-point")
 """The solvers whose best objective counts as the smallest there is."""
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """min ‖Θ s − y‖² + λ ‖s‖₁ per column of y, and what to call it."""
+class LassoProblem:
+    """min ‖Θ s − y‖² + λ ‖s‖₁ per column of y, with a name for messages."""
 
     name: str
     theta: Array
@@ -49,41 +49,44 @@ class Problem:
         return best
 
 
-def _measured(name: str, n: int, m: int, share: float | None = None, columns: slice = slice(None)) -> Problem:
-    """A Gaussian measurement in the DCT basis; λ as in the bench, or a share of what gives zero."""
+def _measured(name: str, n: int, m: int, share: float | None = None, columns: slice = slice(None)) -> LassoProblem:
+    """A Gaussian measurement in the DCT basis; λ as in the bench, or a share of the λ that gives zero."""
     rng = np.random.default_rng([n, m])
     phi = rng.normal(size=(n, m))
     theta, y = (phi @ dct_basis(m))[:, columns], phi @ rng.normal(size=(m, 2))
     lam = 0.3 if share is None else share * float(2 * np.abs(theta.T @ y).max(axis=0).min())
-    return Problem(name, theta, y, lam)
+    return LassoProblem(name, theta, y, lam)
+
+
+_Problems = Callable[[], tuple[LassoProblem, ...]]
 
 
 @functools.cache
-def _usual() -> Problem:
+def _usual() -> LassoProblem:
     return _measured("λ = 0.3", 12, 60)
 
 
 @functools.cache
-def _well_posed() -> tuple[Problem, ...]:
+def _well_posed() -> tuple[LassoProblem, ...]:
     shapes = ((12, 60), (30, 40), (20, 200))
-    return (_usual(), *(_measured(f"λ at 5 % of what gives zero, {n} × {m}", n, m, 0.05) for n, m in shapes))
+    return (_usual(), *(_measured(f"λ at 5 % of the λ that gives zero, {n} × {m}", n, m, 0.05) for n, m in shapes))
 
 
 @functools.cache
-def _rank_deficient() -> tuple[Problem, ...]:
+def _rank_deficient() -> tuple[LassoProblem, ...]:
     usual = _usual()
     twice = np.tile(usual.theta[:, :20], 2)
     rows = np.concatenate([usual.theta[:6]] * 2)
     return (
-        Problem("columns given twice", twice, usual.y, usual.lam),
-        Problem("rows given twice", rows, np.concatenate([usual.y[:6]] * 2), usual.lam),
-        Problem("columns of zeros", usual.theta * (np.arange(60) % 2), usual.y, usual.lam),
+        LassoProblem("columns given twice", twice, usual.y, usual.lam),
+        LassoProblem("rows given twice", rows, np.concatenate([usual.y[:6]] * 2), usual.lam),
+        LassoProblem("columns of zeros", usual.theta * (np.arange(60) % 2), usual.y, usual.lam),
     )
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """One registered solver under trial."""
+class _SolverUnderTest:
+    """The solver under test."""
 
     name: str
 
@@ -91,26 +94,26 @@ class _Trial:
     def tolerance(self) -> Tolerance:
         return tolerance_of(registry.solvers.get(self.name))
 
-    def solve(self, problem: Problem) -> Array:
-        """s [m, k]; Contradicted where it has not that shape or is not finite."""
+    def solve(self, problem: LassoProblem) -> Array:
+        """s [m, k]; Contradicted if it does not have that shape or is not finite."""
         s = np.asarray(registry.solvers.bind(self.name, {})(problem.theta, problem.y, problem.lam))
         expected = (problem.theta.shape[1], problem.y.shape[1])
         if s.shape != expected or not np.isfinite(s).all():
             raise Contradicted(f"{problem.name}: expected finite numbers of shape {expected}, not {s.shape}:\n{s}")
         return s
 
-    def objective(self, problem: Problem) -> None:
+    def objective(self, problem: LassoProblem) -> None:
         s = self.solve(problem)
         if self.tolerance.other_objective:
             return
         excess = problem.objective(s) - problem.smallest
         self._within(problem, excess, "the objective is above the smallest one by")
 
-    def objective_or_refusal(self, problem: Problem) -> None:
+    def objective_or_refusal(self, problem: LassoProblem) -> None:
         with contextlib.suppress(SolverError):
             self.objective(problem)
 
-    def coordinates(self, problem: Problem) -> None:
+    def coordinates(self, problem: LassoProblem) -> None:
         """The subgradient condition in the objective's units: what the best move of one coefficient gains."""
         s = self.solve(problem)
         square = (problem.theta**2).sum(axis=0)[:, None]
@@ -119,12 +122,12 @@ class _Trial:
         gain = square * (s**2 - best**2) - 2 * slope * (s - best) + problem.lam * (np.abs(s) - np.abs(best))
         self._within(problem, gain.max(axis=0), "one coefficient, moved alone, lowers the objective by")
 
-    def same(self, problem: Problem, s: Array, t: Array, change: str) -> None:
+    def same(self, problem: LassoProblem, s: Array, t: Array, change: str) -> None:
         """Contradicted unless s and t both can be answers: ‖Θ(s − s*)‖² is at most an answer's excess."""
         apart = ((problem.theta @ (s - t)) ** 2).sum(axis=0) / 4
         self._within(problem, apart, f"{change} changes the answer: ‖Θ (s − s′)‖² / 4 is")
 
-    def _within(self, problem: Problem, excess: Array, saying: str) -> None:
+    def _within(self, problem: LassoProblem, excess: Array, saying: str) -> None:
         power = (problem.y**2).sum(axis=0)
         scale = power if self.tolerance.other_objective else problem.smallest
         allowed = self.tolerance.gap * scale + ROUNDING * power
@@ -138,17 +141,17 @@ class _Trial:
 
 def checks(name: str) -> list[Check]:
     """The claims about the solver registered as `name`, with its default options."""
-    trial = _Trial(name)
+    trial = _SolverUnderTest(name)
     lasso_only = trial.tolerance.other_objective
 
-    def each(tried: Callable[[Problem], None], problems: Callable[[], tuple[Problem, ...]]) -> Callable[[], None]:
+    def each(try_one: Callable[[LassoProblem], None], problems: _Problems) -> Callable[[], None]:
         def run() -> None:
             for problem in problems():
-                tried(problem)
+                try_one(problem)
 
         return run
 
-    def case(name: str, n: int, m: int) -> Callable[[], tuple[Problem, ...]]:
+    def case(name: str, n: int, m: int) -> _Problems:
         return lambda: (_measured(name, n, m),)
 
     return [
@@ -176,22 +179,22 @@ def checks(name: str) -> list[Check]:
     ]
 
 
-def _large_lambda(trial: _Trial) -> None:
+def _large_lambda(trial: _SolverUnderTest) -> None:
     usual = _usual()
     bound = 2 * np.abs(usual.theta.T @ usual.y).max()
     for times in (1, 1.01, 1e6):
         _zero(trial, replace(usual, name=f"λ = {times:g} · 2 ‖Θᵀ y‖∞", lam=float(times * bound)))
 
 
-def _zero(trial: _Trial, problem: Problem) -> None:
+def _zero(trial: _SolverUnderTest, problem: LassoProblem) -> None:
     largest = np.abs(trial.solve(problem)).max()
     if largest > 0:
         raise Contradicted(f"{problem.name}: a coefficient is {largest:.3g}, not 0; decorate it with @checked_solver")
 
 
-def _single_precision(trial: _Trial) -> None:
+def _single_precision(trial: _SolverUnderTest) -> None:
     single = {"theta": _usual().theta.astype(np.float32), "y": _usual().y.astype(np.float32)}
-    rounded: Problem = replace(_usual(), name="float32", **cast(dict[str, Any], single))
+    rounded: LassoProblem = replace(_usual(), name="float32", **cast(dict[str, Any], single))
     double = replace(rounded, theta=rounded.theta.astype(np.float64), y=rounded.y.astype(np.float64))
     trial.same(double, trial.solve(rounded), trial.solve(double), "giving the same numbers as float32")
 
@@ -199,7 +202,7 @@ def _single_precision(trial: _Trial) -> None:
 _PERMUTED = np.random.default_rng(7).permutation(60)
 _SHUFFLED = np.random.default_rng(7).permutation(12)
 
-_CHANGES: dict[str, tuple[Callable[[Problem], dict[str, Any]], Callable[[Array], Array]]] = {
+_CHANGES: dict[str, tuple[Callable[[LassoProblem], dict[str, Any]], Callable[[Array], Array]]] = {
     "permuting Θ's columns permutes s": (
         lambda p: {"theta": p.theta[:, _PERMUTED]},
         lambda s: s[np.argsort(_PERMUTED)],
@@ -221,18 +224,18 @@ _CHANGES: dict[str, tuple[Callable[[Problem], dict[str, Any]], Callable[[Array],
 """By claim: how the usual problem is changed, and how its answer is changed back."""
 
 
-def _equivariant(trial: _Trial, claim: str) -> None:
+def _equivariant(trial: _SolverUnderTest, claim: str) -> None:
     usual, (change, back) = _usual(), _CHANGES[claim]
     trial.same(usual, trial.solve(usual), back(trial.solve(replace(usual, **change(usual)))), f"({claim}) the change")
 
 
-def _one_by_one(trial: _Trial) -> None:
+def _one_by_one(trial: _SolverUnderTest) -> None:
     for problem in _well_posed()[:2]:
         apart = [trial.solve(replace(problem, y=problem.y[:, [column]])) for column in range(problem.y.shape[1])]
         trial.same(problem, trial.solve(problem), np.column_stack(apart), "solving one by one")
 
 
-def _repeatable(trial: _Trial) -> None:
+def _repeatable(trial: _SolverUnderTest) -> None:
     for problem in _well_posed()[:2]:
         first, second = trial.solve(problem), trial.solve(problem)
         if first.tobytes() != second.tobytes():
@@ -241,7 +244,7 @@ def _repeatable(trial: _Trial) -> None:
             )
 
 
-def _unmodified(trial: _Trial) -> None:
+def _unmodified(trial: _SolverUnderTest) -> None:
     usual = _usual()
     given = replace(usual, theta=usual.theta.copy(), y=usual.y.copy())
     trial.solve(given)
@@ -250,7 +253,7 @@ def _unmodified(trial: _Trial) -> None:
             raise Contradicted(f"{name} is not what it was before the call; work on a copy")
 
 
-def _refuses(trial: _Trial) -> None:
+def _refuses(trial: _SolverUnderTest) -> None:
     for problem in _not_finite():
         try:
             s = trial.solve(problem)
@@ -259,7 +262,7 @@ def _refuses(trial: _Trial) -> None:
         raise Contradicted(f"{problem.name}: an answer, not a SolverError; decorate it with @checked_solver:\n{s}")
 
 
-def _not_finite() -> Iterator[Problem]:
+def _not_finite() -> Iterator[LassoProblem]:
     usual = _usual()
     for bad in (np.nan, np.inf):
         theta, y = usual.theta.copy(), usual.y.copy()

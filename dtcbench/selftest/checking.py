@@ -1,4 +1,4 @@
-"""A claim about one axis value, and how it is tried."""
+"""A claim about one axis value, and the function that tries it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Check:
     claim: str
     """A sentence, such as `k right-hand sides at once equal one by one`."""
     run: Callable[[], None]
-    """Raises Contradicted, or whatever the axis value itself raises."""
+    """Raises Contradicted, or any error that the axis value itself raises."""
     waived: str = ""
-    """Why the value does not make this claim, in its own words; empty where it does."""
+    """Why the value does not make this claim, in its own words; empty if it makes it."""

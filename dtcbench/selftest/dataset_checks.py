@@ -1,4 +1,4 @@
-"""What a dataset claims: arrays that fit together, are the same every time, and cannot be written to."""
+"""The claims about every dataset: arrays that fit together, are the same every time, and cannot be written to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 from dtcbench.datasets.splits import Array, Pixels, Splits
 from dtcbench.registry import datasets
-from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.training.loop import normalised
 
 FIELDS = ("train_x", "train_y", "test_x", "test_y")
 LOOKED_AT = 10_000
-"""Samples of a split that are looked at where all would take long, evenly spaced."""
+"""Largest number of samples of a split that are looked at, evenly spaced, if all would take long."""
 OVERLAP_LIMIT = 0.01
 """Share of test samples that may be training samples too: published sets have some by accident."""
 MOMENT_TOLERANCE = 0.05
@@ -25,8 +25,8 @@ MOMENT_TOLERANCE = 0.05
 def checks(name: str) -> list[Check]:
     """The claims of the dataset `name`, with its options' defaults.
 
-    It is loaded when the first of them is tried. What its loader raises, such as the DatasetError of
-    a file that cannot be had, is what all of them show.
+    It is loaded when the first of them is tried. If its loader raises an error, such as the DatasetError of a file
+    that cannot be downloaded, every check shows that error.
     """
     load = datasets.bind(name, {})
     attempt = functools.cache(lambda: _attempt(load))
@@ -55,7 +55,7 @@ def checks(name: str) -> list[Check]:
 
 
 def _attempt(load: Callable[[], Splits]) -> Splits | Exception:
-    """What the loader gives or raises: without a network, finding no copy takes long enough once."""
+    """The loader's result or error, to be kept: without a network, looking for a copy takes long."""
     try:
         return load()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What every model must do, tried with its default options on the first input that it takes."""
+"""The claims about every model, tried with its default options on the first input that it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
-from dtcbench.selftest.check import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import inference_flops
 from dtcbench.training.network import build, draw_anew
@@ -24,7 +24,7 @@ _BATCH = 4
 
 def checks(name: str) -> list[Check]:
     """The claims about the model registered as `name`."""
-    subject = _Subject(name)
+    subject = _ModelUnderTest(name)
     claims = {
         "equal generators give equal weights, others give others": _generators_decide,
         "its generator alone decides the weights": _globals_do_not_decide,
@@ -39,7 +39,7 @@ def checks(name: str) -> list[Check]:
     return [Check(claim, partial(run, subject)) for claim, run in claims.items()]
 
 
-class _Subject:
+class _ModelUnderTest:
     """The model under test, and an input that it takes."""
 
     def __init__(self, name: str) -> None:
@@ -93,7 +93,7 @@ class _Subject:
         return out
 
 
-def _generators_decide(subject: _Subject) -> None:
+def _generators_decide(subject: _ModelUnderTest) -> None:
     first = subject.build()
     if differing := _differing(first, subject.build()):
         raise Contradicted(f"the same generator gave other values of {differing[0]}; draw from nothing but `generator`")
@@ -101,7 +101,7 @@ def _generators_decide(subject: _Subject) -> None:
         raise Contradicted("another generator gave the same weights; draw them from `generator`")
 
 
-def _globals_do_not_decide(subject: _Subject) -> None:
+def _globals_do_not_decide(subject: _ModelUnderTest) -> None:
     if differing := _differing(subject.build(), subject.build(global_seed=2)):
         raise Contradicted(
             f"torch's global generator changed {differing[0]}; initialise every parameter by "
@@ -115,7 +115,7 @@ def _differing(one: nn.Module, other: nn.Module) -> list[str]:
     return [name for name, value in one.state_dict().items() if not torch.equal(value, others[name])]
 
 
-def _logits_fit(subject: _Subject) -> None:
+def _logits_fit(subject: _ModelUnderTest) -> None:
     out = subject.logits(subject.build(), subject.batch)
     if out.shape != subject.logits_shape:
         raise Contradicted(
@@ -126,7 +126,7 @@ def _logits_fit(subject: _Subject) -> None:
         raise Contradicted("fresh weights gave NaN or infinite logits; initialise every parameter")
 
 
-def _gradients_arrive(subject: _Subject) -> None:
+def _gradients_arrive(subject: _ModelUnderTest) -> None:
     model = subject.build().train()
     logits = model(subject.batch).flatten(0, -2)
     functional.cross_entropy(logits, torch.arange(len(logits)) % _CLASSES).backward()
@@ -139,7 +139,7 @@ def _gradients_arrive(subject: _Subject) -> None:
         )
 
 
-def _samples_stand_alone(subject: _Subject) -> None:
+def _samples_stand_alone(subject: _ModelUnderTest) -> None:
     model, x = subject.build(), subject.batch
     together, alone = subject.logits(model, x), torch.cat([subject.logits(model, sample) for sample in x.split(1)])
     if not _close(alone, together):
@@ -149,7 +149,7 @@ def _samples_stand_alone(subject: _Subject) -> None:
         )
 
 
-def _state_is_all(subject: _Subject) -> None:
+def _state_is_all(subject: _ModelUnderTest) -> None:
     first, other, x = subject.build(), subject.build(seed=2), subject.batch
     first.train()(x)  # running statistics move
     other.load_state_dict(first.state_dict())
@@ -161,12 +161,12 @@ def _close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
     return torch.allclose(actual, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-def _flops_count(subject: _Subject) -> None:
+def _flops_count(subject: _ModelUnderTest) -> None:
     if inference_flops(subject.build(), subject.batch[:1]) <= 0:
         raise Contradicted("torch counted no FLOPs; make the model of torch's own layers and products")
 
 
-def _surgery_silences(subject: _Subject) -> None:
+def _surgery_silences(subject: _ModelUnderTest) -> None:
     model, silenced = subject.build(), subject.build()
     surgery, oracle = Surgery(model, subject.blank), Surgery(silenced, subject.blank)
     if not surgery.groups:
@@ -193,7 +193,7 @@ def _silence(group: PrunableGroup, neuron: int) -> None:
         group.consumer.weight[:, neuron * group.spread : (neuron + 1) * group.spread] = 0
 
 
-def _drawn_anew(subject: _Subject) -> None:
+def _drawn_anew(subject: _ModelUnderTest) -> None:
     try:
         draw_anew(subject.build(), seed=0)
     except CompressionError as error:
