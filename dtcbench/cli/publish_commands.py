@@ -17,7 +17,7 @@ def check(run_folder: RunFolder) -> None:
 
     Example: dtcbench check runs/quick
     """
-    from dtcbench.publish.check import check
+    from dtcbench.publish.examine import check
     from dtcbench.publish.findings import bars, lines
     from dtcbench.records.lookup import run_named
 

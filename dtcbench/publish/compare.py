@@ -1,4 +1,4 @@
-"""What moved between two runs, row by row, paired by seed. Pure."""
+"""Two records of one cell, and two runs: in what numbers they differ, row by row, paired by seed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,64 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
+from dtcbench.analysis.stats import Estimate
+from dtcbench.record import Provenance, Result
+from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import one_line
+
+_SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
+
+
+def numbers(result: Result) -> dict[str, Any]:
+    """Everything in a result that the cell's key and the conditions decide, as plain values."""
+    untimed: dict[str, Any] = _untimed(result.model_dump(mode="json"))
+    return untimed
+
+
+def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every place at which two results' numbers differ, with both values, in the order of the record."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in [*one, *(other.keys() - one.keys())]:
+            yield from differences(one.get(name), other.get(name), f"{place}.{name}".removeprefix("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (left, right) in enumerate(zip(one, other, strict=True)):
+            yield from differences(left, right, f"{place}[{number}]")
+    elif one != other:
+        yield place, one, other
+
+
+def conditions(provenance: Provenance) -> dict[str, Any]:
+    """Conditions under which one cell gives equal numbers: versions, processors, threads, data."""
+    processor = {"gpu": provenance.gpu, "driver": provenance.driver} if provenance.device == "cuda" else {}
+    return {
+        "device": provenance.device,
+        "processor": provenance.cpu,
+        **processor,
+        "threads": provenance.threads,
+        "python": provenance.python,
+        "dtcbench": provenance.dtcbench,
+        **provenance.packages,
+        **{f"kernels of {name}": kind for name, kind in provenance.kernels.items()},
+        **{f"plug-in {name}": digest for name, digest in provenance.plugins.items()},
+        **({"data set": provenance.dataset_sha256} if provenance.dataset_sha256 else {}),
+    }
+
+
+def _untimed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _untimed(inner) for name, inner in value.items() if name not in _SECONDS}
+    return [_untimed(inner) for inner in value] if isinstance(value, list) else value
+
 
 _FIGURES = ["key", "accuracy", "training_s", "energy_j", "hardware_class"]
 
@@ -123,3 +175,50 @@ def _ratio(pairs: pd.DataFrame, quantity: str) -> stats.Estimate:
     if not known.any():
         return stats.Estimate(math.nan, None, "not measured on one hardware class in both")
     return stats.geometric_mean_estimate(after[known] / before[known], of="pair")
+
+
+_ABSENT = "–"
+
+
+def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str]) -> RenderableType:
+    """A table per (protocol, dataset, model), then the notes."""
+    parts: list[RenderableType] = [Text(one_line(f"from {names[0]} to {names[1]}"), style="bold")]
+    for pool, of_pool in groupby(rows, key=lambda row: row.pool):
+        parts += [Text(f"\n{one_line(pool)}", style="bold"), _table(list(of_pool))]
+    return Group(*parts, *(Text(f"· {one_line(note)}") for note in notes))
+
+
+def _table(rows: Sequence[Move]) -> Fitted:
+    strips = {
+        "method": Strip("method", [row.competitor for row in rows]),
+        "sparsity": Strip("sparsity", [_sparsity(row) for row in rows], is_right=True),
+        "pairs": Strip("pairs", [_pairs(row) for row in rows], is_right=True),
+        "accuracy": _ratios("accuracy, points", [_shown(row.accuracy, 100, "+z.2f") for row in rows]),
+        "time": _ratios("time", [_shown(row.time, 1, ".3f") for row in rows]),
+        "energy": _ratios("energy", [_shown(row.energy, 1, ".3f") for row in rows]),
+        "verdict": Strip("verdict", [row.verdict for row in rows]),
+    }
+    spare = ("energy", "time")
+    layouts = [[strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2)]
+    return Fitted(layouts, gap=1)
+
+
+def _ratios(title: str, texts: list[str]) -> Strip:
+    return Strip(title, texts, is_right=True, is_whole=True)
+
+
+def _sparsity(row: Move) -> str:
+    return "schedule" if math.isnan(row.sparsity) else f"{row.sparsity:g}"
+
+
+def _pairs(row: Move) -> str:
+    alone = [f" +{count} {side}" for count, side in zip(row.alone, ("before", "after"), strict=True) if count]
+    return f"{row.pairs}{''.join(alone)}"
+
+
+def _shown(estimate: Estimate, factor: float, form: str) -> str:
+    if math.isnan(estimate.mean):
+        return _ABSENT
+    low, high = (f"{factor * end:{form}}" for end in (estimate.low, estimate.high))
+    interval = f" [{low}, {high}]" if estimate.interval else ""
+    return f"{factor * estimate.mean:{form}}{interval}".replace("-", "−")

@@ -25,7 +25,7 @@ from dtcbench.plan.grid import expand
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
-from dtcbench.publish.numbers import differences, numbers
+from dtcbench.publish.compare import differences, numbers
 from dtcbench.record import CellRecord, Result
 from dtcbench.records import mixing
 from dtcbench.records.location import AnyPath, make_folder, write

@@ -13,7 +13,7 @@ from dtcbench.execution.worker import Task, attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
-from dtcbench.publish.numbers import conditions, differences, numbers
+from dtcbench.publish.compare import conditions, differences, numbers
 from dtcbench.record import CellRecord, Provenance, Status
 from dtcbench.registry import Plugin
 
@@ -54,7 +54,7 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tupl
         return ("same", "bit for bit")
     first = "; ".join(f"{place}: {one} recorded, {other} here" for place, one, other in found[:_SHOWN])
     if not (unlike := _unlike(recorded.provenance, again.provenance)):
-        return ("DIFFERS", f"on the same stack {len(found)} numbers differ: {first}")
+        return ("DIFFERS", f"under the same conditions {len(found)} numbers differ: {first}")
     off, spread = abs(recorded.result.accuracy - again.result.accuracy), max(row) - min(row)
     told = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
     if len(row) < MIN_SEEDS:

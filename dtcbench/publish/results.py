@@ -18,7 +18,7 @@ from pathlib import Path
 from dtcbench.errors import UserError
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
-from dtcbench.publish.check import examine
+from dtcbench.publish.examine import examine
 from dtcbench.publish.findings import bars, lines
 from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run

@@ -12,9 +12,9 @@ from dtcbench.errors import UserError
 from dtcbench.publish import bundle, compare, results
 from dtcbench.publish import merge as merging
 from dtcbench.publish import reproduce as reproducing
-from dtcbench.publish.check import examine, unclaimed_samples
+from dtcbench.publish.compare import moves_view
+from dtcbench.publish.examine import examine, unclaimed_samples
 from dtcbench.publish.findings import bars, lines
-from dtcbench.publish.views import moves_view
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import refuse_missing_code
 from dtcbench.records.run import Run

@@ -62,7 +62,7 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
         rows += [
             ("hardware", p.hardware_class),
             ("threads", str(p.threads)),
-            ("stack", ", ".join(f"{name} {version}" for name, version in sorted(p.packages.items()))),
+            ("packages", ", ".join(f"{name} {version}" for name, version in sorted(p.packages.items()))),
             ("kernels", ", ".join(f"{name} {kind}" for name, kind in p.kernels.items())),
             ("dtcbench", p.code),
             ("data", f"SHA-256 {p.dataset_sha256}" if p.dataset_sha256 else f"– ({p.reasons['dataset_sha256']})"),

@@ -12,7 +12,7 @@ from tampering import made_clean, metered, records, reseal
 from typer.testing import CliRunner
 
 from dtcbench import cli
-from dtcbench.publish.check import check
+from dtcbench.publish.examine import check
 from dtcbench.publish.findings import lines
 from dtcbench.records.store import Store
 

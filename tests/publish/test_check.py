@@ -9,7 +9,7 @@ import pytest
 from tampering import content, metered, records, reseal
 
 from dtcbench import __version__
-from dtcbench.publish import check as checking
+from dtcbench.publish import examine as checking
 from dtcbench.publish.findings import RULES, bars, error, lines, note, warning
 from dtcbench.records import untrusted
 

@@ -13,9 +13,9 @@ from tampering import content, records
 
 from dtcbench.errors import UserError
 from dtcbench.publish import verbs
-from dtcbench.publish.check import check
+from dtcbench.publish.examine import check
 from dtcbench.publish.findings import RULES, Finding, lines
-from dtcbench.publish.record_rules import of_record, of_trace
+from dtcbench.publish.rules import of_record, of_trace
 from dtcbench.record import CellRecord
 from dtcbench.records import untrusted
 from dtcbench.records.sealing import seal, unseal

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dtcbench.publish import results
-from dtcbench.publish.check import check
+from dtcbench.publish.examine import check
 from dtcbench.publish.results import bundles, rebuild
 
 RESULTS = Path(__file__).parents[2] / "results"

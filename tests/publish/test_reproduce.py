@@ -1,10 +1,10 @@
-"""Cells run again: chosen by a stated seed, equal bit for bit on one stack, within the seeds' spread on another."""
+"""Cells run again: chosen by a stated seed, equal bit for bit under the same conditions, within the seeds' spread on another."""
 
 import pytest
 from tampering import content, records, reseal
 
 from dtcbench.publish import reproduce
-from dtcbench.publish.numbers import differences, numbers
+from dtcbench.publish.compare import differences, numbers
 from dtcbench.records.run import Run
 
 
@@ -35,7 +35,7 @@ def test_a_forged_figure_is_found_out(run, dtcbench):
     assert ended.code == 1
     verdict = ended.out.splitlines()[1]
     assert verdict.startswith("DIFFERS: ")
-    assert "on the same stack 1 numbers differ: accuracy: " in verdict
+    assert "under the same conditions 1 numbers differ: accuracy: " in verdict
     assert ended.out.endswith("0 of 1 cells reproduced\n")
 
 
@@ -50,7 +50,7 @@ def test_the_sample_is_the_seeds_and_nothing_elses(recorded):
 
 
 def moved(record, accuracy=None, **provenance):
-    """The record with another accuracy, as if made on another stack."""
+    """The record with another accuracy, as if made under other conditions."""
     result = record.result.model_copy(update={} if accuracy is None else {"accuracy": accuracy})
     return record.model_copy(update={"result": result, "provenance": record.provenance.model_copy(update=provenance)})
 

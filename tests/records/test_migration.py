@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dtcbench.plan.cell import canonical_json
-from dtcbench.publish.check import check
+from dtcbench.publish.examine import check
 from dtcbench.records.location import StoreError
 from dtcbench.records.lookup import plan_of, run_named
 from dtcbench.records.migration import OLDER

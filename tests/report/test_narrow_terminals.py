@@ -11,8 +11,7 @@ from suites_for_tests import TINY, edited
 from dtcbench import registry
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
-from dtcbench.publish.compare import moves
-from dtcbench.publish.views import moves_view
+from dtcbench.publish.compare import moves, moves_view
 from dtcbench.records.store import Contents
 from dtcbench.report import terminal
 from dtcbench.report.axes import axis_table

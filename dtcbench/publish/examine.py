@@ -10,7 +10,7 @@ from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import REGISTERED, Declared, Meaning, Names
 from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
-from dtcbench.publish import record_rules, table_rules
+from dtcbench.publish import rules
 from dtcbench.publish.card import bundle_files, licence_of
 from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
@@ -109,7 +109,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
         if isinstance(record, Unavailable):
             findings.append(error("seals", where, record.reason.removeprefix(f"{where}: ")))
             continue
-        findings += record_rules.of_record(record, where)
+        findings += rules.of_record(record, where)
         findings += _trace(store, record)
         unclaimed.discard(store.trace_name(record))
         if plan is not None and record.suite != plan.suite.name:
@@ -117,7 +117,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
         if planned is not None and record.key not in planned:
             findings.append(warning("cells", where, "of a cell that the suite does not plan: it is in no table"))
         elif planned is not None:
-            findings += record_rules.of_plan(record.cell, planned[record.key], where)
+            findings += rules.of_plan(record.cell, planned[record.key], where)
         origins.update(mixing.sources_of(record))
     return [*findings, *(error("provenance", "", mixture) for mixture in mixing.mixtures(sorted(origins)))]
 
@@ -133,14 +133,14 @@ def _trace(store: Store, record: CellRecord) -> Iterator[Finding]:
         yield error("traces", where, str(wrong).removeprefix(f"{store.root / where}: "))
         return
     if trace is not None:
-        yield from record_rules.of_trace(energy, trace, where)
+        yield from rules.of_trace(energy, trace, where)
 
 
 def _run(plan: Plan, store: Store) -> tuple[Run | None, list[Finding]]:
     """The run with its tables and its leaderboard, which are made once, and what they say."""
     run = Run.of(plan, store)
     try:
-        findings = list(table_rules.of_tables(run.cells, run.cycles))
+        findings = list(rules.of_tables(run.cells, run.cycles))
         obstacles = run.leaderboard().obstacles
     except Exception as wrong:  # records from elsewhere may hold anything that the schema lets through
         return None, [error("figures", "", f"no table can be made of the records: {type(wrong).__name__}: {wrong}")]

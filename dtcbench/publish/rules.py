@@ -1,4 +1,4 @@
-"""Rules on one record and the samples behind it. Pure.
+"""Rules on one record and the samples behind it, and on a run as a whole by its tables. Pure.
 
 A record from elsewhere may say anything that its schema allows.
 """
@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 
 from dtcbench.analysis.energy_columns import DISQUALIFYING
+from dtcbench.analysis.leaderboard import series_label
+from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy
+from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import SHORT_WINDOW_S, both_joules
 from dtcbench.energy.nvml import SIMULATED
@@ -21,7 +24,8 @@ from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
-from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.record import INCONCLUSIVE, CellRecord, Energy, Provenance, Result, Status
+from dtcbench.records.tables import MISSING
 from dtcbench.unavailable import Unavailable
 
 OVERSHOOT = 0.05
@@ -39,7 +43,7 @@ def of_record(record: CellRecord, where: str) -> Iterator[Finding]:
     """What the record says against itself; `where` is its file. One that is not ok has nothing to say."""
     if record.status is not Status.OK or record.result is None:
         return
-    yield from _figures(record, record.result, where)
+    yield from _numbers(record, record.result, where)
     if record.provenance is None:
         yield error("provenance", where, "nothing says where it was made; run its cell again")
     else:
@@ -91,7 +95,7 @@ def limit_of_class(provenance: Provenance | None) -> float | None:
     return float(found[1]) if found else None
 
 
-def _figures(record: CellRecord, result: Result, where: str) -> Iterator[Finding]:
+def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding]:
     shares = {
         name: getattr(result, name)
         for name in ("accuracy", "accuracy_before", "accuracy_after", "validation_accuracy", "sparsity")
@@ -198,3 +202,73 @@ def _trace(samples: pd.DataFrame) -> Trace:
     if not len(samples) or not np.isfinite(columns["t_s"]).all() or (np.diff(columns["t_s"]) < 0).any():
         raise ValueError("its times do not run on")
     return Trace(columns, errors={}, processes={}, lost_s=None, sampler_cpu_pct=0.0)
+
+
+_NO_END = {MISSING, *(status.value for status in INCONCLUSIVE)}
+_COURSE = ["cycle", "step", "loss", "validation_before", "test_after"]
+"""What tells one training from another, cycle by cycle: no two seeds share a loss to its last bit."""
+
+
+def of_tables(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
+    """What the cells of a run say together."""
+    cells = tidy(cells)
+    ok = cells[cells["status"] == "ok"]
+    if ok.empty:
+        yield error("cells", "", "no cell is ok: there is nothing to publish")
+    yield from _ends(cells)
+    yield from _pairs(cells, ok)
+    yield from _hardware(ok)
+    yield from _seeds(ok, cycles)
+
+
+def _ends(cells: pd.DataFrame) -> Iterator[Finding]:
+    for cell in cells[cells["status"] != "ok"].to_dict("records"):
+        where, status = f"cell {cell['key'][:12]}", cell["status"]
+        if status in _NO_END:
+            yield error("cells", where, f"{status}: it is planned and has no end of its own; run the suite again")
+        else:
+            yield warning("cells", where, f"{status}: it stands in the table as such")
+
+
+def _pairs(cells: pd.DataFrame, ok: pd.DataFrame) -> Iterator[Finding]:
+    places = [*POOL, "seed"]
+    dense = cells[cells["method"] == DENSE].drop_duplicates(places).set_index(places)["status"]
+    for place, rows in ok[ok["method"] != DENSE].groupby(places, sort=True):
+        status = dense.get(place, "absent")
+        if status == "ok":
+            continue
+        of_seed = f"{Pool(*map(str, place[:-1])).title}, seed {place[-1]}"
+        reason = f"{len(rows)} cells have no dense cell to compare with: it is {status}"
+        yield (error if status in (*_NO_END, "absent") else warning)("pairs", of_seed, reason)
+
+
+def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
+    for pool, rows in ok.groupby(POOL, sort=True):
+        where = Pool(*map(str, pool)).title
+        if len(classes := distinct(rows["hardware_class"])) > 1:
+            remedy = "run the suite once per class, by resources.accelerator or on one machine"
+            yield error("hardware", where, f"{len(classes)} hardware classes: {'; '.join(classes)}; {remedy}")
+        if len(stacks := distinct(rows["stack"])) > 1:
+            yield warning("hardware", where, f"{len(stacks)} stacks of versions: {'; '.join(stacks)}")
+
+
+def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
+    once = cycles.drop_duplicates(["key", "cycle"])
+    marks = once.assign(mark=pd.util.hash_pandas_object(once[_COURSE], index=False))
+    courses = marks.groupby("key", sort=False)["mark"].agg(tuple).to_dict()
+    for names, rows in ok.groupby(IDENTITY, sort=True, dropna=False):
+        row = dict(zip(IDENTITY, names, strict=True))
+        sparsity = float(rows["sparsity"].iloc[0])
+        removed = "by schedule" if math.isnan(sparsity) else f"at sparsity {sparsity:g}"
+        where = f"{series_label(str(row['method']), str(row['solver']))} {removed}, {row['model']}"
+        seen: dict[object, int] = {}
+        for cell in rows.to_dict("records"):
+            # Accuracies alone are fractions of few test samples and may well agree; whole courses do not.
+            course = cell["accuracy"], courses.get(cell["key"], cell["key"])
+            if course in seen:
+                first = seen[course]
+                reason = f"seeds {first} and {cell['seed']} have the same accuracies and losses to the last bit"
+                yield error("seeds", where, f"{reason}: one is a copy of the other")
+            seen.setdefault(course, cell["seed"])
+        if len(rows) >= MIN_SEEDS and rows["accuracy"].nunique() == 1:
+            yield warning("seeds", where, f"{len(rows)} seeds have one and the same accuracy")
