@@ -14,13 +14,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dtcbench.library import Run, run
+    from dtcbench.library import run
+    from dtcbench.records.run import Run
     from dtcbench.registry import register_dataset, register_method, register_model, register_solver
+    from dtcbench.training.compressor import Compressor
 
 __version__ = "0.1.0"
-__all__ = ["Run", "register_dataset", "register_method", "register_model", "register_solver", "run"]
+__all__ = ["Compressor", "Run", "register_dataset", "register_method", "register_model", "register_solver", "run"]
 _DECORATORS = ("register_dataset", "register_method", "register_model", "register_solver")
-_HOMES = dict.fromkeys(("Run", "run"), "dtcbench.library") | dict.fromkeys(_DECORATORS, "dtcbench.registry")
+_HOMES = {
+    "Compressor": "dtcbench.training.compressor",
+    "Run": "dtcbench.records.run",
+    "run": "dtcbench.library",
+    **dict.fromkeys(_DECORATORS, "dtcbench.registry"),
+}
 """The module that each name of `__all__` comes from. It is imported at first use: some bring torch or pandas."""
 
 

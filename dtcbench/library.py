@@ -1,4 +1,4 @@
-"""The library: `dtcbench.run` executes a suite, `dtcbench.Run` holds a run's records."""
+"""`dtcbench.run`: a suite run from Python, as the command line runs it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from dtcbench.records.lookup import one_cell, run_of
 from dtcbench.records.run import Run
 from dtcbench.registry import load_plugins
 from dtcbench.report import build
-
-__all__ = ["Run", "run"]
 
 
 def run(

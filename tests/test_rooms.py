@@ -31,7 +31,7 @@ ORDER = (
 )
 """Every folder and module at the top of the package: which may be imported by which, the first by all after it."""
 PLACES = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
-OFFERED = {"library", "registry", "training"}
+OFFERED = {"library", "records", "registry", "training"}
 """What `dtcbench/__init__.py` offers under its own name, and imports when it is asked for."""
 
 
