@@ -52,7 +52,8 @@ class CheckedSolver:
 
     def unchecked(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
         """s [m, k] as the solver gives it; the input is checked, and columns with solution zero are filled in."""
-        solve: Callable[..., Array] = _bound(self._solver, options)
+        bound: Any = self._solver(**options) if inspect.isclass(self._solver) else partial(self._solver, **options)
+        solve: Callable[..., Array] = bound
         # Each column of y contiguous, however many there are: otherwise BLAS rounds by their number.
         theta, y = np.asarray(theta, dtype=np.float64), np.asfortranarray(y, dtype=np.float64)
         _refuse_unfit(theta, y, lam)
@@ -91,11 +92,6 @@ def unchecked(solver: Callable[..., Array]) -> Callable[..., Array]:
     """`solver`, bound to its options, with its answers taken as they are, as in the published code."""
     function, options = _parts(solver)
     return partial(function.unchecked, **options) if isinstance(function, CheckedSolver) else solver
-
-
-def _bound(solver: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """A solver with its options filled in: a class's instance, or a function still to be called."""
-    return solver(**options) if inspect.isclass(solver) else partial(solver, **options)
 
 
 def _parts(solver: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:

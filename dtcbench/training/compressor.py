@@ -147,6 +147,8 @@ class Compressor:
         self.method: Method = registry.methods.bind(method, options) if isinstance(method, str) else method
         self.model, self.optimizer, self.seed = model, optimizer, seed
         self._surgery = Surgery(model, example)
+        self.groups: list[PrunableGroup] = self._surgery.groups
+        """The network's prunable groups, each with its `name`, `width`, and weights `w_in` and `w_out`."""
         if not self.groups:
             raise CompressionError(
                 "the network has no prunable group: no hidden width with exactly one producing and one consuming "
@@ -156,6 +158,7 @@ class Compressor:
         self.original_indices: dict[str, Indices] = {
             name: np.arange(width, dtype=np.int64) for name, width in self.original_widths.items()
         }
+        """Per group, the neurons that are left, as they were numbered in the original network."""
         self.cycle = 0
         """Number of compressions so far."""
         self._device = example.device
@@ -164,13 +167,8 @@ class Compressor:
         self._last: dict[str, CompressedLayer] = {}
 
     @property
-    def groups(self) -> list[PrunableGroup]:
-        """The network's prunable groups, each with its `name`, `width`, and weights `w_in` and `w_out`."""
-        return self._surgery.groups
-
-    @property
     def sparsity(self) -> float:
-        """Fraction of the original neurons removed so far."""
+        """Fraction of the original neurons of all groups removed so far."""
         return 1 - sum(group.width for group in self.groups) / sum(self.original_widths.values())
 
     @property
@@ -213,7 +211,7 @@ class Compressor:
         if self.method.when != "cycles":
             raise CompressionError(
                 f"method {_name_of(registry.methods, self.method)} removes no neurons in cycles; use another method, "
-                f"such as {', '.join(map(repr, ('dtc', 'magnitude', 'random')))}"
+                "such as dtc, magnitude or random"
             )
         targets = self._targets(sparsity, counts, keep)
         needs_gradients = bool(targets) and self.method.sensitivity_samples > 0
@@ -255,7 +253,7 @@ class Compressor:
             )
         indices: dict[str, Indices] = {}
         for name, present in self.original_indices.items():
-            saved = state["original_indices"][name].numpy()
+            saved = state["original_indices"][name].cpu().numpy()
             if gone := np.setdiff1d(saved, present).tolist():
                 raise CompressionError(
                     f"group {name}, width {len(present)}: {len(gone)} neurons of the state are already removed; "

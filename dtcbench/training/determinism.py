@@ -37,7 +37,7 @@ _PRECISIONS = (
 
 @contextmanager
 def deterministic(threads: int) -> Iterator[None]:
-    """Set this process up by `make_deterministic` as long as the context lasts.
+    """Set this process up by `make_deterministic` while the context lasts.
 
     Afterwards it is as it was before, its global random generators included.
     """
@@ -49,9 +49,9 @@ def deterministic(threads: int) -> Iterator[None]:
 
 
 def make_deterministic(threads: int) -> None:
-    """Set this process up so that a cell gives the same bits whatever ran here before, or beside it.
+    """Set this process up so that a cell gives the same bits, whatever ran here before or runs at the same time.
 
-    Called before every cell: workers are reused, and nothing is assumed of the state they are in.
+    Called before every cell: workers are reused, and may be in any state.
     """
     os.environ.setdefault(_CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -69,7 +69,7 @@ def make_deterministic(threads: int) -> None:
 
 
 def _restorers() -> Iterator[Callable[[], object]]:
-    """For each setting of this process, what gives it back the value it has now; to be called in reverse order."""
+    """For each setting of this process, a function that restores its present value; call them in reverse order."""
     yield partial(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))
     yield partial(
         torch.use_deterministic_algorithms,
@@ -78,7 +78,9 @@ def _restorers() -> Iterator[Callable[[], object]]:
     )
     yield partial(torch.set_default_dtype, torch.get_default_dtype())
     yield partial(torch.set_num_threads, torch.get_num_threads())
-    yield partial(torch.set_flush_denormal, _flushes_denormals())
+    # Torch cannot be asked: it flushes if half of the smallest normal number is 0.
+    flushes = torch.tensor(sys.float_info.min, dtype=torch.float64).div(2).item() == 0
+    yield partial(torch.set_flush_denormal, flushes)
     yield partial(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
     yield partial(torch.set_rng_state, torch.get_rng_state())  # a cell restores CUDA's by itself
     yield partial(np.random.set_state, np.random.get_state())  # noqa: NPY002 - the global generator is the point
@@ -88,16 +90,11 @@ def _restorers() -> Iterator[Callable[[], object]]:
             backend = attrgetter(part)(torch)
             yield partial(setattr, backend, "fp32_precision", backend.fp32_precision)
     # Setting one of these sets some of the precisions above, which are restored after them. Torch refuses to read
-    # them where its user has set those precisions alone: then they decide nothing.
+    # them if its user has set only those precisions: then they decide nothing.
     with suppress(RuntimeError):
         yield partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
     with suppress(RuntimeError):
         yield partial(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-
-
-def _flushes_denormals() -> bool:
-    """Whether this thread takes numbers too small for float64's normal form for zero: torch has no question for it."""
-    return torch.tensor(sys.float_info.min, dtype=torch.float64).div(2).item() == 0
 
 
 def _set_variable(name: str, value: str | None) -> None:

@@ -21,25 +21,22 @@ from dtcbench.training.surgery import Surgery
 def inference_flops(model: nn.Module, example: torch.Tensor) -> int:
     """FLOPs of the forward pass of one sample, `example` [1, …]."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _on_meta(model)(_pair(example))
+        _output_on_meta(model, example)
     return int(counter.get_total_flops()) // 2
 
 
 def training_flops(model: nn.Module, example: torch.Tensor) -> int:
     """FLOPs of the forward and backward pass of one sample, `example` [1, …]; the optimiser's are not counted."""
     with FlopCounterMode(display=False) as counter:
-        _on_meta(model)(_pair(example)).sum().backward()
+        _output_on_meta(model, example).sum().backward()
     return int(counter.get_total_flops()) // 2
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
-    # Shapes alone decide the count, and the real model keeps its gradients and statistics.
-    return copy.deepcopy(model).to("meta")
-
-
-def _pair(example: torch.Tensor) -> torch.Tensor:
-    # In training mode batch norm refuses a single value per channel.
-    return example.to("meta").expand(2, *example.shape[1:])
+def _output_on_meta(model: nn.Module, example: torch.Tensor) -> torch.Tensor:
+    # Shapes alone decide the count, and the real model keeps its gradients and statistics. Two samples: in training
+    # mode batch norm refuses a single value per channel.
+    output: torch.Tensor = copy.deepcopy(model).to("meta")(example.to("meta").expand(2, *example.shape[1:]))
+    return output
 
 
 def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:

@@ -85,7 +85,7 @@ class Surgery:
         self._uses: Counter[torch.Tensor] = Counter(
             parameter for _, parameter in model.named_parameters(remove_duplicate=False)
         )
-        # Told how to call the model: torch-pruning would unpack the batch, and hide the model's own error.
+        # Without `forward_fn` torch-pruning would unpack the batch, and hide the model's own error.
         with _traceable(model):
             self._graph = tp.DependencyGraph().build_dependency(
                 model, example, forward_fn=lambda network, samples: network(samples), verbose=False
@@ -116,11 +116,9 @@ class Surgery:
             for name, old in parameters.items():
                 new: nn.Parameter = getattr(module, name)
                 if new is not old:
-                    carry_over(old, new, _spread(kept, old.shape[axis] // width, new.device), axis, optimizer)
-
-    def _is_shared(self, layer: PrunableLayer) -> bool:
-        """Whether the layer's weight is another layer's too: cutting one would untie them."""
-        return self._uses[layer.weight] > 1
+                    spread = old.shape[axis] // width  # each neuron has so many entries in a row
+                    index = torch.from_numpy((kept[:, None] * spread + np.arange(spread)).ravel())
+                    carry_over(old, new, index.to(new.device), axis, optimizer)
 
     def _dependents(self, layer: nn.Module, indices: list[int]) -> Any:
         pruner = self._graph.get_pruner_of_module(layer)
@@ -131,7 +129,7 @@ class Surgery:
         if producer not in self._graph.module2node or _is_grouped(producer):
             return None
         width = len(producer.weight)
-        if self._is_shared(producer):
+        if self._uses[producer.weight] > 1:  # another layer's weight too: cutting one would untie them
             return None
         consumers: list[tuple[PrunableLayer, int]] = []
         members: list[nn.Module] = [producer]
@@ -146,7 +144,7 @@ class Surgery:
         if len(consumers) != 1:
             return None
         ((consumer, inputs),) = consumers
-        if self._is_shared(consumer):
+        if self._uses[consumer.weight] > 1:
             return None
         # Every input of the consumer must come from a neuron: torch-pruning maps flattened channels
         # wrongly in a network that also has Linear layers over sequences.
@@ -199,11 +197,6 @@ def carry_over(
         }
 
 
-def _spread(kept: Indices, spread: int, device: torch.device) -> torch.Tensor:
-    """The indices of the kept neurons' inputs, where each neuron has `spread` of them in a row."""
-    return torch.from_numpy((kept[:, None] * spread + np.arange(spread)).ravel()).to(device)
-
-
 def _is_grouped(layer: PrunableLayer) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups > 1
 
@@ -246,4 +239,6 @@ def _traceable(model: nn.Module) -> Iterator[None]:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.floating]:
-    return tensor.detach().cpu().numpy()
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16, and sums of float16 lose digits.
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()

@@ -78,12 +78,11 @@ class TrainingRun:
     context: CellContext
     model: nn.Module
     compressor: Compressor
+    parameters_dense: int
+    """Parameters before the first compression."""
     steps: int = 0
     training_flops: int = 0
     cycles: list[Cycle] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._parameters_dense = self._parameters
 
     def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
         """Take `steps` steps; the last batch's loss.
@@ -142,8 +141,8 @@ class TrainingRun:
             sparsity=self.compressor.sparsity,
             widths={group.name: group.width for group in self.compressor.groups},
             steps=self.steps,
-            parameters_dense=self._parameters_dense,
-            parameters=self._parameters,
+            parameters_dense=self.parameters_dense,
+            parameters=_parameters(self.model),
             training_flops=self.training_flops,
             inference_flops=inference_flops(self.model, self.context.example),
             train_s=phases.seconds("train"),
@@ -152,10 +151,6 @@ class TrainingRun:
             cycles=self.cycles,
             **numbers,
         )
-
-    @property
-    def _parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
 
 
 def start(context: CellContext) -> TrainingRun:
@@ -168,7 +163,11 @@ def start(context: CellContext) -> TrainingRun:
     logits = (1, *context.train.y.shape[1:], splits.num_classes)
     with blaming_the_model(cell.model, model, context.example, logits):
         compressor = Compressor(model, context.example, method, solver=solver, seed=cell.seed)
-    return TrainingRun(context, model, compressor)
+    return TrainingRun(context, model, compressor, _parameters(model))
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def warm_up(context: CellContext) -> None:

@@ -294,3 +294,10 @@ def test_its_example_runs():
     from dtcbench.training import compressor
 
     assert doctest.testmod(compressor) == (0, 10)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_it_takes_weights_of_other_precisions(dtype):
+    model = network(20).to(dtype)
+    Compressor(model, torch.zeros(1, 8, dtype=dtype)).compress(0.5)
+    assert (model[0].out_features, model[0].weight.dtype) == (10, dtype)
