@@ -28,11 +28,11 @@ from typing import Any
 import ray
 from pydantic_core import to_jsonable_python
 
-from dtcbench.execution.driver import Job, drive, to_run
+from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.ray_executor import RayExecutor
-from dtcbench.execution.scheduler import Policy, Scheduler
-from dtcbench.execution.worker import Report, Task, attempt
-from dtcbench.plan.cell import Cell
+from dtcbench.execution.scheduler import Scheduler
+from dtcbench.execution.task import Job, Report, Task
+from dtcbench.execution.worker import attempt
 from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand
 from dtcbench.plan.names import declared
@@ -59,14 +59,6 @@ CELLS_A_SEED = 1 + 10 * 10
 """Of one model: dense and, at ten sparsities, two methods with four solvers and two without."""
 
 
-class Silent:
-    """Watches without a word."""
-
-    def started(self, cell: Cell) -> None: ...
-    def ended(self, record: CellRecord, final: bool) -> None: ...
-    def stopping(self, running: int) -> None: ...
-
-
 def suite_of(count: int, seeds: int) -> str:
     """A suite of `count` cells or a few more."""
     count_of_models = -(-count // (CELLS_A_SEED * seeds))
@@ -77,8 +69,8 @@ def suite_of(count: int, seeds: int) -> str:
 def template() -> dict[str, Any]:
     """The record of a real cell, with eight cycles or so, which all others are copies of."""
     plan = expand(parse(suite_of(1, 1), "scale"))
-    job = Job.of(plan.suite, (), None)
-    return attempt(job.task(to_run(plan.cells[15:16], Contents({}), False)[0])).record
+    job = Job.of(plan.suite)
+    return attempt(Task(plan.cells[15], 1, job)).record
 
 
 def no_work(record: dict[str, Any], task: Task) -> Report:
@@ -107,17 +99,17 @@ def run_cells(folder: Path, count: int) -> None:
     record = template()
     text = suite_of(count, seeds=10)
     plan = expand(parse(text, "scale"))
-    attempts = to_run(plan.cells[:count], Contents({}), False)
+    job = Job.of(plan.suite)
+    tasks = to_run(plan.cells[:count], Contents({}), job)
     store, executor = Store(folder), RayExecutor(plan.suite.request, work=partial(no_work, record))
     bare = ray.remote(num_cpus=1, max_retries=0)(no_work)
-    job = Job.of(plan.suite, (), None)
-    ray.get([bare.remote(record, job.task(a)) for a in attempts[:10]])  # workers are up
-    ray_alone = seconds(lambda: [ray.get(bare.remote(record, job.task(a))) for a in attempts[:200]]) / 200
+    ray.get([bare.remote(record, task) for task in tasks[:10]])  # workers are up
+    ray_alone = seconds(lambda: [ray.get(bare.remote(record, task)) for task in tasks[:200]]) / 200
     before = resident_mib()
     with store.locked() as writer:
         names = declared(plan.suite, Document.read(text, "scale.yaml").value, plan.names, {})
         writer.save_suite("scale", text, names, store.read())
-        took = seconds(lambda: drive(attempts, job, writer, executor, Silent())) / count
+        took = seconds(lambda: drive(tasks, job, writer, executor, Watcher())) / count
         grown = resident_mib() - before
         executor.close()
         sealed = CellRecord.model_validate(record)
@@ -180,7 +172,7 @@ def make_plan(folder: Path, count: int) -> None:
     say("status", folder=folder)
     plan = expand(parse(text, "scale"))
     before, begin = resident_mib(), time.perf_counter()
-    waiting = Scheduler(to_run(plan.cells, Contents({}), False), Policy(slots=2))
+    waiting = Scheduler(to_run(plan.cells, Contents({}), Job.of(plan.suite)), slots=2)
     took = time.perf_counter() - begin
     print(f"  {len(plan.cells)} cells into the scheduler: {took:.1f} s, grew by {resident_mib() - before:.0f} MiB")
     print(f"  it starts {len(waiting.start())}")

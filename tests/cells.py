@@ -11,9 +11,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.energy.meter import ResourceShare
 from dtcbench.energy.segments import PhaseTimer
-from dtcbench.execution.driver import Job
-from dtcbench.execution.scheduler import Attempt
-from dtcbench.execution.worker import Task
+from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.names import REGISTERED
@@ -69,12 +67,12 @@ def context(the_cell: Cell, splits: Splits | None = None) -> CellContext:
 
 def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=None) -> Job:
     """A run of a suite named tiny."""
-    return Job("tiny", device, timeout_s, ResourceShare(float(device == "cuda"), 1), metering, plugins, fail_over)
+    return Job("tiny", device, ResourceShare(float(device == "cuda"), 1), metering, timeout_s, plugins, fail_over)
 
 
 def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:
     """An attempt at the cell as a suite named tiny would make it."""
-    return job(device=device, plugins=plugins, metering=metering).task(Attempt(the_cell, attempt))
+    return Task(the_cell, attempt, job(device=device, plugins=plugins, metering=metering))
 
 
 def timeless(model: BaseModel) -> Any:

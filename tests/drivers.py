@@ -80,5 +80,6 @@ def _do_what_is_missing(
     with store.locked() as writer, quiet() as (_, keep):
         keep(folder / "ray.log")
         executor = RayExecutor(Request(cpus=1), address=address) if address else InlineExecutor()
-        drive(to_run(cells, store.read(), retry_failed=False), job(timeout_s, plugins), writer, executor, _Teller(pipe))
+        the_job = job(timeout_s, plugins)
+        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, _Teller(pipe))
         executor.close()

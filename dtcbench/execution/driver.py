@@ -1,32 +1,28 @@
-"""The loop that joins plan, scheduler, executor and records: one run of a suite."""
+"""The loop of one run: it connects scheduler, executor and records, and tells a watcher."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from dtcbench.energy.meter import ResourceShare
 from dtcbench.errors import UserError
-from dtcbench.execution.executor import Executor, Outcome
+from dtcbench.execution.executor import Executor
 from dtcbench.execution.interrupts import Interrupts
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, own_lane, shared_lane
+from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
-from dtcbench.execution.worker import Task
+from dtcbench.execution.task import Job, Outcome, Task
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.metering import Metering
-from dtcbench.plan.suite import Suite
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
-from dtcbench.registry import Plugin
 
 POLL_S = 0.5
-"""How often, at least, time limits and Ctrl-C are looked at."""
+"""Maximum seconds between two checks of time limits and Ctrl-C."""
 
 
 class Watcher:
@@ -64,102 +60,59 @@ class Watcher:
         """Tables and leaderboard were rebuilt in these files."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What does not change between the cells of a run."""
-
-    suite: str
-    device: str
-    timeout_s: float | None
-    share: ResourceShare
-    metering: Metering
-    plugins: tuple[Plugin, ...] = ()
-    fail_over: float | None = None
-    """Start nothing more when a larger share of the cells has failed."""
-
-    @classmethod
-    def of(cls, suite: Suite, plugins: tuple[Plugin, ...], fail_over: float | None) -> Job:
-        """The job of running `suite`."""
-        device = "cuda" if suite.resources.gpus else "cpu"
-        share = ResourceShare(suite.resources.gpus, suite.cpus)
-        return cls(suite.name, device, suite.timeout, share, suite.energy, plugins, fail_over)
-
-    def lane(self, cell: Cell) -> str:
-        """The lane of a cell: cells whose energies are compared share one."""
-        return shared_lane(cell) if self._compares_energy else own_lane(cell)
-
-    def task(self, attempt: Attempt) -> Task:
-        """The task of one attempt."""
-        lane = shared_lane(attempt.cell) if self._compares_energy else None
-        return Task(
-            attempt.cell,
-            self.suite,
-            attempt.number,
-            self.device,
-            self.share,
-            self.metering,
-            self.timeout_s,
-            self.plugins,
-            lane,
-        )
-
-    @property
-    def _compares_energy(self) -> bool:
-        # A part of a GPU is not metered, or flagged: then no energies are compared.
-        return self.share.gpus == 1 and self.metering.meter != "none"
-
-
-def to_run(cells: tuple[Cell, ...], contents: Contents[Any], retry_failed: bool) -> list[Attempt]:
-    """Attempts still to be made: cells without a record, those whose end says nothing about them,
-    and, if asked for, those that failed."""
-    attempts = []
+def to_run(cells: Iterable[Cell], contents: Contents[Any], job: Job, *, retry_failed: bool = False) -> list[Task]:
+    """The tasks of a run: of cells without a record, cells whose end says nothing about them, and, if `retry_failed`,
+    failed cells."""
+    tasks = []
     for cell in cells:
         record = contents.record(cell.key)
         failed = record is not None and record.status is not Status.OK
         if record is None or record.status in INCONCLUSIVE or (failed and retry_failed):
-            attempts.append(Attempt(cell, contents.next_attempt(cell.key)))
-    return attempts
+            tasks.append(Task(cell, contents.next_attempt(cell.key), job))
+    return tasks
 
 
 def drive(
-    attempts: list[Attempt],
+    tasks: list[Task],
     job: Job,
     writer: Writer,
     executor: Executor,
     watcher: Watcher,
     data: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Status]:
-    """Make the attempts and seal a record of each; the cells' final statuses by key.
+    """Execute the tasks and seal a record of each; the cells' final statuses by key.
 
-    `data` holds the SHA-256 of the data sets' content in the records that the run has, by `Choice.label`: a cell that
-    a node trained on other content ends as `error`.
+    KeyboardInterrupt at the second Ctrl-C: then the running cells are recorded as cancelled.
 
-    KeyboardInterrupt at the second Ctrl-C; what ran then is recorded as cancelled.
+    Parameters
+    ----------
+    data : SHA-256 of the content of each data set that the run's ok cells were trained on, by `Choice.label`. A cell
+        whose node has other content ends as `error`.
     """
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
-    scheduler = Scheduler(attempts, Policy(executor.slots, job.lane, limit))
-    interrupts, told = Interrupts(), False
-    run = _Run(scheduler, len(attempts), job, writer, executor, watcher, interrupts, dict(data))
+    scheduler = Scheduler(tasks, executor.slots, limit)
+    interrupts, is_stopping = Interrupts(), False
+    driver = _Driver(scheduler, len(tasks), job, writer, executor, watcher, interrupts, dict(data))
     with interrupts.caught():
         try:
-            while not run.scheduler.done:
-                if interrupts.asked_to_stop and not told:
-                    run.stop()
-                    told = True
+            while not scheduler.done:
+                if interrupts.asked_to_stop and not is_stopping:
+                    driver.stop()
+                    is_stopping = True
                 else:
-                    run.step()
+                    driver.step()
         except KeyboardInterrupt:
-            run.abandon(Status.CANCELLED, "stopped by Ctrl-C while under way")
+            driver.abandon(Status.CANCELLED, "stopped by Ctrl-C while it was running")
             raise
         except UserError as error:
-            run.abandon(Status.INFRA, without_places(str(error)))
+            driver.abandon(Status.INFRA, without_places(str(error)))
             raise
-    return run.scheduler.finished
+    return scheduler.finished
 
 
 @dataclass
-class _Run:
-    """One run under way."""
+class _Driver:
+    """A run in progress."""
 
     scheduler: Scheduler
     cells: int
@@ -170,69 +123,68 @@ class _Run:
     interrupts: Interrupts
     data: dict[str, str]
     """SHA-256 of the content of each data set that an ok cell was trained on, by `Choice.label`."""
-    began: dict[Attempt, tuple[str, float]] = field(default_factory=dict)
+    began: dict[Task, tuple[str, float]] = field(default_factory=dict)
+    """When each running task was submitted: as a date, and in monotonic seconds."""
     failed: int = 0
 
     def step(self) -> None:
-        """Start what can start, wait a little, and record what ended."""
+        """Submit the tasks that can start, wait a little, and record those that ended."""
         self._start()
         for task in self.executor.begun():
-            self.scheduler.begun(Attempt(task.cell, task.attempt), time.monotonic())
+            self.scheduler.begun(task, time.monotonic())
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())
         for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
             self._end(outcome)
-        for attempt in self.scheduler.overdue(time.monotonic()):  # after what came back in time
-            task = self.job.task(attempt)
+        for task in self.scheduler.overdue(time.monotonic()):  # after those that ended in time
             self.executor.kill(task)
             self._end(Outcome(task, None, Status.TIMEOUT, task.overdue_reason))
 
     def _start(self) -> None:
-        """Start what can start, unless the user has asked to stop."""
+        """Submit the tasks that can start, unless the user has asked to stop."""
         if self.interrupts.asked_to_stop:
             return
-        for attempt in self.scheduler.start():
-            self.began[attempt] = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-            self.executor.submit(self.job.task(attempt))
-            self.watcher.started(attempt.cell)
+        for task in self.scheduler.start():
+            self.began[task] = _now(), time.monotonic()
+            self.executor.submit(task)
+            self.watcher.started(task.cell)
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Start no more tasks."""
         self.scheduler.stop()
         self.watcher.stopping(len(self.scheduler.running))
 
     def abandon(self, status: Status, reason: str) -> None:
-        """Record what still runs as ended so; whoever closes the executor ends it."""
+        """Record the running tasks with this status. The executor ends them when it is closed."""
         self.scheduler.stop()
-        for attempt in self.scheduler.running:
-            self._end(Outcome(self.job.task(attempt), None, status, reason))
+        for task in self.scheduler.running:
+            self._end(Outcome(task, None, status, reason))
 
-    def skip_the_rest(self) -> None:
-        """Record what has not started as skipped, where too many cells have failed."""
+    def _skip_the_rest(self) -> None:
+        """If too many cells have failed, start no more, and record the others as skipped."""
         if self.job.fail_over is None or self.failed <= self.job.fail_over * self.cells:
             return
         reason = f"{self.failed} of {self.cells} cells failed, more than --fail-over {self.job.fail_over:g}"
-        for attempt in self.scheduler.stop():
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self.writer.append(self.job.task(attempt).record(Status.SKIPPED, reason, now, 0.0))
+        for task in self.scheduler.stop():
+            self.writer.append(task.record(Status.SKIPPED, reason, _now(), 0.0))
 
     def _end(self, outcome: Outcome) -> None:
-        attempt = Attempt(outcome.task.cell, outcome.task.attempt)
-        if (began := self.began.pop(attempt, None)) is None:
-            return  # a late echo of what has ended
-        record = self._of_the_same_data(_record(outcome, *began), outcome.task)
-        if self.scheduler.ended(attempt, record.status, "cell" if outcome.report else "node"):
-            final = record.key in self.scheduler.finished
-            self.failed += final and record.status is not Status.OK
-            if (lane := outcome.task.lane) is not None and not self.scheduler.holds(lane):
-                self.executor.release(lane)
-            self.skip_the_rest()
-            self._start()  # before sealing: no worker waits for the disk
+        task = outcome.task
+        if (began := self.began.pop(task, None)) is None:
+            return  # it had ended before
+        record = self._with_the_runs_data(_record(outcome, *began), task)
+        if self.scheduler.ended(task, record.status, "cell" if outcome.report else "node"):
+            is_final = record.key in self.scheduler.finished
+            self.failed += is_final and record.status is not Status.OK
+            if task.lane is not None and not self.scheduler.holds(task.lane):
+                self.executor.release(task.lane)
+            self._skip_the_rest()
+            self._start()  # before sealing, so that no worker waits for the disk
             is_metered = record.energy is not None and record.energy.trace_sha256 is not None
             self.writer.append(record, outcome.report.trace if outcome.report and is_metered else None)
-            self.watcher.ended(record, final=final)
+            self.watcher.ended(record, final=is_final)
 
-    def _of_the_same_data(self, record: CellRecord, task: Task) -> CellRecord:
-        """The record, or an `error` in its place where its node has other data than the run's cells were trained on."""
+    def _with_the_runs_data(self, record: CellRecord, task: Task) -> CellRecord:
+        """The record; an `error` instead if its node has other data than the run's cells were trained on."""
         found = record.provenance.dataset_sha256 if record.provenance else None
         if record.status is not Status.OK or found is None:
             return record
@@ -251,3 +203,7 @@ def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:
         return CellRecord.model_validate(outcome.report.record)
     wall_s = time.monotonic() - began
     return outcome.task.record(outcome.status, outcome.reason, started_at, wall_s, outcome.detail)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
 
-from dtcbench.execution.worker import Report, Task, attempt
-from dtcbench.record import Status
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a task ended."""
-
-    task: Task
-    report: Report | None
-    """What the worker returned; None if the worker was lost, and then the other fields say how."""
-    status: Status = Status.OK
-    reason: str = ""
-    detail: str = ""
-    """The stack that the lost worker left, if it left one."""
+from dtcbench.execution.task import Outcome, Task
+from dtcbench.execution.worker import attempt
 
 
 class Executor(Protocol):

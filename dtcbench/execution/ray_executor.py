@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dtcbench.execution.cluster import SURVEY_S, ClusterError, is_alive, joined_ray, local_ray, require_agreement
-from dtcbench.execution.executor import Outcome
 from dtcbench.execution.stacks import take_stack, time_limit
-from dtcbench.execution.worker import Report, Task, attempt
+from dtcbench.execution.task import Outcome, Report, Task
+from dtcbench.execution.worker import attempt
 from dtcbench.heartbeat import Heartbeat, Heartbeats
 from dtcbench.plan.request import Request, shown
 from dtcbench.record import Status
@@ -94,7 +94,7 @@ class RayExecutor:
 
     def submit(self, task: Task) -> None:
         """Submit a task to Ray; all tasks of one lane to the same GPU."""
-        submitted = _Submitted(task, f"{task.cell.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
+        submitted = _Submitted(task, f"{task.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
         function = self._function if task.lane is None else self._on_gpu_of(task.lane)
         self._submitted[function.remote(task, submitted.id, self._heartbeats)] = submitted
 
@@ -177,7 +177,7 @@ class RayExecutor:
                 continue
             if not is_alive(self._ray, node):
                 end = Status.INFRA, f"no heartbeat for {silent_s:.0f} s: its node is frozen or cut off"
-            elif submitted.task.timeout_s is None:
+            elif submitted.task.job.timeout_s is None:
                 end = Status.TIMEOUT, f"no heartbeat for {silent_s:.0f} s, but its node is alive: it hangs"
             else:  # it holds Python's lock, perhaps for a reason: its time limit decides
                 continue
@@ -212,7 +212,7 @@ class RayExecutor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node, _ = self._query().get(submitted.id, ("", 0.0))
-        if submitted.task.timeout_s is None or not node:
+        if submitted.task.job.timeout_s is None or not node:
             return ""
         on_node = NodeAffinitySchedulingStrategy(node, soft=False)
         take = self._ray.remote(num_cpus=0, max_retries=0)(take_stack).options(scheduling_strategy=on_node)
@@ -240,7 +240,7 @@ def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Repor
 
         node = ray.get_runtime_context().get_node_id()
         with (
-            time_limit(task.timeout_s, id),
+            time_limit(task.job.timeout_s, id),
             Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S),
         ):
             return work(task)

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from dtcbench import registry
-from dtcbench.execution.driver import Job, Watcher, drive, to_run
+from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
-from dtcbench.execution.scheduler import Attempt
+from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Document, SuiteError
 from dtcbench.plan.grid import Plan, expand
@@ -122,16 +122,17 @@ def executed(
         is_new = not store.suite.is_file()
         if not is_new:
             writer = lock.enter_context(store.locked())
-        contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
-        is_inline = inline or not attempts
+        job = Job.of(plan.suite, plugins, fail_over)
+        contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
+        is_inline = inline or not tasks
         with (
-            watcher if attempts else nullcontext(),
+            watcher if tasks else nullcontext(),
             closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
         ):
             if is_new:
                 writer = lock.enter_context(store.locked())
                 # Another run of the suite may have ended since.
-                contents, attempts = _missing(plan, store, cells, plugins, retry_failed)
+                contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
             data = data_of(plan, contents)
             document = Document.read(text, plan.suite.name).value
             names = declared(plan.suite, document, plan.names, plugin_digests(plan, plugins))
@@ -139,22 +140,22 @@ def executed(
             for damaged, reason in contents.damaged.items():
                 watcher.damaged(damage(damaged, reason))
                 writer.set_aside(damaged)
-            watcher.planned(plan.suite.name, len(cells), len(attempts))
+            watcher.planned(plan.suite.name, len(cells), len(tasks))
             del contents  # a large run's take much memory
-            if attempts:
+            if tasks:
                 if not is_inline:
                     watcher.ray_log(_ray_log(store, plan.suite.name))
-                drive(attempts, Job.of(plan.suite, plugins, fail_over), writer, executor, watcher, data)
+                drive(tasks, job, writer, executor, watcher, data)
         yield writer
 
 
 def _missing(
-    plan: Plan, store: Store, cells: tuple[Cell, ...], plugins: tuple[Plugin, ...], retry_failed: bool
-) -> tuple[Contents[Outline], list[Attempt]]:
-    """The run's records, and the attempts still to be made."""
+    plan: Plan, store: Store, cells: tuple[Cell, ...], job: Job, *, retry_failed: bool
+) -> tuple[Contents[Outline], list[Task]]:
+    """The run's records, and the tasks of the cells still to be run."""
     contents = store.outlines()
-    refuse_to_mix(plan, store, contents, plugins)
-    return contents, to_run(cells, contents, retry_failed)
+    refuse_to_mix(plan, store, contents, job.plugins)
+    return contents, to_run(cells, contents, job, retry_failed=retry_failed)
 
 
 def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:

@@ -6,94 +6,28 @@ import os
 import time
 import traceback
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.energy.meter import EnergyMeter, ResourceShare, open_meter
+from dtcbench.energy.meter import EnergyMeter, open_meter
 from dtcbench.energy.nvml import is_simulated
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
-from dtcbench.plan.cell import Cell
-from dtcbench.plan.metering import Metering
+from dtcbench.execution.task import Report, Task
 from dtcbench.plan.protocol import from_choice
-from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.record import Energy, Provenance, Result, Status
 from dtcbench.text import error_line
 from dtcbench.training.determinism import deterministic
 from dtcbench.training.loop import to_device
 from dtcbench.training.network import ModelError
 from dtcbench.training.protocols import run
 from dtcbench.training.training_run import CellContext, warm_up
-from dtcbench.unavailable import Unavailable
-
-
-@dataclass(frozen=True)
-class Task:
-    """One attempt at one cell: all that a worker needs to know."""
-
-    cell: Cell
-    suite: str
-    attempt: int
-    device: str
-    """`cpu` or `cuda`."""
-    share: ResourceShare
-    metering: Metering
-    timeout_s: float | None = None
-    plugins: tuple[registry.Plugin, ...] = ()
-    lane: str | None = None
-    """Tasks of one lane run on one physical GPU, one after another; None if any GPU will do."""
-
-    @property
-    def overdue_reason(self) -> str:
-        """The reason in the record of a cell that exceeded its time limit."""
-        return f"took longer than the suite's timeout of {self.timeout_s:g} s; raise it or lower the steps"
-
-    def record(
-        self,
-        status: Status,
-        reason: str,
-        started_at: str,
-        wall_s: float,
-        detail: str = "",
-        **measured: Result | Energy | Provenance,
-    ) -> CellRecord:
-        """The record of this attempt.
-
-        Parameters
-        ----------
-        detail : traceback or stack, if there is one
-        measured : `result`, `energy` and `provenance`, as far as the attempt came
-        """
-        missing = Unavailable(f"the cell ended before: {reason}")
-        return CellRecord.of(
-            key=self.cell.key,
-            cell=self.cell,
-            suite=self.suite,
-            attempt=self.attempt,
-            status=status,
-            reason=reason,
-            detail=detail,
-            started_at=started_at,
-            wall_s=wall_s,
-            **dict.fromkeys(("result", "energy", "provenance"), missing) | measured,
-        )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a worker returns of an attempt."""
-
-    record: dict[str, Any]
-    """A CellRecord as JSON values."""
-    trace: bytes | None
-    """The samples of its power, a Parquet file; None if no power was sampled."""
 
 
 def attempt(task: Task) -> Report:
@@ -103,13 +37,13 @@ def attempt(task: Task) -> Report:
     measured: dict[str, Result | Energy | Provenance] = {}
     trace: bytes | None = None
     try:
-        for plugin in task.plugins:
+        for plugin in task.job.plugins:
             plugin.load()
-        with closing(open_meter(task.device, task.share, task.metering, os.environ)) as meter:
+        with closing(open_meter(task.job.device, task.job.share, task.job.metering, os.environ)) as meter:
             meter.settle()
             named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
-            threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.plugins)
-            measured["provenance"] = provenance = collect(task.device, threads, plugins)
+            threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)
+            measured["provenance"] = provenance = collect(task.job.device, threads, plugins)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = with_dataset(provenance, splits.sha256)
             measured["result"], measured["energy"], trace = _measured(task, splits, meter)
@@ -139,7 +73,7 @@ def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, E
     """Train the cell, and repeat it until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
-    device = _device(task.device)
+    device = _device(task.job.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = to_device(splits, device)
         phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else lambda: None)

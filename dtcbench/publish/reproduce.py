@@ -9,7 +9,8 @@ from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.energy.meter import ResourceShare
-from dtcbench.execution.worker import Task, attempt
+from dtcbench.execution.task import Job, Task
+from dtcbench.execution.worker import attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
@@ -38,8 +39,8 @@ def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
     """The record of the same cell, run in this process and without a meter."""
     device = record.provenance.device if record.provenance else "cpu"
     share = ResourceShare(1.0 if device == "cuda" else 0.0, from_choice(record.cell.protocol).threads)
-    task = Task(record.cell, record.suite, 1, device, share, Metering(meter="none"), plugins=plugins)
-    return CellRecord.model_validate(attempt(task).record)
+    job = Job(record.suite, device, share, Metering(meter="none"), plugins=plugins)
+    return CellRecord.model_validate(attempt(Task(record.cell, 1, job)).record)
 
 
 def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tuple[Outcome, str]:

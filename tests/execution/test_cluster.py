@@ -18,7 +18,7 @@ from dtcbench.execution.cluster import ClusterError
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.ray_executor import RayExecutor
-from dtcbench.execution.worker import Report
+from dtcbench.execution.task import Report
 from dtcbench.plan.request import Request
 from dtcbench.record import Status
 from dtcbench.records.store import Store
@@ -38,8 +38,8 @@ class Silent:
 def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None):
     store = Store(folder)
     with store.locked() as writer:
-        attempts = to_run(cells, store.read(), retry_failed=False)
-        drive(attempts, job(timeout_s, plugins), writer, executor, Silent())
+        the_job = job(timeout_s, plugins)
+        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, Silent())
     return store.read()
 
 

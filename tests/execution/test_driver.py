@@ -2,12 +2,12 @@ import os
 import signal
 
 import pytest
-from cells import cell, job
+from cells import cell, job, task
 
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.executor import InlineExecutor, Outcome
-from dtcbench.execution.scheduler import shared_lane
+from dtcbench.execution.executor import InlineExecutor
+from dtcbench.execution.task import Outcome
 from dtcbench.record import Status
 from dtcbench.records.store import Store
 
@@ -72,9 +72,9 @@ def store(tmp_path):
 
 
 def run(store, cells=CELLS, executor=None, watcher=None, retry_failed=False, job=JOB):
-    attempts = to_run(cells, store.read(), retry_failed)
+    tasks = to_run(cells, store.read(), job, retry_failed=retry_failed)
     with store.locked() as writer:
-        return drive(attempts, job, writer, executor or InlineExecutor(), watcher or Watcher())
+        return drive(tasks, job, writer, executor or InlineExecutor(), watcher or Watcher())
 
 
 def accuracies(store):
@@ -85,7 +85,7 @@ def accuracies(store):
 def test_every_cell_leaves_a_sealed_record_and_a_second_run_has_nothing_to_do(store):
     assert set(run(store).values()) == {Status.OK}
     assert len(accuracies(store)) == len(CELLS)
-    assert to_run(CELLS, store.read(), retry_failed=True) == []
+    assert to_run(CELLS, store.read(), JOB, retry_failed=True) == []
 
 
 def test_the_order_of_the_cells_does_not_change_their_accuracies(store, tmp_path):
@@ -116,15 +116,15 @@ def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):
 def test_a_failed_cell_is_a_record_and_is_tried_again_only_when_asked(store):
     run(store, CELLS[:1], Script((None, Status.ERROR, "it broke")))
     assert store.read().record(CELLS[0].key).reason == "it broke"
-    assert to_run(CELLS[:1], store.read(), retry_failed=False) == []
-    (again,) = to_run(CELLS[:1], store.read(), retry_failed=True)
-    assert again.number == 2
+    assert to_run(CELLS[:1], store.read(), JOB) == []
+    (again,) = to_run(CELLS[:1], store.read(), JOB, retry_failed=True)
+    assert again.attempt == 2
 
 
 @pytest.mark.parametrize("status", [Status.INFRA, Status.CANCELLED, Status.SKIPPED])
 def test_an_end_that_says_nothing_about_the_cell_is_tried_again_by_the_next_run(store, status):
     run(store, CELLS[:1], Script(*[(None, status, "not its fault")] * 3))
-    assert len(to_run(CELLS[:1], store.read(), retry_failed=False)) == 1
+    assert len(to_run(CELLS[:1], store.read(), JOB)) == 1
 
 
 def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
@@ -145,7 +145,7 @@ def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):
     run(store, watcher=watcher)
     assert len(watcher.records) == 2  # the second had started before the first was sealed
     assert watcher.stops == [1]
-    assert len(to_run(CELLS, store.read(), retry_failed=False)) == 2
+    assert len(to_run(CELLS, store.read(), JOB)) == 2
 
 
 def test_after_ctrl_c_nothing_starts_though_what_runs_ends(store):
@@ -170,8 +170,8 @@ def test_ctrl_c_twice_records_what_ran_as_cancelled_and_the_next_run_does_it(sto
     with pytest.raises(KeyboardInterrupt):
         run(store, CELLS[:2], Interrupted())
     assert store.read().record(CELLS[0].key).status is Status.CANCELLED
-    (again, other) = to_run(CELLS[:2], store.read(), retry_failed=False)
-    assert [(again.number, again.cell), (other.number, other.cell)] == [(2, CELLS[0]), (1, CELLS[1])]
+    (again, other) = to_run(CELLS[:2], store.read(), JOB)
+    assert [(again.attempt, again.cell), (other.attempt, other.cell)] == [(2, CELLS[0]), (1, CELLS[1])]
 
 
 def test_ctrl_c_twice_stops_at_once(store):
@@ -197,7 +197,7 @@ def test_a_run_in_which_too_many_cells_fail_starts_no_more_and_says_why(store):
     skipped = [store.read().record(c.key) for c in CELLS[2:]]
     assert [record.status for record in skipped] == [Status.SKIPPED] * 2
     assert skipped[0].reason == "2 of 4 cells failed, more than --fail-over 0.25"
-    assert [attempt.cell for attempt in to_run(CELLS, store.read(), retry_failed=False)] == list(CELLS[2:])
+    assert [task.cell for task in to_run(CELLS, store.read(), JOB)] == list(CELLS[2:])
 
 
 def test_a_run_with_few_enough_failures_goes_on(store):
@@ -214,7 +214,7 @@ def test_a_cluster_that_is_lost_leaves_what_ran_to_be_tried_again(store):
         run(store, executor=Lost())
     record = store.read().record(CELLS[0].key)
     assert (record.status, record.reason) == (Status.INFRA, "the cluster's head does not answer")
-    assert len(to_run(CELLS, store.read(), retry_failed=False)) == len(CELLS)
+    assert len(to_run(CELLS, store.read(), JOB)) == len(CELLS)
 
 
 def test_a_cell_killed_for_its_nodes_memory_is_tried_once_more(store):
@@ -226,4 +226,4 @@ def test_a_cell_killed_for_its_nodes_memory_is_tried_once_more(store):
 def test_a_lane_gives_its_gpu_back_after_its_last_cell(store):
     script = Script(*[(None, Status.ERROR, "it broke")] * 4)
     run(store, executor=script, job=job(device="cuda"))
-    assert script.released == [shared_lane(CELLS[0])]
+    assert script.released == [task(CELLS[0], "cuda").lane]

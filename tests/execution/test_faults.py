@@ -70,8 +70,8 @@ def undisturbed(tmp_path_factory):
 def run(folder, executor, cells, watcher=None, timeout_s=None, plugins=(MISHAPS,)):
     store = Store(folder)
     with store.locked() as writer:
-        attempts = to_run(cells, store.read(), retry_failed=False)
-        drive(attempts, job(timeout_s, plugins), writer, executor, watcher or Heard())
+        the_job = job(timeout_s, plugins)
+        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, watcher or Heard())
     return store.read()
 
 

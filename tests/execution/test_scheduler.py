@@ -1,16 +1,16 @@
 import pytest
-from cells import cell
+from cells import cell, task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.execution.scheduler import Attempt, Policy, Scheduler, shared_lane
+from dtcbench.execution.scheduler import Scheduler
 from dtcbench.record import Status
 
 CELLS = [cell("random", seed=seed) for seed in range(6)]
 
 
 def scheduler(count=3, **policy):
-    return Scheduler([Attempt(c, 1) for c in CELLS[:count]], Policy(**{"slots": 2, **policy}))
+    return Scheduler([task(c) for c in CELLS[:count]], **{"slots": 2, **policy})
 
 
 def test_as_many_cells_run_as_there_are_slots_in_plan_order():
@@ -27,7 +27,7 @@ def test_what_its_node_ended_is_tried_again_but_only_so_often(status, numbers_ma
     numbers = []
     while not state.done:
         (attempt,) = state.start()
-        numbers.append(attempt.number)
+        numbers.append(attempt.attempt)
         state.ended(attempt, status, by="node")
     assert numbers == numbers_made
     assert state.finished == {CELLS[0].key: status}
@@ -176,7 +176,7 @@ def test_whatever_happens_in_whatever_order_every_cell_ends_once_and_never_runs_
 
 def attempts(*seeds_and_methods):
     return [
-        Attempt(cell(method, 0.0 if method == "dense" else 0.5, seed=seed), 1) for seed, method in seeds_and_methods
+        task(cell(method, 0.0 if method == "dense" else 0.5, seed=seed), "cuda") for seed, method in seeds_and_methods
     ]
 
 
@@ -188,44 +188,46 @@ def seeds(started):
 
 
 def test_cells_of_one_model_dataset_and_seed_run_one_after_another_in_one_slot():
-    state = Scheduler(PAIRS, Policy(slots=2, lane=shared_lane))
+    state = Scheduler(PAIRS, slots=2)
     first = state.start()
     assert seeds(first) == [0, 1]
     assert state.start() == []
     state.ended(first[0], Status.OK)
     (second,) = state.start()
     assert second == PAIRS[1]
-    assert state.holds(shared_lane(second.cell))
+    assert state.holds(second.lane)
     state.ended(second, Status.OK)
-    assert not state.holds(shared_lane(second.cell))
+    assert not state.holds(second.lane)
     assert state.start() == [PAIRS[4]]
 
 
 def test_a_slot_waits_for_its_lane_to_be_tried_again():
-    state = Scheduler(PAIRS, Policy(slots=1, lane=shared_lane))
+    state = Scheduler(PAIRS, slots=1)
     state.ended(*state.start(), Status.INFRA, by="node")
     state.ended(*state.start(), Status.OK)
     (again,) = state.start()
-    assert (again.cell, again.number) == (PAIRS[0].cell, 2)
+    assert (again.cell, again.attempt) == (PAIRS[0].cell, 2)
 
 
 def test_stopping_leaves_a_lane_when_what_runs_of_it_has_ended():
-    state = Scheduler(PAIRS, Policy(slots=1, lane=shared_lane))
+    state = Scheduler(PAIRS, slots=1)
     (running,) = state.start()
     state.stop()
-    assert state.holds(shared_lane(running.cell))
+    assert state.holds(running.lane)
     state.ended(running, Status.OK)
-    assert not state.holds(shared_lane(running.cell))
+    assert not state.holds(running.lane)
     assert state.done
 
 
 def test_another_model_dataset_or_seed_is_another_lane_and_another_protocol_is_not():
+    def lane(the_cell, device="cuda"):
+        return task(the_cell, device).lane
+
     one = cell("dtc", seed=0)
-    assert (
-        shared_lane(one) == shared_lane(cell("dense", 0.0, seed=0)) == shared_lane(cell("random", 0.9, lr=0.1, seed=0))
-    )
-    assert shared_lane(one) != shared_lane(cell("dtc", seed=1))
-    assert shared_lane(one) != shared_lane(cell("dtc", widths=(16,)))
+    assert lane(one) == lane(cell("dense", 0.0, seed=0)) == lane(cell("random", 0.9, lr=0.1, seed=0))
+    assert lane(one) != lane(cell("dtc", seed=1))
+    assert lane(one) != lane(cell("dtc", widths=(16,)))
+    assert lane(one, "cpu") is None  # no energies are compared
 
 
 POINTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["dense", "random", "dtc"])), unique=True)
@@ -233,10 +235,10 @@ POINTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["dense", "random
 
 @given(POINTS, st.integers(1, 3))
 def test_no_two_cells_of_a_lane_ever_run_together_and_no_more_lanes_than_slots(points, slots):
-    state = Scheduler(attempts(*points), Policy(slots=slots, lane=shared_lane))
+    state = Scheduler(attempts(*points), slots=slots)
     while not state.done:
         state.start()
-        lanes = [shared_lane(attempt.cell) for attempt in state.running]
+        lanes = [attempt.lane for attempt in state.running]
         assert len(set(lanes)) == len(lanes) <= slots
         state.ended(state.running[-1], Status.OK)
     assert len(state.finished) == len(points)

@@ -1,0 +1,126 @@
+"""What scheduler, executors and workers pass to each other: a task, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dtcbench.energy.meter import ResourceShare
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import Metering
+from dtcbench.plan.suite import Suite
+from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.registry import Plugin
+from dtcbench.unavailable import Unavailable
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of a run share."""
+
+    suite: str
+    device: str
+    """`cpu` or `cuda`."""
+    share: ResourceShare
+    metering: Metering
+    timeout_s: float | None = None
+    plugins: tuple[Plugin, ...] = ()
+    fail_over: float | None = None
+    """Start no more cells when a larger share of them has failed."""
+
+    @classmethod
+    def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
+        """The job of running `suite`."""
+        device = "cuda" if suite.resources.gpus else "cpu"
+        share = ResourceShare(suite.resources.gpus, suite.cpus)
+        return cls(suite.name, device, share, suite.energy, suite.timeout, plugins, fail_over)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one cell: all that a worker needs to know."""
+
+    cell: Cell = field(compare=False)
+    attempt: int
+    """Counted from 1, over all runs on the same folder."""
+    job: Job = field(compare=False)
+    key: str = field(init=False)
+    """The cell's key. It is computed once, and stands for the cell where tasks are compared."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.cell.key)
+
+    @property
+    def lane(self) -> str | None:
+        """Tasks of one lane run on one physical GPU, one after another; None if any will do.
+
+        If energies are compared, all cells of a model, data set and seed share a lane, dense included: on one GPU the
+        meter's gain error is the same for all of them, and cancels from their ratios. A part of a GPU is not metered,
+        or flagged: then no energies are compared.
+        """
+        if self.job.share.gpus != 1 or self.job.metering.meter == "none":
+            return None
+        return json.dumps([self.cell.model.label, self.cell.dataset.label, self.cell.seed])
+
+    @property
+    def overdue_reason(self) -> str:
+        """The reason in the record of a cell that exceeded its time limit."""
+        return f"took longer than the suite's timeout of {self.job.timeout_s:g} s; raise it or lower the steps"
+
+    def again(self) -> Task:
+        """The next attempt at the same cell."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def record(
+        self,
+        status: Status,
+        reason: str,
+        started_at: str,
+        wall_s: float,
+        detail: str = "",
+        **measured: Result | Energy | Provenance,
+    ) -> CellRecord:
+        """The record of this attempt.
+
+        Parameters
+        ----------
+        detail : traceback or stack, if there is one
+        measured : `result`, `energy` and `provenance`, as far as the attempt came
+        """
+        missing = Unavailable(f"the cell ended before: {reason}")
+        return CellRecord.of(
+            key=self.key,
+            cell=self.cell,
+            suite=self.job.suite,
+            attempt=self.attempt,
+            status=status,
+            reason=reason,
+            detail=detail,
+            started_at=started_at,
+            wall_s=wall_s,
+            **dict.fromkeys(("result", "energy", "provenance"), missing) | measured,
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker returns of a task."""
+
+    record: dict[str, Any]
+    """A CellRecord as JSON values."""
+    trace: bytes | None
+    """The samples of its power, a Parquet file; None if no power was sampled."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended."""
+
+    task: Task
+    report: Report | None
+    """What the worker returned; None if the worker was lost, and then the other fields say how."""
+    status: Status = Status.OK
+    reason: str = ""
+    detail: str = ""
+    """The stack that the lost worker left, if it left one."""
