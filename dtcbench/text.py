@@ -1,7 +1,8 @@
-"""Words for a person: one line of any text, durations, names of files, what an error says."""
+"""Text for a reader: one line of any text, numbers, durations, names of files, what an error says."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -37,3 +38,34 @@ def file_names(labels: Sequence[str]) -> Iterator[str]:
         plain = file_name(label)
         seen[plain] = seen.get(plain, 0) + 1
         yield plain if seen[plain] == 1 else f"{plain}--{seen[plain]}"
+
+
+ABSENT = "–"
+"""Stands where a reader looks for a value that is missing."""
+
+
+def number_text(value: float | None, form: str, unit: str = "", scale: float = 1) -> str:
+    """`scale` times `value` in the format `form`, with its unit: `12.3 W`, `−0.53`; `–` for None and NaN."""
+    if value is None or math.isnan(value):
+        return ABSENT
+    text = format(scale * value if scale != 1 else value, form)
+    text = f"−{text[1:]}" if text.startswith("-") else text
+    return f"{text} {unit}" if unit else text
+
+
+def percent(share: float | None, form: str = ".2f") -> str:
+    """A fraction of 1 in per cent: `97.12 %`; `–` for None and NaN."""
+    return number_text(share, form, "%", 100)
+
+
+def with_interval(value: float, low: float, high: float, form: str, unit: str = "", scale: float = 1) -> str:
+    """`−0.53 points [−0.80, −0.21]`: a value, its unit, and its interval, which is left out if `low` is NaN."""
+    text = number_text(value, form, unit, scale)
+    if math.isnan(value) or math.isnan(low):
+        return text
+    return f"{text} [{number_text(low, form, scale=scale)}, {number_text(high, form, scale=scale)}]"
+
+
+def p_value(p: float) -> str:
+    """`0.031`, or `< 0.001`; `–` for NaN."""
+    return "< 0.001" if p < 0.001 else number_text(p, ".3f")

@@ -15,6 +15,7 @@ from dtcbench.analysis.energy_columns import CLAIMED_SAVING
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.rivals import Series, all_series, beside, compared, of_dtc, unmeasured
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Conclusion, conclude, is_better, is_equivalent
+from dtcbench.text import percent
 
 _SEEDS = f"Every comparison needs {MIN_SEEDS} paired seeds, and all that were planned."
 _POINT = f"{100 * stats.MARGIN:g} point"
@@ -59,7 +60,7 @@ def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataF
 
 
 def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
-    claimed = f"{100 * CLAIMED_SAVING:g} %"
+    claimed = percent(CLAIMED_SAVING, "g")
     return conclude(
         "energy",
         f"Training with DTC saves {claimed} of dense's energy.",

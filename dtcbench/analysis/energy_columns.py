@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import DENSE, POOL, Pool, Rows, distinct, known
-from dtcbench.text import one_line
+from dtcbench.text import one_line, percent
 
 TARGET_DELTA = 0.01
 """How far below the dense median the validation accuracy to reach lies: one percentage point."""
@@ -250,14 +250,11 @@ def _power_and_time(dense: pd.DataFrame) -> Iterator[str]:
     known = dense[(dense["mean_power_w"] > 0) & dense["idle_w"].notna()]
     for (*pool, hardware), cells in known.groupby([*POOL, "hardware_class"]):
         power, idle = stats.mean(cells["mean_power_w"]), stats.mean(cells["idle_w"])
-        too_much = idle / power > 1 - CLAIMED_SAVING
+        share = idle / power
+        too_much = share > 1 - CLAIMED_SAVING
         yield (
             f"{Pool(*map(str, pool)).title} · {hardware}: dense draws {power:.0f} W on average, of which {idle:.0f} W "
             "is idle power. Energy is mean power times time: in dense's time, even a network that computes nothing "
-            f"would still take {_percent(idle / power)} of dense's energy"
-            + (f", so a saving of {100 * CLAIMED_SAVING:g} % needs the time to fall too." if too_much else ".")
+            f"would still take {percent(share, '.0f' if share >= 0.01 else '.1g')} of dense's energy"
+            + (f", so a saving of {percent(CLAIMED_SAVING, 'g')} needs the time to fall too." if too_much else ".")
         )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"

@@ -14,6 +14,7 @@ from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, registered_name
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
+from dtcbench.text import percent
 
 DTC = ("dtc", "dtc-published")
 """The claims are about these, ours and the published, with their default options: variants are for ablations."""
@@ -40,7 +41,7 @@ class Series:
     @property
     def where(self) -> str:
         """Pool and sparsity, for a person."""
-        removed = "by schedule" if self.sparsity is None else f"{100 * self.sparsity:.3g} % removed"
+        removed = "by schedule" if self.sparsity is None else f"{percent(self.sparsity, '.3g')} removed"
         return f"{self.pool.title} · {removed}"
 
     @property

@@ -16,6 +16,7 @@ from dtcbench.analysis.energy_columns import CLAIMED_SAVING
 from dtcbench.analysis.pairing import Rows, beside_dense, known, tidy
 from dtcbench.analysis.rivals import Series, all_series, of_dtc
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
+from dtcbench.text import percent
 
 COSTS = {
     "parameters": "parameters saved",
@@ -83,7 +84,7 @@ def _comparison(rows: list[Series]) -> Comparison:
 
 
 def _judged(offers: list[Offer]) -> tuple[Verdict, str]:
-    claimed, margin = f"{100 * CLAIMED_SAVING:g} %", f"{100 * stats.MARGIN:g} point"
+    claimed, margin = percent(CLAIMED_SAVING, "g"), f"{100 * stats.MARGIN:g} point"
     if any(offer.reaches for offer in offers):
         return Verdict.SUPPORTED, f"the interval of the saving reaches {claimed} within {margin} of dense"
     if all(offer.fails for offer in offers):
@@ -127,7 +128,7 @@ _OF_METER = ("energy_j", "energy_reason", "simulated")
 
 
 def _effects(offer: Offer) -> Iterator[Effect]:
-    removed = "by schedule" if offer.series.sparsity is None else f"at {100 * offer.series.sparsity:.3g} % removed"
+    removed = "by schedule" if offer.series.sparsity is None else f"at {percent(offer.series.sparsity, '.3g')} removed"
     yield Effect.of(f"energy saved {removed}", offer.saving, "percent")
     yield Effect.of("difference in accuracy to dense", offer.difference)
     for cost, name in COSTS.items():

@@ -19,7 +19,7 @@ from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
 from dtcbench.analysis.stats import Estimate
 from dtcbench.record import Provenance, Result
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.text import one_line
+from dtcbench.text import one_line, with_interval
 
 _SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
 
@@ -177,9 +177,6 @@ def _ratio(pairs: pd.DataFrame, quantity: str) -> stats.Estimate:
     return stats.geometric_mean_estimate(after[known] / before[known], of="pair")
 
 
-_ABSENT = "–"
-
-
 def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str]) -> RenderableType:
     """A table per (protocol, dataset, model), then the notes."""
     parts: list[RenderableType] = [Text(one_line(f"from {names[0]} to {names[1]}"), style="bold")]
@@ -217,8 +214,4 @@ def _pairs(row: Move) -> str:
 
 
 def _shown(estimate: Estimate, factor: float, form: str) -> str:
-    if math.isnan(estimate.mean):
-        return _ABSENT
-    low, high = (f"{factor * end:{form}}" for end in (estimate.low, estimate.high))
-    interval = f" [{low}, {high}]" if estimate.interval else ""
-    return f"{factor * estimate.mean:{form}}{interval}".replace("-", "−")
+    return with_interval(estimate.mean, estimate.low, estimate.high, form, scale=factor)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.leaderboard import METRICS, Metric
+from dtcbench.analysis.leaderboard import METRICS
 from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
 from dtcbench.report.energy_rows import energy_rows
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, number_text, one_line
 
 
 def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
@@ -27,7 +26,7 @@ def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
     if record.detail:
         parts.append(Text(record.detail, style="dim"))
     if record.result:
-        parts += [_grid(figure_rows(record)), _cycles(record.result)]
+        parts += [_grid(number_rows(record)), _cycles(record.result)]
     return Group(*parts)
 
 
@@ -54,7 +53,7 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
     rows = [("key", record.key), ("suite", record.suite)]
     choices = {"protocol": cell.protocol, "model": cell.model, "dataset": cell.dataset, "method": cell.method}
     rows += [(name, choice.full_label) for name, choice in choices.items()]
-    rows += [("solver", cell.solver.full_label if cell.solver else "–")]
+    rows += [("solver", cell.solver.full_label if cell.solver else ABSENT)]
     rows += [("sparsity", "by the protocol's schedule" if cell.sparsity is None else f"{cell.sparsity:g}")]
     rows += [("seed", str(cell.seed))]
     if record.provenance:
@@ -70,30 +69,24 @@ def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
     return rows
 
 
-def figure_rows(record: CellRecord) -> list[tuple[str, str]]:
-    """What an ok cell measured, by name: a figure, or why there is none."""
+def number_rows(record: CellRecord) -> list[tuple[str, str]]:
+    """What an ok cell measured, by name: a number, or the reason why it is missing."""
     if record.result is None:
         return []
-    return [*_figures(record.result), *(energy_rows(record.energy) if record.energy else [])]
+    return [*_result_rows(record.result), *(energy_rows(record.energy) if record.energy else [])]
 
 
-def _figures(result: Result) -> list[tuple[str, str]]:
-    def percent(name: str) -> str:
-        return shown(name, lambda value: f"{100 * value:.2f} %")
-
-    def shown(name: str, text: Callable[[float], str]) -> str:
-        value = getattr(result, name)
-        return text(value) if value is not None else f"– ({result.reasons[name]})"
-
-    def metric_row(metric: Metric) -> tuple[str, str]:
-        return metric.title.lower(), shown(metric.name, lambda value: format(value, metric.form))
+def _result_rows(result: Result) -> list[tuple[str, str]]:
+    def text(name: str, form: str, unit: str = "", scale: float = 1) -> str:
+        reason = f" ({result.reasons[name]})" if name in result.reasons else ""
+        return f"{number_text(getattr(result, name), form, unit, scale)}{reason}"
 
     return [
-        ("test accuracy", percent("accuracy")),
-        ("before the last compression", percent("accuracy_before")),
-        ("just after it", percent("accuracy_after")),
-        ("validation accuracy", percent("validation_accuracy")),
-        *(metric_row(metric) for metric in METRICS if metric.is_headline),
+        ("test accuracy", text("accuracy", ".2f", "%", 100)),
+        ("before the last compression", text("accuracy_before", ".2f", "%", 100)),
+        ("just after it", text("accuracy_after", ".2f", "%", 100)),
+        ("validation accuracy", text("validation_accuracy", ".2f", "%", 100)),
+        *((metric.title.lower(), text(metric.name, metric.form)) for metric in METRICS if metric.is_headline),
         ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
         ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
         ("training FLOPs", f"{result.training_flops:,}"),
@@ -147,15 +140,15 @@ def _cycle_row(cycle: Cycle, layer: Layer | None) -> list[str]:
     after = cycle.validation_after if cycle.validation_after is not None else cycle.test_after
     row = [str(cycle.cycle), str(cycle.step), f"{cycle.loss:.4f}", _percent(before), _percent(after)]
     if layer is None:
-        return [*row, *["–"] * 6]
+        return [*row, *[ABSENT] * 6]
     widths = f"{layer.width_before}→{layer.width_after}"
     figures = (layer.measurements, layer.nonzeros, layer.entropy_in_bits, layer.entropy_out_bits)
     return [*row, layer.group, widths, *map(_plain, figures)]
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
+    return number_text(value, ".2f", scale=100)
 
 
-def _plain(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+def _plain(value: float | None) -> str:
+    return number_text(value, ".3f" if isinstance(value, float) else "")

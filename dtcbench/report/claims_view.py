@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
-from dtcbench.report.columns import ABSENT, p_value
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, number_text, one_line, p_value, with_interval
 
 _COLOURS = {
     Verdict.SUPPORTED: "green",
@@ -68,18 +67,14 @@ def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str,
     ]
 
 
-_UNITS = {"points": (100, "+.2f", " points"), "percent": (100, ".2f", " %"), "r": (1, "+.2f", "")}
+_UNITS = {"points": (100, "+.2f", "points"), "percent": (100, ".2f", "%"), "r": (1, "+.2f", "")}
 """Factor, format and what follows the figure."""
 
 
 def effect_text(effect: Effect) -> str:
     """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation stands as it is."""
     scale, form, unit = _UNITS[effect.unit]
-    if math.isnan(effect.value):
-        return f"{effect.name}: {ABSENT}"
-    value, low, high = (f"{scale * x:{form}}".replace("-", "−") for x in (effect.value, effect.low, effect.high))
-    interval = "" if math.isnan(effect.low) else f" [{low}, {high}]"
-    return f"{effect.name}: {value}{unit}{interval}"
+    return f"{effect.name}: {with_interval(effect.value, effect.low, effect.high, form, unit, scale)}"
 
 
 def _range(conclusion: Conclusion) -> str:
@@ -91,9 +86,9 @@ def _range(conclusion: Conclusion) -> str:
     if len(known) == 1:
         return one_line(effect_text(known[0]))
     scale, form, unit = _UNITS[known[0].unit]
-    low, high = (f"{scale * effect.value:{form}}".replace("-", "−") for effect in (known[0], known[-1]))
+    low, high = number_text(known[0].value, form, scale=scale), number_text(known[-1].value, form, unit, scale)
     names = dict.fromkeys(effect.name for effect in judged)
-    return one_line(f"{', '.join(names)}: {low} to {high}{unit}")
+    return one_line(f"{', '.join(names)}: {low} to {high}")
 
 
 def _verdict(conclusion: Conclusion) -> Text:

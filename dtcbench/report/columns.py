@@ -15,10 +15,10 @@ import pandas as pd
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
 from dtcbench.analysis.pairing import DENSE
+from dtcbench.text import ABSENT, number_text, p_value, percent, with_interval
 
 Row = Mapping[Hashable, Any]
 """One leaderboard row, by column name."""
-ABSENT = "–"
 UNMEASURED = "not measured"
 _NOTABLE = 0.05
 """A difference between planned and reached sparsity that a reader should know of."""
@@ -52,19 +52,19 @@ def sparsity(row: Row) -> str:
     shown = sparsity_shown(row)
     if math.isnan(shown):
         return ABSENT
-    return f"{100 * shown:.3g} %" + (" (schedule)" if math.isnan(row["sparsity"]) else "")
+    return percent(shown, ".3g") + (" (schedule)" if math.isnan(row["sparsity"]) else "")
 
 
 def accuracy(row: Row, digits: int = 2) -> str:
     """Test accuracy in per cent with its interval: `97.12 [96.90, 97.30]`."""
-    return _with_interval(row, "accuracy", f".{digits}f")
+    return _in_percent(row, "accuracy", f".{digits}f")
 
 
 def difference(row: Row, digits: int = 2) -> str:
     """Difference to dense in percentage points with its interval: `−0.53 [−0.80, −0.21]`."""
     if row["method"] == DENSE:
         return "baseline"
-    return _with_interval(row, "difference", f"+z.{digits}f")
+    return _in_percent(row, "difference", f"+z.{digits}f")
 
 
 def difference_p(row: Row) -> str:
@@ -73,13 +73,6 @@ def difference_p(row: Row) -> str:
         return ABSENT
     p = float(row["difference_p_adjusted"])
     return row["test_note"] if math.isnan(p) else p_value(p)
-
-
-def p_value(p: float) -> str:
-    """`0.031`, or `< 0.001`; `–` where there is none."""
-    if math.isnan(p):
-        return ABSENT
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def energy(row: Row) -> str:
@@ -108,7 +101,7 @@ def energy_rank(row: Row) -> str:
 
 def share(ratio: float) -> str:
     """A ratio to dense in per cent: `12.3 %`."""
-    return ABSENT if math.isnan(ratio) else f"{_percent(ratio)} %"
+    return percent(ratio, _share_form(ratio))
 
 
 def coverage(row: Row) -> str:
@@ -142,9 +135,9 @@ def _reached(row: Row) -> str:
     return f"{share(reached)} removed in the end" if abs(planned - reached) > _NOTABLE else ""
 
 
-def _percent(ratio: float) -> str:
-    """One decimal, or two digits below one per cent."""
-    return f"{100 * ratio:.1f}" if ratio >= 0.01 else f"{100 * ratio:.2g}"
+def _share_form(ratio: float) -> str:
+    """The format of a ratio in per cent: one decimal, or two digits below one per cent."""
+    return ".1f" if ratio >= 0.01 else ".2g"
 
 
 def _metered(row: Row, measured: str, text: str) -> str:
@@ -156,24 +149,19 @@ def _share_with_interval(row: Row, quantity: str) -> str:
     """A ratio to dense in per cent with its interval, which dense itself does not need: `80.0 % [70.0, 90.0]`."""
     low, high = float(row[f"{quantity}_low"]), float(row[f"{quantity}_high"])
     has_interval = not math.isnan(low) and row["method"] != DENSE
-    return share(row[f"{quantity}_ratio"]) + (f" [{_percent(low)}, {_percent(high)}]" if has_interval else "")
+    ends = ", ".join(number_text(end, _share_form(end), scale=100) for end in (low, high))
+    return share(row[f"{quantity}_ratio"]) + (f" [{ends}]" if has_interval else "")
 
 
-def _with_interval(row: Row, quantity: str, form: str) -> str:
-    mean, low, high = (100 * float(row[f"{quantity}_{end}"]) for end in ("mean", "low", "high"))
-    if math.isnan(mean):
-        return ABSENT
-    interval = "" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
-    return f"{mean:{form}}{interval}".replace("-", "−")
+def _in_percent(row: Row, quantity: str, form: str) -> str:
+    mean, low, high = (float(row[f"{quantity}_{end}"]) for end in ("mean", "low", "high"))
+    return with_interval(mean, low, high, form, scale=100)
 
 
-def _number(title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always) -> Column:
+def _number_text(title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always) -> Column:
     """A plain number in the format `form`."""
 
-    def text(row: Row) -> str:
-        return ABSENT if math.isnan(row[name]) else f"{row[name]:{form}}"
-
-    return Column(title, text, _value(name), concerns=concerns)
+    return Column(title, lambda row: number_text(row[name], form), _value(name), concerns=concerns)
 
 
 def _share(title: str, name: str) -> Column:
@@ -203,7 +191,7 @@ def _value(name: str) -> Callable[[Row], float]:
 def _metric(metric: Metric) -> Column:
     """The mean of one of the cells' numbers; if a cell may lack it, the column is shown only if a row has it."""
     concerns = (lambda row: not math.isnan(row[metric.mean])) if metric.is_optional else _always
-    return _number(metric.title, metric.mean, metric.form, concerns)
+    return _number_text(metric.title, metric.mean, metric.form, concerns)
 
 
 HEADLINE_METRICS = tuple(_metric(metric) for metric in METRICS if metric.is_headline)
@@ -234,8 +222,8 @@ COLUMNS = (
     _metered_share("Mean power, of dense", "power_ratio"),
     Column("Energy to target, of dense", energy_to_target, _value("target_energy_ratio"), concerns=is_metered),
     _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
-    _number("Entropy in, bits", "entropy_in_bits", ".2f"),
-    _number("Entropy out, bits", "entropy_out_bits", ".2f"),
+    _number_text("Entropy in, bits", "entropy_in_bits", ".2f"),
+    _number_text("Entropy out, bits", "entropy_out_bits", ".2f"),
     *(_metric(metric) for metric in METRICS if not metric.is_headline),
     Column("Remarks", remarks, remarks, is_number=False),
 )
@@ -269,7 +257,7 @@ def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
 SUMMARY_COLUMNS = (
     label("Method", "method"),
     label("Solver", "solver"),
-    _number("Mean rank", "mean_rank", ".2f"),
+    _number_text("Mean rank", "mean_rank", ".2f"),
     Column(f"Error at most {stats.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
     Column("Pairs covered", lambda row: f"{row['covered']}/{row['planned']}", lambda row: row["covered"]),
 )

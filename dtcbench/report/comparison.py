@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dtcbench.errors import UserError
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import number_text
 
 SUFFIX = "accuracy"
 
@@ -68,17 +69,13 @@ def _beside(title: str, curve: pd.DataFrame, reference: pd.DataFrame, method: st
     differences = [row["test_after"] - row[method] for row in rows.to_dict("records")]
     columns = {
         "cycle": [f"{cycle:g}" for cycle in rows["cycle"]],
-        "published width": [_number(width, "g") for width in rows["width"]],
-        "our width": [_number(width, "g") for width in rows["width_after"]],
-        "published": [_number(accuracy, ".16f") for accuracy in rows[method]],
-        "ours": [_number(accuracy, ".16f") for accuracy in rows["test_after"]],
-        "difference": ["=" if difference == 0 else _number(difference, "+.4f") for difference in differences],
+        "published width": [number_text(width, "g") for width in rows["width"]],
+        "our width": [number_text(width, "g") for width in rows["width_after"]],
+        "published": [number_text(accuracy, ".16f") for accuracy in rows[method]],
+        "ours": [number_text(accuracy, ".16f") for accuracy in rows["test_after"]],
+        "difference": ["=" if difference == 0 else number_text(difference, "+.4f") for difference in differences],
     }
     strips = [Strip(name, texts, is_right=True) for name, texts in columns.items()]
     table = Fitted([strips, [strip for strip in strips if "width" not in strip.title]])
     equal = differences.count(0)
     return Group(Text(title, style="italic"), table, Text(f"{equal} of {len(rows)} cycles equal to the last bit\n"))
-
-
-def _number(value: float, form: str) -> str:
-    return "–" if pd.isna(value) else format(value, form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dtcbench.record import Energy, Explained, PhaseEnergy, PowerTrace
 from dtcbench.records.tables import power
+from dtcbench.text import number_text
 
 
 def energy_rows(energy: Energy) -> list[tuple[str, str]]:
@@ -33,16 +34,14 @@ def _window(energy: Energy) -> str:
 
 def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
     watts = power(energy)
+    mean = number_text(watts["mean_power_w"], ".1f", "W")
     before, after = (_value(trace, f"temperature_{when}_c", ".0f", "°C") for when in ("before", "after"))
     cooled = f" after {trace.cool_down_s:.0f} s of cool-down"
     rows = [
         ("GPU", f"{trace.device}, {trace.gpu_uuid}{'; a simulation: not for publication' if trace.simulated else ''}"),
         ("integral against counter", _value(energy, "cross_check_pct", "+.1f", "%")),
-        (
-            "power",
-            f"{_or_dash(watts['mean_power_w'], 'W')} on average, idle {_value(trace, 'idle_w', '.1f', 'W')}{cooled}",
-        ),
-        ("above idle", _or_dash(watts["net_energy_j"], "J")),
+        ("power", f"{mean} on average, idle {_value(trace, 'idle_w', '.1f', 'W')}{cooled}"),
+        ("above idle", number_text(watts["net_energy_j"], ".1f", "J")),
         ("temperature", f"{before} before, {after} after"),
         *((f"phase {phase.phase}", _phase(phase)) for phase in trace.phases),
         (
@@ -62,10 +61,6 @@ def _counts(phase: PhaseEnergy) -> bool:
 def _phase(phase: PhaseEnergy) -> str:
     outside = "" if _counts(phase) else ", outside the energy boundary"
     return f"{_value(phase, 'energy_j', '.1f', 'J')} in {phase.duration_s:.2f} s, {phase.stretches} segments{outside}"
-
-
-def _or_dash(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.1f} {unit}"
 
 
 def _value(of: Explained, name: str, form: str, unit: str, absent: str = "–") -> str:

@@ -11,10 +11,10 @@ import pandas as pd
 from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import IDENTITY, Pool, tidy
 from dtcbench.report import drawings, elements
-from dtcbench.report.columns import ABSENT, SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
+from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, one_line
 
 FACETS = {"dataset": "Data set", "model": "Model"}
 """What a leaderboard can be filtered by."""

@@ -14,8 +14,8 @@ from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, Uni
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.report import columns
-from dtcbench.report.columns import ABSENT, HEADLINE_METRICS, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
-from dtcbench.text import file_names, one_line
+from dtcbench.report.columns import HEADLINE_METRICS, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
+from dtcbench.text import ABSENT, file_names, one_line
 
 _IN_SOME_PLACES = [
     (re.compile(r"[][*]|(?<=-)-|(?<=')'|(?<=,),"), r"\g<0>"),

@@ -20,7 +20,7 @@ from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power_chart import power_figure
 from dtcbench.report.site.site_run import SiteRun
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, one_line
 
 _PANEL_PX, _AROUND_PX = 190, 100
 _TITLES = {
@@ -64,7 +64,7 @@ def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord], method
         ),
         attempts=[one_line(line) for line in cell_view.attempt_lines(attempts)],
         figures=list(_figures(label, result, trace)),
-        facts=cell_view.figure_rows(record) if record else [],
+        facts=cell_view.number_rows(record) if record else [],
         titles=cell_view.CYCLE_TITLES,
         cycles=cell_view.cycle_rows(result) if result else [],
         provenance=_provenance(record),
@@ -144,7 +144,7 @@ def _provenance(record: CellRecord | None) -> list[tuple[str, str]]:
 
 def _told(value: object, reason: str | None) -> str:
     if value is None:
-        return f"– ({reason})" if reason else "–"
+        return f"{ABSENT} ({reason})" if reason else ABSENT
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items()) or "none"
     return f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
 from dtcbench.report.claims_view import MARKS, NOTE, effect_text
-from dtcbench.report.columns import ABSENT, Column, Row, p_value
+from dtcbench.report.columns import Column, Row
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, template
 from dtcbench.report.site.site_run import SiteRun, pages_of_cells
+from dtcbench.text import ABSENT, p_value
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _of(row: Row) -> Comparison:
 
 def _adjusted(row: Row) -> str:
     p = _of(row).p_adjusted
-    return ABSENT if math.isnan(p) else p_value(p)
+    return p_value(p)
 
 
 def _effects(row: Row) -> str:

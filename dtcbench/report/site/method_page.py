@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, POOL
 from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
-from dtcbench.report.columns import ABSENT, Column, Row, label, sparsity
+from dtcbench.report.columns import Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
 from dtcbench.report.site.site_run import SiteRun, cell_file
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, number_text, one_line
 
 
 def method_page(shown: SiteRun, method: str, solver: str) -> str:
@@ -74,13 +72,13 @@ def _percent(name: str, minus: str = "") -> Column:
 
     def text(row: Row) -> str:
         form = "+z.2f" if minus else ".2f"
-        return ABSENT if math.isnan(value(row)) else f"{100 * value(row):{form}}".replace("-", "−")
+        return number_text(value(row), form, scale=100)
 
     return Column("Difference to dense, points" if minus else "Accuracy, %", text, value)
 
 
 def _seconds(row: Row) -> str:
-    return ABSENT if pd.isna(row["wall_s"]) else f"{row['wall_s']:.1f}"
+    return number_text(row["wall_s"], ".1f")
 
 
 _OF_CELLS = (
