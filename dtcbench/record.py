@@ -44,8 +44,15 @@ INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
 """Ends that say nothing about the cell: it still has to be run."""
 
 
+OLDER = "the record was written before dtcbench kept this"
+"""Why a record has no value of a field that its dtcbench did not know."""
+
+
 class Explained(BaseModel):
-    """A model whose every `None` is explained in `reasons`, by field name."""
+    """A model whose every `None` is explained in `reasons`, by field name.
+
+    A field that is added later is `… | None = None`: records that were written before it lack it, for the reason `OLDER`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", use_attribute_docstrings=True)
 
@@ -56,8 +63,11 @@ class Explained(BaseModel):
     def of(cls, **fields: Any) -> Self:
         """The model of these fields; each that is `Unavailable` becomes `None`, and its reason goes into `reasons`.
 
-        `reasons` among the fields explain those that are None already.
+        `reasons` among the fields explain those that are None already. TypeError for a field without a value: only a
+        record from before the field was added may lack it.
         """
+        if absent := [name for name, field in cls.model_fields.items() if field.default is None and name not in fields]:
+            raise TypeError(f"{', '.join(absent)}: give a value, or Unavailable with the reason")
         missing = {name: value.reason for name, value in fields.items() if isinstance(value, Unavailable)}
         reasons = {**fields.pop("reasons", {}), **missing}
         return cls.model_validate({**fields, **dict.fromkeys(missing), "reasons": reasons})
@@ -67,8 +77,10 @@ class Explained(BaseModel):
         if None not in self.__dict__.values():
             return self
         unexplained = [field for field, value in self.__dict__.items() if value is None and field not in self.reasons]
+        if written := [field for field in unexplained if field in self.model_fields_set]:
+            raise ValueError(f"{', '.join(written)}: null without a reason")
         if unexplained:
-            raise ValueError(f"{', '.join(unexplained)}: null without a reason")
+            object.__setattr__(self, "reasons", {**self.reasons, **dict.fromkeys(unexplained, OLDER)})
         return self
 
 

@@ -17,7 +17,7 @@ from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
 from dtcbench.analysis.stats import Estimate
-from dtcbench.record import Provenance, Result
+from dtcbench.record import OLDER, Provenance, Result
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import one_line, with_interval
 
@@ -31,9 +31,14 @@ def numbers(result: Result) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every place at which two results' numbers differ, with both values, in the order of the record."""
+    """Every place at which two results' numbers differ, with both values, in the order of the record.
+
+    A number that one of the records is too old to hold is not compared.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
-        for name in [*one, *(other.keys() - one.keys())]:
+        sides = (one, other, one.get("reasons", {}), other.get("reasons", {}))
+        unknown = {name for side in sides for name, value in side.items() if value == OLDER}
+        for name in [name for name in [*one, *(other.keys() - one.keys())] if name not in unknown]:
             yield from differences(one.get(name), other.get(name), f"{place}.{name}".removeprefix("."))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (left, right) in enumerate(zip(one, other, strict=True)):

@@ -13,7 +13,7 @@ from typing import Any
 from dtcbench.plan.cell import Cell, Choice, canonical_json
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns
 from dtcbench.plan.protocol import PROTOCOLS, defaults
-from dtcbench.record import SCHEMA_VERSION, CellRecord
+from dtcbench.record import OLDER, SCHEMA_VERSION, CellRecord
 from dtcbench.records.location import AnyPath, StoreError
 from dtcbench.records.sealing import SchemaError, opened
 from dtcbench.records.store import Store, Writer
@@ -21,7 +21,6 @@ from dtcbench.text import error_line
 
 OLD_VERSIONS = (4, 5)
 """Schema versions that `migrated` reads."""
-OLDER = "the record was written before dtcbench kept this"
 _SINCE_5 = ("dataset_sha256", "source_sha256")
 """Of the provenance, what version 4 lacks."""
 

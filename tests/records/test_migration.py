@@ -9,9 +9,9 @@ import pytest
 
 from dtcbench.plan.cell import canonical_json
 from dtcbench.publish.examine import check
+from dtcbench.record import OLDER
 from dtcbench.records.location import StoreError
 from dtcbench.records.lookup import plan_of, run_named
-from dtcbench.records.migration import OLDER
 from dtcbench.records.sealing import opened, seal
 
 OLDER_RUNS = Path(__file__).with_name("older")

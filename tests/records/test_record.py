@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from dtcbench.record import CellRecord, Energy
+from dtcbench.publish.compare import differences
+from dtcbench.record import OLDER, CellRecord, Energy, Explained
 
 ENERGY = {
     "energy_j": None,
@@ -45,3 +46,32 @@ def test_a_null_that_is_written_down_needs_its_reason_whatever_its_default(ok_re
     values["provenance"] |= {"dataset_sha256": None, "reasons": {}}
     with pytest.raises(ValidationError, match=r"dataset_sha256.*null without a reason"):
         CellRecord.model_validate(values)
+
+
+class Before(Explained):
+    """A record's part as an earlier dtcbench wrote it."""
+
+    accuracy: float
+
+
+class Since(Before):
+    """The same with a number that was added later."""
+
+    dead_share: float | None = None
+
+
+def test_a_record_from_before_a_number_was_added_lacks_it_and_says_why():
+    old = Since.model_validate_json(Before(accuracy=0.5).model_dump_json())
+    assert (old.dead_share, old.reasons) == (None, {"dead_share": OLDER})
+    assert Since.of(accuracy=0.5, dead_share=0.1).dead_share == 0.1
+    with pytest.raises(ValidationError, match="dead_share: null without a reason"):
+        Since(accuracy=0.5, dead_share=None)
+    with pytest.raises(TypeError, match="dead_share: give a value, or Unavailable with the reason"):
+        Since.of(accuracy=0.5)
+
+
+def test_a_number_that_an_older_record_lacks_is_not_compared():
+    old, new = Since(accuracy=0.5), Since(accuracy=0.5, dead_share=0.1)
+    other = Since(accuracy=0.6, dead_share=0.1)
+    assert list(differences(old.model_dump(), new.model_dump())) == []
+    assert list(differences(old.model_dump(), other.model_dump())) == [("accuracy", 0.5, 0.6)]

@@ -1,4 +1,4 @@
-"""A further number of every cell is one field of the record and one description: shown by adding one to a copy."""
+"""A further number of every cell is one field of the record, one value and one description: shown in a copy."""
 
 import json
 import os
@@ -15,9 +15,10 @@ import dtcbench
 FIELD = '''    widths: dict[str, int]
     """Final width of each prunable group."""
 '''
-NEW_FIELD = '''    dead_share: float = 0.125
+NEW_FIELD = '''    dead_share: float | None = None
     """Share of the neurons that never fire."""
 '''
+MEASURED = "    return run.result(\n        **removal,\n"
 DESCRIPTIONS = "METRICS = (\n"
 NEW_DESCRIPTION = (
     '    Metric("dead_share", "Dead neurons", ".4f", "share of the neurons that never fire, mean over seeds"),\n'
@@ -45,6 +46,7 @@ def added(tmp_path_factory) -> Path:
     package = folder / "copy/dtcbench"
     shutil.copytree(Path(dtcbench.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     for module, place, new in (
+        ("training/protocols.py", MEASURED, MEASURED + "        dead_share=0.125,\n"),
         ("record.py", FIELD, NEW_FIELD + FIELD),
         ("analysis/leaderboard.py", DESCRIPTIONS, DESCRIPTIONS + NEW_DESCRIPTION),
     ):
