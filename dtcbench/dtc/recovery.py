@@ -129,5 +129,5 @@ def _check(tolerance: Tolerance, theta: Array, y: Array, lam: float, s: Array) -
     if not gap <= tolerance.gap:
         raise SolverError(
             f"the answer's relative duality gap is {gap:.3g}, above the tolerance {tolerance.gap:g}; "
-            "raise lam, take solver interior-point, or raise max_iterations where the solver has it"
+            "raise lam, take solver interior-point, or raise max_iterations if the solver has it"
         )

@@ -1,3 +1,3 @@
-"""What chooses the neurons, one file each: classes with the contract of `dtcbench.dtc.selection.Method`.
+"""The methods that choose neurons, subclasses of `dtcbench.dtc.selection.Method`.
 
-A module here registers itself by being here; see `dtcbench.registry`."""
+Every module in this folder is imported, and so registered; see `dtcbench.registry`."""

@@ -1,4 +1,4 @@
-"""Random removal: the baseline a method must beat to have chosen anything."""
+"""Random removal: the baseline that every useful method must beat."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class GPT(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw all parameters anew from their present shapes."""
         redraw(self, small_normal, generator)
-        with torch.no_grad():  # what is added to the residual stream: by 1/√(additions)
+        with torch.no_grad():  # the layers that add to the residual stream: by 1/√(additions)
             for name, module in self.named_modules():
                 if isinstance(module, nn.Linear) and name.endswith(".proj"):
                     module.weight.div_(math.sqrt(2 * len(self.layers)))
@@ -62,7 +62,7 @@ def gpt_nano(
     UserError for samples that are not texts and for heads that do not divide the width. Architecture: GPT-2 (Radford
     et al. 2019) as nanoGPT's baby GPT (github.com/karpathy/nanoGPT, config/train_shakespeare_char.py): no biases;
     here without dropout and with an output layer of its own. The feed-forward widths can be pruned, attention stays
-    whole. Initialisation: N(0, 0.02²), what is added to the residual stream divided by √(2·depth) (GPT-2, §2.3).
+    whole. Initialisation: N(0, 0.02²), the layers that add to the residual stream divided by √(2·depth) (GPT-2, §2.3).
 
     Dense loss on Tiny Shakespeare in the literature (nanoGPT's README, validation, nats per character): 1.4697, which
     is 2.12 bits, for the default sizes with T = 256 and dropout 0.2; 1.88, which is 2.71 bits, for

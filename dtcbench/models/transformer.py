@@ -31,7 +31,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: torch.Tensor, hidden: torch.Tensor | None) -> torch.Tensor:
-        """[b, T, width] -> [b, T, width]; `hidden` [T, T] is true where row t must not see column s."""
+        """[b, T, width] -> [b, T, width]; `hidden` [T, T] is true if row t must not see column s."""
         q, k, v = (
             layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )  # each [b, heads, T, width/heads]

@@ -24,9 +24,9 @@ def vgg_16(input_shape: tuple[int, ...], num_classes: int, *, generator: torch.G
 
     [b, C, H, W] -> [b, num_classes]; UserError for samples that are not images or below 16 pixels a side.
     Architecture: Simonyan & Zisserman 2015, Table 1, configuration D, as the compression literature uses it on
-    CIFAR: batch norm in place of biases, four max-poolings, then the mean over what is left and one Linear (Liu et
-    al. 2017, Network Slimming). `width` is the first stage's. Initialisation: He et al. 2015, normal by fan-out;
-    batch norm 1 and 0.
+    CIFAR: batch norm in place of biases, four max-poolings, then the mean over the remaining pixels and one Linear
+    (Liu et al. 2017, Network Slimming). `width` is the first stage's. Initialisation: He et al. 2015, normal by
+    fan-out; batch norm 1 and 0.
 
     Dense accuracy on CIFAR-10 in the literature: 93.25 % with one more hidden layer of 512 (Li et al. 2017, Pruning
     Filters, Table 1, error 6.75 %, 15 M parameters); 92.64 % with one Linear (github.com/kuangliu/pytorch-cifar).
@@ -51,7 +51,7 @@ def _make(image: tuple[int, int, int], num_classes: int, width: int) -> Chain:
             layers[f"bn{stage}_{place}"] = nn.BatchNorm2d(multiple * width)
             layers[f"relu{stage}_{place}"] = nn.ReLU()
             c_in = multiple * width
-    # The mean over what is left; adaptive pooling is not deterministic on CUDA.
+    # The mean over the remaining pixels; adaptive pooling is not deterministic on CUDA.
     layers["mean"] = nn.AvgPool2d((sides[0] // _SMALLEST, sides[1] // _SMALLEST))
     layers["flatten"] = nn.Flatten()
     layers["output"] = nn.Linear(c_in, num_classes)

@@ -65,14 +65,14 @@ def _count_is_exact(method: Method) -> None:
     for group in _groups(method):
         _, kept = _choice(method, group)
         if len(kept) != _COUNT or (np.diff(kept) <= 0).any() or not set(kept) <= set(range(_WIDTH)):
-            raise Contradicted(f"kept {list(kept)} where {_COUNT} of {_WIDTH} were asked for; see Method.select")
+            raise Contradicted(f"kept {list(kept)} and not {_COUNT} of {_WIDTH} neurons; see Method.select")
 
 
 def _ties_are_broken(method: Method) -> None:
     (group, *_) = _groups(method)
     kept = method.select(Scores(np.zeros(_WIDTH)), group)
     if len(set(kept)) != _COUNT:
-        raise Contradicted(f"kept {len(set(kept))} of {_WIDTH} equal scores where {_COUNT} were asked for")
+        raise Contradicted(f"kept {len(set(kept))} of {_WIDTH} equal scores, and not {_COUNT}")
 
 
 def _generator_decides(method: Method) -> None:

@@ -135,7 +135,7 @@ def _gradients_arrive(subject: _ModelUnderTest) -> None:
     if missed or not trainable:
         raise Contradicted(
             f"no finite gradient reached {missed[0] if missed else 'any parameter'}; use every parameter in forward, "
-            "and freeze by requires_grad_(False) what is not to be trained"
+            "and freeze the others by requires_grad_(False)"
         )
 
 

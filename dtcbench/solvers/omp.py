@@ -15,7 +15,7 @@ from dtcbench.registry import register_solver
 
 SPARSEST = (
     "It looks for a small ‖Θ s − y‖² with at most round(fraction · n) non-zeros, at least 1, "
-    "where n is the number of measurements; λ has no part in it."
+    "where n is the number of measurements; it does not use λ."
 )
 """What `omp` and `iht` minimise instead of the LASSO."""
 ORTHOGONALITY = 1e-8
@@ -28,7 +28,7 @@ def omp(theta: Array, y: Array, lam: float, *, fraction: Annotated[float, Field(
     """Orthogonal matching pursuit with round(fraction · n) non-zeros; does not use λ.
 
     Theta [n, m], y [n, k] → s [m, k]. Greedy: takes the column of largest |Θⱼᵀ residual|, then solves the
-    least squares on all it has; fewer columns where they already give y or hang on each other. Pati et
+    least squares on all it has; fewer columns if they already give y or depend on each other. Pati et
     al., Asilomar 1993. SolverError if the least squares is not solved to `ORTHOGONALITY`.
     """
     return np.column_stack([_pursued(theta, column, nonzeros(fraction, theta)) for column in y.T])
@@ -44,7 +44,7 @@ def _pursued(theta: Array, y: Array, count: int) -> Array:
     from sklearn.linear_model import orthogonal_mp
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an early end is no error: y is met, or no column is left that helps
+        warnings.simplefilter("ignore")  # an early end is not an error: y is reached, or no column is left that helps
         # scikit-learn drops every axis of length 1.
         s = np.asarray(orthogonal_mp(theta, y, n_nonzero_coefs=count), dtype=np.float64).reshape(theta.shape[1])
     chosen = theta[:, s != 0]

@@ -226,7 +226,7 @@ class Compressor:
         return compressed
 
     def cut(self, indices: Mapping[str, Indices]) -> None:
-        """Keep these neurons of these groups, as they are numbered at present, whatever the method would choose."""
+        """Keep these neurons of these groups, as they are numbered at present; the method is not asked."""
         for group in self.groups:
             if group.name in indices:
                 kept = np.asarray(indices[group.name], dtype=np.int64)

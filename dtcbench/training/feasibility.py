@@ -1,5 +1,7 @@
-"""Which cells of a plan cannot be run whatever their weights: a layer would be left without a neuron, or with too few
-to measure. Known before the first cell, from the networks' widths and the protocol's schedule."""
+"""Cells of a plan that cannot be run, whatever their weights: a layer would keep no neuron, or too few to measure.
+
+The networks' widths and the protocol's schedule tell, before the first cell is run.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,14 @@ Widths = Mapping[str, int]
 
 
 def impossible(plan: Plan) -> list[str]:
-    """One line for each kind of cell that cannot be run, whichever its solver and seed: what it is, and where and why
-    it would end.
+    """One line for each kind of cell that cannot be run with any solver and seed: the cell, the place and the reason.
 
-    Networks are built without their weights. A network that cannot be built here, such as one of a data set that is
-    not on this machine, is left to its cells.
+    Networks are built without their weights. If a network cannot be built here, for example because its data set is not
+    on this machine, nothing is said of its cells.
     """
     found: dict[tuple[int, int, int, int, float | None], str | None] = {}
     widths: dict[tuple[int, int], Widths] = {}
-    for cell in plan.cells:  # which share their choices
+    for cell in plan.cells:  # cells share their choices, so identity tells kinds apart
         network = id(cell.model), id(cell.dataset)
         kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
         if cell.is_dense or kind in found:
@@ -44,37 +45,36 @@ def impossible(plan: Plan) -> list[str]:
 
 
 def refuse_impossible(plan: Plan, file: str) -> None:
-    """SuiteError, which names the suite `file`, where cells of the plan cannot be run."""
+    """SuiteError, naming the suite `file`, if cells of the plan cannot be run."""
     if found := impossible(plan):
         raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
-    """Why no cell like this can be run with groups of these widths, in the words in which it would end; None if
-    nothing is known against it."""
+    """The error with which a cell like this would end if its groups have these widths; None if it can be run."""
     method = registry.methods.bind(cell.method.name, cell.method.values)
     protocol = from_choice(cell.protocol)
-    cuts = (
+    targets = (
         _of_published(protocol, method, widths)
         if isinstance(protocol, Published)
         else _of_standard(protocol, method, cell.sparsity or 0.0, widths)
     )
-    for place, width, cut in cuts:
+    for place, width, target in targets:
         try:
-            method.refuse(width, cut)
+            method.refuse(width, target)
         except CompressionError as error:
             return f"{place}: {error}"
     return None
 
 
-_Cuts = Iterator[tuple[str, int, Target]]
-"""Where it happens, the group's width then, and the cut."""
+_Targets = Iterator[tuple[str, int, Target]]
+"""The place as an error names it, the group's width there, and its target."""
 
 
-def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Widths) -> _Cuts:
-    """The cuts of protocol `standard`: all of its cycles, or the one with which a method begins.
+def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Widths) -> _Targets:
+    """The targets of protocol `standard`: in all of its cycles, or at the start for a method that begins small.
 
-    A method that shares the FLOPs of its sparsity rehearses the cycles before it begins.
+    A method with a budget of FLOPs goes through all cycles on a copy of the network before it begins.
     """
     fractions = protocol.fractions(sparsity)
     if method.when == "start" and method.budget == "steps":
@@ -83,19 +83,19 @@ def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Wi
     keep = protocol.ratio(sparsity) if sparsity else 1.0
     for cycle, (before, after) in enumerate(pairwise([1.0, *fractions])):
         for group, width in widths.items():
-            left, cut = round(width * before), Target(keep, round(width * after))
-            if cut.count != left:
-                yield where(group, left, cut, cycle) if in_cycles else f"group {group}, width {left}", left, cut
+            left, target = round(width * before), Target(keep, round(width * after))
+            if target.count != left:
+                yield where(group, left, target, cycle) if in_cycles else f"group {group}, width {left}", left, target
 
 
-def _of_published(protocol: Published, method: Method, widths: Widths) -> _Cuts:
-    """The cuts of protocol `published`, by the method's own rule."""
-    cut, cycle, left = Target(protocol.keep, None), 0, dict(widths)
+def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targets:
+    """The targets of protocol `published`, by the method's own rule."""
+    target, cycle, left = Target(protocol.keep, None), 0, dict(widths)
     while max(left.values(), default=0) > protocol.stop_width:
         for group, width in left.items():
             if width > protocol.stop_width:
-                yield where(group, width, cut, cycle), width, cut
-                left[group] = method.left(width, cut)
+                yield where(group, width, target, cycle), width, target
+                left[group] = method.left(width, target)
         cycle += 1
 
 

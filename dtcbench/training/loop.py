@@ -1,4 +1,4 @@
-"""Training and evaluating: the steps every protocol is made of."""
+"""The steps of training and evaluating that the protocols share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Samples:
             yield Samples(x, y)
 
     def first(self, count: int | None) -> Samples:
-        """The first `count` samples, or all where there are fewer or `count` is None."""
+        """The first `count` samples; all if there are fewer, or if `count` is None."""
         return Samples(self.x[:count], self.y[:count])
 
     def take(self, index: torch.Tensor) -> Samples:
@@ -58,7 +58,7 @@ def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
     def per_channel(value: float | tuple[float, ...]) -> float | torch.Tensor:
         return torch.tensor(value, device=images.device)[:, None, None] if isinstance(value, tuple) else value
 
-    # In place and in this order of operations, which the published protocol's bits hang on.
+    # In place and in this order of operations: the published protocol's bits depend on it.
     return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
 
 
@@ -75,7 +75,7 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
 
 
 def shuffled_batches(samples: Samples, size: int, seed: int, augment: Augment | None = None) -> Iterator[Samples]:
-    """Batches without end, every epoch in a new order and newly augmented, as the seed and the epoch alone decide."""
+    """Endless batches, in a new order and newly augmented every epoch; seed and epoch alone decide both."""
     epoch = 0
     while True:
         order = torch.randperm(len(samples), generator=torch_generator(seed, "order", epoch))
@@ -87,7 +87,7 @@ def shuffled_batches(samples: Samples, size: int, seed: int, augment: Augment | 
 
 
 def samples_in(steps: int, samples: int, size: int) -> int:
-    """How many samples `steps` batches of `shuffled_batches` hold: the last of an epoch may be smaller."""
+    """Number of samples in `steps` batches of `shuffled_batches`: the last batch of an epoch may be smaller."""
     epochs, rest = divmod(steps, math.ceil(samples / size))
     return epochs * samples + rest * size
 
