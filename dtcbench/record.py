@@ -51,7 +51,7 @@ OLDER = "the record was written before dtcbench kept this"
 class Explained(BaseModel):
     """A model whose every `None` is explained in `reasons`, by field name.
 
-    A field that is added later is `… | None = None`: records that were written before it lack it, for the reason `OLDER`.
+    A field that is added later is `… | None = None`: records that were written before lack it, for the reason `OLDER`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", use_attribute_docstrings=True)
