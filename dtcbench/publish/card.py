@@ -1,4 +1,4 @@
-"""The data card of a bundle: a README.md that a dataset hub reads, and what else of a bundle is derived. Pure."""
+"""The data card of a bundle, a README.md that a dataset hub reads, and its other derived files. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def licence_of(card: str) -> str:
 
 
 def bundle_files(board: Leaderboard, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
-    """Everything in a bundle that is derived from its records, by name: what is `made` of them, but for pages, and
+    """Everything in a bundle that is derived from its records, by name: the files `made` from them, except pages, and
     the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
     kept = {name: content for name, content in made.items() if not name.endswith(".html")}
     files = {CARD: card(board, kept, licence), **kept}
@@ -56,7 +56,7 @@ def card(board: Leaderboard, files: Collection[str], licence: str) -> str:
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---",
         f"# dtcbench: {escaped(board.suite)} on {escaped(hardware)}",
         "A bundle of [dtcbench](https://arxiv.org/abs/2505.23869), the test bench for Dual Tomographic Compression: "
-        "every cell of one suite on one class of hardware, sealed, and the tables that are made of them.",
+        "every cell of one suite on one class of hardware, sealed, and the tables that are derived from them.",
         _FILES.format(tables="\n".join(f"| `tables/{name}.parquet` | {_TABLES[name]} |" for name in tables)),
         leaderboard_markdown(board).rstrip("\n"),
         "## Columns",
@@ -69,14 +69,14 @@ def card(board: Leaderboard, files: Collection[str], licence: str) -> str:
 _FILES = """\
 | file | what |
 |---|---|
-| `suite.yaml`, `names.json` | what was asked and run, and what its names meant |
+| `suite.yaml`, `names.json` | the suite that was run, and what its names meant |
 | `records/KEY.ATTEMPT.json` | one attempt at one cell, sealed with the SHA-256 of its content |
-| `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, where a GPU was metered |
+| `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, if a GPU was metered |
 {tables}
 | `leaderboard.md`, `leaderboard.csv` | the table below, and with every number |
 | `leaderboard.tex` | the same for a paper |
 
-`dtcbench check FOLDER` holds all of it to its rules, `dtcbench reproduce FOLDER --sample 3` runs three of its cells
+`dtcbench check FOLDER` applies all rules of publishing, `dtcbench reproduce FOLDER --sample 3` runs three of its cells
 again, `dtcbench report FOLDER` makes its page, and its figures as PDF and SVG."""
 
 

@@ -1,4 +1,4 @@
-"""What a check finds: a rule, how much it weighs, where, and why."""
+"""Findings of a check: the rule, its weight, the place and the reason."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ RULES = {
     "folder": "nothing leads out of the folder, and no file or number of files is too large to be read",
     "suite": "the suite can be read and planned, and the records are its own",
     "seals": "every record is of this version's schema, and is what was sealed under its name",
-    "cells": "every planned cell has an end of its own, and every record is of a planned cell",
-    "pairs": "every ok cell has the dense cell of its seed beside it",
+    "cells": "every planned cell has ended, and every record is of a planned cell",
+    "pairs": "every ok cell pairs with the ok dense cell of its seed",
     "hardware": "cells that compare with one another ran on one hardware class and one stack",
     "provenance": "a record says what made it: a clean commit with a lock, or an installed release; no plug-ins",
     "meter": "joules come from a real GPU's counter or power, never from a simulation or a model",
     "traces": "the samples behind joules are there, are those of the record, and give its joules",
     "power": "a GPU's mean power is no more than its limit",
     "window": "joules were read over at least a minute",
-    "figures": "figures are possible at all",
-    "seeds": "seeds are trainings of their own, not copies of one",
+    "figures": "the numbers are possible",
+    "seeds": "seeds are separate trainings, not copies of one",
     "derived": "tables and reports are what the records give",
-    "files": "there is no file that belongs to no run",
+    "files": "every file belongs to a run",
 }
-"""What each rule asks for. An error bars publishing, a warning is for the reader to weigh, a note tells what is so."""
+"""What each rule asks for. An error bars publishing, a warning is for the reader to judge, a note only informs."""
 _EXAMPLES = 3
 
 

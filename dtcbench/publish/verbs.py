@@ -1,4 +1,4 @@
-"""What the verbs of publishing do, in lines to print: `cli` prints them."""
+"""The commands of publishing: each does its work and yields the lines that `cli` prints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNREADABLE = ("folder", "suite", "seals", "figures", "traces")
 
 
 class RefusedError(Exception):
-    """What was asked for must not be done; the reasons have been told."""
+    """The command must not go on; the lines so far give the reasons."""
 
 
 def publish(run: Store | None, folder: AnyPath) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def pooling_notes(run: Run) -> list[str]:
-    """What must be said of cells that several runs of a pool hold."""
+    """What a reader must know of cells that several runs of a pool hold."""
     if not run.conflicts:
         return []
     keys = ", ".join(key[:12] for key in sorted(run.conflicts))
