@@ -1,4 +1,4 @@
-"""Cells run again: chosen by a stated seed, equal bit for bit under the same conditions, else within the seeds' spread."""
+"""Cells run again: chosen by a stated seed, equal bit for bit under the same conditions, else within the spread."""
 
 import pytest
 from tampering import content, records, reseal
