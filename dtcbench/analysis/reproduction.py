@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,47 +20,6 @@ PROTOCOL = "published"
 """The recipe whose curves they are."""
 TOLERATED = 0.05
 """Of the levels, as many may lie outside their 95 % intervals."""
-
-
-@dataclass(frozen=True)
-class Levels:
-    """One published curve beside ours, level by level."""
-
-    widths: NDArray[np.float64]
-    published: NDArray[np.float64]
-    """Accuracy [levels]."""
-    ours: NDArray[np.float64]
-    """Accuracy [levels, seeds]."""
-
-    def __iter__(self) -> Iterator[Level]:
-        columns = (self.widths, self.published, self.means, self.half_widths)
-        return (Level(*map(float, level)) for level in zip(*columns, strict=True))
-
-    @property
-    def means(self) -> NDArray[np.float64]:
-        """Mean of our accuracies [levels]."""
-        return np.array([stats.mean(level) for level in self.ours])
-
-    @property
-    def departures(self) -> NDArray[np.float64]:
-        """Published accuracy minus the mean of ours [levels]."""
-        return np.subtract(self.published, self.means)
-
-    @property
-    def half_widths(self) -> NDArray[np.float64]:
-        """Half of the interval in which one more seed of ours would lie [levels]."""
-        n = self.ours.shape[1]
-        # The prediction interval of one further normal value: t s √(1 + 1/n).
-        t = scipy.stats.t.ppf((1 + stats.CONFIDENCE) / 2, n - 1)
-        half: NDArray[np.float64] = t * np.sort(self.ours, axis=1).std(axis=1, ddof=1) * np.sqrt(1 + 1 / n)
-        return half
-
-    @property
-    def p_values(self) -> NDArray[np.float64]:
-        """Of "the published figure is one more seed of ours" [levels]; NaN where our seeds are all equal."""
-        # The two-sample t-test with one value on one side: its pooled variance is ours.
-        found = scipy.stats.ttest_ind(self.published[:, None], np.sort(self.ours, axis=1), axis=1).pvalue
-        return np.where(np.ptp(self.ours, axis=1) < stats.ROUNDING, np.nan, found)
 
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Comparison]:
@@ -90,7 +49,7 @@ def _comparison(series: Series, curve: pd.DataFrame, by_key: dict[str, pd.DataFr
         return  # another network: the published curve has no level of these widths
     ours = pd.concat(columns, axis=1)
     there = ours.notna().all(axis=1).to_numpy()
-    levels = Levels(curve["width"].to_numpy()[there], curve[series.method].to_numpy()[there], ours[there].to_numpy())
+    levels = _levels(curve["width"].to_numpy()[there], curve[series.method].to_numpy()[there], ours[there].to_numpy())
     why = obstacle(len(keys), alone)
     if not there.all():
         why = f"{(~there).sum()} of {len(there)} published levels have no counterpart of the same width"
@@ -108,13 +67,27 @@ def _of_cell(rows: pd.DataFrame, curve: pd.DataFrame) -> pd.Series:
     return alone["test_after"].astype(float).where(same_width)
 
 
-def _judged(levels: Levels) -> tuple[Verdict, str]:
-    p = levels.p_values
+def _levels(widths: NDArray[Any], published: NDArray[Any], ours: NDArray[Any]) -> list[Level]:
+    """The levels of widths and published accuracies [levels], and of our accuracies [levels, seeds]."""
+    ours = np.sort(ours, axis=1)
+    n = ours.shape[1]
+    # The prediction interval of one further normal value: t s √(1 + 1/n).
+    t = scipy.stats.t.ppf((1 + stats.CONFIDENCE) / 2, n - 1)
+    half_widths = t * ours.std(axis=1, ddof=1) * np.sqrt(1 + 1 / n)
+    # The two-sample t-test with one value on one side: its pooled variance is ours.
+    p = scipy.stats.ttest_ind(published[:, None], ours, axis=1).pvalue
+    p = np.where(np.ptp(ours, axis=1) < stats.ROUNDING, np.nan, p)
+    columns = (widths, published, map(stats.mean, ours), half_widths, p)
+    return [Level(*map(float, level)) for level in zip(*columns, strict=True)]
+
+
+def _judged(levels: Sequence[Level]) -> tuple[Verdict, str]:
+    p = np.array([level.p for level in levels])
     if np.isnan(p).any():
         return Verdict.NOT_SHOWN, "our seeds are equal at a level: no test"
-    number = len(p)
+    number, widest = len(p), max(level.half_width for level in levels)
     outside, far_outside = (int((found < stats.SIGNIFICANCE).sum()) for found in (p, stats.adjusted(p)))
-    spread = f"one more seed of ours would lie within ±{100 * levels.half_widths.max():.1f} points at the widest level"
+    spread = f"one more seed of ours would lie within ±{100 * widest:.1f} points at the widest level"
     if far_outside:
         return Verdict.REFUTED, f"{far_outside} of {number} levels lie outside, adjusted for their number; {spread}"
     if outside <= TOLERATED * number:
@@ -122,14 +95,16 @@ def _judged(levels: Levels) -> tuple[Verdict, str]:
     return Verdict.NOT_SHOWN, f"{outside} of {number} levels lie outside, none once adjusted for their number; {spread}"
 
 
-def _effects(levels: Levels) -> Iterator[Effect]:
-    farthest = int(np.argmin(levels.p_values)) if not np.isnan(levels.p_values).all() else 0
-    departure, half = float(levels.departures[farthest]), float(levels.half_widths[farthest])
+def _effects(levels: Sequence[Level]) -> Iterator[Effect]:
+    p = np.array([level.p for level in levels])
+    farthest = levels[0 if np.isnan(p).all() else int(np.argmin(p))]
+    departures = [level.published - level.ours for level in levels]
+    departure = farthest.published - farthest.ours
     yield Effect(
-        f"published minus ours at width {levels.widths[farthest]:g}, the least likely level",
+        f"published minus ours at width {farthest.width:g}, the least likely level",
         departure,
-        departure - half,
-        departure + half,
+        departure - farthest.half_width,
+        departure + farthest.half_width,
     )
-    yield Effect("mean absolute departure over levels", stats.mean(np.abs(levels.departures)))
-    yield Effect("levels within", float((levels.p_values >= stats.SIGNIFICANCE).mean()), unit="percent")
+    yield Effect("mean absolute departure over levels", stats.mean(np.abs(departures)))
+    yield Effect("levels within", float((p >= stats.SIGNIFICANCE).mean()), unit="percent")

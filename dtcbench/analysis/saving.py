@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -26,36 +26,6 @@ COSTS = {
 """Beside the energy, so that the three are not confused."""
 
 
-@dataclass(frozen=True)
-class Offer:
-    """What one row of the leaderboard saves, and at which accuracy."""
-
-    series: Series
-    paired: Rows
-    saving: stats.Estimate
-    """Of energy, a fraction of dense's."""
-    difference: stats.Estimate
-    """In accuracy to dense."""
-    why_open: str | None
-    """What stands against judging it."""
-
-    @property
-    def reaches(self) -> bool:
-        """Whether it saves as much as claimed at an accuracy within δ, with the whole of both intervals."""
-        return not self.why_open and self.saving.low >= CLAIMED_SAVING and self.difference.low >= -stats.MARGIN
-
-    @property
-    def fails(self) -> bool:
-        """Whether it saves less than claimed, or is further below dense than δ, with the whole of an interval."""
-        return not self.why_open and (self.saving.high < CLAIMED_SAVING or self.difference.high < -stats.MARGIN)
-
-    @property
-    def appeal(self) -> tuple[Any, ...]:
-        """How good a case it makes for the claim: the best offer of a method is the one shown."""
-        saved = self.saving.mean if math.isfinite(self.saving.mean) else -math.inf
-        return self.reaches, self.difference.mean >= -stats.MARGIN, saved, self.series.sparsity or 0.0
-
-
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Comparison]:
     """Per pool, DTC method and solver: whether any of its sparsities saves what is claimed."""
     beside = beside_dense(energy_columns.with_targets(tidy(cells), cycles))
@@ -71,45 +41,60 @@ def _competitor(series: Series) -> tuple[Any, ...]:
 def _comparison(rows: list[Series]) -> Comparison:
     # Several sparsities are several chances: each gets its share of the error.
     confidence = 1 - (1 - stats.CONFIDENCE) / len(rows)
-    offers = [_offer(series, confidence) for series in rows]
-    best = max(offers, key=lambda offer: offer.appeal)
-    one = best.series
+    ascending = sorted(rows, key=lambda series: series.sparsity or 0.0)
+    by_sparsity = [_at_one_sparsity(series, confidence) for series in ascending]
+    # Of several equally good ones, the highest sparsity.
+    best = max(reversed(by_sparsity), key=_appeal)
+    one = rows[0]
     where = f"{one.pool.title}: {one.label}, best of {len(rows)} sparsities"
-    effects = tuple(_effects(best))
-    keys = (*best.paired["key"], *best.paired["key_baseline"])
     if (absent := _unmeasured(rows)) is not None:
-        return Comparison(where, Verdict.NOT_MEASURED, absent, effects, len(best.paired), keys)
-    verdict, reason = _judged(offers)
-    return Comparison(where, verdict, reason, effects, len(best.paired), keys)
+        return replace(best, where=where, verdict=Verdict.NOT_MEASURED, reason=absent)
+    verdict, reason = _judged(by_sparsity)
+    return replace(best, where=where, verdict=verdict, reason=reason)
 
 
-def _judged(offers: list[Offer]) -> tuple[Verdict, str]:
+def _appeal(one: Comparison) -> tuple[bool, bool, float]:
+    """How good a case one sparsity makes for the claim: the best one is shown."""
+    saving, difference, *_ = one.effects
+    saved = saving.value if math.isfinite(saving.value) else -math.inf
+    return one.verdict is Verdict.SUPPORTED, difference.value >= -stats.MARGIN, saved
+
+
+def _judged(by_sparsity: list[Comparison]) -> tuple[Verdict, str]:
     claimed, margin = percent(CLAIMED_SAVING, "g"), f"{100 * stats.MARGIN:g} point"
-    if any(offer.reaches for offer in offers):
+    verdicts = {one.verdict for one in by_sparsity}
+    if Verdict.SUPPORTED in verdicts:
         return Verdict.SUPPORTED, f"the interval of the saving reaches {claimed} within {margin} of dense"
-    if all(offer.fails for offer in offers):
+    if verdicts == {Verdict.REFUTED}:
         return Verdict.REFUTED, f"at every sparsity the saving is below {claimed} or the accuracy over {margin} lower"
-    reasons = dict.fromkeys(offer.why_open for offer in offers if offer.why_open)
-    return Verdict.NOT_SHOWN, "; ".join(map(str, reasons)) or f"an interval holds {claimed} or {margin}"
+    reasons = dict.fromkeys(one.reason for one in by_sparsity if one.reason)
+    return Verdict.NOT_SHOWN, "; ".join(reasons) or f"an interval holds {claimed} or {margin}"
 
 
-def _offer(series: Series, confidence: float) -> Offer:
+def _at_one_sparsity(series: Series, confidence: float) -> Comparison:
+    """Whether one sparsity saves as much as claimed (supported) or not (refuted), with the whole of its intervals.
+
+    If something forbids to judge it, the reason says so; it is empty otherwise.
+    """
     ok = series.ok
     paired = ok.where(known(ok["accuracy_baseline"]))
     pairs = paired.where(known(paired["energy_j"]))
     row = energy_columns.row(series.cells, ok, paired)
-    saved = stats.t_estimate(np.log(energy_columns.ratios(pairs, "energy_j")), confidence=confidence)
-    ends = (1 - math.exp(saved.high), 1 - math.exp(saved.low)) if saved.interval else None
+    log = stats.t_estimate(np.log(energy_columns.ratios(pairs, "energy_j")), confidence=confidence)
+    ends = (1 - math.exp(log.high), 1 - math.exp(log.low)) if log.interval else None
+    saving = stats.Estimate(1 - math.exp(log.mean), ends, log.reason)
     difference = stats.t_estimate(paired["accuracy"] - paired["accuracy_baseline"], confidence=confidence)
     alone = sorted(set(series.cells["seed"]) - set(pairs["seed"]))
     why = obstacle(len(pairs), alone) or (None if row["qualifies"] else row["energy_note"])
-    return Offer(
-        series,
-        paired,
-        stats.Estimate(1 - math.exp(saved.mean), ends, saved.reason),
-        difference,
-        why or saved.reason or difference.reason,
-    )
+    why = why or saving.reason or difference.reason
+    verdict = Verdict.NOT_SHOWN
+    if not why and saving.low >= CLAIMED_SAVING and difference.low >= -stats.MARGIN:
+        verdict = Verdict.SUPPORTED
+    elif not why and (saving.high < CLAIMED_SAVING or difference.high < -stats.MARGIN):
+        verdict = Verdict.REFUTED
+    effects = tuple(_effects(series, paired, saving, difference))
+    keys = (*paired["key"], *paired["key_baseline"])
+    return Comparison(series.where, verdict, why or "", effects, len(paired), keys)
 
 
 def _unmeasured(rows: list[Series]) -> str | None:
@@ -127,10 +112,10 @@ def _unmeasured(rows: list[Series]) -> str | None:
 _OF_METER = ("energy_j", "energy_reason", "simulated")
 
 
-def _effects(offer: Offer) -> Iterator[Effect]:
-    removed = "by schedule" if offer.series.sparsity is None else f"at {percent(offer.series.sparsity, '.3g')} removed"
-    yield Effect.of(f"energy saved {removed}", offer.saving, "percent")
-    yield Effect.of("difference in accuracy to dense", offer.difference)
+def _effects(series: Series, paired: Rows, saving: stats.Estimate, difference: stats.Estimate) -> Iterator[Effect]:
+    removed = "by schedule" if series.sparsity is None else f"at {percent(series.sparsity, '.3g')} removed"
+    yield Effect.of(f"energy saved {removed}", saving, "percent")
+    yield Effect.of("difference in accuracy to dense", difference)
     for cost, name in COSTS.items():
-        ratios = offer.paired[cost] / offer.paired[f"{cost}_baseline"]
+        ratios = paired[cost] / paired[f"{cost}_baseline"]
         yield Effect.of(name, stats.t_estimate(1 - ratios), "percent")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import tidy
@@ -32,16 +31,6 @@ OTHERS = {
 """Further measures, where the cycles have them: shown beside, judged in no rule."""
 _CERTAIN = 1 - 1e-9
 """A correlation beyond this is 1 up to rounding."""
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """One measure against accuracy, over the cycles of each seed."""
-
-    plain: NDArray[np.float64]
-    """Pearson's r [seeds]; NaN where something does not vary."""
-    partial: NDArray[np.float64]
-    """The same given log2 n [seeds]; NaN also where n alone decides the measure."""
 
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Comparison]:
@@ -68,7 +57,7 @@ def partial_correlation(xy: float, xz: float, yz: float) -> float:
     return float(np.clip((xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2)), -1, 1))
 
 
-def mean_correlation(correlations: NDArray[np.float64]) -> stats.Estimate:
+def mean_correlation(correlations: ArrayLike) -> stats.Estimate:
     """Mean over seeds by Fisher's z = artanh r, with Student's t interval of z, both taken back to r.
 
     Source: Fisher, Metron 1, 3-32, 1921, for z.
@@ -101,13 +90,15 @@ def _comparison(series: Series, group: str, side: str, layers: dict[int, pd.Data
     return Comparison(where, verdict, reason, effects, judged=2, seeds=len(layers), cells=keys)
 
 
-def _correlations(layers: dict[int, pd.DataFrame], measure: str) -> Correlations | None:
-    """Of one column with accuracy, per seed; None where no cycle has it."""
+def _correlations(layers: dict[int, pd.DataFrame], measure: str) -> pd.DataFrame | None:
+    """Per seed, Pearson's r of one column with accuracy over the cycles (`plain`, NaN if either does not vary), and the
+    same given log2 n (`partial`, NaN also if n alone decides the measure). None if no cycle has the column.
+    """
     frames = list(layers.values())
     if not all(measure in frame and frame[measure].notna().any() for frame in frames):
         return None
     found = [_of_cell(frame, measure, _accuracy(frames)) for frame in frames]
-    return Correlations(*np.array(found).T)
+    return pd.DataFrame(found, columns=["plain", "partial"], dtype=float)
 
 
 def _accuracy(frames: list[pd.DataFrame]) -> str:
@@ -130,14 +121,14 @@ def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return math.fsum(x * y) / math.sqrt(square) if square > 1e-24 else math.nan
 
 
-def _judged(entropy: Correlations | None, shuffled: Correlations | None) -> tuple[Verdict, str]:
+def _judged(entropy: pd.DataFrame | None, shuffled: pd.DataFrame | None) -> tuple[Verdict, str]:
     if entropy is None:
         return Verdict.NOT_SHOWN, "no entropy was recorded"
-    if np.isnan(entropy.plain).any():
+    if entropy["plain"].isna().any():
         return Verdict.NOT_SHOWN, "in a seed entropy or accuracy does not vary"
-    if np.isnan(entropy.partial).any():
+    if entropy["partial"].isna().any():
         return Verdict.NOT_SHOWN, "in a seed the number of measurements alone decides entropy or accuracy"
-    plain, partial = mean_correlation(entropy.plain), mean_correlation(entropy.partial)
+    plain, partial = mean_correlation(entropy["plain"]), mean_correlation(entropy["partial"])
     if plain.high < STRONG:
         return Verdict.REFUTED, f"the correlation is below {STRONG:g}"
     if partial.high < STRONG:
@@ -146,24 +137,24 @@ def _judged(entropy: Correlations | None, shuffled: Correlations | None) -> tupl
         return Verdict.NOT_SHOWN, f"an interval holds {STRONG:g}"
     if shuffled is None:
         return Verdict.NOT_SHOWN, "strong given log2 n, but no reshuffled projection was measured"
-    beyond = mean_difference(entropy.partial, shuffled.partial)
+    beyond = mean_difference(entropy["partial"], shuffled["partial"])
     if not beyond.low > 0:
         return Verdict.NOT_SHOWN, "strong given log2 n, but a reshuffled projection's is not shown to be less"
     return Verdict.SUPPORTED, "strong, also given log2 n, and more than a reshuffled projection's"
 
 
-def mean_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> stats.Estimate:
+def mean_difference(one: ArrayLike, other: ArrayLike) -> stats.Estimate:
     """Mean over seeds of the difference of two correlations in Fisher's z, with Student's t interval."""
-    one, other = (np.arctanh(np.clip(r, -_CERTAIN, _CERTAIN)) for r in (one, other))
-    return stats.t_estimate(one - other)
+    z = [np.arctanh(np.clip(np.asarray(r, dtype=float), -_CERTAIN, _CERTAIN)) for r in (one, other)]
+    return stats.t_estimate(z[0] - z[1])
 
 
 def _effects(
-    layers: dict[int, pd.DataFrame], entropy: Correlations | None, shuffled: Correlations | None, side: str
+    layers: dict[int, pd.DataFrame], entropy: pd.DataFrame | None, shuffled: pd.DataFrame | None, side: str
 ) -> Iterator[Effect]:
     measures = {"entropy": entropy, "reshuffled projection's entropy": shuffled}
     measures |= {name: _correlations(layers, column.format(side=side)) for column, name in OTHERS.items()}
     for name, found in measures.items():
         if found is not None:
-            yield Effect.of(f"{name}: r with accuracy", mean_correlation(found.plain), "r")
-            yield Effect.of(f"{name}: r given log2 n", mean_correlation(found.partial), "r")
+            yield Effect.of(f"{name}: r with accuracy", mean_correlation(found["plain"]), "r")
+            yield Effect.of(f"{name}: r given log2 n", mean_correlation(found["partial"]), "r")

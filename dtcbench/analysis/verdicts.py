@@ -55,6 +55,8 @@ class Level:
     """Mean over our seeds."""
     half_width: float
     """Half of the interval around `ours` in which one more seed of ours would lie."""
+    p: float = math.nan
+    """p-value of "the published value is one more seed of ours"; NaN if our seeds are all equal."""
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,14 @@ from dtcbench.plan.suite import Block, Suite
 REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
 
 
-@dataclass(frozen=True, slots=True)
-class Excluded:
-    """A point of the grid that will not be run, and why."""
-
-    cell: Cell
-    reason: str
-
-
 @dataclass(frozen=True)
 class Plan:
     """All cells of a suite, in the order they are started; each stands once."""
 
     suite: Suite
     cells: tuple[Cell, ...]
-    excluded: tuple[Excluded, ...]
+    excluded: dict[Cell, str]
+    """The points of the grid that are not run, each with the reason."""
     notes: tuple[str, ...]
     """What a reader of the plan should know, such as a schedule made steeper."""
     names: Names = REGISTERED
@@ -43,16 +36,16 @@ def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
     suite's choices.
     """
     planned: dict[str, Cell] = {}
-    excluded: dict[str, Excluded] = {}
+    excluded: dict[Cell, str] = {}
     rules = [(rule.shared, rule.reason) for rule in suite.exclude]
     used: set[int] = set()
     for cell in itertools.chain.from_iterable(_block_cells(suite, block, names) for block in suite.grid):
         concerning = _concerning(rules, cell)
         used.update(concerning)
         if cell.sparsity == 0 and not cell.is_dense:
-            excluded.setdefault(cell.key, Excluded(cell, REMOVES_NOTHING))
+            excluded.setdefault(cell, REMOVES_NOTHING)
         elif concerning:
-            excluded.setdefault(cell.key, Excluded(cell, rules[concerning[0]][1]))
+            excluded.setdefault(cell, rules[concerning[0]][1])
         else:
             planned.setdefault(cell.key, cell)
     unused = [
@@ -61,7 +54,7 @@ def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
         if number not in used
     ]
     notes = (*_notes_on_the_schedule(suite), *unused)
-    return Plan(suite, tuple(planned.values()), tuple(excluded.values()), notes, names)
+    return Plan(suite, tuple(planned.values()), excluded, notes, names)
 
 
 def _block_cells(suite: Suite, block: Block, names: Names) -> Iterator[Cell]:

@@ -37,7 +37,7 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     if len(plan.cells) > LISTED:
         parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
         parts += _by_method(plan, contents)
-    parts += _bounded((e.reason, f"excluded: {e.cell.label}: {e.reason}") for e in plan.excluded)
+    parts += _bounded((reason, f"excluded: {cell.label}: {reason}") for cell, reason in plan.excluded.items())
     notes = [Text(f"note: {note}") for note in plan.notes]
     return Group(*parts, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
 
