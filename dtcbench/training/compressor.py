@@ -60,6 +60,8 @@ class CompressedLayer:
     @property
     def entropy(self) -> dict[str, float | Unavailable]:
         """The entropies of the two measurements, named as the fields of a record's Layer."""
+        if isinstance(self.reconstruction, Unavailable):
+            return dict.fromkeys(_ENTROPIES, self.reconstruction)
         return {name: self._measured[name] for name in _ENTROPIES}
 
     @cached_property
@@ -67,7 +69,7 @@ class CompressedLayer:
         """The fields of a Layer that come from the reconstruction."""
         found = self.reconstruction
         if isinstance(found, Unavailable):
-            return dict.fromkeys(("measurements", "nonzeros", "solver_s", *_ENTROPIES), found)
+            return {}
         incoming, outgoing = found.y.T
         return {
             "measurements": len(found.y),
@@ -86,8 +88,16 @@ class CompressedLayer:
     def record(self, **numbers: Any) -> Layer:
         """The record of this compression; `numbers` are fields of the Layer that were measured elsewhere."""
         digest = hashlib.sha256(self.original_indices.astype("<i8").tobytes()).hexdigest()
-        facts = {"group": self.group, "width_before": self.width_before, "width_after": self.width_after}
-        return Layer.of(**facts, kept_sha256=digest, **self._measured, **numbers)
+        facts: dict[str, Any] = {
+            "group": self.group,
+            "width_before": self.width_before,
+            "width_after": self.width_after,
+        }
+        facts |= {"kept_sha256": digest, **self._measured, **numbers}
+        if isinstance(self.reconstruction, Unavailable):  # all other fields come from it
+            absent = [name for name in Layer.model_fields if name not in facts and name != "reasons"]
+            facts |= dict.fromkeys(absent, self.reconstruction)
+        return Layer.of(**facts)
 
 
 class Compressor:
