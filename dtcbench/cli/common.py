@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from dtcbench.records.location import AnyPath
     from dtcbench.records.run import Run
-    from dtcbench.records.store import Writer
 
 SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite's YAML file, or a shipped suite's name, such as quick.")
@@ -63,19 +63,15 @@ def tell(lines: Iterable[str]) -> None:
         raise typer.Exit(1) from None
 
 
-def conclude(run: Run, writer: Writer) -> dict[str, str]:
-    """Rebuild everything that is derived from the records; the leaderboard and the paths on the terminal.
+def show_rebuilt(run: Run, files: Iterable[AnyPath]) -> None:
+    """Print the leaderboard, and the files that were rebuilt."""
+    from dtcbench.report import terminal
 
-    Returns the cells' statuses by key; that of a cell without a record is `missing`.
-    """
-    from dtcbench.report import build, terminal
-
-    written = build.write(run, writer)
-    say(terminal.leaderboard_view(run.leaderboard()), "\nWritten:", *(f"  {path}" for path in written))
-    return dict(zip(run.cells["key"], run.cells["status"], strict=True))
+    say(terminal.leaderboard_view(run.leaderboard()), "\nWritten:", *(f"  {file}" for file in files))
 
 
 def exit_by(statuses: Iterable[str | None]) -> None:
+    """Exit code 1 unless every cell is ok."""
     if any(status != "ok" for status in statuses):
         raise typer.Exit(1)
 

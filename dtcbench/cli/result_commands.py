@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import RunFolder, conclude, console, exit_by, refuse_idle, say
+from dtcbench.cli.common import RunFolder, console, exit_by, refuse_idle, say, show_rebuilt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -113,10 +113,11 @@ def report(run_folder: RunFolder) -> None:
     Example: dtcbench report runs/quick
     """
     from dtcbench.records.run import Run
+    from dtcbench.report import build
 
     run = Run(run_folder)
     with run.store.locked() as writer:
-        conclude(run, writer)
+        show_rebuilt(run, build.write(run, writer))
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, exit_by, say
+from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, exit_by, say, show_rebuilt
 
 
 def run(
@@ -33,7 +33,6 @@ def run(
     Example: dtcbench run quick
     """
     from dtcbench import library
-    from dtcbench.report import terminal
     from dtcbench.report.plans import next_steps
     from dtcbench.report.progress import RunProgress
 
@@ -51,7 +50,7 @@ def run(
         plugins=plugin or (),
         progress=progress,
     )
-    say(terminal.leaderboard_view(done.leaderboard()), "\nWritten:", *(f"  {file}" for file in progress.files))
+    show_rebuilt(done, progress.files)
     say(*next_steps(done.cells["status"]))
     is_asked_for = done.cells["key"].str.startswith((cell or "").lower())
     exit_by(done.cells.loc[is_asked_for, "status"])

@@ -1,4 +1,4 @@
-"""What this machine offers, and what will and will not be measured on it."""
+"""Tables of this machine and of a cluster's nodes: software, hardware, how energy is measured, data."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _processors() -> list[tuple[str, str]]:
         f"{hardware.hardware_class}; {cores.usable()} of {os.cpu_count()} cores usable, {parallel}; kernels: {kernels}"
     )
     boards = [str(gpu) for gpu in nvml.gpus() if isinstance(gpu, nvml.Gpu)]
-    sees = (
+    visible = (
         f"torch sees {torch.cuda.device_count()}"
         if torch.cuda.is_available()
         else "torch sees none: cells run on the CPU"
     )
-    return [("processor", cpu), ("GPUs", "; ".join([*boards, sees]))]
+    return [("processor", cpu), ("GPUs", "; ".join([*boards, visible]))]
 
 
 def _energy() -> list[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _data() -> list[tuple[str, str]]:
 
 
 def cluster_table(nodes: Sequence[Node]) -> Table:
-    """One line a node: hardware, GPUs, data that it would have to download, versions."""
+    """One line per node: hardware, GPUs, the data it would have to download, versions."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("node", "hardware", "GPUs", "would download", "versions"):
         table.add_column(title, overflow="fold")

@@ -1,4 +1,4 @@
-"""A plan and a run's state on the terminal."""
+"""A plan, and the state of a run, on the terminal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from dtcbench.text import duration
 DONE, FAILED = "done", "failed"
 _STATES = (DONE, FAILED, MISSING)
 LISTED = 20
-"""Cells, methods or reasons that a view shows of many."""
+"""Maximum number of cells, methods or reasons in a view."""
 EXAMPLES = 3
-"""Cells that a view shows of many with one reason."""
+"""Maximum number of cells in a view for one reason."""
 _NAMES = ("method", "solver", "model", "dataset")
 _AXES = (*_NAMES, "sparsity", "seed")
 
 
 def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
-    """The cells with their states, what is excluded and why, notes, and an estimate of the time left.
+    """The cells with their states, the excluded ones with their reasons, notes, and an estimate of the time left.
 
-    Of many cells only the first `LISTED` are shown, and a row per method counts all; `plan_lines` has every one.
+    If there are more than `LISTED` cells it lists the first and counts all by method; `plan_lines` lists every one.
     """
     parts: list[RenderableType] = [Fitted(_layouts(plan.cells[:LISTED], contents))]
     if len(plan.cells) > LISTED:
@@ -43,7 +43,7 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
 
 def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
-    """Every cell with its whole key and its state, one tab-separated line each below a heading."""
+    """A heading, and a tab-separated line per cell with its full key and its state."""
     yield "\t".join(("key", "state", *_AXES))
     for cell in plan.cells:
         yield "\t".join((cell.key, state(cell, contents), *_axes(cell)))
@@ -69,7 +69,7 @@ def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
 
 def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
-    """The first few lines of each of the first reasons, and how many more there are of each; given (reason, line)."""
+    """The first few lines of each of the first reasons, and the number of further ones. Takes pairs (reason, line)."""
     found: dict[str, list[str]] = {}
     more: Counter[str] = Counter()
     for reason, line in lines:
@@ -89,7 +89,7 @@ def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
 
 
 def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
-    """A row per method and solver: the size of each axis, and its cells by state."""
+    """A row per method and solver: its number of models, data sets and so on, and of cells by state."""
     sizes = ("models", "datasets", "sparsities", "seeds")
     values: dict[tuple[str, ...], tuple[set[object], ...]] = {}
     states: dict[tuple[str, ...], Counter[str]] = {}
@@ -109,7 +109,7 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
 
 
 def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> list[list[Strip]]:
-    """A column per axis or, in a narrow terminal, one for all axes."""
+    """A column per axis; one for all axes on a narrow terminal."""
     ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
     return [
         [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])],
@@ -118,7 +118,7 @@ def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> list[list[Strip]
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:
-    """Columns of names to the left and of figures to the right."""
+    """Columns: names are left-aligned, numbers right-aligned."""
     return [
         Strip(title, [str(row[place]) for row in rows], is_right=title not in ("cell", "state", *_NAMES))
         for place, title in enumerate(titles)
@@ -126,7 +126,7 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[St
 
 
 def state(cell: Cell, contents: Contents[Any]) -> str:
-    """`done`, `failed: STATUS`, `missing`, or `missing: STATUS` of an attempt that says nothing of the cell."""
+    """`done`, `failed: STATUS` or `missing`; `missing: STATUS` if the attempt says nothing about the cell."""
     record = contents.record(cell.key)
     status = MISSING if record is None else record.status.value
     simple = _state(status)
@@ -134,7 +134,7 @@ def state(cell: Cell, contents: Contents[Any]) -> str:
 
 
 def _state(status: str) -> str:
-    """`done`, `failed` or `missing`, by a cell's status in the table of cells."""
+    """`done`, `failed` or `missing`, from the status in the table of cells."""
     if status == MISSING or status in INCONCLUSIVE:
         return MISSING
     return DONE if status == Status.OK else FAILED
@@ -148,14 +148,14 @@ def counts(plan: Plan, contents: Contents[Any]) -> str:
 
 
 def next_steps(statuses: Iterable[str]) -> list[str]:
-    """What to type for the cells that are not done, by all cells' statuses; nothing where all are."""
+    """How to run the missing and the failed cells; empty if all cells are ok."""
     states = Counter(map(_state, statuses))
     steps = {MISSING: "the same command runs them", FAILED: "--retry-failed tries them again"}
     return [f"\n{states[name]} cells {name}: {step}" for name, step in steps.items() if states[name]]
 
 
 def time_left(plan: Plan, contents: Contents[Any]) -> str:
-    """What the missing cells will take, in words."""
+    """An estimate of the time that the missing cells need, in words."""
     missing: list[Cell] = []
     timings: dict[Cell, float] = {}
     for cell in plan.cells:

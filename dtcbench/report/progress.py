@@ -1,4 +1,4 @@
-"""A run as it happens: a live display on a terminal, one line per finished cell elsewhere."""
+"""The progress of a run: a live display on a terminal, a line per finished cell elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dtcbench.records.location import AnyPath
 
 
 class RunProgress(Watcher):
-    """How many cells have ended, failed and run, the current cells, and the time left.
+    """Prints how many cells have ended, have failed and are running, which these are, and the time left.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class RunProgress(Watcher):
         self.files: Sequence[AnyPath] = ()
         """The rebuilt tables and leaderboard."""
         self._running: dict[str, str] = {}
-        """The current cells' labels, by key."""
+        """The labels of the running cells, by key."""
         self._done = self._failed = 0
         self._note = ""
         self._bar = Progress(
-            BarColumn(bar_width=None),  # what the others leave of the line
+            BarColumn(bar_width=None),  # the rest of the line
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
             TextColumn("time left"),
@@ -82,17 +82,17 @@ class RunProgress(Watcher):
         self.files = files
 
     def started(self, cell: Cell) -> None:
-        """Show the cell among the current ones; away from a terminal say so until a first one has ended."""
+        """Show the cell among the running ones. Elsewhere than on a terminal, print it until a first cell has ended."""
         self._running[cell.key] = cell.label
         if not self._console.is_terminal and not self._done + self._failed:
             self._print(f"started {self._running[cell.key]}")
         self._describe()
 
     def ended(self, record: CellRecord, final: bool) -> None:
-        """Count the record; name it where it failed, and, away from a terminal, always."""
+        """Count the record. Print it if it failed, and elsewhere than on a terminal always."""
         self._running.pop(record.key, None)
         if not final:
-            self._say(record, f"{record.status}, retried")
+            self._print_end(record, f"{record.status}, retried")
             return
         failed = record.status is not Status.OK
         self._failed += failed
@@ -100,21 +100,20 @@ class RunProgress(Watcher):
         self._bar.advance(self._task)
         self._describe()
         if failed or not self._console.is_terminal:
-            self._say(record, record.status.value)
+            self._print_end(record, record.status.value)
 
     def stopping(self, running: int) -> None:
-        """Say that nothing more is started."""
+        """Say that no more cells start."""
         cells = "1 running cell is" if running == 1 else f"{running} running cells are"
         first = f"{cells} finished first; Ctrl-C again stops at once"
         self._note = f"stopping: {first if running else 'no cell is running'}"
         if not self._console.is_terminal:
             self._console.print(self._note)
 
-    def _say(self, record: CellRecord, verdict: str) -> None:
+    def _print_end(self, record: CellRecord, end: str) -> None:
         count = f"[{self._done + self._failed}/{self._bar.tasks[0].total or 0:g}]"
         text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
-        what, whose = record.cell.label, record.key[:12]
-        self._print(f"{count} {what}: {verdict}, {text}, {record.wall_s:.1f} s, cell {whose}")
+        self._print(f"{count} {record.cell.label}: {end}, {text}, {record.wall_s:.1f} s, cell {record.key[:12]}")
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -124,6 +123,6 @@ class RunProgress(Watcher):
         self._bar.update(self._task, description=counts)
 
     def __rich__(self) -> Group:
-        """What a terminal shows now."""
+        """What a terminal shows."""
         current = [Text(f"  {label}", style="dim") for label in self._running.values()]
         return Group(self._bar, *current, *([Text(self._note, style="yellow")] if self._note else []))

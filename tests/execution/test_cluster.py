@@ -1,163 +1,102 @@
-"""Cells as Ray tasks: the same numbers as inline, and failures that come back as statuses."""
+"""Ray's own folder, and what the nodes of a cluster have."""
 
 import os
-import signal
+import platform
+import shutil
 import stat
-import subprocess
-import sys
-import tempfile
-import textwrap
+from collections import namedtuple
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from cells import cell, job, task
+import torch
 
-from dtcbench.execution import ray_executor
-from dtcbench.execution.cluster import ClusterError
-from dtcbench.execution.driver import drive, to_run
-from dtcbench.execution.executor import InlineExecutor
-from dtcbench.execution.ray_executor import RayExecutor
-from dtcbench.execution.task import Report
-from dtcbench.plan.request import Request
-from dtcbench.record import Status
-from dtcbench.records.store import Store
-from dtcbench.registry import Plugin
+from dtcbench.execution.cluster import (
+    _MAX_FOLDER,
+    MUST_AGREE,
+    ClusterError,
+    Node,
+    describe_node,
+    disagreements,
+    folder_candidates,
+    short_folder,
+)
 
-pytestmark = pytest.mark.ray
-
-CELLS = tuple(cell(method, seed=seed) for seed in (0, 1) for method in ("dtc", "dtc-published", "magnitude", "random"))
+Usage = namedtuple("Usage", "total used free")
 
 
-class Silent:
-    def started(self, cell): ...
-    def ended(self, record, final): ...
-    def stopping(self, running): ...
+def longest_in(parent: Path) -> int:
+    """Bytes that a new folder there needs and no more."""
+    return len(str(parent)) + len("/dtc-12345678")
 
 
-def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None):
-    store = Store(folder)
-    with store.locked() as writer:
-        the_job = job(timeout_s, plugins)
-        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, Silent())
-    return store.read()
+def test_the_folder_is_this_user_s_alone_and_gone_afterwards(tmp_path):
+    with short_folder(longest_in(tmp_path), [str(tmp_path)]) as folder:
+        assert folder.parent == tmp_path
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "session").mkdir()
+    assert list(tmp_path.iterdir()) == []
 
 
-def accuracies(contents):
-    return {c.key: contents.record(c.key).result.accuracy for c in CELLS}
+def test_places_that_will_not_do_are_passed_over(tmp_path, monkeypatch):
+    deep, full, good = tmp_path / "a-long-name", tmp_path / "full", tmp_path / "good"
+    for parent in (deep, full, good):
+        parent.mkdir()
+    (tmp_path / "file").touch()
+    real = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1, 1, 0) if path == str(full) else real(path))
+    among = [str(parent) for parent in (tmp_path / "missing", tmp_path / "file", deep, full, good)]
+    with short_folder(longest_in(good), among) as folder:
+        assert folder.parent == good
+    assert list(deep.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def two_workers():
-    executor = RayExecutor(Request(cpus=1), cores=2)
-    yield executor
-    executor.close()
+def test_where_none_will_do_one_line_says_why_and_what_to_set(tmp_path):
+    among = [str(tmp_path), str(tmp_path / "missing")]
+    told = rf"tried {tmp_path} \(a path too long for sockets\), {tmp_path}/missing \(No such .*set RAY_TMPDIR.*--inline"
+    with pytest.raises(ClusterError, match=told), short_folder(len(str(tmp_path)), among):
+        pass
 
 
-def test_one_worker_two_workers_another_order_and_no_ray_give_identical_accuracies(tmp_path, two_workers, monkeypatch):
-    assert two_workers.slots == 2
-    parallel = accuracies(run(tmp_path / "two", two_workers))
-    assert accuracies(run(tmp_path / "reversed", two_workers, CELLS[::-1])) == parallel
-    assert accuracies(run(tmp_path / "inline", InlineExecutor())) == parallel
-    monkeypatch.setattr(two_workers, "slots", 1)
-    assert accuracies(run(tmp_path / "one", two_workers)) == parallel
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_without_permission_is_passed_over(tmp_path):
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o500)
+    with short_folder(longest_in(tmp_path), [str(shut), str(tmp_path)]) as folder:
+        assert folder.parent == tmp_path
 
 
-def test_no_other_user_reaches_the_sockets_of_a_ray_of_ones_own(two_workers):
-    folder = Path(two_workers._ray._private.worker._global_node.get_temp_dir_path()).parent
-    assert folder.name.startswith("dtc-")
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
+    monkeypatch.setenv("TMPDIR", "mine")
+    assert folder_candidates()[:3] == ["/scratch", str(tmp_path / "mine"), "/tmp"]  # noqa: S108
 
 
-def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, two_workers):
-    dying = Plugin("dying", "import os\nos._exit(1)\n")
-    contents = run(tmp_path, two_workers, CELLS[:1], plugins=(dying,))
-    attempts = contents.attempts[CELLS[0].key]
-    assert [a.status for a in attempts] == [Status.INFRA] * 3
-    assert "the worker was lost" in attempts[0].reason
-    assert run(tmp_path / "after", two_workers, CELLS[:1]).record(CELLS[0].key).status is Status.OK
+def test_a_socket_of_ray_s_fits_into_a_folder_under_tmp():
+    assert len("/tmp/dtc-12345678") <= _MAX_FOLDER  # noqa: S108
 
 
-def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_workers):
-    hanging = Plugin("hanging", "import threading\nthreading.Event().wait()\n")
-    contents = run(tmp_path, two_workers, CELLS[:1], plugins=(hanging,), timeout_s=1.0)
-    assert contents.record(CELLS[0].key).status is Status.TIMEOUT
-    assert run(tmp_path / "after", two_workers, CELLS[:2]).record(CELLS[1].key).status is Status.OK
+# nodes
 
 
-def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
-    def fail(*told):
-        raise ConnectionError("the head is gone")
-
-    context = SimpleNamespace(get_node_id=lambda: "node")
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
-    heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
-    report = Report({}, None)
-    assert ray_executor._watched(lambda task: report)(task(CELLS[0]), "id", heartbeats) is report
+def node(name, **versions):
+    return Node(name, "CPU", (), {}, versions)
 
 
-def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
-    monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=64))
-    with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
-        two_workers._capacity()
+def test_a_node_tells_what_it_has():
+    here = describe_node()
+    assert here.name == platform.node()
+    assert here.versions["torch"] == torch.__version__
+    assert here.data["digits"] == "inside scikit-learn"
+    assert here.gpus
 
 
-SUITE = """
-name: tiny
-question: Does a killed run resume?
-cost: seconds
-protocol: {name: standard, steps: 60, batch_size: 32, lr: 0.01, cycle_steps: 5, keep: 0.8}
-grid:
-  - models: [{name: mlp, widths: [32]}]
-    datasets: [digits]
-    methods: [dtc, magnitude, random]
-    solvers: [lars]
-    sparsities: [0.5, 0.8]
-    seeds: 2
-"""
+def test_versions_that_differ_are_told_with_who_has_which():
+    nodes = [node("a", torch="2.13"), node("b", torch="2.12"), node("c", torch="2.13"), node("d")]
+    assert disagreements(nodes, ["torch"]) == ["torch: 2.12 on b, 2.13 on a, c, not installed on d"]
+    assert disagreements(nodes[::2], MUST_AGREE) == []
 
 
-def command(suite, out):
-    return [sys.executable, "-m", "dtcbench", "run", str(suite), "--out", str(out)]
-
-
-def test_kill_9_of_driver_and_workers_repeats_nothing_finished_and_loses_nothing(tmp_path):
-    suite, out = tmp_path / "tiny.yaml", tmp_path / "run"
-    suite.write_text(textwrap.dedent(SUITE))
-    first = subprocess.Popen(command(suite, out), stdout=subprocess.PIPE, text=True, start_new_session=True)
-    finished = [line for _, line in zip(range(4), _finished(first.stdout), strict=False)]
-    assert len(finished) == 4
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    sealed = {path: path.read_bytes() for path in (out / "records").glob("*.json")}
-    assert 4 <= len(sealed) < 14
-    damaged = min(sealed)
-    damaged.write_bytes(sealed.pop(damaged)[:100])
-
-    second = subprocess.run(command(suite, out), capture_output=True, text=True)
-
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert f"14 cells, {14 - len(sealed)} to run" in second.stdout
-    assert f"damaged record: {damaged}: truncated or not JSON" in second.stdout
-    assert {path: path.read_bytes() for path in sealed} == sealed
-    contents = Store(out).read()
-    assert all(len(attempts) == 1 for attempts in contents.attempts.values())
-    assert [len(contents.attempts), len(contents.damaged)] == [14, 0]
-    assert list(out.rglob("*.tmp")) == []
-
-
-def _finished(lines):
-    return (line for line in lines if line.startswith("["))
-
-
-def test_a_ray_of_ones_own_takes_a_short_folder_and_leaves_none(tmp_path):
-    suite, out, deep = tmp_path / "tiny.yaml", tmp_path / "run", tmp_path / ("long" * 25)
-    suite.write_text(textwrap.dedent(SUITE))
-    deep.mkdir()
-    with tempfile.TemporaryDirectory() as short:
-        environment = os.environ | {"RAY_TMPDIR": str(deep), "TMPDIR": short}
-        ended = subprocess.run(
-            [*command(suite, out), "--workers", "1"], env=environment, capture_output=True, text=True, timeout=200
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert [path.name for path in Path(short).iterdir() if path.name.startswith("dtc-")] == []
+def test_many_nodes_are_not_all_named():
+    nodes = [node("x", torch="1"), *(node(f"n{i}", torch="2") for i in range(9))]
+    assert disagreements(nodes, ["torch"]) == ["torch: 1 on x, 2 on n0, n1, n2 and 6 more"]

@@ -1,14 +1,15 @@
-"""A stack names files from the package on, wherever the package lies, and never a folder of the machine."""
+"""Stacks name files from the package on and never a folder of the machine; a time limit leaves one behind."""
 
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import dtcbench
-from dtcbench.execution.stacks import without_places
+from dtcbench.execution.stacks import stack_file, take_stack, time_limit, without_places
 
 FAIL = """
 import faulthandler, sys, traceback
@@ -98,3 +99,45 @@ def test_a_user_without_a_home_in_a_folder_that_is_gone_has_messages_all_the_sam
     monkeypatch.setattr("pathlib.Path.cwd", gone)
     monkeypatch.delenv("DTCBENCH_DATA_DIR", raising=False)
     assert without_places("/a/b: no such file") == "/a/b: no such file"
+
+
+# time limits
+
+HOLDS_THE_LOCK = "re.match(r'(a+)+$', 'a' * 60 + 'b')"
+"""A regular expression that backtracks for ages inside one call, with Python's global lock held."""
+WAITS = "threading.Event().wait()"
+
+
+@pytest.mark.parametrize("hang", [WAITS, HOLDS_THE_LOCK])
+def test_a_process_that_hangs_ends_at_its_limit_and_leaves_its_stack(hang):
+    attempt = f"test-{abs(hash(hang))}"
+    script = (
+        "import re, threading\nfrom dtcbench.execution.stacks import time_limit\n"
+        f"def stuck():\n    {hang}\n"
+        f"with time_limit(0.5, {attempt!r}):\n    stuck()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stderr
+    assert "in stuck" in take_stack(attempt)
+    assert take_stack(attempt) == ""
+
+
+def test_what_ends_in_time_leaves_nothing():
+    with time_limit(60.0, "in-time"):
+        assert stack_file("in-time").exists()
+    assert not stack_file("in-time").exists()
+    with time_limit(None, "no-limit"):
+        assert not stack_file("no-limit").exists()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("no usable temporary directory"), OSError(28, "No space left")])
+def test_where_no_stack_can_be_kept_the_work_is_done_all_the_same(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    done = []
+    with time_limit(60.0, "nowhere"):
+        done.append("work")
+    assert done == ["work"]
+    assert take_stack("nowhere") == ""
