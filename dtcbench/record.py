@@ -377,7 +377,7 @@ class CellRecord(Explained):
     reason: str = ""
     """What ended the cell; empty when it is ok."""
     detail: str = ""
-    """A failed cell's traceback, where there is one."""
+    """A failed cell's traceback, if known."""
     started_at: str
     """UTC, ISO 8601."""
     wall_s: float

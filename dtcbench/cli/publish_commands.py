@@ -1,4 +1,4 @@
-"""From a run to results that others can check."""
+"""Commands of publishing: `check`, `publish`, `site`, `merge`, `migrate`, `compare`, `reproduce`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dtcbench.cli.common import Plugins, RunFolder, say, tell
 
 
 def check(run_folder: RunFolder) -> None:
-    """Hold a run or a bundle to every rule of publishing.
+    """Check a run or a bundle by every rule of publishing.
 
-    Nothing of the folder is run, nothing outside of it read. Errors bar publishing, warnings and notes do not.
+    Nothing in the folder is executed, and nothing outside of it is read. Only errors bar publishing.
 
     Example: dtcbench check runs/quick
     """
@@ -78,8 +78,8 @@ def merge(
 ) -> None:
     """Put runs of one suite together, without loss.
 
-    Each hardware class has a folder of its own, so that a cell from two machines stays two rows. A cell of which
-    two runs on one hardware class hold other numbers is shown, and nothing is written.
+    Each hardware class has its own folder, so that a cell from two machines stays two rows. If two runs on one
+    hardware class have different numbers for a cell, the conflict is shown and nothing is written.
 
     Example: dtcbench merge runs/quick elsewhere/quick --out runs/both
     """
@@ -93,7 +93,7 @@ def merge(
 def migrate(run_folder: RunFolder, plugin: Plugins = None) -> None:
     """Bring the records of an older dtcbench up to this one's schema.
 
-    Each keeps its numbers, gets a new key and a new seal, and holds the old ones. The same command resumes.
+    Each record keeps its numbers, and gets a new key and a new seal. The same command resumes.
 
     Example: dtcbench migrate runs/quick
     """
@@ -126,13 +126,13 @@ def compare(
 
 def reproduce(
     run_folder: RunFolder,
-    sample: Annotated[int, typer.Option(min=1, metavar="K", help="How many cells.")] = 3,
-    seed: Annotated[int, typer.Option(metavar="S", help="Chooses which: state it with what you found.")] = 0,
+    sample: Annotated[int, typer.Option(min=1, metavar="K", help="Number of cells.")] = 3,
+    seed: Annotated[int, typer.Option(metavar="S", help="Chooses the cells: state it with your result.")] = 0,
     plugin: Plugins = None,
 ) -> None:
-    """Run some cells again, and hold them against their records.
+    """Run some cells again, and compare them with their records.
 
-    Bit for bit where processor and versions are the same, else within the spread of the recorded seeds.
+    Bit for bit if processor and versions are the same, else within the spread of the recorded seeds.
 
     Example: dtcbench reproduce results/quick/HARDWARE --sample 3
     """

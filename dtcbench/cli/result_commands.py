@@ -1,4 +1,4 @@
-"""After a run: how far it came, what it found, and what that says of the paper."""
+"""Commands on results: `status`, `show`, `board`, `claims`, `report`."""
 
 from __future__ import annotations
 
@@ -55,13 +55,14 @@ def show(
 def board(
     run_folder: RunFolder,
     reference: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Published figures: print ours beside them, cycle by cycle.")
+        Path | None, typer.Option(metavar="CSV", help="Published numbers: print ours next to them, cycle by cycle.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Whose figures a reference's single `accuracy` column holds.")
+        str | None,
+        typer.Option(metavar="NAME", help="The method of a reference's single `accuracy` column."),
     ] = None,
 ) -> None:
-    """The leaderboard, or ours beside published figures.
+    """The leaderboard, or our numbers next to published ones.
 
     Example: dtcbench board runs/published --reference published_mnist.csv
     """
@@ -121,7 +122,7 @@ def report(run_folder: RunFolder) -> None:
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:
-    """The samples behind the latest attempt that left any, drawn; or that there are none."""
+    """The samples of the latest attempt that has any, drawn, or a sentence that nothing was sampled."""
     from dtcbench.report.power_chart import power_chart
 
     traces = [trace for record in attempts if (trace := store.trace(record)) is not None]

@@ -1,7 +1,7 @@
-"""What the names in a suite mean: the options of each axis value, their defaults, and what planning must know of a
-method.
+"""The meaning of the names in a suite: the options of each axis value, their defaults, and the properties of a method
+that planning needs.
 
-Where code is loaded, the registry says it (`REGISTERED`). A run keeps it beside its records (`Declared`): reading a
+The registry gives it for loaded code (`REGISTERED`). A run keeps it with its records (`Declared`), so that reading the
 run, also one made with plug-ins, needs no code.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Meaning(BaseModel):
-    """What one axis value is, without its code."""
+    """Properties of one axis value, known without its code."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,13 +46,13 @@ class Names(Protocol):
         """All names of the axis `model`, `dataset`, `method` or `solver`."""
 
     def unknown(self, noun: str, name: str) -> str:
-        """What to say of a name that the axis does not have."""
+        """The error message for a name that the axis does not have."""
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name means; UnknownNameError where the axis has no such name."""
+        """What the name means; UnknownNameError if the axis lacks it."""
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
-        """The value with the options `given`, the others at their defaults; ValueError where one does not fit."""
+        """The value with the options `given`, the others at their defaults; ValueError if one does not fit."""
 
 
 class Registered:
@@ -67,11 +67,11 @@ class Registered:
         return f"unknown {noun} {name!r}; {near(name, self.known(noun))}"
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the registered value is; UnknownNameError where there is none."""
+        """What the registered value is; UnknownNameError if the name is not registered."""
         return _meaning(_axis(noun).entry(name), noun, name)
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
-        """The options as the value's own annotations have them; MisfitError where they do not fit."""
+        """The options as the value's own annotations have them; MisfitError if they do not fit."""
         values = _axis(noun).checked(name, given).model_dump(mode="json")
         meaning = self.meaning(noun, name)
         return Choice.of(name, meaning.version, values, meaning.defaults)
@@ -101,7 +101,7 @@ class Declared(BaseModel):
     chosen: dict[str, list[Choice]]
     """By axis, every value that the suite chooses, with all its options."""
     spellings: dict[str, list[Spelling]] = {}
-    """By axis, those of them whose options the suite writes otherwise than they are."""
+    """By axis, the chosen values whose options the suite writes differently, such as `90s`."""
 
     def known(self, noun: str) -> list[str]:
         """The names of the axis that the run's suite uses."""
@@ -112,7 +112,7 @@ class Declared(BaseModel):
         return f"the run's names.json does not have {noun} {name!r}"
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name meant; UnknownNameError where the run does not use it."""
+        """What the name meant; UnknownNameError if the run does not use it."""
         if name not in self.meanings.get(noun, {}):
             raise registry.UnknownNameError(self.unknown(noun, name))
         return self.meanings[noun][name]
@@ -163,7 +163,7 @@ class NamesOfRuns:
         return self._parts[0].unknown(noun, name)
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name means; UnknownNameError where no run uses it."""
+        """What the name means; UnknownNameError if no run uses it."""
         return self._first(noun, name).meaning(noun, name)
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
@@ -209,7 +209,7 @@ def _spellings(suite: Suite, document: Mapping[str, Any], names: Names) -> dict[
 
 
 def together(parts: Iterable[Declared]) -> Declared:
-    """The names of several runs of one suite. ValueError where a name means different things in two of them."""
+    """The names of several runs of one suite. ValueError if a name means different things in two of them."""
     plugins: dict[str, str] = {}
     meanings: dict[str, dict[str, Meaning]] = {}
     chosen: dict[str, list[Choice]] = {}

@@ -98,7 +98,7 @@ class Move:
 
     @property
     def verdict(self) -> str:
-        """`same`, `moved` where the interval of accuracy leaves 0 out, or why nothing can be told."""
+        """`same`, `moved` if the interval of accuracy excludes 0, or why that cannot be said."""
         if not self.pairs:
             return "no seed in both"
         if self.equal == self.pairs:
@@ -135,8 +135,8 @@ def notes(first: pd.DataFrame, second: pd.DataFrame, rows: Sequence[Move]) -> It
 def _recipes(*sides: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """By a recipe's digest, the protocol's title and the digest that its cells are paired by.
 
-    Recipes with one digest pair. A protocol of which neither run has two recipes goes by its name alone, so that two
-    runs of one suite with other steps stand beside one another.
+    Recipes with one digest pair. If neither run has two recipes of a protocol, it goes by its name alone, so that two
+    runs of one suite with different steps pair.
     """
     labels = [dict(zip(cells["protocol_sha256"], cells["protocol"], strict=True)) for cells in sides]
     counts = [Counter(map(registered_name, one.values())) for one in labels]

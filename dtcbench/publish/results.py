@@ -4,7 +4,7 @@ results/FINDINGS.md                what was found, written by hand: the opening 
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
 results/README.md                  derived, as is each bundle's card, leaderboard and tables
-site/                              derived, beside results: a page per suite, method and cell
+site/                              derived, next to results: a page per suite, method and cell
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ which are not part of this repository: `--reference`."""
 
 
 def bundles(results: AnyPath) -> list[Store]:
-    """Every bundle under a folder of results, by name. UserError for a name that leads elsewhere or is no plain one."""
+    """Every bundle under a folder of results, by name. UserError for a link or an unusual name."""
     stores = [Store(folder) for suite in _folders(results) for folder in _folders(suite)]
     return [store for store in stores if store.suite.is_file()]
 
@@ -140,13 +140,13 @@ def _published(store: Store) -> SiteRun:
 
 
 def _replaceable(folder: AnyPath) -> None:
-    """UserError where a site would overwrite something that is none."""
+    """UserError if a site would overwrite something else."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "assets" / "page.css").is_file():
         raise UserError(f"{folder} is not empty and holds no site; move it away, or make the site with --out elsewhere")
 
 
 def _pages(folder: AnyPath) -> list[AnyPath]:
-    """Those of an earlier site; what is hidden is none of them."""
+    """The pages of an earlier site, without hidden files."""
     found: list[AnyPath] = list(folder.rglob("*.html")) if folder.exists() else []
     return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 

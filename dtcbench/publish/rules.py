@@ -32,7 +32,7 @@ OVERSHOOT = 0.05
 """Relative error of a board's reading, and so of its mean against its limit (docs/energy.md, What remains
 uncertain)."""
 TOLERANCE = 0.02
-"""Of joules computed again from samples, beside what the edges of the windows leave open."""
+"""Of joules computed again from samples, in addition to the uncertainty at the edges of the windows."""
 _LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST = 2**63
@@ -145,7 +145,7 @@ def _provenance(provenance: Provenance, where: str) -> Iterator[Finding]:
 
 
 def _release(provenance: Provenance, source: str, where: str) -> Iterator[Finding]:
-    """An installed release is known by its digest, and by the versions of what is installed beside it."""
+    """An installed release is identified by its digest and by the versions of the installed packages."""
     if not _SHA256.fullmatch(source):
         yield error("provenance", where, f"source_sha256 {source} is no SHA-256; run its cell again")
     unknown = [name for name in PACKAGES if provenance.packages.get(name) in (None, "", NO_VERSION)]
@@ -196,7 +196,7 @@ def _near(recorded: float, computed: float | Unavailable, slack: float) -> bool:
 
 
 def _trace(samples: pd.DataFrame) -> Trace:
-    """The samples as the meter had them. KeyError, ValueError, TypeError where they are none."""
+    """The samples as the meter had them. KeyError, ValueError or TypeError if they are not samples."""
     numbers = samples.drop(columns=["phase", "training"])
     columns = {str(name): numbers[name].to_numpy(dtype=np.float64) for name in numbers}
     if not len(samples) or not np.isfinite(columns["t_s"]).all() or (np.diff(columns["t_s"]) < 0).any():

@@ -1,4 +1,4 @@
-"""Where a run's files lie: a folder of this machine, or an object store that fsspec knows (s3://, gs://, …).
+"""Where a run's files are: a folder of this machine, or an object store that fsspec knows (s3://, gs://, …).
 
 Every file is written whole or not at all, and one process at a time writes to a folder.
 """
@@ -20,12 +20,12 @@ from dtcbench.files import whole
 from dtcbench.heartbeat import Heartbeat
 
 AnyPath: TypeAlias = Path | UPath
-"""A file or a folder. What is no `Path` lies in an object store."""
+"""A file or a folder: a `Path` on this machine, else in an object store."""
 
 BEAT_S = 5.0
 """Between two renewals of the lease on a folder of an object store."""
 LEASE_S = 3 * BEAT_S
-"""A lease that was not renewed for so long is nobody's: its holder is dead."""
+"""A lease that was not renewed for so long is free: its holder is dead."""
 REMEDY = "choose another folder with --out"
 
 
@@ -60,7 +60,7 @@ def quotable(folder: AnyPath) -> str:
 
 
 def make_folder(folder: AnyPath) -> None:
-    """The folder is there from now on; StoreError where it cannot be."""
+    """Make the folder if it does not exist; StoreError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,7 +68,7 @@ def make_folder(folder: AnyPath) -> None:
 
 
 def write(file: AnyPath, content: bytes) -> None:
-    """Write a file: its name never stands for half of it. StoreError where that cannot be done."""
+    """Write a file, whole or not at all; StoreError if that fails."""
     try:
         if isinstance(file, Path):
             with whole(file) as half:
@@ -80,7 +80,7 @@ def write(file: AnyPath, content: bytes) -> None:
 
 
 def create(file: AnyPath, content: bytes) -> None:
-    """Write a file that must not stand yet: StoreError where it does."""
+    """Write a new file; StoreError if it exists."""
     taken = StoreError(f"{file} stands already; two runs wrote to one folder")
     if file.exists():
         raise taken
@@ -105,9 +105,9 @@ def rename(file: AnyPath, name: str) -> None:
 
 @contextmanager
 def held(folder: AnyPath) -> Iterator[Callable[[], None]]:
-    """Hold the folder for one writer; StoreError where another process holds it.
+    """Hold the folder for one writer; StoreError if another process holds it.
 
-    Yields a check to make before each write: it raises StoreError where the folder is no longer held.
+    Yields a check to make before each write: it raises StoreError if the folder is no longer held.
     """
     with _locked(folder) if isinstance(folder, Path) else _leased(folder) as check:
         yield check
@@ -185,7 +185,7 @@ def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
 
 
 def _held_by(lease: UPath) -> bytes | None:
-    """What the lease holds now, whatever was known of it; None where there is none."""
+    """The content of the lease now, read anew; None if it does not exist."""
     lease.fs.invalidate_cache()
     try:
         content: bytes = lease.fs.cat_file(lease.path)

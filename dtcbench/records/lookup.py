@@ -29,7 +29,7 @@ def run_of(suite: str, folder: str | None) -> Store:
 
 
 def run_of_text(text: str, file: str, folder: str | None) -> Store | None:
-    """The run that a suite's text would go on with, also where the suite has mistakes; None where there is none yet."""
+    """The run that a suite's text would resume, even if the suite has mistakes; None if it does not exist yet."""
     name = Document.read(text, file).value.get("name")
     store = run_of(name, folder) if isinstance(name, str) and NAME.fullmatch(name) else None
     return store if store is not None and store.suite.is_file() else None
@@ -133,7 +133,7 @@ def one_cell(key: str, cells: Sequence[Cell]) -> Cell:
 
 
 def _digits(key: str) -> str:
-    """The beginning of a key in small letters; UserError where it is none."""
+    """The beginning of a key in small letters; UserError if the text cannot be one."""
     if not _KEY.fullmatch(key):
         raise UserError(f"{key!r} is not the beginning of a cell's key: give 1 to 64 of the digits 0-9 and a-f")
     return key.lower()

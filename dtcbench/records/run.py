@@ -81,7 +81,7 @@ class Run:
 
     @property
     def folder(self) -> AnyPath:
-        """Where it lies."""
+        """Its folder."""
         return self.store.root
 
     @property

@@ -77,7 +77,7 @@ def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> I
     if result is not None and result.cycles:
         yield elements.figure("course", "Cycle by cycle", _CAPTION, cycle_figure(result))
     if trace is not None:
-        caption = "The GPU's power as the driver told it. Solid where the energy counts, faint elsewhere."
+        caption = "The GPU's power by the driver. Solid where the energy counts, faint elsewhere."
         drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
         yield elements.figure("power", "Power over time", caption, drawn)
 

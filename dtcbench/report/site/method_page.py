@@ -59,7 +59,7 @@ def _of(table: pd.DataFrame, method: str, solver: str) -> pd.DataFrame:
 
 
 def _cells(cells: pd.DataFrame, method: str, solver: str) -> Table:
-    """One line per cell of the method, beside the dense cell of its seed."""
+    """One line per cell of the method, compared with the dense cell of its seed."""
     rows = _of(cells, method, solver).to_dict("records")
     return elements.table(_OF_CELLS, rows, lambda row: f"../{cell_file(row['key'])}")
 

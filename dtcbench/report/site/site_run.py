@@ -48,7 +48,7 @@ class SiteRun:
 
     @functools.cached_property
     def cells(self) -> pd.DataFrame:
-        """Its planned cells, each beside the dense cell of its seed."""
+        """Its planned cells, each with the values of the dense cell of its seed."""
         return beside_dense(with_targets(tidy(self.run.cells), self.run.cycles))
 
     @property
