@@ -1,6 +1,6 @@
 """The paper's claims (arXiv 2505.23869), one by one: verdict, effects, rule, and the cells it rests on.
 
-Every rule is strict, and where a claim has an opposite it is the same rule turned round. docs/statistics.md
+Every rule is strict. A claim is refuted by the same rule that supports it, applied to the opposite. docs/statistics.md
 has them with their sources.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 from dtcbench.analysis import reproduction, saving, stats, tracking
 from dtcbench.analysis.energy_columns import CLAIMED_SAVING
 from dtcbench.analysis.pairing import tidy
-from dtcbench.analysis.rivals import Series, all_series, beside, compared, of_dtc, unmeasured
+from dtcbench.analysis.rivals import Series, all_series, compared, counterparts, of_dtc, unmeasured
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Conclusion, conclude, is_better, is_equivalent
 from dtcbench.text import percent
 
@@ -24,7 +24,7 @@ _RIVALS = {
     "random": ("random", "random-published"),
     "shuffled": ("shuffled",),
 }
-"""What DTC's choice is compared with, and the methods that are it."""
+"""By kind of rival, the methods that DTC is compared with."""
 
 
 def conclusions(
@@ -66,8 +66,8 @@ def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
         f"Training with DTC saves {claimed} of dense's energy.",
         f"Supported where at some sparsity the lower bound of the saving reaches {claimed} and that of the accuracy is "
         f"at most {_POINT} below dense; refuted where at every sparsity the upper bound of the saving is below "
-        f"{claimed} or that of the accuracy further down. The error of 5 % is shared out over the sparsities. "
-        f"Parameters and FLOPs stand beside and decide nothing. {_SEEDS}",
+        f"{claimed} or that of the accuracy is lower still. The error of 5 % is shared out over the sparsities. "
+        f"Saved parameters and FLOPs are shown too and decide nothing. {_SEEDS}",
         saving.comparisons(cells, cycles),
         nothing="no cell of DTC",
         bounds=(CLAIMED_SAVING,),
@@ -96,9 +96,9 @@ def _random(series: list[Series]) -> Conclusion:
         (
             compared(one, other, is_equivalent, stats.equivalence_p_values)
             for one in of_dtc(series)
-            for other in beside(one, series, _RIVALS["random"])
+            for other in counterparts(one, series, _RIVALS["random"])
         ),
-        nothing="no cell of random removal beside DTC",
+        nothing="no cell of random removal at the place of a DTC cell",
         bounds=(-stats.MARGIN, stats.MARGIN),
     )
 
@@ -126,9 +126,9 @@ def _lottery_ticket(series: list[Series]) -> Conclusion:
         (
             compared(one, other, is_better, stats.p_values)
             for one in of_dtc(series)
-            for other in beside(one, series, ("scratch",))
+            for other in counterparts(one, series, ("scratch",))
         ),
-        nothing="no cell of scratch beside DTC",
+        nothing="no cell of scratch at the place of a DTC cell",
     )
 
 
@@ -136,10 +136,10 @@ def _against_rivals(series: list[Series]) -> Iterator[Comparison]:
     for one in of_dtc(series):
         for kind, names in _RIVALS.items():
             if kind == "shuffled" and one.method != "dtc":
-                continue  # it deals out the scores of ours
+                continue  # `shuffled` permutes the scores of `dtc` only
             others = [
                 other
-                for other in beside(one, series, names)
+                for other in counterparts(one, series, names)
                 if kind != "shuffled" or (other.method, other.solver) == ("shuffled", one.solver)
             ]
             yield from (compared(one, other, is_better, stats.p_values, kind) for other in others)

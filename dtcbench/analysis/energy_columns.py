@@ -1,8 +1,8 @@
-"""What the meters say: joules, seconds and watts of every row beside those of its dense cells.
+"""The leaderboard's columns on energy: joules, seconds and watts of every row, relative to its dense cells.
 
 Energy is mean power times time, E = P̄ · t: a row's energy ratio is its power ratio times its time ratio.
-Joules are gross, the board's idle power included; those above idle stand beside them. A row that is not fit
-for a rank keeps its figures and says what bars it.
+Joules are those of the whole GPU, idle power included; the joules above idle have a column of their own. A row that
+cannot be ranked keeps its numbers, and `energy_note` gives the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dtcbench.analysis.pairing import DENSE, POOL, Pool, Rows, distinct, known
 from dtcbench.text import one_line, percent
 
 TARGET_DELTA = 0.01
-"""How far below the dense median the validation accuracy to reach lies: one percentage point."""
+"""The validation accuracy to reach is the dense median minus this: one percentage point."""
 DISQUALIFYING = {
     "short": "short windows",
     "coarse": "coarse against the driver's refresh",
@@ -30,19 +30,20 @@ DISQUALIFYING = {
     "gaps": "gaps between samples",
     "lost-samples": "lost power samples",
     "limit-changed": "power limit changed inside a window",
-    "not-repeatable": "repeats took other courses",
+    "not-repeatable": "repeats differed",
 }
-"""Flags with which a cell, or its dense cell, bars a row from a rank, and what the row then says."""
+"""Flags of a cell or its dense cell that exclude a row from the ranking, and the reason that the row gives."""
 CLAIMED_SAVING = 0.98
-"""Of energy, by the paper (arXiv 2505.23869)."""
+"""The share of energy that the paper claims to save (arXiv 2505.23869)."""
 
 COLUMNS = {
     "energy_measured": "ok cells whose energy was measured",
     "energy_ratio": "joules over the paired dense joules, geometric mean over pairs of one hardware class",
     "energy_low": "lower end of its interval",
     "energy_high": "upper end of its interval",
-    "energy_rank": "1 is the least energy_ratio of the pool, dense included; empty where energy_note bars the row",
-    "net_energy_ratio": "the same of the joules above idle, over pairs with such joules on both sides",
+    "energy_rank": "1 is the least energy_ratio of the pool, dense included; empty if energy_note "
+    "gives a reason against it",
+    "net_energy_ratio": "the same for the joules above idle, over pairs in which both sides have them",
     "time_ratio": "seconds inside the energy boundary over the paired dense ones, geometric mean over all pairs of "
     "one hardware class, with or without a meter",
     "time_low": "lower end of its interval",
@@ -52,23 +53,23 @@ COLUMNS = {
     "target_accuracy": f"validation accuracy to reach: the median of the pool's dense cells, minus {TARGET_DELTA}",
     "target_reached": "ok cells that reached it, in a cycle or at the end",
     "target_energy_ratio": "joules until it was first reached over the paired dense ones, geometric mean over pairs; "
-    "inf where a seed never got there though its dense cell did",
+    "inf if a seed never reached it though its dense cell did",
     "target_energy_low": "lower end of its interval",
     "target_energy_high": "upper end of its interval",
     "cpu_energy_measured": "ok cells whose processor packages were metered",
-    "cpu_energy_ratio": "joules of the processor packages over the paired dense ones; in no other figure",
-    "energy_note": "why there is no energy figure or rank, or what to know before using it",
+    "cpu_energy_ratio": "joules of the processor packages over the paired dense ones; no other column includes them",
+    "energy_note": "why the energy or the rank is missing, or what to know before using it",
 }
-"""The leaderboard's columns on energy, in order, and what each one holds."""
+"""The leaderboard's columns on energy, in order, and their meanings."""
 _ROUNDING = 1e-9
-"""Accuracies are fractions of counts: one exactly at the target has reached it, whatever the last bit says."""
+"""Accuracies are fractions of counts: one that is at the target up to rounding has reached it."""
 
 
 def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
     """`cells` with the accuracy to reach, whether it was reached (1, 0 or NaN), and the joules until then.
 
-    The joules are those up to the first cycle that trained to the target, or all of the cell's where only its
-    end did; NaN where nothing did, or where they are not known.
+    The joules are counted up to the first cycle that reached the target by training, or over the whole cell if only its
+    end reached it. NaN if the target was not reached or the joules are unknown.
     """
     dense = cells[(cells["method"] == DENSE) & (cells["status"] == "ok")]
     target = dense.groupby(POOL)["validation_accuracy"].median() - TARGET_DELTA
@@ -87,7 +88,7 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
 
 
 def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
-    """`COLUMNS`, but for the rank, of the row of `planned` cells; `qualifies` says whether it may have one.
+    """`COLUMNS` except the rank, for the row of `planned` cells; `qualifies` says whether the row may be ranked.
 
     `ok` and `paired` are those of the cells that are, as `pairing.beside_dense` gives them.
     """
@@ -132,7 +133,7 @@ def with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(ok: pd.DataFrame) -> Iterator[str]:
-    """What must be said of the energy of the `ok` cells under the rows."""
+    """Notes on the energy of the `ok` cells."""
     if (
         absent := unmeasured("Energy was not measured", ok["energy_j"].to_numpy(), ok["energy_reason"].to_numpy())
     ) is not None:
@@ -140,21 +141,21 @@ def notes(ok: pd.DataFrame) -> Iterator[str]:
     if ok["energy_j"].isna().all():
         return
     yield (
-        "Joules are those of the whole board, idle power included, and the energy rank goes by them; the joules above "
-        "idle stand beside them. Only rows measured in every seed of the pool, each on its dense cell's own GPU, and "
-        "without a flag that spoils the figure have a rank."
+        "Joules are those of the whole GPU board, idle power included; the energy rank is by these. The joules above "
+        "idle have a column of their own. A row is ranked if it was measured in every seed of the pool, each on the "
+        "GPU of its dense cell, and if no flag invalidates a measurement."
     )
     if ok["target_accuracy"].notna().any():
         yield (
             "Energy to target counts the joules until validation accuracy first comes within "
-            f"{100 * TARGET_DELTA:g} point of the dense median. A method may come there before its last "
-            "compression, with more neurons than it ends on; a seed that never does makes it never."
+            f"{100 * TARGET_DELTA:g} point of the dense median. A method may reach it before its last "
+            "compression, with more neurons than it ends on. If one seed never reaches it, the row says never."
         )
     yield from _power_and_time(ok[ok["method"] == DENSE])
 
 
 def obstacles(ok: pd.DataFrame) -> Iterator[str]:
-    """Why the `ok` cells' figures must not be published."""
+    """Reasons why the `ok` cells' numbers must not be published."""
     simulated = ok[ok["simulated"].eq(True)]
     if len(simulated):
         cells = f"{len(simulated)} cell{'s' if len(simulated) > 1 else ''}"
@@ -172,7 +173,7 @@ def unmeasured(what: str, energy_j: NDArray[Any], reason: NDArray[Any]) -> str |
 
 
 def ratios(pairs: Rows, quantity: str) -> NDArray[Any]:
-    """`quantity` over dense's, of the pairs with positive figures on both sides; none unless of one hardware class."""
+    """`quantity` over dense's, of the pairs with two positive values; empty unless all are of one hardware class."""
     positive = _positive(pairs, quantity)
     ratios: NDArray[Any] = positive[quantity] / positive[f"{quantity}_baseline"]
     return ratios if _of_one_class(positive) else ratios[:0]
@@ -211,7 +212,7 @@ def _reached(pairs: Rows) -> Rows:
 
 
 def _caveats(paired: Rows, pairs: Rows) -> Iterator[str]:
-    """What to know of the figures that rest on `pairs`, those of the `paired` cells that were measured."""
+    """What to know of the numbers computed from `pairs`, the `paired` cells that were measured."""
     if harmless := sorted(_flags(pairs) - set(DISQUALIFYING)):
         yield f"flags: {', '.join(harmless)}"
     if (net := len(_positive(pairs, "net_energy_j"))) < len(pairs):
@@ -224,7 +225,7 @@ def _caveats(paired: Rows, pairs: Rows) -> Iterator[str]:
 
 
 def _bars(planned: Rows, pairs: Rows) -> Iterator[str]:
-    """Why the row of `planned` cells, of which `pairs` were measured beside dense, can have no energy rank."""
+    """Reasons why the row of `planned` cells cannot be ranked; its `pairs` were measured on both sides."""
     if len(pairs) < (seeds := int(planned["pool_seeds"].max())):
         yield f"energy compared in {len(pairs)} of {seeds} seeds"
     if len(methods := distinct(_both_sides(pairs, "energy_method"))) > 1:
@@ -246,15 +247,15 @@ def _flags(pairs: Rows) -> set[str]:
 
 
 def _power_and_time(dense: pd.DataFrame) -> Iterator[str]:
-    """E = P̄ · t in the figures of each pool's dense cells, by hardware class, where idle power was measured."""
+    """E = P̄ · t for each pool's dense cells, by hardware class, if idle power was measured."""
     known = dense[(dense["mean_power_w"] > 0) & dense["idle_w"].notna()]
     for (*pool, hardware), cells in known.groupby([*POOL, "hardware_class"]):
         power, idle = stats.mean(cells["mean_power_w"]), stats.mean(cells["idle_w"])
         share = idle / power
         too_much = share > 1 - CLAIMED_SAVING
         yield (
-            f"{Pool(*map(str, pool)).title} · {hardware}: dense draws {power:.0f} W on average, of which {idle:.0f} W "
-            "is idle power. Energy is mean power times time: in dense's time, even a network that computes nothing "
+            f"{Pool(*map(str, pool)).title} · {hardware}: dense draws {power:.0f} W on average, {idle:.0f} W of it "
+            "idle power. Energy is mean power times time: in dense's time, even a network that computes nothing "
             f"would still take {percent(share, '.0f' if share >= 0.01 else '.1g')} of dense's energy"
             + (f", so a saving of {percent(CLAIMED_SAVING, 'g')} needs the time to fall too." if too_much else ".")
         )

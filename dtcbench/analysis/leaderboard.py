@@ -1,8 +1,8 @@
-"""The leaderboard: the cells of one suite, summed up per method and set against their dense baseline.
+"""The leaderboard: the cells of one suite, summarised per method and compared with their dense baseline.
 
 A row is one (protocol, dataset, model, sparsity, method, solver). It pairs each of its seeds with the
 dense cell of the same protocol, dataset, model and seed. A failed or missing cell lowers the row's
-coverage and is named in it; no row vanishes, and nothing is imputed.
+coverage and is named in it. Every row stays, and nothing is imputed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from dtcbench.analysis.pairing import (
     POOL,
     Pool,
     Rows,
-    beside_dense,
     distinct,
     groups,
     known,
     tidy,
+    with_baseline,
 )
 from dtcbench.analysis.summary import summary
 from dtcbench.record import Metrics
@@ -73,13 +73,13 @@ METRICS = (
 )
 """To show one more number of the cells, add its field to the record (`Metrics`) and its description here."""
 COLUMNS = {
-    "protocol": "training recipe: its name and the options without a default or with another value than it",
+    "protocol": "training recipe: its name, and the options that have no default or differ from it",
     "protocol_sha256": "the recipe with all its options, as the first 12 digits of a SHA-256",
     "dataset": "dataset",
     "model": "network",
-    "sparsity": "planned fraction of prunable neurons removed; empty where the protocol's schedule decides",
+    "sparsity": "planned fraction of prunable neurons removed; empty if the protocol's schedule decides",
     "method": "what chose the neurons",
-    "solver": "sparse-recovery algorithm; empty where the method solves nothing",
+    "solver": "sparse-recovery algorithm; empty if the method uses no solver",
     "ok": "cells that finished",
     "planned": "cells of the row",
     "paired": "ok cells whose dense cell of the same seed is ok too",
@@ -92,11 +92,11 @@ COLUMNS = {
     "difference_high": "upper end of its interval",
     "difference_p": "p-value of no difference to dense: two-sided paired t-test over seeds",
     "difference_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
-    "equivalence_p": f"p-value of {stats.MARGIN} or more between the two: two one-sided paired t-tests over seeds",
+    "equivalence_p": f"p-value of a difference of {stats.MARGIN} or more: two one-sided paired t-tests over seeds",
     "equivalence_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
-    "equivalent": f"yes where equivalence_p_adjusted is at most {stats.SIGNIFICANCE}: equivalent to dense within "
-    f"{stats.MARGIN}; no is not shown to be; empty without a test",
-    "test_note": "why there is no test",
+    "equivalent": f"yes if equivalence_p_adjusted is at most {stats.SIGNIFICANCE}: equivalent to dense within "
+    f"{stats.MARGIN}; no if that is not shown; empty without a test",
+    "test_note": "why the row has no test",
     **{metric.mean: metric.meaning for metric in METRICS if metric.is_headline},
     "interval_note": "why an interval is absent",
     "pairing_note": "which seeds have no dense cell to pair with",
@@ -111,12 +111,12 @@ COLUMNS = {
     **{metric.mean: metric.meaning for metric in METRICS if not metric.is_headline},
     "failures": "statuses and reasons of the cells that are not ok",
 }
-"""The columns of the leaderboard's rows, in order, and what each one holds."""
+"""The columns of the leaderboard's rows, in order, and their meanings."""
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """One suite's results and what must be known to read them."""
+    """One suite's results, and what a reader must know about them."""
 
     suite: str
     question: str
@@ -124,7 +124,7 @@ class Leaderboard:
     rows: pd.DataFrame
     """`COLUMNS`; by protocol, dataset, model, sparsity (dense first), then the most accurate first."""
     summary: pd.DataFrame
-    """`summary.COLUMNS`: mean ranks and profiles; empty where no two methods share two (dataset, model) pairs."""
+    """`summary.COLUMNS`: mean ranks and profiles; empty unless two methods share two (dataset, model) pairs."""
     notes: tuple[str, ...]
     """Sentences that belong under any rendering of the rows."""
     hardware_classes: tuple[str, ...]
@@ -145,7 +145,7 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
 
     pandas.errors.MergeError when two dense cells share a protocol, dataset, model and seed.
     """
-    planned = beside_dense(energy_columns.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
+    planned = with_baseline(energy_columns.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
     rows = [_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups(planned, IDENTITY)]
     rows.sort(key=_rank)
     _test(rows)
@@ -218,18 +218,18 @@ def _accuracy(ok: Rows) -> dict[str, Any]:
 
 
 def _test(rows: list[dict[str, Any]]) -> None:
-    """Test every row's differences to dense, all rows of the leaderboard being one family of comparisons."""
-    # Dense beside itself is no comparison.
+    """Test every row's differences to dense, as one family of comparisons."""
+    # Dense is not compared with itself.
     samples = [[] if row["method"] == DENSE else row["differences"] for row in rows]
     different, equivalent = stats.p_values(samples), stats.equivalence_p_values(samples)
-    figures = {
+    columns = {
         "difference_p": different,
         "difference_p_adjusted": stats.adjusted(different),
         "equivalence_p": equivalent,
         "equivalence_p_adjusted": stats.adjusted(equivalent),
     }
     for place, row in enumerate(rows):
-        row |= {name: float(values[place]) for name, values in figures.items()}
+        row |= {name: float(values[place]) for name, values in columns.items()}
         p, is_dense = row["equivalence_p_adjusted"], row["method"] == DENSE
         row["equivalent"] = "" if math.isnan(p) else "yes" if p <= stats.SIGNIFICANCE else "no"
         row["test_note"] = "" if is_dense else stats.untested(row["differences"], of="paired seed") or ""
@@ -261,16 +261,16 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
-    """What must be said under the rows, whatever they are rendered as."""
+    """The notes under every rendering of the rows."""
     notes = [
         f"{len(ok)} of {len(cells)} planned cells are ok.",
-        "Intervals are 95 % percentile bootstrap intervals over seeds. With three seeds such an interval can "
-        "be no wider than the range of the seeds: read it as a range. Fewer than three seeds have none.",
+        "Intervals are 95 % percentile bootstrap intervals over seeds. With three seeds such an interval is "
+        "at most as wide as the range of the seeds: read it as a range. With fewer than three seeds it is left out.",
         "Differences and ratios pair each seed with the dense cell of the same protocol, dataset, model and "
-        "seed; a seed without an ok dense cell is left out of them.",
+        "seed; a seed without an ok dense cell is left out.",
         "FLOPs count arithmetic; they are not energy. Energy is what a meter read while the cell trained "
         "and compressed. Energy and time are compared within one hardware class, as geometric means of "
-        "paired ratios; time is wall-clock time and feels what else the machine runs.",
+        "paired ratios. Time is wall-clock time: other load on the machine lengthens it.",
         *energy_columns.notes(ok),
     ]
     for column, noun in (("hardware_class", "hardware classes"), ("stack", "stacks of package versions")):
@@ -280,17 +280,17 @@ def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
-    """What must be said of tests and ranks, where there are any."""
+    """Notes on tests and ranks, if the leaderboard has any."""
     within = f"within {100 * stats.MARGIN:g} point of dense"
     if rows["difference_p"].notna().any():
         yield (
             "The adjusted p is that of a paired t-test of the difference to dense, adjusted for all differences of the "
-            "leaderboard (Benjamini and Yekutieli). A large p shows no equality: a row is equivalent, "
-            f"{within}, only where two one-sided t-tests, adjusted alike, show it."
+            "leaderboard (Benjamini and Yekutieli). A large p does not show equality: a row is equivalent, "
+            f"{within}, only if two one-sided t-tests, adjusted in the same way, show it."
         )
     if len(summed):
         yield (
-            "Mean ranks and profiles are over (dataset, model) pairs, among the methods all of whose cells of those "
-            "pairs are ok; each pool of methods has ranks of its own. The profile is the share of pairs on which a "
+            "Mean ranks and profiles are over (dataset, model) pairs, among the methods whose cells of those "
+            "pairs are all ok; each pool of methods has ranks of its own. The profile is the share of pairs on which a "
             f"method's error is at most {stats.TAU:g} times the least of its pool."
         )

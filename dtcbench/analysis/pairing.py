@@ -1,4 +1,4 @@
-"""Which cells compare with which: the tidy table in which every cell stands beside its dense baseline."""
+"""Which cells compare with which: the tidy table that adds to every cell its dense baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pool(NamedTuple):
     """What two cells must share to be compared."""
 
     protocol: str
-    """The protocol's label, for people; the digest tells two of them apart."""
+    """The protocol's label for readers; only the digest is unique."""
     protocol_sha256: str
     dataset: str
     model: str
@@ -37,7 +37,7 @@ def registered_name(label: str) -> str:
 
 POOL = list(Pool._fields)
 IDENTITY = [*POOL, "sparsity", "method", "solver"]
-"""What makes a row, apart from its seeds."""
+"""The columns that identify a row of the leaderboard: all but the seed."""
 COSTS = ["parameters", "training_flops", "inference_flops"]
 _NUMBERS = {
     "sparsity_reached",
@@ -67,16 +67,16 @@ _FROM_DENSE = [
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` by identity and seed, whatever order they came in; no solver is the empty string."""
+    """`cells` sorted by identity and seed; a missing solver becomes the empty string."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
     typed = cells.assign(solver=solver).astype(dict.fromkeys(_NUMBERS.intersection(cells), float))
     return typed.sort_values([*IDENTITY, "seed"], kind="stable", ignore_index=True)
 
 
-def beside_dense(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` with the figures of its ok dense cell in columns `…_baseline`, NaN where there is none.
+def with_baseline(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` with the numbers of each cell's ok dense cell in columns `…_baseline`; NaN without such a cell.
 
-    `pool_seeds` is the number of seeds of the cell's pool, whatever became of them.
+    `pool_seeds` is the number of planned seeds in the cell's pool.
     """
     is_baseline = (cells["method"] == DENSE) & (cells["status"] == "ok")
     dense = cells.loc[is_baseline, [*POOL, "seed", *_FROM_DENSE]]
@@ -87,7 +87,7 @@ def beside_dense(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 class Rows:
-    """Some of a table's rows, by column: what a DataFrame is, without what one costs for a handful of rows."""
+    """Some rows of a table, by column: like a DataFrame, but cheap for a handful of rows."""
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
         self._columns = columns
@@ -101,12 +101,12 @@ class Rows:
         return self._columns[column][self._rows]
 
     def where(self, chosen: NDArray[np.bool_]) -> Rows:
-        """Those of the rows that are chosen."""
+        """The chosen rows."""
         return Rows(self._columns, self._rows[chosen])
 
 
 def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...], Rows]]:
-    """The rows that agree in the columns `by`, and on what, in the order of their first rows."""
+    """Per combination of values in the columns `by`: the values and the rows, in the order of the first rows."""
     columns = {str(name): table[name].to_numpy() for name in table}
     numbers = table.groupby(by, sort=False, dropna=False).ngroup().to_numpy()
     for rows in np.split(np.argsort(numbers, kind="stable"), np.flatnonzero(np.diff(np.sort(numbers))) + 1):
@@ -115,7 +115,7 @@ def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[Any, ...]
 
 
 def known(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where there is a value."""
+    """Which values are not missing."""
     there: NDArray[np.bool_] = ~pd.isna(values)
     return there
 

@@ -1,4 +1,4 @@
-"""The claim of the published curves: whether each lies where another seed of ours could."""
+"""The claim on the published curves: whether each lies where another seed of ours could lie."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, obsta
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 
 PROTOCOL = "published"
-"""The recipe whose curves they are."""
+"""The protocol of the published curves."""
 TOLERATED = 0.05
-"""Of the levels, as many may lie outside their 95 % intervals."""
+"""The share of levels that may lie outside their 95 % intervals."""
 
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Comparison]:
     """Each published curve against our cells of protocol `published`, of the method its column names.
 
-    The paper's own seed is left out: run again, it is no second draw of what a seed does.
+    The paper's own seed is left out: running it again draws the same values, not new ones.
     """
     by_key = {str(key): rows for key, rows in cycles[cycles["group"].notna()].groupby("key")}
     for series in all_series(tidy(cells)):

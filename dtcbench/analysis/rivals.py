@@ -17,7 +17,7 @@ from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 from dtcbench.text import percent
 
 DTC = ("dtc", "dtc-published")
-"""The claims are about these, ours and the published, with their default options: variants are for ablations."""
+"""The claims are about these two with their default options; variants are for ablations."""
 Judge = Callable[[stats.Estimate], tuple[Verdict, str]]
 Test = Callable[[list[NDArray[np.float64]]], NDArray[np.float64]]
 
@@ -35,7 +35,7 @@ class Series:
 
     @property
     def place(self) -> tuple[Pool, float | None]:
-        """What two series must share to be compared."""
+        """Pool and sparsity: what two series must share to be compared."""
         return self.pool, self.sparsity
 
     @property
@@ -65,7 +65,7 @@ def all_series(cells: pd.DataFrame) -> list[Series]:
 
 
 def of_dtc(series: list[Series]) -> list[Series]:
-    """Those that the claims are about."""
+    """The series that the claims are about."""
     return [one for one in series if one.method in DTC]
 
 
@@ -89,27 +89,27 @@ def _paired(one: Series, other: Series) -> tuple[Rows, Rows, list[int]]:
     """The ok cells of both sides in pairs, by seed, and the planned seeds without a pair."""
     left, right = one.ok, other.ok
     shared = np.intersect1d(left["seed"], right["seed"])
-    # Tidy cells are in the order of their seeds, so that those shared stand in one order on both sides.
+    # Tidy cells are sorted by seed, so both sides have the shared seeds in the same order.
     ours, theirs = (side.where(np.isin(side["seed"], shared)) for side in (left, right))
     planned = {*one.cells["seed"], *other.cells["seed"]}
     return ours, theirs, sorted(int(seed) for seed in planned - set(shared))
 
 
 def _unequal(ours: Rows, theirs: Rows) -> str | None:
-    """That the two sides ended on networks of different sizes."""
+    """The reason, if the two sides ended on networks of different sizes."""
     same_size = ours["parameters"] == theirs["parameters"]
     same_share = np.abs(ours["sparsity_reached"] - theirs["sparsity_reached"]) < stats.ROUNDING
     return None if (same_size & same_share).all() else "the two end on different widths"
 
 
 def unmeasured(one: Series, what: str) -> Comparison:
-    """That `one` was compared with no `what`, since no such cell was planned."""
+    """A comparison that was not measured, since no cell of `what` was planned."""
     where = f"{one.where}: {one.label} − {what}"
-    return Comparison(where, Verdict.NOT_MEASURED, f"no cell of {what} beside it", kind=what)
+    return Comparison(where, Verdict.NOT_MEASURED, f"no cell of {what} was planned", kind=what)
 
 
-def beside(one: Series, series: list[Series], names: tuple[str, ...]) -> Iterator[Series]:
-    """Those of `series` in the same place as `one`, of methods with these names, whatever their options."""
+def counterparts(one: Series, series: list[Series], names: tuple[str, ...]) -> Iterator[Series]:
+    """The `series` with the pool and sparsity of `one`, of methods with these names and any options."""
     for other in series:
         if other.place == one.place and registered_name(other.method) in names:
             yield other

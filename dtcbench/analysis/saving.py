@@ -1,4 +1,4 @@
-"""The claim on energy: what is saved against dense at most δ below its accuracy."""
+"""The claim on energy: how much is saved, compared with dense, at an accuracy at most δ below it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from dtcbench.analysis import energy_columns, stats
 from dtcbench.analysis.energy_columns import CLAIMED_SAVING
-from dtcbench.analysis.pairing import Rows, beside_dense, known, tidy
+from dtcbench.analysis.pairing import Rows, known, tidy, with_baseline
 from dtcbench.analysis.rivals import Series, all_series, of_dtc
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 from dtcbench.text import percent
@@ -23,13 +23,13 @@ COSTS = {
     "training_flops": "training FLOPs saved",
     "inference_flops": "inference FLOPs saved",
 }
-"""Beside the energy, so that the three are not confused."""
+"""Shown with the energy, so that readers do not confuse the three."""
 
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Comparison]:
     """Per pool, DTC method and solver: whether any of its sparsities saves what is claimed."""
-    beside = beside_dense(energy_columns.with_targets(tidy(cells), cycles))
-    by_method = sorted(of_dtc(all_series(beside)), key=_competitor)
+    paired = with_baseline(energy_columns.with_targets(tidy(cells), cycles))
+    by_method = sorted(of_dtc(all_series(paired)), key=_competitor)
     for _, rows in groupby(by_method, key=_competitor):
         yield _comparison(list(rows))
 

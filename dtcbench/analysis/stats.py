@@ -1,7 +1,7 @@
 """Statistics over seeds: means, intervals, paired tests, corrections for many of them, ranks and fronts.
 
-Nothing here imputes: a value that is not finite is left out, and what is then too little for an
-interval or a test gets none, with the reason. Every result is independent of the order of its input.
+Nothing here imputes: a value that is not finite is left out. If too few values remain for an interval or
+a test, the reason says so. Every result is independent of the order of its input.
 docs/statistics.md has every formula with its source.
 """
 
@@ -23,13 +23,13 @@ MIN_SEEDS = 3
 """Fewer seeds than this get no interval and no test."""
 RESAMPLES = 9999
 SIGNIFICANCE = 0.05
-"""A p-value at most this is taken for a finding."""
+"""A p-value of at most this is significant."""
 MARGIN = 0.01
 """Accuracies this close, one percentage point, are called equivalent."""
 TAU = 1.1
 """A performance profile counts the problems on which a method's error is at most this times the least."""
 ROUNDING = 1e-9
-"""Accuracies are fractions of counts: what differs by less is the same, whatever the last bits say."""
+"""Accuracies are fractions of counts: values that differ by less are equal up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Estimate:
     """A mean over seeds and how far the seeds leave it open."""
 
     mean: float
-    """NaN where there is no value at all."""
+    """NaN without any value."""
     interval: tuple[float, float] | None
-    """Lower and upper end: of 95 % unless asked otherwise, by the bootstrap or by Student's t as its maker says."""
+    """Lower and upper end, of 95 % unless asked otherwise, by the bootstrap or by Student's t."""
     reason: str | None
-    """Why there is no interval; None where there is one."""
+    """Why the interval is missing; None with an interval."""
 
     @property
     def low(self) -> float:
@@ -55,12 +55,12 @@ class Estimate:
 
 
 def generator(purpose: str) -> np.random.Generator:
-    """The generator of one purpose: the same values always give the same figures."""
+    """The generator of one purpose: the same values always give the same numbers."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big"))
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the finite `values`, correctly rounded; NaN when there are none."""
+    """Mean of the finite `values`, correctly rounded; NaN without any."""
     finite = _finite(values)
     if not finite.size:
         return math.nan
@@ -94,11 +94,11 @@ def t_estimate(values: Iterable[float], *, confidence: float = CONFIDENCE, of: s
 
 
 def untested(values: Iterable[float], *, of: str = "seed") -> str | None:
-    """Why a t-test takes no such `values`, one per seed: too few, or all equal. None where it takes them."""
+    """Why a t-test cannot take `values`, one per seed: too few, or all equal. None if it can."""
     finite = _finite(values)
     if finite.size < MIN_SEEDS:
         return f"{_count(finite.size, of)}: no test"
-    # Equal up to rounding: t would divide by a spread that is none, and call any difference certain.
+    # If all are equal up to rounding, t would divide by a spread of 0 and call any difference certain.
     return "equal in all seeds: no test" if finite[-1] - finite[0] < ROUNDING else None
 
 
@@ -137,10 +137,10 @@ def equivalence_p_values(samples: Sequence[Iterable[float]], margin: float = MAR
 
 
 def adjusted(p: ArrayLike) -> NDArray[np.float64]:
-    """The p-values of a table's comparisons, adjusted for their number; NaN is no comparison and stays NaN.
+    """The p-values of a table's comparisons, adjusted for their number; NaN is not a comparison and stays NaN.
 
     Benjamini and Yekutieli, Annals of Statistics 29, 1165-1188, 2001, by `scipy.stats.false_discovery_control`: it
-    controls the false discovery rate however the comparisons hang together, and these share dense cells and seeds.
+    controls the false discovery rate however the comparisons depend on each other; these share dense cells and seeds.
     """
     values = np.array(p, dtype=float)
     known = np.isfinite(values)
@@ -165,8 +165,8 @@ def mean_ranks(losses: ArrayLike) -> NDArray[np.float64]:
 def performance_profile(losses: ArrayLike, tau: float = TAU) -> NDArray[np.float64]:
     """Share of problems on which each method's loss is at most `tau` times the least, of `losses` [problems, methods].
 
-    NaN is a problem not solved: never within `tau`, and counted all the same. Source: Dolan and Moré, Mathematical
-    Programming 91, 201-213, 2002, ρ(τ). ValueError for τ below 1, and for a negative loss.
+    NaN is a problem that was not solved: it is never within `tau`, and still counted. Source: Dolan and Moré,
+    Mathematical Programming 91, 201-213, 2002, ρ(τ). ValueError for τ below 1, and for a negative loss.
     """
     table = np.asarray(losses, dtype=float)
     if not tau >= 1:
@@ -179,7 +179,7 @@ def performance_profile(losses: ArrayLike, tau: float = TAU) -> NDArray[np.float
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """Geometric mean of the finite `ratios`; NaN when there are none. ValueError for one that is not positive."""
+    """Geometric mean of the finite `ratios`; NaN without any. ValueError for one that is not positive."""
     return math.exp(mean(_logarithms(ratios)))
 
 
@@ -194,8 +194,8 @@ def geometric_mean_estimate(ratios: Iterable[float], *, of: str = "seed") -> Est
 
 
 def pareto_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
-    """Which of the points `[n]` no other point beats: none is at most as costly and at least as accurate,
-    and better in one of the two. Equal points stand or fall together; a NaN is never on the front.
+    """Which of the points `[n]` are on the front. A point is not if another one is at most as costly and at least as
+    accurate, and better in one of the two. Equal points are treated alike; a NaN is never on the front.
     """
     c, a = np.asarray(cost, dtype=float), np.asarray(accuracy, dtype=float)
     no_worse = (c[None, :] <= c[:, None]) & (a[None, :] >= a[:, None])  # [n, n]: column against row

@@ -1,8 +1,8 @@
-"""A leaderboard in few lines: mean ranks and performance profiles over its (model, dataset) pairs.
+"""A leaderboard in a few lines: mean ranks and performance profiles over its (model, dataset) pairs.
 
-A method covers a pair where all its planned cells of it are ok. Methods are ranked in pools that cover the
+A method covers a pair if all its planned cells of the pair are ok. Methods are ranked in pools that cover the
 same pairs, and every pool has ranks of its own: a method that misses a pair is in the pools without it, with
-its coverage beside, and changes nothing in the pool with it. Nothing is imputed.
+its coverage, and changes nothing in the pool with it. Nothing is imputed.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import DENSE
 
 MIN_PAIRS = 2
-"""A single pair needs no summary: its table is one."""
+"""A single pair needs no summary: its table is enough."""
 COLUMNS = {
     "protocol": "training recipe, as in the leaderboard",
     "protocol_sha256": "its digest, as in the leaderboard",
-    "sparsity": "planned fraction of prunable neurons removed; empty where the protocol's schedule decides",
+    "sparsity": "planned fraction of prunable neurons removed; empty if the protocol's schedule decides",
     "pairs": "the (dataset, model) pairs that all methods of the pool cover",
     "method": "what chose the neurons",
-    "solver": "sparse-recovery algorithm; empty where the method solves nothing",
-    "covered": "pairs of which all the method's cells are ok, over all pairs of this protocol and sparsity",
+    "solver": "sparse-recovery algorithm; empty if the method uses no solver",
+    "covered": "pairs in which all the method's cells are ok, among all pairs of this protocol and sparsity",
     "planned": "pairs the method was planned on",
     "mean_rank": "mean over the pool's pairs of the method's rank by mean test accuracy, 1 the most accurate",
     "profile": f"share of the pool's pairs on which its error, 1 - accuracy, is at most {stats.TAU} times the least",
 }
-"""The summary's columns, in order, and what each one holds."""
+"""The summary's columns, in order, and their meanings."""
 _SHARED = ["protocol", "protocol_sha256", "sparsity"]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """`COLUMNS` from a leaderboard's `rows`: by protocol, sparsity and pool, the largest pool and best rank first.
 
-    Empty where no two methods cover the same two pairs.
+    Empty unless two methods cover the same two pairs.
     """
     compressed = rows[rows["method"] != DENSE]
     found = [

@@ -19,16 +19,16 @@ from dtcbench.analysis.rivals import Series, all_series, of_dtc
 from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
 
 STRONG = 0.5
-"""A correlation from which on entropy is said to track accuracy: Cohen's "large"."""
+"""From this correlation on, entropy tracks accuracy: Cohen's "large"."""
 MIN_CYCLES = 6
-"""Fewer cycles with a measurement give no correlation."""
+"""A correlation needs this many cycles with a measurement."""
 SIDES = {"in": "incoming", "out": "outgoing"}
 OTHERS = {
     "entropy_{side}_published": "published estimator",
     "compressed_bits": "compressed size of the weights",
     "lempel_ziv": "Lempel-Ziv complexity of the projection",
 }
-"""Further measures, where the cycles have them: shown beside, judged in no rule."""
+"""Further measures, if the cycles have them: shown, but no rule judges them."""
 _CERTAIN = 1 - 1e-9
 """A correlation beyond this is 1 up to rounding."""
 

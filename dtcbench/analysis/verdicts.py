@@ -1,4 +1,4 @@
-"""What a claim's verdict is made of, and the one rule by which comparisons become one."""
+"""The parts of a verdict on a claim, and the one rule that combines comparisons into it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ MIN_SEEDS = 5
 
 
 class Verdict(StrEnum):
-    """What the cells say of a claim, or of one comparison it rests on."""
+    """What the cells say about a claim, or about one of its comparisons."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
     NOT_SHOWN = "not shown"
-    """There are figures, and they do not decide."""
+    """The measured numbers do not decide."""
     NOT_MEASURED = "not measured"
-    """There are no figures."""
+    """Nothing was measured."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One figure and how far the seeds leave it open."""
+    """One number, and the uncertainty that the seeds leave."""
 
     name: str
     value: float
-    """NaN where there is none."""
+    """NaN if it is missing."""
     low: float = math.nan
     high: float = math.nan
-    """Ends of the interval; NaN without one."""
+    """Ends of the interval; NaN if it is missing."""
     unit: Literal["points", "percent", "r"] = "points"
-    """Of a fraction of 1 when shown: percentage points, per cent, or a correlation as it is."""
+    """How the value is shown: a fraction of 1 in percentage points or per cent, or a correlation."""
 
     @classmethod
     def of(cls, name: str, estimate: stats.Estimate, unit: Literal["points", "percent", "r"] = "points") -> Effect:
@@ -47,7 +47,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a published curve beside ours, as fractions of 1."""
+    """One level of a published curve and of ours, as fractions of 1."""
 
     width: float
     published: float
@@ -61,26 +61,26 @@ class Level:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One of the comparisons a claim rests on."""
+    """One of the comparisons behind a claim."""
 
     where: str
     """What is compared, and in which pool."""
     verdict: Verdict
     reason: str
     effects: tuple[Effect, ...] = ()
-    """Those that were judged first."""
+    """The judged ones come first."""
     seeds: int = 0
     """Paired seeds."""
     cells: tuple[str, ...] = ()
     """Keys of the cells the effects rest on."""
     kind: str = ""
-    """Which part of the claim it concerns."""
+    """The part of the claim that it concerns."""
     p: float = math.nan
-    """Of the test behind the judgement, where there is one."""
+    """p-value of the test behind the judgement; NaN without a test."""
     p_adjusted: float = math.nan
     """The same, adjusted for the number of the claim's comparisons."""
     judged: int = 1
-    """How many of the effects, the first ones, the rule holds against its bounds."""
+    """The number of effects, from the first, that the rule compares with its bounds."""
     levels: tuple[Level, ...] = ()
     """Of a published curve, from the first cycle to the last."""
 
@@ -91,18 +91,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """One claim, its verdict and all it rests on."""
+    """One claim, its verdict and the evidence."""
 
     name: str
     statement: str
     """What is claimed, in a sentence."""
     verdict: Verdict
     rule: str
-    """By which rule, in a sentence."""
+    """The rule of the verdict, in a sentence."""
     reason: str
     comparisons: tuple[Comparison, ...]
     bounds: tuple[float, ...] = (0.0,)
-    """What the rule holds the judged effects against, in their unit."""
+    """What the rule compares the judged effects with, in their unit."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -120,11 +120,11 @@ def conclude(
     kinds: Collection[str] = (),
     bounds: tuple[float, ...] = (0.0,),
 ) -> Conclusion:
-    """The verdict on a claim: what all its measured comparisons say alike; `not shown` where they do not.
+    """The verdict on a claim: that of all its measured comparisons if they agree, else `not shown`.
 
     Since every one of them must agree, no correction for their number is needed (Berger, Technometrics 24, 295-300,
-    1982, the intersection-union test); a single one of them is no finding, and its p is adjusted. Of each of `kinds`
-    at least one must be measured. `nothing` is the reason where there is no comparison at all.
+    1982, the intersection-union test); one of them alone decides nothing, and its p is adjusted. Of each of `kinds`
+    at least one must be measured. `nothing` is the reason if there are no comparisons.
     """
     all_of_them = _adjusted(sorted(comparisons, key=lambda comparison: (comparison.where, comparison.kind)))
     measured = [c for c in all_of_them if c.verdict is not Verdict.NOT_MEASURED]
@@ -141,9 +141,9 @@ def conclude(
 
 
 def obstacle(seeds: int, alone: Sequence[int]) -> str | None:
-    """Why a comparison of so many paired seeds decides nothing; `alone` are planned seeds without an ok pair.
+    """Why a comparison of this many paired seeds decides nothing; `alone` are planned seeds without an ok pair.
 
-    A seed that failed is no seed to leave out: what made it fail may be what the comparison is about.
+    A failed seed cannot be left out: the cause of its failure may be what the comparison is about.
     """
     if alone:
         return f"no ok pair for seed{'s' if len(alone) > 1 else ''} {', '.join(map(str, alone))}"

@@ -256,7 +256,7 @@ def test_the_notes_say_in_the_pool_s_own_figures_why_a_saving_needs_time_to_fall
         joules("dense", [20_000, 16_000], training_s=100.0, idle_w=60.0) + joules("dtc", [9_000, 9_000])
     )
     assert (
-        "standard · digits · mlp · cpu: dense draws 180 W on average, of which 60 W is idle power. Energy is mean "
+        "standard · digits · mlp · cpu: dense draws 180 W on average, 60 W of it idle power. Energy is mean "
         "power times time: in dense's time, even a network that computes nothing would still take 33 % of dense's "
         "energy, so a saving of 98 % needs the time to fall too."
     ) in leaderboard.notes

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dtcbench.analysis.energy_columns import with_targets
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import beside_dense, tidy
+from dtcbench.analysis.pairing import tidy, with_baseline
 from dtcbench.records.run import Run
 from dtcbench.report.elements import Frame
 from dtcbench.text import file_names
@@ -49,7 +49,7 @@ class SiteRun:
     @functools.cached_property
     def cells(self) -> pd.DataFrame:
         """Its planned cells, each with the values of the dense cell of its seed."""
-        return beside_dense(with_targets(tidy(self.run.cells), self.run.cycles))
+        return with_baseline(with_targets(tidy(self.run.cells), self.run.cycles))
 
     @property
     def seeds(self) -> int:
