@@ -96,14 +96,18 @@ Step = Callable[[Samples], torch.Tensor]
 """Learn from one batch; its loss, a scalar."""
 
 
-def gradient_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Step:
-    """Cross-entropy's gradient by autograd, and one step of the optimiser along it."""
+def gradient_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+) -> Step:
+    """Cross-entropy's gradient by autograd, one step of the optimiser along it, and one of the learning rate."""
 
     def step(batch: Samples) -> torch.Tensor:
         optimizer.zero_grad()
         loss = cross_entropy(model(batch.x), batch.y)
         loss.backward()
         optimizer.step()
+        if schedule is not None:
+            schedule.step()
         return loss
 
     return step

@@ -19,7 +19,6 @@ from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
 from dtcbench.training.loop import (
     Samples,
-    Step,
     accuracy,
     bits_per_token,
     cross_entropy,
@@ -66,7 +65,8 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     _refuse_a_lonely_sample(run.model, len(training), protocol.batch_size)
     steps = _begin(run, protocol, training, sparsity)
     run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
-    step = _scheduled(gradient_step(run.model, optimizer), optimizer, protocol, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None
+    step = gradient_step(run.model, optimizer, schedule)
     batches = shuffled_batches(training, protocol.batch_size, cell.seed, context.splits.augment)
     widths = run.compressor.original_widths
     fractions = protocol.fractions(sparsity) if run.compressor.method.when == "cycles" else []
@@ -133,20 +133,6 @@ def _optimizer(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
             return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
         case "sgd":
             return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
-
-
-def _scheduled(step: Step, optimizer: torch.optim.Optimizer, protocol: Standard, steps: int) -> Step:
-    """`step`, followed by one step of the protocol's learning rate schedule."""
-    if protocol.schedule == "constant":
-        return step
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-    def scheduled(batch: Samples) -> torch.Tensor:
-        loss = step(batch)
-        schedule.step()
-        return loss
-
-    return scheduled
 
 
 def run_published(context: CellContext, protocol: Published) -> Result:

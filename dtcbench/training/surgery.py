@@ -1,7 +1,7 @@
 """Smaller networks: the prunable groups of any network, and taking neurons out of them.
 
-torch-pruning traces which layers hang together and shrinks them physically. Which neurons go, the
-optimiser's state and the map to the original indices are dtcbench's own.
+torch-pruning traces which layers depend on each other, and shrinks them. The choice of the neurons and the optimiser's
+state are dtcbench's own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _NEURON_WISE = (
     *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish", "Softplus", "Mish"),
     *("MaxPool2DWithIndices", "AvgPool2D", "AdaptiveMaxPool2D", "AdaptiveAvgPool2D"),
-    *("T", "Addmm", "Mm"),  # what a Linear layer over a sequence is made of
+    *("T", "Addmm", "Mm"),  # the operations of a Linear layer over a sequence
 )
 """Autograd's names, without `Backward`, of operations that leave each neuron on its own."""
 
@@ -42,7 +42,7 @@ class PrunableGroup:
     """After flattening, each channel of the producer has `spread` inputs in a row here."""
     spread: int
     members: tuple[nn.Module, ...]
-    """Every module with parameters that loses something when the group is cut: the layers and their norms."""
+    """Every module whose parameters shrink when the group is cut: the layers and their norms."""
 
     @property
     def width(self) -> int:
@@ -77,7 +77,7 @@ class PrunableGroup:
 
 
 class Surgery:
-    """A network's prunable groups, and the means to shrink them."""
+    """A network's prunable groups, and how to shrink them."""
 
     def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
         """Trace `model` on one sample [1, …]; its mode, gradients and frozen layers stay as they are."""
