@@ -90,7 +90,7 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
 def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
     """`COLUMNS` except the rank, for the row of `planned` cells; `qualifies` says whether the row may be ranked.
 
-    `ok` and `paired` are those of the cells that are, as `pairing.beside_dense` gives them.
+    `ok` and `paired` are those of the cells that are, as `pairing.with_baseline` gives them.
     """
     metered = paired.where(known(paired["energy_j"]))
     # A reading of 0 J is a window too short for the meter, not a ratio.

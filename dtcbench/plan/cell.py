@@ -1,4 +1,4 @@
-"""A cell: one point of the grid with one seed, and the key it is known by for ever.
+"""A cell: one point of the grid with one seed, and its permanent key.
 
 A plan may hold a million cells: a cell is a few references to shared choices and its key, and each choice's JSON is
 made once, not once a cell.
@@ -86,7 +86,7 @@ def canonical_json(value: Any) -> str:
 
 
 class _Keyed:
-    """Room for the key, which is no field of a cell."""
+    """A slot for the key, which is not a field of a cell."""
 
     __slots__ = ("_key",)
     _key: str
@@ -94,7 +94,7 @@ class _Keyed:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_CONFIG)
 class Cell(_Keyed):
-    """All that decides a cell's numbers on one software stack. Hardware is not in it."""
+    """Everything that decides a cell's numbers on one software stack; the hardware does not."""
 
     version: int = CELL_VERSION
     protocol: Choice

@@ -21,7 +21,7 @@ _AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES}
 
 
 def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]]:
-    """Places and what does not fit there, as far as the fields can be read at all."""
+    """Key paths and what does not fit there, as far as the fields can be read."""
     protocol = suite.get("protocol")
     name = meant_protocol(_name(protocol))
     yield from _cores(suite.get("resources"), protocol, name)
@@ -36,7 +36,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
 
 
 def _name(value: Any) -> str:
-    """The name in `name` or `{name: …}`; empty where there is none."""
+    """The name in `name` or `{name: …}`; empty without a name."""
     name = value.get("name") if isinstance(value, dict) else value
     return name if isinstance(name, str) else ""
 
@@ -59,7 +59,7 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
     gpus = resources.get("gpus") if isinstance(resources, dict) else None
     try:
         energy, timeout = Metering.model_validate(suite.get("energy", {})), seconds(suite.get("timeout"))
-    except ValueError:  # which is told where they are checked one by one, or there is no timeout
+    except ValueError:  # the checks of the single fields report it, or the timeout is missing
         return
     least = energy.min_window + energy.idle + energy.cool_down.at_least
     if isinstance(gpus, int | float) and gpus > 0 and energy.meter != "none" and timeout <= least:

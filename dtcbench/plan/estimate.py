@@ -15,12 +15,12 @@ class TimeLeft:
 
     work_s: float
     guessed: int
-    """Cells whose method and solver no cell was timed for: taken as the mean over all timings."""
+    """Cells without a timed cell of the same kind: estimated by the mean of all timings."""
 
 
 def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> TimeLeft | None:
     """Work for `cells`, by the mean seconds of timed cells with the same network, data, method and
-    solver; None where nothing was timed yet."""
+    solver; None if nothing was timed yet."""
     if not timings:
         return None
     by_kind: dict[tuple[str, ...], list[float]] = {}

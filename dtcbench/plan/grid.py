@@ -17,7 +17,7 @@ REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, in the order they are started; each stands once."""
+    """All cells of a suite, each once, in the order in which they start."""
 
     suite: Suite
     cells: tuple[Cell, ...]
@@ -32,7 +32,7 @@ class Plan:
 def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
     """Every cell of the suite: block by block, seed by seed, dense first. `names` are those it was parsed with.
 
-    Dense stands once per (model, dataset, protocol, seed), also where several blocks share it. All cells share the
+    Dense is planned once per (model, dataset, protocol, seed), also if several blocks share it. All cells share the
     suite's choices.
     """
     planned: dict[str, Cell] = {}
@@ -88,7 +88,7 @@ def _solvers(block: Block, method: Choice, names: Names) -> Sequence[Choice | No
 
 
 def _concerning(rules: Sequence[tuple[dict[str, Any], str]], cell: Cell) -> list[int]:
-    """The numbers of the rules that leave the cell out: it has all that such a rule names."""
+    """The numbers of the rules that exclude the cell: it has all values that such a rule names."""
     if not rules:
         return []
     facts = {

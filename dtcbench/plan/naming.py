@@ -59,8 +59,8 @@ _Check = Callable[[str, dict[str, Any]], object]
 def _misfits(name: str, options: dict[str, Any], known: list[str], unknown: str, check: _Check) -> Misfits:
     """What `check` finds in `options`; `unknown` is said of a name that is not among the `known`.
 
-    An unknown name does not hide mistakes in its options: told is what would be wrong with each of the names that
-    it may be mistyped from, or, where it is like none, with each that is known.
+    An unknown name does not hide mistakes in its options: reported are those that would be mistakes for every similar
+    known name, or, without a similar name, for every known name.
     """
     if name in known:
         return _found(name, options, check)

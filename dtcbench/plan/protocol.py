@@ -20,25 +20,26 @@ class Protocol(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     version: ClassVar[int]
-    """Raised where a change makes other numbers, or a default changes."""
+    """Raised if a change makes other numbers, or if a default changes."""
     name: str
     threads: int
     """Threads torch and BLAS use in a CPU cell: sums are rounded differently with another number."""
 
     @property
     def choice(self) -> Choice:
-        """The protocol as it stands in a cell."""
+        """The protocol as a cell holds it."""
         values = self.model_dump(mode="json", exclude={"name"})
         return Choice.of(self.name, self.version, values, defaults(type(self)))
 
 
 class Standard(Protocol):
-    """The fair recipe: equal steps, batches, order and initial weights for all that compress (DESIGN §3)."""
+    """The fair recipe: equal steps, batches, order and initial weights for all methods that compress (docs/design.md,
+    Protocols)."""
 
     version: ClassVar[int] = 2
     name: Literal["standard"]
     steps: Count
-    """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes others."""
+    """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes another number."""
     batch_size: Count = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Torch's, with its defaults; sgd with momentum 0.9."""
@@ -86,7 +87,7 @@ class Standard(Protocol):
         return self.keep if needed <= held else float((1 - sparsity) ** (1 / held))
 
     def note(self, sparsity: float) -> str | None:
-        """Says so where the steps do not hold the cycles that `keep` would take."""
+        """A sentence for the reader if the steps do not hold the cycles that `keep` would take, else None."""
         needed, held = self._cycles_needed(sparsity), self.cycles_held
         if needed <= held:
             return None

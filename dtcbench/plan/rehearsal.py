@@ -14,13 +14,13 @@ _STEPS = 4
 _SAMPLES = 64
 _BATCH = 16
 _VALIDATION = 0.25
-"""Of so few samples a suite's own share may be none."""
+"""A suite's own share of so few samples may round to 0."""
 
 
 def rehearsal(text: str, file: str) -> str:
     """The YAML of a valid suite's rehearsal: one seed, the first sparsity above 0, a few steps on a few samples.
 
-    It bears the suite's name with `SUFFIX`, so that its records never mix with the suite's own.
+    It has the suite's name with `SUFFIX`, so that its records never mix with the suite's own.
     """
     suite = dict(Document.read(text, file).value)
     suite["name"] = f"{suite['name']}{SUFFIX}"

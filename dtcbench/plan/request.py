@@ -1,4 +1,4 @@
-"""What one cell asks of the machine it runs on, and which machines can give it. Pure."""
+"""The resources that one cell needs, and how many cells a node can run. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Request:
     cpus: int
     gpus: float = 0.0
     accelerator: str | None = None
-    """The kind of GPU, in Ray's words, such as `H200`; None where any will do."""
+    """The kind of GPU, in Ray's words, such as `H200`; None if any will do."""
 
     @property
     def bundle(self) -> dict[str, float]:

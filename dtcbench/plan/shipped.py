@@ -18,7 +18,7 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str:
-    """The YAML of the shipped suite called so; UserError with near matches where none is."""
+    """The YAML of the shipped suite of this name; UserError with near matches if the name is unknown."""
     if name not in names():
         raise UserError(f"unknown suite {name!r}; {near(name, names())}")
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

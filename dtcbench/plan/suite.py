@@ -29,7 +29,7 @@ from dtcbench.plan.request import Request
 from dtcbench.validation import misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-"""What a suite may be called: its run's folder is called so."""
+"""Allowed names of a suite, which are also names of its run's folder."""
 _MOST_SEEDS = 10_000
 
 
@@ -75,9 +75,9 @@ class Block(Strict):
     solvers: list[Annotated[Choice, _choice("solver")]] = Field(default=[DEFAULT_SOLVER], validate_default=True)
     """Applied to the methods that use one."""
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] | None = None
-    """Left out where the protocol's own schedule decides."""
+    """Left out if the protocol's own schedule decides."""
     keep: Fraction | None = None
-    """Fraction of the neurons a compression keeps, where it is not to be the protocol's."""
+    """Fraction of the neurons a compression keeps, if it differs from the protocol's."""
     seeds: list[Seed]
     """A list, or a number k for the seeds 0 … k−1."""
 
@@ -168,9 +168,9 @@ def load(suite: str | Path) -> Suite:
 
 
 def read(suite: str | Path) -> str:
-    """The YAML text of the file `suite`, or of the shipped suite of that name where there is no such file.
+    """The YAML text of the file `suite`, or, without such a file, of the shipped suite of that name.
 
-    SuiteError where it is neither, or the file cannot be read.
+    SuiteError if it is neither, or if the file cannot be read.
     """
     name, path = str(suite), Path(suite)
     if name in shipped.names() and not path.is_file():

@@ -1,4 +1,4 @@
-"""The claims for a terminal: on a screen what became of each, or in full with its rule and what it rests on."""
+"""The claims for a terminal: one screen with the verdicts, or everything, with rules and evidence."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def brief_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> 
     """On a screen: per claim its verdict, the reason and the size of the effect."""
     parts: list[RenderableType] = []
     for number, conclusion in enumerate(conclusions, 1):
-        told = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
+        lines = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
         parts += [
             Text.assemble(f"{number}. ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
-            Padding(Group(*told), _INDENT),
+            Padding(Group(*lines), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
     return Group(*parts, Padding(Text(READ_ON, style="dim"), _BLANK_LINE_ABOVE))
@@ -68,17 +68,17 @@ def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str,
 
 
 _UNITS = {"points": (100, "+.2f", "points"), "percent": (100, ".2f", "%"), "r": (1, "+.2f", "")}
-"""Factor, format and what follows the figure."""
+"""Factor, format and unit of an effect."""
 
 
 def effect_text(effect: Effect) -> str:
-    """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation stands as it is."""
+    """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation has no unit."""
     scale, form, unit = _UNITS[effect.unit]
     return f"{effect.name}: {with_interval(effect.value, effect.low, effect.high, form, unit, scale)}"
 
 
 def _range(conclusion: Conclusion) -> str:
-    """`difference in accuracy: −9.15 to +0.10 points`, of the comparisons' first effects; empty without a figure."""
+    """`difference in accuracy: −9.15 to +0.10 points`, of the comparisons' first effects; empty without any value."""
     judged = [comparison.effects[0] for comparison in conclusion.comparisons if comparison.effects]
     known = sorted((effect for effect in judged if not math.isnan(effect.value)), key=lambda effect: effect.value)
     if not known:

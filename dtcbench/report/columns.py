@@ -1,6 +1,6 @@
 """What the leaderboard's renderings show: per column a title, a text, and the value to sort by.
 
-An absent figure is "–", an unmeasured energy "not measured"; neither is ever a number.
+A missing value is "–", an unmeasured energy "not measured"; never a number.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Column:
     """What the column sorts by; NaN or an empty string is missing."""
     is_number: bool = True
     concerns: Callable[[Row], bool] = _always
-    """Whether the column says something of a row: it is shown where it does of any."""
+    """Whether the column has content for a row: it is shown if it has for any."""
 
 
 def sparsity_shown(row: Row) -> float:
@@ -68,7 +68,7 @@ def difference(row: Row, digits: int = 2) -> str:
 
 
 def difference_p(row: Row) -> str:
-    """Adjusted p-value of the difference to dense: `0.031`, `< 0.001`, or why there is none."""
+    """Adjusted p-value of the difference to dense: `0.031`, `< 0.001`, or why it is missing."""
     if row["method"] == DENSE:
         return ABSENT
     p = float(row["difference_p_adjusted"])
@@ -110,8 +110,8 @@ def coverage(row: Row) -> str:
 
 
 def remarks(row: Row) -> str:
-    """What stands in the way of reading the row's figures at face value."""
-    # That nothing at all was measured is in the energy column and, with its reason, in the notes.
+    """Remarks that a reader of the row's numbers needs."""
+    # If nothing was measured, the energy column says so, and the notes give the reason.
     energy_note = row["energy_note"] if row["energy_measured"] else ""
     parts = [row["failures"], _reached(row), row["interval_note"], row["pairing_note"], energy_note]
     return "; ".join(filter(None, parts))
@@ -180,7 +180,7 @@ def _metered_share(title: str, name: str, measured: str = "energy_measured") -> 
 
 
 def label(title: str, name: str) -> Column:
-    """A name; `–` where there is none."""
+    """A name; `–` if it is missing."""
     return Column(title, lambda row: row[name] or ABSENT, lambda row: row[name], is_number=False)
 
 
@@ -227,7 +227,7 @@ COLUMNS = (
     *(_metric(metric) for metric in METRICS if not metric.is_headline),
     Column("Remarks", remarks, remarks, is_number=False),
 )
-"""The columns of a leaderboard for reading, in order; the CSV has every figure."""
+"""The columns of a leaderboard for reading, in order; the CSV has every number."""
 _BY_TITLE = {column.title: column for column in COLUMNS}
 HEADLINE = (
     *map(_BY_TITLE.__getitem__, ("Method", "Solver", "Sparsity")),
@@ -246,11 +246,11 @@ HEADLINE = (
         ),
     ),
 )
-"""Those that rows of several leaderboards are shown with."""
+"""The columns for rows of several leaderboards."""
 
 
 def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns that say something of any of these rows."""
+    """The columns that have content for any of these rows."""
     return tuple(column for column in COLUMNS if any(map(column.concerns, rows)))
 
 

@@ -1,4 +1,4 @@
-"""Our curves beside published ones, cycle by cycle."""
+"""Our curves compared with published ones, cycle by cycle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_reference(path: Path, method: str | None) -> pd.DataFrame:
     Rows are cycles; the columns returned are `cycle`, `width` and methods. UserError names what is wrong.
     """
     try:
-        frame = pd.read_csv(path, dtype=str)  # as text: not every pandas reads a figure to its last bit
+        frame = pd.read_csv(path, dtype=str)  # as text: not every pandas reads a number to its last bit
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).strip()
         raise UserError(f"--reference {path}: cannot be read as CSV: {reason}; give a table with commas") from None
@@ -42,12 +42,12 @@ def read_reference(path: Path, method: str | None) -> pd.DataFrame:
     try:
         return frame.rename(columns=names)[["cycle", "width", *names.values()]].astype(float)
     except ValueError as error:
-        raise UserError(f"--reference {path}: {error}; write plain figures, one row a cycle") from None
+        raise UserError(f"--reference {path}: {error}; write plain numbers, one row per cycle") from None
 
 
 def comparison(cycles: pd.DataFrame, reference: pd.DataFrame) -> RenderableType:
-    """Test accuracy after each compression, ours and the published, per method; `=` where they are equal
-    to the last bit. Every cell of a method gets a table of its own."""
+    """Test accuracy after each compression, ours and the published, per method; `=` if they are equal
+    to the last bit. Every cell of a method has a table of its own."""
     parts: list[RenderableType] = []
     for method in reference.columns.drop(["cycle", "width"]):
         ours = cycles[cycles["method"] == method].drop_duplicates(["key", "cycle"])

@@ -24,8 +24,8 @@ FORMS: tuple[Form, ...] = ("pdf", "svg")
 Traces = Mapping[str, pd.DataFrame]
 """Samples of power by cell key."""
 _POWER_CAPTION = (
-    "One seed's GPU power as the driver told it: dense, and each method at its highest planned sparsity. Solid where "
-    "the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
+    "One seed's GPU power as the driver reported it: dense, and each method at its highest planned sparsity. Solid "
+    "where the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
 )
 
 _COMPARISONS = (
@@ -52,7 +52,7 @@ class Drawing:
 def of_leaderboard(
     leaderboard: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Traces
 ) -> list[list[Drawing]]:
-    """The figures of each of the leaderboard's pools, in their order; a pool without an ok cell has none."""
+    """The figures of each of the leaderboard's pools, in their order; empty for a pool without an ok cell."""
     looks = figures.styles(leaderboard)
     return [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in leaderboard.pools]
 
@@ -66,13 +66,13 @@ def by_file_name(leaderboard: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -
 
 
 def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -> Iterator[Drawing]:
-    """The figures of some rows of one pool and of their cycles; none where no cell is ok."""
+    """The figures of some rows of one pool and of their cycles; none without an ok cell."""
     if not rows["ok"].any():
         return
     yield Drawing(
         "accuracy-by-sparsity",
         "Accuracy against sparsity",
-        "Mean over seeds; bars are the 95 % intervals, where there are three seeds or more. "
+        "Mean over seeds; bars are the 95 % intervals over three or more seeds. "
         "The dashed line is dense, with its interval as a band.",
         partial(figures.accuracy_by_sparsity, rows, looks),
     )
@@ -94,7 +94,7 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
 
 
 def of_claims(conclusions: Sequence[Conclusion]) -> dict[int, Drawing]:
-    """One figure per claim, by the claim's number; a claim of which nothing has a value has none."""
+    """One figure per claim, by the claim's number; a claim without any value has no figure."""
     drawn = {}
     for number, conclusion in enumerate(conclusions, 1):
         if forest.has_figure(conclusion):

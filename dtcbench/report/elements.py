@@ -18,7 +18,7 @@ from dtcbench.report.columns import Column, Row
 
 PLOTLY = "plotly.min.js"
 ASSETS = ("page.css", "page.js")
-"""What pages share beside plotly: the templates of these names."""
+"""What pages share, in addition to plotly: the templates of these names."""
 _ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 _OF_A_SITE = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
 """Plotly writes styles into its drawings, and loads nothing."""
@@ -44,7 +44,7 @@ ALONE = Frame()
 
 @dataclass(frozen=True)
 class TableCell:
-    """One table cell: what is read and, as text, what it sorts by; empty where there is nothing."""
+    """One table cell: its text, and the text to sort by, which is empty for a missing value."""
 
     text: str
     value: str = ""
@@ -120,7 +120,7 @@ def figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
 
 
 def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[Facet]:
-    """What can be filtered by, of all rows' facets: those that tell any two rows apart."""
+    """What can be filtered by, of all rows' facets: those in which any two rows differ."""
     rows = list(found)
     values = {name: tuple(sorted({row[name] for row in rows})) for name in titles}
     return [Facet(name, titles[name], of) for name, of in values.items() if len(of) > 1]
@@ -151,7 +151,7 @@ def _cell(column: Column, row: Row, href: str = "") -> TableCell:
 
 
 def _sortable(value: float | str) -> str:
-    """`value` as the page's script reads it; empty where there is none."""
+    """`value` as the page's script reads it; empty if it is missing."""
     if not isinstance(value, float) or math.isfinite(value):
         return str(value)
     return "" if math.isnan(value) else "Infinity"

@@ -189,7 +189,7 @@ def look_of(label: str, looks: Mapping[str, Style], mode: str) -> dict[str, Any]
 
 
 def _add_dense_band(figure: go.Figure, dense: Row) -> None:
-    """A line at dense accuracy across the figure and, where there is an interval, a band."""
+    """A line at dense accuracy across the figure and, if there is an interval, a band."""
     if not math.isnan(dense["accuracy_low"]):
         ends = {"y0": 100 * dense["accuracy_low"], "y1": 100 * dense["accuracy_high"]}
         figure.add_hrect(**ends, fillcolor=NEUTRAL, opacity=0.25, line_width=0)

@@ -25,9 +25,9 @@ class Strip:
     texts: Sequence[str | Text]
     is_right: bool = False
     is_whole: bool = False
-    """Whether a text of several words is never wrapped, such as a figure with its interval."""
+    """Whether a text of several words is never wrapped, such as a number with its interval."""
     least: int = 0
-    """The width below which its texts, if they are as long, are no pleasure to read."""
+    """The width below which longer texts are hard to read."""
 
     @property
     def widest(self) -> int:

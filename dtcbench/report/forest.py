@@ -1,4 +1,4 @@
-"""One claim as a figure: every comparison it rests on, beside what the rule holds it against."""
+"""One claim as a figure: all its comparisons, and the bounds of its rule."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def claim_figure(conclusion: Conclusion) -> go.Figure:
 
 
 def _curves(conclusion: Conclusion) -> go.Figure:
-    """Published accuracies beside the intervals in which one more seed of ours would lie, by cycle, a panel a curve."""
+    """Published accuracies and the intervals in which one more seed of ours would lie, by cycle, a panel per curve."""
     curves = [comparison for comparison in conclusion.comparisons if comparison.levels]
     figure = figures.blank(len(curves))
     for panel, comparison in enumerate(curves, 1):
@@ -113,7 +113,7 @@ def shared_part(places: Sequence[str]) -> str:
 
 
 def _judged(comparison: Comparison) -> list[Effect]:
-    """The effects that were judged, where they have a value: what a simulation gave is none."""
+    """The judged effects that have a value; those of a simulation have none."""
     found = [] if comparison.verdict is Verdict.NOT_MEASURED else comparison.effects[: comparison.judged]
     return list(found) if all(math.isfinite(effect.value) for effect in found) else []
 

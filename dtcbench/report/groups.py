@@ -1,4 +1,4 @@
-"""A network's prunable groups on the terminal: what DTC sees of it."""
+"""A network's prunable groups on the terminal: the layers that DTC can compress."""
 
 from __future__ import annotations
 

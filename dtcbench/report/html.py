@@ -91,7 +91,7 @@ def _text(title: str, text: Callable[[Row], str]) -> Column:
 
 
 def _known(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
-    """The value of this name as `form` has it, or a dash where there is none."""
+    """The value of this name as `form` has it, or a dash if it is missing."""
     return lambda row: ABSENT if pd.isna(row[name]) or row[name] == "" else form(row[name])
 
 

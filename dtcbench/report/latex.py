@@ -21,7 +21,7 @@ _IN_SOME_PLACES = [
     (re.compile(r"[][*]|(?<=-)-|(?<=')'|(?<=,),"), r"\g<0>"),
     (re.compile("`"), r"\\textasciigrave"),
 ]
-"""What LaTeX reads otherwise behind a line break, or beside its like: braces keep it what it is."""
+"""Characters that LaTeX reads differently after a line break or next to each other: braces protect them."""
 _ENCODER = UnicodeToLatexEncoder(
     conversion_rules=[UnicodeToLatexConversionRule(RULE_REGEX, _IN_SOME_PLACES), "defaults"],
     replacement_latex_protection="braces-all",
@@ -56,7 +56,7 @@ def escaped(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """One column: a figure, and its interval where it has any."""
+    """One column: a value, and its interval if it has one."""
 
     title: str
     text: Callable[[Row], str]
@@ -149,13 +149,13 @@ def _cell(column: _Column, row: Row) -> str:
 
 
 def _p(row: Row) -> str:
-    """The adjusted p alone; why there is none is among the remarks."""
+    """The adjusted p alone; the remarks say why it is missing."""
     text = columns.difference_p(row)
     return ABSENT if text == row["test_note"] else text
 
 
 def _remark_with_test(row: Row) -> str:
-    """What must be known of the row's figures, and why it has no p."""
+    """The row's remarks, and why it has no p."""
     return "; ".join(filter(None, [columns.remarks(row), row["test_note"] if row["ok"] else ""]))
 
 

@@ -21,8 +21,8 @@ def leaderboard_view(leaderboard: Leaderboard) -> RenderableType:
     """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
 
     `params`, `FLOPs` (of training), `energy` and `time` are shares of dense; where no energy was measured
-    the notes say why. Time is shown beside measured energy. A narrower terminal has fewer columns; removed,
-    method, accuracy, points to dense and ok are always there. What forbids publishing stands above all.
+    the notes say why. Time is shown if energy was measured. A narrower terminal has fewer columns; removed,
+    method, accuracy, points to dense and ok are always there. What forbids publishing comes first.
     """
     parts: list[RenderableType] = [
         _line(leaderboard.suite, style="bold"),

@@ -1,4 +1,4 @@
-"""How the checks of `dtcbench selftest` came out, a line each."""
+"""The outcome of each check of `dtcbench selftest`, on one line."""
 
 from __future__ import annotations
 

@@ -317,7 +317,7 @@ def test_a_figure_is_read_to_the_last_bit(tmp_path_factory, figure):
         ("width,dtc_accuracy\n460,0.5\n", "has no column cycle; it has width, dtc_accuracy"),
         ("a,b\n1,2\n", "has no column cycle, width; it has a, b"),
         ("cycle,width\n0,460\n", "has no column accuracy or NAME_accuracy; it has cycle, width"),
-        ("cycle,width,dtc_accuracy\n0,460,50 %\n", "could not convert string to float: '50 %'; write plain figures"),
+        ("cycle,width,dtc_accuracy\n0,460,50 %\n", "could not convert string to float: '50 %'; write plain numbers"),
         ("cycle,width,dtc_accuracy\nfirst,460,0.5\n", "could not convert string to float: 'first'"),
     ],
 )
