@@ -123,7 +123,7 @@ def selftest(
     Example: dtcbench selftest --plugin my_solver.py
     """
     from dtcbench.registry import load_plugins
-    from dtcbench.report.trials import trial_line
+    from dtcbench.report.axes import trial_line
     from dtcbench.selftest.trial import named, registered, trials
 
     plugins = load_plugins(plugin or ())

@@ -1,4 +1,4 @@
-"""What there is to choose from, on the terminal: the grid's axes with their options, and the shipped suites."""
+"""On the terminal: the values of the grid's axes with their options, the checks of these, and the shipped suites."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.document import Document
 from dtcbench.registry import Axis
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.selftest.trial import Trial
 
 _READABLE = 30
 """Columns of the terminal that a text of some words takes at least."""
@@ -54,3 +55,13 @@ def suites_table() -> Table:
         suite = Document.read(shipped.text(name), name).value
         table.add_row(name, f"{suite['cost']}\n{suite['question']}")
     return table
+
+
+def trial_line(trial: Trial) -> Text:
+    """`ok`, `waived` with the value's own reason, or `NOT SO` with what was seen."""
+    what = f"{trial.axis} {trial.name}: {trial.check.claim}"
+    if trial.contradiction:
+        return Text(f"NOT SO  {what}\n        {trial.contradiction}", style="red")
+    if trial.check.waived:
+        return Text(f"waived  {what}\n        {trial.check.waived}", style="dim")
+    return Text(f"ok      {what}")

@@ -14,7 +14,7 @@ from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
 from dtcbench.records.tables import parquet, power_table
-from dtcbench.report import latex, markdown, tabular
+from dtcbench.report import columns, latex, markdown
 
 if TYPE_CHECKING:
     from dtcbench.report.drawings import Drawing, Form
@@ -41,8 +41,8 @@ def files(run: Run) -> dict[str, bytes | str]:
             "tables/cells.parquet": parquet(cells),
             "tables/cycles.parquet": parquet(cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
-            "leaderboard.csv": tabular.leaderboard_csv(board),
-            **({"summary.csv": tabular.summary_csv(board)} if len(board.summary) else {}),
+            "leaderboard.csv": columns.leaderboard_csv(board),
+            **({"summary.csv": columns.summary_csv(board)} if len(board.summary) else {}),
             "leaderboard.md": markdown.leaderboard_markdown(board),
             "leaderboard.tex": latex.leaderboard_latex(board),
             "leaderboard.html": html.page(board, cells, cycles, run.traces),

@@ -272,3 +272,13 @@ def summary_pools(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
         title = f"{row['protocol']} · {removed} removed · {row['pairs'].count(';') + 1} pairs: {row['pairs']}"
         pools.setdefault(title, []).append(row)
     return list(pools.items())
+
+
+def leaderboard_csv(leaderboard: Leaderboard) -> str:
+    """One line per row under `leaderboard.COLUMNS`; an empty field is a missing value."""
+    return leaderboard.rows.to_csv(index=False, lineterminator="\n")
+
+
+def summary_csv(leaderboard: Leaderboard) -> str:
+    """One line per method and pool under `summary.COLUMNS`; only the heading if no pool has two pairs."""
+    return leaderboard.summary.to_csv(index=False, lineterminator="\n")

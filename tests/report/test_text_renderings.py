@@ -13,8 +13,8 @@ from rich.console import Console
 
 from dtcbench.analysis.leaderboard import COLUMNS
 from dtcbench.report import columns, terminal
+from dtcbench.report.columns import leaderboard_csv, summary_csv
 from dtcbench.report.markdown import leaderboard_markdown
-from dtcbench.report.tabular import leaderboard_csv, summary_csv
 
 
 def printed(leaderboard) -> str:
