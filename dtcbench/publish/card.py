@@ -31,21 +31,21 @@ def licence_of(card: str) -> str:
     return found[1] if found else UNKNOWN
 
 
-def bundle_files(board: Leaderboard, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
+def bundle_files(leaderboard: Leaderboard, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
     """Everything in a bundle that is derived from its records, by name: the files `made` from them, except pages, and
     the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
     kept = {name: content for name, content in made.items() if not name.endswith(".html")}
-    files = {CARD: card(board, kept, licence), **kept}
+    files = {CARD: card(leaderboard, kept, licence), **kept}
     return {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
 
 
-def card(board: Leaderboard, files: Collection[str], licence: str) -> str:
+def card(leaderboard: Leaderboard, files: Collection[str], licence: str) -> str:
     """The card: front matter for the hub, then what the bundle is, its leaderboard, its tables and its columns."""
     tables = [name for name in _TABLES if f"tables/{name}.parquet" in files]
-    hardware = ", ".join(board.hardware_classes)
+    hardware = ", ".join(leaderboard.hardware_classes)
     head = {
         "license": licence,
-        "pretty_name": one_line(f"dtcbench {board.suite} on {hardware}"),
+        "pretty_name": one_line(f"dtcbench {leaderboard.suite} on {hardware}"),
         "tags": ["dtcbench", "model-compression", "pruning", "energy"],
         "configs": [
             {"config_name": name, "data_files": f"tables/{name}.parquet", **({"default": True} if not place else {})}
@@ -54,11 +54,11 @@ def card(board: Leaderboard, files: Collection[str], licence: str) -> str:
     }
     blocks = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---",
-        f"# dtcbench: {escaped(board.suite)} on {escaped(hardware)}",
+        f"# dtcbench: {escaped(leaderboard.suite)} on {escaped(hardware)}",
         "A bundle of [dtcbench](https://arxiv.org/abs/2505.23869), the test bench for Dual Tomographic Compression: "
         "every cell of one suite on one class of hardware, sealed, and the tables that are derived from them.",
         _FILES.format(tables="\n".join(f"| `tables/{name}.parquet` | {_TABLES[name]} |" for name in tables)),
-        leaderboard_markdown(board).rstrip("\n"),
+        leaderboard_markdown(leaderboard).rstrip("\n"),
         "## Columns",
         "A value that was not measured is empty, with its reason, and never 0.",
         *(f"### `{file}`\n\n" + "\n".join(dictionary.lines(table)) for table, file in _described(files)),

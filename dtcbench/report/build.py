@@ -35,17 +35,17 @@ def files(run: Run) -> dict[str, bytes | str]:
     """
     from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
 
-    cells, cycles, board = run.cells, run.cycles, run.leaderboard()
+    cells, cycles, leaderboard = run.cells, run.cycles, run.leaderboard()
     with uncollected():
         return {
             "tables/cells.parquet": parquet(cells),
             "tables/cycles.parquet": parquet(cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
-            "leaderboard.csv": columns.leaderboard_csv(board),
-            **({"summary.csv": columns.summary_csv(board)} if len(board.summary) else {}),
-            "leaderboard.md": markdown.leaderboard_markdown(board),
-            "leaderboard.tex": latex.leaderboard_latex(board),
-            "leaderboard.html": html.page(board, cells, cycles, run.traces),
+            "leaderboard.csv": columns.leaderboard_csv(leaderboard),
+            **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
+            "leaderboard.md": markdown.leaderboard_markdown(leaderboard),
+            "leaderboard.tex": latex.leaderboard_latex(leaderboard),
+            "leaderboard.html": html.page(leaderboard, cells, cycles, run.traces),
         }
 
 
@@ -56,9 +56,9 @@ def figures(run: Run) -> dict[str, Callable[[], bytes]]:
     """
     from dtcbench.report import drawings
 
-    board = run.leaderboard()
-    drawn = drawings.of_leaderboard(board, run.cells, run.cycles, run.traces)
-    named = drawings.by_file_name(board, drawn)
+    leaderboard = run.leaderboard()
+    drawn = drawings.of_leaderboard(leaderboard, run.cells, run.cycles, run.traces)
+    named = drawings.by_file_name(leaderboard, drawn)
     return {
         f"figures/{name}.{form}": partial(_on_paper, drawing, form)
         for name, drawing in named.items()

@@ -16,10 +16,10 @@ from dtcbench.text import ABSENT, number_text, one_line
 
 def method_page(shown: SiteRun, method: str, solver: str) -> str:
     """The page of the method that the leaderboard names so."""
-    board, all_cycles = shown.run.leaderboard(), shown.run.cycles
-    looks = figures.styles(board)
+    leaderboard, all_cycles = shown.run.leaderboard(), shown.run.cycles
+    looks = figures.styles(leaderboard)
     pools = []
-    for number, (pool, rows) in enumerate(board.pools, 1):
+    for number, (pool, rows) in enumerate(leaderboard.pools, 1):
         own = _of(rows, method, solver)
         if own.empty:
             continue
@@ -31,7 +31,7 @@ def method_page(shown: SiteRun, method: str, solver: str) -> str:
         frame=shown.frame(1),
         label=series_label(method, solver),
         suite=shown.suite,
-        obstacles=board.obstacles,
+        obstacles=leaderboard.obstacles,
         about=list(_about(shown, method, solver)),
         pools=pools,
         cells=_cells(shown.cells, method, solver),
