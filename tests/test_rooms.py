@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def room_of(file: Path) -> str:
 def test_every_folder_and_module_at_the_top_has_a_place() -> None:
     found = {room_of(file) for file in PACKAGE.rglob("*.py")}
     assert found == PLACES.keys()
+
+
+def test_the_design_page_lists_the_rooms_in_this_order() -> None:
+    page = (PACKAGE.parent / "docs/design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?`) \|", page.partition("## Rooms")[2].partition("## Contracts")[0], flags=re.MULTILINE)
+    rooms = [room.rstrip("/") for row in rows for room in re.findall(r"`(.+?)`", row)]
+    assert sorted(rooms) == sorted(PLACES.keys() - {"__init__", "__main__"})
+    assert [PLACES[room] for room in rooms] == sorted(PLACES[room] for room in rooms)
 
 
 @pytest.mark.parametrize("room", sorted(PLACES))
