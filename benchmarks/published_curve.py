@@ -1,4 +1,4 @@
-"""How long one run of the published protocol takes, beside the matrix products it cannot do without.
+"""How long one run of the published protocol takes, against the matrix products alone.
 
     DTCBENCH_DATA_DIR=… python benchmarks/published_curve.py
 

@@ -93,7 +93,7 @@ Found = tuple[Array, float, float]
 
 
 def solving(pipe: Connection, name: str, theta: Array, y: Array) -> None:
-    """In a process of its own: warm up, then solve and send (s, median seconds, the check's) or why there is none."""
+    """In a process of its own: warm up, then solve and send (s, median seconds, the check's) or why it failed."""
     make_deterministic(1)
     with threadpool_limits(1):
         solve = registry.solvers.bind(name, {})

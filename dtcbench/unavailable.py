@@ -1,4 +1,4 @@
-"""A value, or the reason why there is none: the one type for it everywhere."""
+"""The one type that takes the place of a missing value, with its reason."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
     least = energy.min_window + energy.idle + energy.cool_down.at_least
     if isinstance(gpus, int | float) and gpus > 0 and energy.meter != "none" and timeout <= least:
         message = (
-            f"{timeout:g} s is no more than the {least:g} s that measuring a cell's energy takes; "
+            f"{timeout:g} s does not exceed the {least:g} s that measuring a cell's energy takes; "
             "raise it, lower energy.min_window, or write `energy: {meter: none}`"
         )
         yield ("timeout",), message

@@ -97,7 +97,9 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep=deep)
         except (ValueError, AttributeError, KeyError):
             kind = node.tag.rpartition(":")[2]
-            raise ConstructorError(None, None, f"{shown(node.value)} is no {kind}", node.start_mark) from None
+            raise ConstructorError(
+                None, None, f"{shown(node.value)} cannot be read as {kind}", node.start_mark
+            ) from None
 
 
 def _walk(node: yaml.Node | None, place: KeyPath, lines: dict[KeyPath, int]) -> Iterator[tuple[KeyPath, int]]:

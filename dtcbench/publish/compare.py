@@ -106,7 +106,7 @@ class Move:
         if self.accuracy.interval is None:
             return "too few seeds"
         low, high = self.accuracy.interval
-        return "not told apart" if low <= 0 <= high else "moved"
+        return "no difference shown" if low <= 0 <= high else "moved"
 
 
 def moves(first: pd.DataFrame, second: pd.DataFrame) -> list[Move]:

@@ -57,12 +57,12 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tupl
     if not (unlike := _unlike(recorded.provenance, again.provenance)):
         return ("DIFFERS", f"under the same conditions {len(found)} numbers differ: {first}")
     off, spread = abs(recorded.result.accuracy - again.result.accuracy), max(row) - min(row)
-    told = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
+    both = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
     if len(row) < MIN_SEEDS:
-        return ("not judged", f"{told}; {len(row)} seeds give no spread to judge it by")
+        return ("not judged", f"{both}; {len(row)} seeds give no spread to judge it by")
     if off <= spread:
-        return ("within the spread", f"{told}; {off:.6f} apart, the seeds {spread:.6f}")
-    return ("DIFFERS", f"{told}; {off:.6f} apart, more than the seeds, {spread:.6f}")
+        return ("within the spread", f"{both}; {off:.6f} apart, the seeds {spread:.6f}")
+    return ("DIFFERS", f"{both}; {off:.6f} apart, more than the seeds, {spread:.6f}")
 
 
 def row_of(cell: Cell) -> str:

@@ -33,7 +33,7 @@ from dtcbench.text import one_line
 
 OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_OPENING = f"# Results\n\nWhat was found belongs into {OPENING} beside this file, which then opens it."
+_OPENING = f"# Results\n\nWrite the findings into {OPENING} in this folder: this page then opens with them."
 _CLAIMS = """\
 ## The paper's claims
 
@@ -160,5 +160,5 @@ def _licence(results: AnyPath) -> str:
     path = results / LICENCE_FILE
     licence = path.read_text(encoding="utf-8").strip() if path.is_file() else UNKNOWN
     if not LICENCE.fullmatch(licence):
-        raise UserError(f"{path}: {one_line(licence)[:80]!r} is no licence's name; write one word such as cc-by-4.0")
+        raise UserError(f"{path}: {one_line(licence)[:80]!r} is not a licence's name; write one word such as cc-by-4.0")
     return licence

@@ -102,11 +102,11 @@ def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding
     }
     for name, value in shares.items():
         if value is not None and not 0 <= value <= 1:
-            yield error("figures", where, f"{name} {value:g} is no share of 1")
+            yield error("figures", where, f"{name} {value:g} is not between 0 and 1")
     counts = {name: getattr(result, name) for name in ("steps", "parameters", "training_flops", "inference_flops")}
     for name, count in counts.items():
         if not 0 <= count < _MOST:
-            yield error("figures", where, f"{name} is no count")
+            yield error("figures", where, f"{name} is not a count")
     if not 0 < result.parameters_dense < _MOST or result.parameters > result.parameters_dense:
         yield error("figures", where, "more parameters than the dense network has")
     seconds = (result.train_s, result.compress_s, result.evaluate_s)
@@ -147,7 +147,7 @@ def _provenance(provenance: Provenance, where: str) -> Iterator[Finding]:
 def _release(provenance: Provenance, source: str, where: str) -> Iterator[Finding]:
     """An installed release is identified by its digest and by the versions of the installed packages."""
     if not _SHA256.fullmatch(source):
-        yield error("provenance", where, f"source_sha256 {source} is no SHA-256; run its cell again")
+        yield error("provenance", where, f"source_sha256 {source} is not a SHA-256; run its cell again")
     unknown = [name for name in PACKAGES if provenance.packages.get(name) in (None, "", NO_VERSION)]
     if unknown:
         yield error("provenance", where, f"no version of {', '.join(unknown)} is recorded; run its cell again")
@@ -159,17 +159,17 @@ def _meter(energy: Energy, provenance: Provenance | None, where: str) -> Iterato
     names = [trace.device if trace else "", (provenance and provenance.gpu) or ""]
     names.append(provenance.hardware_class if provenance else "")
     if any(name.startswith(SIMULATED) for name in names) or "simulated" in energy.flags or (trace and trace.simulated):
-        yield error("meter", where, "a simulated GPU is no measurement; run it on a real one")
+        yield error("meter", where, "a simulated GPU measures nothing; run the cell on a real one")
     if energy.energy_j is None:
         return
     absent = [name for name in ("trace", "trace_sha256") if getattr(energy, name) is None]
     if absent or energy.method == "none" or energy.scope == "none" or (provenance and provenance.device == "cpu"):
         yield error("meter", where, f"{energy.energy_j:g} J that no meter is named for, or no samples; null it")
     if not 0 < energy.energy_j < math.inf:
-        yield error("meter", where, f"{energy.energy_j:g} J is no energy of a training")
-    told = {"counter": trace and trace.counter_j, "integral": trace and trace.integral_j}.get(energy.method)
-    if told is not None and told != energy.energy_j:
-        yield error("meter", where, f"energy_j {energy.energy_j:.6g} is not the {energy.method}'s {told:.6g}")
+        yield error("meter", where, f"{energy.energy_j:g} J is impossible for a training")
+    stated = {"counter": trace and trace.counter_j, "integral": trace and trace.integral_j}.get(energy.method)
+    if stated is not None and stated != energy.energy_j:
+        yield error("meter", where, f"energy_j {energy.energy_j:.6g} is not the {energy.method}'s {stated:.6g}")
     if spoiling := sorted(set(energy.flags) & (set(DISQUALIFYING) - {"simulated", "short"})):
         yield warning("meter", where, f"flags that bar a rank: {', '.join(spoiling)}")
 

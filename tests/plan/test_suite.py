@@ -296,9 +296,9 @@ NOT_A_SUITE = {
     "alias to nothing": ("a: 1\nb: *nope\n", 2, "undefined alias 'nope'"),
     "list as a key": ("? [a]\n: 1\n", 1, "unhashable key"),
     "control character": ("a: 1\nb: '\x00'\n", 2, "not text: special characters are not allowed (#x0000); remove"),
-    "misused tag": ("a: 1\nb: !!int many\n", 2, "'many' is no int; write plain values"),
-    "date by tag": ("a: !!timestamp soon\n", 1, "'soon' is no timestamp"),
-    "number of 5000 digits": ("a: 1\nb: " + "9" * 5000, 2, "is no int"),
+    "misused tag": ("a: 1\nb: !!int many\n", 2, "'many' cannot be read as int; write plain values"),
+    "date by tag": ("a: !!timestamp soon\n", 1, "'soon' cannot be read as timestamp"),
+    "number of 5000 digits": ("a: 1\nb: " + "9" * 5000, 2, "cannot be read as int"),
     "within itself": ("a: &a [*a]\n", 1, "nested deeper than 20 levels, or within itself"),
     "brackets without end": ("{" * 3000, 0, "nested far too deeply"),
 }

@@ -255,7 +255,7 @@ def test_an_installed_release_is_a_provenance_of_its_own(run, found):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"source_sha256": "main"}, "source_sha256 main is no SHA-256"),
+        ({"source_sha256": "main"}, "source_sha256 main is not a SHA-256"),
         ({"packages": {"torch": "2.13.0"}}, "no version of numpy, scipy"),
         ({"source_sha256": None}, "no commit is recorded (unknown)"),
     ],
@@ -282,13 +282,13 @@ def test_mixed_hardware_is_refused(run, found):
 def test_a_simulated_gpu_is_refused(gpu_run, found):
     metered(records(gpu_run)[4], name="FAKE H100", simulated=True)
     errors = [line for line in found(gpu_run) if line.startswith("error: meter: ")]
-    assert any("a simulated GPU is no measurement" in line for line in errors)
+    assert any("a simulated GPU measures nothing" in line for line in errors)
     assert "error: meter: Energy of 1 cell comes from a simulated GPU (FAKE H100): not for publication." in errors
 
 
 def test_a_simulated_gpu_that_denies_it_is_refused_by_its_name(gpu_run, found):
     metered(records(gpu_run)[4], name="FAKE H100", simulated=False)
-    refused(found, gpu_run, "meter", "a simulated GPU is no measurement")
+    refused(found, gpu_run, "meter", "a simulated GPU measures nothing")
 
 
 def test_joules_that_no_meter_is_named_for_are_refused(run, found):
@@ -366,9 +366,9 @@ def test_a_cell_of_the_cpu_has_no_joules_of_a_gpu(gpu_run, found):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"accuracy": 1.5}, "accuracy 1.5 is no share of 1"),
-        ({"accuracy": "nan"}, "accuracy nan is no share of 1"),
-        ({"parameters": 10**30}, "parameters is no count"),
+        ({"accuracy": 1.5}, "accuracy 1.5 is not between 0 and 1"),
+        ({"accuracy": "nan"}, "accuracy nan is not between 0 and 1"),
+        ({"parameters": 10**30}, "parameters is not a count"),
         ({"train_s": 1e6}, "s of work in"),
         ({"evaluate_s": -1.0}, "a time is negative"),
     ],

@@ -52,7 +52,7 @@ def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after
 
 def test_what_moved_up_and_down_is_not_told_apart(finished, after):
     shift(after, "magnitude", [0.02, -0.02, 0.0])
-    assert rows(finished, after)["magnitude"].verdict == "not told apart"
+    assert rows(finished, after)["magnitude"].verdict == "no difference shown"
 
 
 def test_two_seeds_have_no_interval(finished, after):

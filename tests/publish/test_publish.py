@@ -190,7 +190,7 @@ def test_who_publishes_names_the_licence_and_the_bundle_still_passes(published, 
     assert dtcbench("check", published).code == 0
     (results / "LICENCE").write_text("do what you\nlike")
     ended = dtcbench("publish", "--results", results)
-    assert (ended.code, "is no licence's name; write one word such as cc-by-4.0" in ended.err) == (2, True)
+    assert (ended.code, "is not a licence's name; write one word such as cc-by-4.0" in ended.err) == (2, True)
 
 
 def test_the_readme_opens_with_what_was_found_and_holds_every_bundles_tables(published, results, dtcbench):
