@@ -29,10 +29,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
+from pydantic import BaseModel, PydanticUserError, create_model
 
 from dtcbench.errors import UserError, near
-from dtcbench.validation import checked
+from dtcbench.validation import Strict, checked
 
 Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
@@ -200,8 +200,7 @@ def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
         for p in parameters
         if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
     }
-    config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-    return create_model("Options", __config__=config, **fields)
+    return create_model("Options", __base__=Strict, **fields)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dtcbench.errors import UserError, near
 
@@ -20,6 +20,12 @@ _SHOWN = 80
 _NUMBER = re.compile(r"[-+]?[\d._]+(?:e[-+]?\d{1,2})?", re.IGNORECASE)
 _LISTS = frozenset({"list_type", "tuple_type", "is_instance_of", "sequence_str"})
 _MAPPINGS = frozenset({"model_type", "model_attributes_type", "dict_type"})
+
+
+class Strict(BaseModel):
+    """What a user writes: unknown keys, silent conversions and NaN are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class MisfitError(UserError):

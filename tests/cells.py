@@ -9,13 +9,13 @@ from pydantic import BaseModel
 
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
-from dtcbench.energy.meter import ResourceShare
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.protocol import Published, Standard
+from dtcbench.plan.request import Request
 from dtcbench.training.determinism import make_deterministic
 from dtcbench.training.loop import to_device
 from dtcbench.training.training_run import CellContext
@@ -67,7 +67,7 @@ def context(the_cell: Cell, splits: Splits | None = None) -> CellContext:
 
 def job(timeout_s=None, plugins=(), device="cpu", metering=METERING, fail_over=None) -> Job:
     """A run of a suite named tiny."""
-    return Job("tiny", device, ResourceShare(float(device == "cuda"), 1), metering, timeout_s, plugins, fail_over)
+    return Job("tiny", device, Request(1, float(device == "cuda")), metering, timeout_s, plugins, fail_over)
 
 
 def task(the_cell: Cell, device="cpu", plugins=(), attempt=1, metering=METERING) -> Task:

@@ -183,7 +183,7 @@ class DualPoint:
         x = lasso.b @ lasso.at.mT
         through = x @ lasso.at
         x = x * ((lasso.b * through).sum(dim=1) / through.square().sum(dim=1))[:, None]
-        multiplier = _both(x).clamp(min=0) + x.abs().amax(dim=1, keepdim=True) / 30
+        multiplier = torch.stack((x, -x)).clamp(min=0) + x.abs().amax(dim=1, keepdim=True) / 30
         positive = torch.stack((lasso.kappa.expand_as(multiplier), multiplier))
         return cls(torch.zeros_like(lasso.b), positive, lasso.kappa < 0)
 
@@ -194,12 +194,14 @@ class DualPoint:
     def complementarity(self, lasso: Lasso) -> Tensor:
         """Σ slack · multiplier, relative to the objective's ℓ₁ term [k]."""
         products = self.positive.prod(dim=0).sum(dim=(0, 2))
-        return products / (lasso.kappa[:, 0] * _difference(self.positive[1]).abs().sum(dim=1) + products)
+        upper, lower = self.positive[1]
+        relative: Tensor = products / (lasso.kappa[:, 0] * (upper - lower).abs().sum(dim=1) + products)
+        return relative
 
     def signs(self, lasso: Lasso) -> Tensor:
         """Signs [k, m] of the coefficients that are large compared with their slack; 0 for the others."""
-        slack, multiplier = self.positive
-        x = _difference(multiplier)
+        slack, (upper, lower) = self.positive
+        x = upper - lower
         large = x.abs() / x.abs().amax(dim=1, keepdim=True) > slack.amin(dim=0) / lasso.kappa
         signs: Tensor = x.sign() * large
         return signs
@@ -215,14 +217,15 @@ class DualPoint:
 
         def direction(right: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
             d_xi = torch.cholesky_solve(right[..., None], factor)[..., 0]
-            d_slack = _both(d_xi @ lasso.at.mT).neg_()
+            change = d_xi @ lasso.at.mT
+            d_slack = torch.stack((-change, change))
             return d_xi, torch.stack((d_slack, (aim - multiplier).addcmul_(ratio, d_slack, value=-1)))
 
         _, affine = direction(rest, torch.zeros_like(ratio))
         there = self.positive.addcmul(self.longest(affine).clamp(max=1), affine)
         before, after = (pair.prod(dim=0).mean(dim=(0, 2))[:, None] for pair in (self.positive, there))
         aim = (after**3 / before**2 - affine.prod(dim=0)) / slack
-        d_xi, ahead = direction(rest - _difference(aim) @ lasso.at, aim)
+        d_xi, ahead = direction(rest - (aim[0] - aim[1]) @ lasso.at, aim)
         t = (TO_BOUNDARY * self.longest(ahead)).clamp(max=1)
         return DualPoint(self.xi.addcmul(t, d_xi), self.positive.addcmul(t, ahead), self.wary | (t < SHORT))
 
@@ -232,32 +235,17 @@ class DualPoint:
         return length
 
 
-def _both(c: Tensor) -> Tensor:
-    """(c, −c) [2, k, m]."""
-    import torch
-
-    return torch.stack((c, -c))
-
-
-def _difference(pair: Tensor) -> Tensor:
-    upper, lower = pair
-    difference: Tensor = upper - lower
-    return difference
-
-
 def _newton_matrix(at: Tensor, weight: Tensor, wary: Tensor) -> Tensor:
     """I + A D Aᵀ [k, n, n] of the weights D [k, m]; the light columns only through their trace."""
     import torch
 
     heavy = (weight > NEGLIGIBLE * weight.topk(at.shape[1], dim=1).values[:, -1:]) | wary
     light = (weight * ~heavy) @ at.square().mean(dim=1)
-    matrix = torch.stack([_gram(at, w, chosen.nonzero()[:, 0]) for w, chosen in zip(weight, heavy, strict=True)])
+    grams = []
+    for w, chosen in zip(weight, heavy, strict=True):
+        columns = chosen.nonzero()[:, 0]
+        a, d = (at, w) if len(columns) == len(at) else (at[columns], w[columns])
+        grams.append(a.mT @ (a * d[:, None]))
+    matrix = torch.stack(grams)
     matrix.diagonal(dim1=1, dim2=2).add_(1 + light[:, None])
     return matrix
-
-
-def _gram(at: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
-    """A D Aᵀ [n, n] of the chosen columns."""
-    if len(chosen) < len(at):
-        at, weight = at[chosen], weight[chosen]
-    return at.mT @ (at * weight[:, None])

@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
@@ -16,6 +15,7 @@ from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval, PhaseTimer, counted, total_s, windows
 from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
 from dtcbench.plan.metering import CoolDown, Metering
+from dtcbench.plan.request import Request
 from dtcbench.record import Energy
 from dtcbench.unavailable import Unavailable
 
@@ -28,28 +28,6 @@ _AFTERGLOW_S = 3 * REFRESH_S
 _POLL_S = 0.2
 
 
-@dataclass(frozen=True)
-class ResourceShare:
-    """The part of its machine that a cell is assigned."""
-
-    gpus: float
-    """GPUs, or the part of one."""
-    cpus: int
-
-    @property
-    def shared_gpu(self) -> str | None:
-        """Why the GPU's readings cover more than the cell; None if the cell has whole GPUs."""
-        return f"the cell was given {self.gpus:g} of the GPU" if 0 < self.gpus < 1 else None
-
-    @property
-    def shared_processors(self) -> str | None:
-        """Why the processors' readings may cover more than the cell; None if no second cell fits on the machine."""
-        cores = os.cpu_count() or 1  # of the whole machine, as the readings are, not those that the process may use
-        if 2 * self.cpus > cores:
-            return None
-        return f"other cells may have run at the same time: it was given {self.cpus} of {cores} cores"
-
-
 class EnergyMeter:
     """Measures the energy of a cell's phases: of a GPU, of the processor packages, of both or of neither.
 
@@ -60,6 +38,7 @@ class EnergyMeter:
     sampler : running, or why nothing is sampled
     gpu : the GPU to measure, or why none is
     zones : the processor packages to measure, or why none are
+    request : what the cell was given
     """
 
     def __init__(
@@ -67,13 +46,13 @@ class EnergyMeter:
         sampler: Sampler | Unavailable,
         gpu: AssignedGpu | Unavailable,
         zones: Sequence[Zone] | Unavailable,
-        share: ResourceShare,
+        request: Request,
         metering: Metering,
     ) -> None:
         self._sampler = sampler
         self._gpu = sampler if isinstance(sampler, Unavailable) and isinstance(gpu, AssignedGpu) else gpu
         self._zones = zones
-        self._share = share
+        self._request = request
         self._metering = metering
         self._baseline = IdleBaseline(0.0, True, frozenset(), Unavailable("the idle GPU was not measured"))
 
@@ -81,7 +60,7 @@ class EnergyMeter:
     def without(cls, reason: str) -> EnergyMeter:
         """A meter that measures nothing, for this reason."""
         none = Unavailable(reason)
-        return cls(none, none, none, ResourceShare(0.0, 1), Metering())
+        return cls(none, none, none, Request(cpus=1), Metering())
 
     def settle(self) -> None:
         """Let the GPU cool down and measure it idle. Call it before the cell touches the GPU."""
@@ -133,7 +112,7 @@ class EnergyMeter:
             uuid=assigned.board.uuid,
             simulated=assigned.board.simulated,
             interval_s=INTERVAL_S,
-            shared="; ".join(filter(None, [assigned.division, self._share.shared_gpu])) or None,
+            shared="; ".join(filter(None, [assigned.division, _shared_gpu(self._request)])) or None,
             label_shared=self._metering.shared == "label",
             own_processes=frozenset({os.getpid()}),
             baseline=self._baseline,
@@ -145,38 +124,45 @@ class EnergyMeter:
         return {**gpu, "zones": ", ".join(zone.name for zone in zones), "interval_s": f"{INTERVAL_S:g}"}
 
 
-def open_meter(device: str, share: ResourceShare, metering: Metering, environment: Mapping[str, str]) -> EnergyMeter:
+def open_meter(device: str, request: Request, metering: Metering, environment: Mapping[str, str]) -> EnergyMeter:
     """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises."""
     if metering.meter == "none":
         return EnergyMeter.without("the suite asks for no meter")
-    gpu, zones = _gpu_to_measure(device, share, metering, environment), _zones_to_measure(share)
+    gpu, zones = _gpu_to_measure(device, request, metering, environment), zones_to_measure(request)
     if isinstance(gpu, Unavailable) and isinstance(zones, Unavailable):
-        return EnergyMeter(gpu, gpu, zones, share, metering)
+        return EnergyMeter(gpu, gpu, zones, request, metering)
     uuid = gpu.board.uuid if isinstance(gpu, AssignedGpu) else None
     counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
-    return EnergyMeter(Sampler.start(uuid, counters), gpu, zones, share, metering)
+    return EnergyMeter(Sampler.start(uuid, counters), gpu, zones, request, metering)
 
 
 def _gpu_to_measure(
-    device: str, share: ResourceShare, metering: Metering, environment: Mapping[str, str]
+    device: str, request: Request, metering: Metering, environment: Mapping[str, str]
 ) -> AssignedGpu | Unavailable:
     if device == "cpu":
         return Unavailable("the cell ran on the CPU")
     assigned = assigned_gpu(environment)
     if isinstance(assigned, Unavailable):
         return assigned
-    if metering.shared == "refuse" and (shared := assigned.division or share.shared_gpu):
+    if metering.shared == "refuse" and (shared := assigned.division or _shared_gpu(request)):
         return Unavailable(
             f"{shared}; `energy: {{shared: label}}` in the suite measures the whole board and flags its joules"
         )
     return assigned
 
 
-def _zones_to_measure(share: ResourceShare) -> Sequence[Zone] | Unavailable:
+def zones_to_measure(request: Request) -> Sequence[Zone] | Unavailable:
+    """The processor packages, unless a second cell may run on them at the same time."""
     zones = rapl.packages()
-    if isinstance(zones, Unavailable) or share.shared_processors is None:
+    cores = os.cpu_count() or 1  # of the whole machine, as the readings are, not those that the process may use
+    if isinstance(zones, Unavailable) or 2 * request.cpus > cores:
         return zones
-    return Unavailable(share.shared_processors)
+    return Unavailable(f"other cells may have run at the same time: it was given {request.cpus} of {cores} cores")
+
+
+def _shared_gpu(request: Request) -> str | None:
+    """Why the GPU's readings cover more than the cell; None if the cell has whole GPUs."""
+    return f"the cell was given {request.gpus:g} of the GPU" if 0 < request.gpus < 1 else None
 
 
 def _other_gpu_used(assigned: AssignedGpu) -> Unavailable | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from dtcbench.energy.integrate import REFRESH_S
 
 Phase = Literal["train", "compress", "evaluate"]
+"""train: forward and backward passes and optimiser steps; compress: projecting, solving, selecting and shrinking;
+evaluate: validation and test."""
 INSIDE: tuple[Phase, ...] = ("train", "compress")
 """The phases whose energy counts. See docs/energy.md, The window."""
 
@@ -42,9 +44,9 @@ class PhaseTimer:
     """Records when a cell trains, compresses and evaluates. Phases do not nest.
 
         timer = PhaseTimer(synchronize=torch.cuda.synchronize)
-        with timer.train():
+        with timer.phase("train"):
             ...
-        with timer.evaluate():
+        with timer.phase("evaluate"):
             ...
 
     Parameters
@@ -61,33 +63,9 @@ class PhaseTimer:
         self._training = 0
         self._segments: list[Segment] = []
 
-    def train(self) -> AbstractContextManager[None]:
-        """Forward and backward passes and optimiser steps: inside the energy boundary."""
-        return self._phase("train")
-
-    def compress(self) -> AbstractContextManager[None]:
-        """Projecting, solving, selecting and shrinking: inside the energy boundary."""
-        return self._phase("compress")
-
-    def evaluate(self) -> AbstractContextManager[None]:
-        """Validation and test: outside the energy boundary."""
-        return self._phase("evaluate")
-
-    def train_again(self) -> None:
-        """Begin a repeat: later segments belong to the next training."""
-        self._training += 1
-
-    def seconds(self, *phases: Phase) -> float:
-        """Seconds spent in `phases` in the present training."""
-        return sum(s.seconds for s in self._segments if s.training == self._training and s.phase in phases)
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """All finished segments, in their order."""
-        return tuple(self._segments)
-
     @contextmanager
-    def _phase(self, phase: Phase) -> Iterator[None]:
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """The time inside the context is spent in this phase. RuntimeError inside another one."""
         if self._current is not None:
             raise RuntimeError(f"phase {phase} begins inside phase {self._current}; end that one first")
         self._current = phase
@@ -102,6 +80,19 @@ class PhaseTimer:
                 self._segments.append(Segment(begin_s, self._clock(), phase, self._training))
         finally:
             self._current = None
+
+    def train_again(self) -> None:
+        """Begin a repeat: later segments belong to the next training."""
+        self._training += 1
+
+    def seconds(self, *phases: Phase) -> float:
+        """Seconds spent in `phases` in the present training."""
+        return sum(s.seconds for s in self._segments if s.training == self._training and s.phase in phases)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All finished segments, in their order."""
+        return tuple(self._segments)
 
 
 def counted(segments: Sequence[Segment]) -> tuple[Segment, ...]:

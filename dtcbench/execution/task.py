@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dtcbench.energy.meter import ResourceShare
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
+from dtcbench.plan.request import Request
 from dtcbench.plan.suite import Suite
 from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
 from dtcbench.registry import Plugin
@@ -22,7 +22,7 @@ class Job:
     suite: str
     device: str
     """`cpu` or `cuda`."""
-    share: ResourceShare
+    request: Request
     metering: Metering
     timeout_s: float | None = None
     plugins: tuple[Plugin, ...] = ()
@@ -33,8 +33,7 @@ class Job:
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
         """The job of running `suite`."""
         device = "cuda" if suite.resources.gpus else "cpu"
-        share = ResourceShare(suite.resources.gpus, suite.cpus)
-        return cls(suite.name, device, share, suite.energy, suite.timeout, plugins, fail_over)
+        return cls(suite.name, device, suite.request, suite.energy, suite.timeout, plugins, fail_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Task:
         meter's gain error is the same for all of them, and cancels from their ratios. A part of a GPU is not metered,
         or flagged: then no energies are compared.
         """
-        if self.job.share.gpus != 1 or self.job.metering.meter == "none":
+        if self.job.request.gpus != 1 or self.job.metering.meter == "none":
             return None
         return json.dumps([self.cell.model.label, self.cell.dataset.label, self.cell.seed])
 

@@ -39,7 +39,7 @@ def attempt(task: Task) -> Report:
     try:
         for plugin in task.job.plugins:
             plugin.load()
-        with closing(open_meter(task.job.device, task.job.share, task.job.metering, os.environ)) as meter:
+        with closing(open_meter(task.job.device, task.job.request, task.job.metering, os.environ)) as meter:
             meter.settle()
             named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
             threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from statistics import mean
 
 from dtcbench.plan.cell import Cell
 
 
-@dataclass(frozen=True)
-class TimeLeft:
-    """Seconds of work for some cells, one after another."""
+def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> tuple[float, int] | None:
+    """Seconds of work for `cells`, one after another, and how many of them are a guess; None if nothing was timed yet.
 
-    work_s: float
-    guessed: int
-    """Cells without a timed cell of the same kind: estimated by the mean of all timings."""
-
-
-def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> TimeLeft | None:
-    """Work for `cells`, by the mean seconds of timed cells with the same network, data, method and
-    solver; None if nothing was timed yet."""
+    A cell takes the mean seconds of the timed cells with the same network, data, method and solver. Without such a
+    cell it is a guess: the mean of all timings.
+    """
     if not timings:
         return None
     by_kind: dict[tuple[str, ...], list[float]] = {}
@@ -29,7 +22,7 @@ def estimate(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> TimeLeft |
     overall = mean(timings.values())
     means = {kind: mean(seconds) for kind, seconds in by_kind.items()}
     known = [means.get(_kind(cell)) for cell in cells]
-    return TimeLeft(sum(overall if s is None else s for s in known), known.count(None))
+    return sum(overall if s is None else s for s in known), known.count(None)
 
 
 def _kind(cell: Cell) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from dtcbench.validation import shown
+from dtcbench.validation import Strict, shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -26,11 +26,7 @@ Duration = Annotated[float, BeforeValidator(seconds)]
 """Seconds; in YAML a number with its unit, such as 90s, 10m or 2h."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class CoolDown(_Strict):
+class CoolDown(Strict):
     """How a GPU cools down before a cell, so that the heat of the cell before does not change its energy."""
 
     at_least: Duration = Field(default=0.0)
@@ -40,7 +36,7 @@ class CoolDown(_Strict):
     """Wait no longer than this; a GPU that is warmer then is flagged `warm`."""
 
 
-class Metering(_Strict):
+class Metering(Strict):
     """The suite's block `energy`. docs/energy.md explains the rules of measuring."""
 
     meter: Literal["auto", "none"] = "auto"

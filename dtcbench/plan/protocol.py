@@ -6,18 +6,17 @@ import math
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from dtcbench.plan.cell import Choice
+from dtcbench.validation import Strict
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class Protocol(BaseModel):
-    """What all recipes share: no unknown keys, no silent conversions, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+class Protocol(Strict):
+    """What all recipes share."""
 
     version: ClassVar[int]
     """Raised if a change makes other numbers, or if a default changes."""

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -26,7 +24,7 @@ from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
-from dtcbench.validation import misfits_of, shown
+from dtcbench.validation import Strict, misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 """Allowed names of a suite, which are also names of its run's folder."""
@@ -54,12 +52,6 @@ def _known(noun: str) -> AfterValidator:
         return name
 
     return AfterValidator(validate)
-
-
-class Strict(BaseModel):
-    """A mapping of the suite: unknown keys and silent conversions are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -138,7 +130,7 @@ class Suite(Strict):
     energy: Metering = Metering()
     timeout: Annotated[Duration, Field(gt=0)] | None = None
     """What one cell may take, repeats for the energy meter included."""
-    exclude: list[Exclusion] = []
+    exclude: list[Exclusion] = Field(default=[])
 
     @field_validator("name")
     @classmethod

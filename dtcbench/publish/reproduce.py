@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
-from dtcbench.energy.meter import ResourceShare
 from dtcbench.execution.task import Job, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
+from dtcbench.plan.request import Request
 from dtcbench.publish.compare import conditions, differences, numbers
 from dtcbench.record import CellRecord, Provenance, Status
 from dtcbench.registry import Plugin
@@ -38,8 +38,8 @@ def sample(records: Iterable[CellRecord], count: int, seed: int) -> list[CellRec
 def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
     """The record of the same cell, run in this process and without a meter."""
     device = record.provenance.device if record.provenance else "cpu"
-    share = ResourceShare(1.0 if device == "cuda" else 0.0, from_choice(record.cell.protocol).threads)
-    job = Job(record.suite, device, share, Metering(meter="none"), plugins=plugins)
+    request = Request(from_choice(record.cell.protocol).threads, 1.0 if device == "cuda" else 0.0)
+    job = Job(record.suite, device, request, Metering(meter="none"), plugins=plugins)
     return CellRecord.model_validate(attempt(Task(record.cell, 1, job)).record)
 
 

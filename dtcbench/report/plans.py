@@ -169,8 +169,9 @@ def time_left(plan: Plan, contents: Contents[Any]) -> str:
     left = estimate(missing, timings)
     if left is None:
         return "time left: unknown until a first cell has run"
-    guess = f"; {left.guessed} cells of a kind not timed yet, taken as the mean" if left.guessed else ""
-    return f"time left: about {duration(left.work_s)} of work, one cell at a time{guess}"
+    work_s, guessed = left
+    guess = f"; {guessed} cells of a kind not timed yet, taken as the mean" if guessed else ""
+    return f"time left: about {duration(work_s)} of work, one cell at a time{guess}"
 
 
 def _axes(cell: Cell) -> tuple[str, ...]:

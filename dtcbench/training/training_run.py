@@ -58,7 +58,7 @@ class CellContext:
         if self.known is not None:
             value: Value = self.known.popleft()
             return value
-        with self.phases.evaluate():
+        with self.phases.phase("evaluate"):
             value = compute()
         self.evaluated.append(value)
         return value
@@ -90,7 +90,7 @@ class TrainingRun:
         NonFiniteError if that loss, or a weight after it, is NaN or infinite.
         """
         flops = training_flops(self.model, self.context.example)
-        with self.context.phases.train():
+        with self.context.phases.phase("train"):
             loss, samples = train(self.model, step, batches)
         self.steps += steps
         self.training_flops += flops * samples
@@ -108,7 +108,7 @@ class TrainingRun:
         """
         # Before the compression and outside the energy boundary.
         complexities = [self._complexity(group) for group in self.compressor.groups]
-        with self.context.phases.compress():
+        with self.context.phases.phase("compress"):
             compressed = self.compressor.compress(**targets, batches=self._counted(samples), loss=loss)
         return [layer.record(**numbers) for layer, numbers in zip(compressed.values(), complexities, strict=True)]
 

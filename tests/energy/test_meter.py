@@ -13,10 +13,11 @@ from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenar
 
 from dtcbench.energy import meter as meters
 from dtcbench.energy import nvml, rapl
-from dtcbench.energy.meter import IdleBaseline, ResourceShare, open_meter
+from dtcbench.energy.meter import IdleBaseline, open_meter, zones_to_measure
 from dtcbench.energy.nvml import AssignedGpu, Gpu
 from dtcbench.energy.rapl import Zone
 from dtcbench.plan.metering import Metering
+from dtcbench.plan.request import Request
 from dtcbench.record import Energy
 from dtcbench.unavailable import Unavailable
 
@@ -26,9 +27,10 @@ SCRIPT = """
 import json, os, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from dtcbench.energy import meter as meters
-from dtcbench.energy.meter import ResourceShare, open_meter
+from dtcbench.energy.meter import open_meter
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.plan.metering import Metering
+from dtcbench.plan.request import Request
 
 meters.LEAVE_WITHIN_S = 0.1  # a foreign process stays
 
@@ -36,13 +38,13 @@ meters.LEAVE_WITHIN_S = 0.1  # a foreign process stays
 def measured(case):
     visible, gpus, metering = case
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
-    meter = open_meter("cuda", ResourceShare(gpus, 1), Metering(**metering), environment)
+    meter = open_meter("cuda", Request(1, gpus), Metering(**metering), environment)
     meter.settle()
     phases = PhaseTimer(lambda: None)
     for training in range(2):
-        with phases.train():
+        with phases.phase("train"):
             time.sleep(0.4)
-        with phases.compress():
+        with phases.phase("compress"):
             time.sleep(0.1)
         if not training:
             enough_at_once = meter.enough(phases)
@@ -168,7 +170,7 @@ def meter(monkeypatch):
             Sampled(seen),
             AssignedGpu(BOARD, None),
             Unavailable("no RAPL"),
-            ResourceShare(gpus, 1),
+            Request(1, gpus),
             metering or Metering(),
         )
         made.settle()
@@ -233,12 +235,13 @@ def test_the_first_training_counts_towards_the_window_only_while_it_is_alone(met
 @pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
 def test_processors_are_a_cells_own_if_no_second_cell_fits(monkeypatch, cpus, alone):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert (ResourceShare(0, cpus).shared_processors is None) is alone
+    monkeypatch.setattr(rapl, "packages", lambda: [])
+    assert (zones_to_measure(Request(cpus)) == []) is alone
 
 
 def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
     monkeypatch.setattr(rapl, "packages", lambda: Unavailable("no RAPL here"))
-    energy = open_meter("cpu", ResourceShare(0, 1), Metering(), {}).reading(MINUTE, [])[0]
+    energy = open_meter("cpu", Request(1), Metering(), {}).reading(MINUTE, [])[0]
     assert energy.reasons["energy_j"] == "the cell ran on the CPU"
     assert energy.reasons["cpu_energy_j"] == "no RAPL here"
 
@@ -246,5 +249,5 @@ def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
 def test_rapl_is_not_measured_if_other_cells_may_run(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(rapl, "packages", lambda: [Zone("package-0", None, 1e9)])
-    energy = open_meter("cpu", ResourceShare(0, 2), Metering(), {}).reading(MINUTE, [])[0]
+    energy = open_meter("cpu", Request(2), Metering(), {}).reading(MINUTE, [])[0]
     assert energy.reasons["cpu_energy_j"] == "other cells may have run at the same time: it was given 2 of 8 cores"
