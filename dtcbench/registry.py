@@ -41,10 +41,6 @@ PLUGIN_PREFIX = "dtcbench_plugin_"
 """The name of each `--plugin` file's module begins with this."""
 
 
-class UnknownNameError(UserError):
-    """An axis has no value of this name; the message lists near matches and all names."""
-
-
 class PluginError(UserError):
     """A plug-in file cannot be read, fails while it is imported, or registers a name that is taken."""
 
@@ -107,14 +103,14 @@ class Axis:
         return sorted(self._entries)
 
     def entry(self, name: str) -> Entry:
-        """The entry of `name`; UnknownNameError if there is none."""
+        """The entry of `name`; UserError, with near matches, if the axis lacks it."""
         self.discover()
         if name not in self._entries:
-            raise UnknownNameError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
+            raise UserError(f"unknown {self.noun} {name!r}; {near(name, self.names())}")
         return self._entries[name]
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The callable registered as `name`; UnknownNameError if there is none."""
+        """The callable registered as `name`; UserError if the axis lacks it."""
         return self.entry(name).value
 
     def options(self, name: str) -> type[BaseModel]:

@@ -131,9 +131,9 @@ def selftest(
     if not chosen:
         raise UserError("the plug-in registers nothing; decorate a class or function with `@register_solver(NAME)`")
     contradicted = 0
-    for trial in trials(chosen):
-        say(trial_line(trial))
-        contradicted += bool(trial.contradiction)
+    for value, check, contradiction in trials(chosen):
+        say(trial_line(value, check, contradiction))
+        contradicted += bool(contradiction)
     if contradicted:
         say(f"{contradicted} claims do not hold")
         raise typer.Exit(1)

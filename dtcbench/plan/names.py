@@ -49,7 +49,7 @@ class Names(Protocol):
         """The error message for a name that the axis does not have."""
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name means; UnknownNameError if the axis lacks it."""
+        """What the name means; UserError if the axis lacks it."""
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
         """The value with the options `given`, the others at their defaults; ValueError if one does not fit."""
@@ -67,7 +67,7 @@ class Registered:
         return f"unknown {noun} {name!r}; {near(name, self.known(noun))}"
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the registered value is; UnknownNameError if the name is not registered."""
+        """What the registered value is; UserError if the name is not registered."""
         return _meaning(_axis(noun).entry(name), noun, name)
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
@@ -112,9 +112,9 @@ class Declared(BaseModel):
         return f"the run's names.json does not have {noun} {name!r}"
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name meant; UnknownNameError if the run does not use it."""
+        """What the name meant; UserError if the run does not use it."""
         if name not in self.meanings.get(noun, {}):
-            raise registry.UnknownNameError(self.unknown(noun, name))
+            raise UserError(self.unknown(noun, name))
         return self.meanings[noun][name]
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
@@ -163,7 +163,7 @@ class NamesOfRuns:
         return self._parts[0].unknown(noun, name)
 
     def meaning(self, noun: str, name: str) -> Meaning:
-        """What the name means; UnknownNameError if no run uses it."""
+        """What the name means; UserError if no run uses it."""
         return self._first(noun, name).meaning(noun, name)
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:

@@ -13,7 +13,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.document import Document
 from dtcbench.registry import Axis
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.selftest.trial import Trial
+from dtcbench.selftest.checking import Check
 
 _READABLE = 30
 """Columns of the terminal that a text of some words takes at least."""
@@ -57,11 +57,11 @@ def suites_table() -> Table:
     return table
 
 
-def trial_line(trial: Trial) -> Text:
+def trial_line(value: str, check: Check, contradiction: str) -> Text:
     """`ok`, `waived` with the value's own reason, or `NOT SO` with what was seen."""
-    what = f"{trial.axis} {trial.name}: {trial.check.claim}"
-    if trial.contradiction:
-        return Text(f"NOT SO  {what}\n        {trial.contradiction}", style="red")
-    if trial.check.waived:
-        return Text(f"waived  {what}\n        {trial.check.waived}", style="dim")
+    what = f"{value}: {check.claim}"
+    if contradiction:
+        return Text(f"NOT SO  {what}\n        {contradiction}", style="red")
+    if check.waived:
+        return Text(f"waived  {what}\n        {check.waived}", style="dim")
     return Text(f"ok      {what}")

@@ -53,21 +53,14 @@ class TableCell:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of a table, and what it can be filtered by."""
-
-    cells: Sequence[TableCell]
-    facets: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Table:
     """A table that a reader can sort by any of its columns."""
 
     titles: tuple[str, ...]
     numbers: frozenset[str]
     """Titles of the columns that sort as numbers."""
-    rows: list[Line]
+    rows: list[tuple[list[TableCell], dict[str, str]]]
+    """The cells of each row, and what it can be filtered by."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +71,6 @@ class Figure:
     title: str
     caption: str
     spec: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Facet:
-    """Something a page can be filtered by, and its values."""
-
-    name: str
-    title: str
-    values: tuple[str, ...]
 
 
 def no_link(row: Row) -> str:
@@ -105,7 +89,7 @@ def table(
     for row in rows:
         first, *others = columns
         cells = [_cell(first, row, href(row)), *(_cell(column, row) for column in others)]
-        lines.append(Line(cells, facets(row)))
+        lines.append((cells, facets(row)))
     return Table(
         tuple(column.title for column in columns),
         frozenset(column.title for column in columns if column.is_number),
@@ -119,11 +103,11 @@ def figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
     return Figure(id, title, caption, json.loads(drawing.to_json()))
 
 
-def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[Facet]:
-    """What can be filtered by, of all rows' facets: those in which any two rows differ."""
+def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[tuple[str, str, list[str]]]:
+    """Name, title and values of what a page can be filtered by: the rows' facets in which any two rows differ."""
     rows = list(found)
-    values = {name: tuple(sorted({row[name] for row in rows})) for name in titles}
-    return [Facet(name, titles[name], of) for name, of in values.items() if len(of) > 1]
+    values = {name: sorted({row[name] for row in rows}) for name in titles}
+    return [(name, titles[name], of) for name, of in values.items() if len(of) > 1]
 
 
 @functools.cache

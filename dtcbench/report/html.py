@@ -30,26 +30,22 @@ class Section:
     facets: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Links:
-    """Where the rows of a page lead."""
-
-    method: Callable[[Row], str] = no_link
-    cell: Callable[[Row], str] = no_link
-
-
 def page(
     leaderboard: Leaderboard,
     cells: pd.DataFrame,
     cycles: pd.DataFrame,
     traces: Mapping[str, pd.DataFrame],
     frame: Frame = ALONE,
-    links: Links = Links(),
+    method_link: Callable[[Row], str] = no_link,
+    cell_link: Callable[[Row], str] = no_link,
 ) -> str:
-    """The page: leaderboard, figures, failures and notes. The same frames give the same bytes."""
+    """The page: leaderboard, figures, failures and notes. The same frames give the same bytes.
+
+    The links give the address of a row's method, and of a failed cell.
+    """
     drawn = drawings.of_leaderboard(leaderboard, cells, cycles, traces)
     pools = [
-        pool_section(number, pool, rows.to_dict("records"), of_pool, links)
+        pool_section(number, pool, rows.to_dict("records"), of_pool, method_link)
         for number, ((pool, rows), of_pool) in enumerate(zip(leaderboard.pools, drawn, strict=True), 1)
     ]
     return template("page.html").render(
@@ -58,31 +54,31 @@ def page(
         pools=pools,
         facets=elements.facets((pool.facets for pool in pools), FACETS),
         summaries=[
-            Section(title, elements.table(SUMMARY_COLUMNS, rows, links.method), [], {})
+            Section(title, elements.table(SUMMARY_COLUMNS, rows, method_link), [], {})
             for title, rows in summary_pools(leaderboard)
         ],
         has_results=bool((cells["status"] == "ok").any()),
-        failures=_failures(cells, links),
+        failures=_failures(cells, cell_link),
     )
 
 
 def pool_section(
-    number: int, pool: Pool, rows: Sequence[Row], drawn: Iterable[Drawing], links: Links = Links()
+    number: int, pool: Pool, rows: Sequence[Row], drawn: Iterable[Drawing], link: Callable[[Row], str] = no_link
 ) -> Section:
     """The results of the page's pool of this number: its rows as a table, and its figures."""
     return Section(
         title=pool.title,
-        table=elements.table(shown(rows), rows, links.method),
+        table=elements.table(shown(rows), rows, link),
         figures=[elements.figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
         facets={"dataset": pool.dataset, "model": pool.model},
     )
 
 
-def _failures(cells: pd.DataFrame, links: Links) -> Table:
+def _failures(cells: pd.DataFrame, link: Callable[[Row], str]) -> Table:
     """One line per cell that is not ok, by identity and seed."""
     failed = tidy(cells)
     failed = failed[failed["status"] != "ok"]
-    return elements.table(_OF_FAILURES, failed.to_dict("records"), links.cell)
+    return elements.table(_OF_FAILURES, failed.to_dict("records"), link)
 
 
 def _text(title: str, text: Callable[[Row], str]) -> Column:

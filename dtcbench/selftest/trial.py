@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from dtcbench.errors import UserError, near
 from dtcbench.registry import AXES, Axis, Plugin
@@ -20,23 +19,12 @@ _CHECKS = {
 }
 
 
-@dataclass(frozen=True)
-class Trial:
-    """The outcome of one check of one axis value."""
-
-    axis: str
-    """Such as `solver`."""
-    name: str
-    check: Check
-    contradiction: str
-    """What was seen against the claim; empty if the claim held, or is waived."""
-
-
-def trials(names: list[tuple[Axis, str]]) -> Iterator[Trial]:
-    """Every check of the axis values, as it is tried."""
+def trials(names: list[tuple[Axis, str]]) -> Iterator[tuple[str, Check, str]]:
+    """Every check of the axis values, as it is tried: the value, such as `solver lars`, the check, and what was seen
+    against its claim; the latter is empty if the claim held, or is waived."""
     for axis, name in names:
         for check in _checks(axis, name):
-            yield Trial(axis.noun, name, check, "" if check.waived else _contradiction(check))
+            yield f"{axis.noun} {name}", check, "" if check.waived else _contradiction(check)
 
 
 def named(names: list[str]) -> list[tuple[Axis, str]]:

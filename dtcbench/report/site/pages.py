@@ -71,11 +71,14 @@ def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:
     def of_method(row: Row) -> str:
         return methods[row["method"], row["solver"]]
 
-    links = html.Links(of_method, lambda row: cell_file(row["key"]))
-    yield "index.html", html.page(run.leaderboard(), run.cells, run.cycles, traces, shown.frame(0), links)
+    def of_cell(row: Row) -> str:
+        return cell_file(row["key"])
+
+    frame = shown.frame(0)
+    yield "index.html", html.page(run.leaderboard(), run.cells, run.cycles, traces, frame, of_method, of_cell)
     for (method, solver), name in methods.items():
         yield name, method_page(shown, method, solver)
     names = zip(run.cells["key"], run.cells["method"], run.cells["solver"], strict=True)
-    of_cell = {str(key): (str(method), "" if pd.isna(solver) else str(solver)) for key, method, solver in names}
+    competitors = {str(key): (str(method), "" if pd.isna(solver) else str(solver)) for key, method, solver in names}
     for cell in run.plan.cells:
-        yield cell_file(cell.key), cell_page(shown, cell, attempts.get(cell.key, ()), of_cell[cell.key])
+        yield cell_file(cell.key), cell_page(shown, cell, attempts.get(cell.key, ()), competitors[cell.key])
