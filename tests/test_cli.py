@@ -12,7 +12,8 @@ from suites_for_tests import DESIGN, TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import __version__, cli
-from dtcbench.execution import cluster, ray_executor
+from dtcbench.errors import UserError
+from dtcbench.execution import ray_executor
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
 from dtcbench.records.lookup import run_of
@@ -597,7 +598,7 @@ def test_a_new_run_that_is_refused_leaves_no_folder(here, dtcbench, where):
 @pytest.mark.parametrize("problem", ["nothing answers there", "the nodes disagree", "no node has them"])
 def test_a_run_that_is_refused_when_it_is_resumed_is_as_it_was(copy_of_tiny, dtcbench, monkeypatch, problem):
     def refuse(*arguments, **options):
-        raise cluster.ClusterError(problem)
+        raise UserError(problem)
 
     monkeypatch.setattr(ray_executor, "RayExecutor", refuse)
     first, second, _ = sorted((copy_of_tiny / "runs/tiny/records").glob("*.json"))

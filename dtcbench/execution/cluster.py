@@ -48,10 +48,6 @@ MUST_AGREE = ("python", "torch", "dtcbench")
 """Versions that decide numbers: a run is refused if its nodes differ in one of them."""
 
 
-class ClusterError(UserError):
-    """Ray does not start, its cluster cannot be reached, or no node can run the suite's cells; the message says why."""
-
-
 # Starting and joining
 
 
@@ -85,7 +81,7 @@ def local_ray(cpus: int, cores: int | None) -> Iterator[Any]:
             with kept_from_children():  # "local": never join a cluster that runs on this machine
                 ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=private, **_SILENT)
         except Exception as error:  # Ray raises plain exceptions
-            raise ClusterError(f"Ray does not start here ({error_line(error)}); run with --inline") from error
+            raise UserError(f"Ray does not start here ({error_line(error)}); run with --inline") from error
         yield ray
 
 
@@ -105,7 +101,7 @@ def joined_ray(address: str) -> Iterator[Any]:
                 ray.init(address=address, **_SILENT)
         except (OSError, ValueError, RuntimeError) as error:
             reason = f"{error_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
-            raise ClusterError(f"--address {address}: {reason}") from error
+            raise UserError(f"--address {address}: {reason}") from error
         yield ray
 
 
@@ -118,26 +114,26 @@ def _shut_down_afterwards(ray: Any) -> Iterator[None]:
 
 
 def _check_loopback() -> None:
-    """ClusterError if loopback accepts no connection: Ray would wait for one forever."""
+    """UserError if loopback accepts no connection: Ray would wait for one forever."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise ClusterError(
+        raise UserError(
             f"nothing can connect to 127.0.0.1 on this machine ({error}); bring its loopback interface up with "
             "`ip link set lo up`, or run with --inline"
         ) from error
 
 
 def _check_address(address: str) -> None:
-    """ClusterError if nothing listens at HOST:PORT: Ray would retry for a quarter of an hour."""
+    """UserError if nothing listens at HOST:PORT: Ray would retry for a quarter of an hour."""
     host, _, port = address.rpartition(":")
     if not port.isdigit() or "/" in host:  # auto, ray://…
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise ClusterError(
+        raise UserError(
             f"--address {address}: nothing answers there ({error}); is the cluster up, and the port right?"
         ) from error
 
@@ -153,7 +149,7 @@ def folder_candidates() -> list[str]:
 def short_folder(longest: int, candidates: Sequence[str]) -> Iterator[Path]:
     """A new folder in the first suitable candidate, open to this user alone, and removed afterwards.
 
-    Its path has at most `longest` bytes. ClusterError if no candidate is suitable.
+    Its path has at most `longest` bytes. UserError if no candidate is suitable.
     """
     folder = _new_folder(longest, candidates)
     try:
@@ -176,7 +172,7 @@ def _new_folder(longest: int, candidates: Sequence[str]) -> Path:
             return folder
         folder.rmdir()
         tried.append(f"{parent} (a path too long for sockets)")
-    raise ClusterError(
+    raise UserError(
         f"no folder for Ray's sockets: tried {', '.join(tried)}; set RAY_TMPDIR to a folder with a short path that you "
         "can write to and that has space, or run with --inline"
     )
@@ -240,7 +236,7 @@ def nodes_of(ray: Any, address: str) -> list[Node]:
         except ray.exceptions.RayError as error:
             if is_alive(ray, node):  # nodes that have left meanwhile do not count
                 reason = f"not every node answers ({error_line(error)}); is dtcbench installed on all of them?"
-                raise ClusterError(f"--address {address}: {reason}") from error
+                raise UserError(f"--address {address}: {reason}") from error
     return nodes
 
 
@@ -250,9 +246,9 @@ def is_alive(ray: Any, node: str) -> bool:
 
 
 def require_agreement(ray: Any, address: str) -> None:
-    """ClusterError if the nodes and this process differ in a version of `MUST_AGREE`."""
+    """UserError if the nodes and this process differ in a version of `MUST_AGREE`."""
     if found := disagreements([describe_node(), *nodes_of(ray, address)], MUST_AGREE):
-        raise ClusterError(f"the nodes disagree: {'; '.join(found)}; install one version everywhere")
+        raise UserError(f"the nodes disagree: {'; '.join(found)}; install one version everywhere")
 
 
 def disagreements(nodes: Sequence[Node], names: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from dtcbench.execution.cluster import SURVEY_S, ClusterError, is_alive, joined_ray, local_ray, require_agreement
+from dtcbench.errors import UserError
+from dtcbench.execution.cluster import SURVEY_S, is_alive, joined_ray, local_ray, require_agreement
 from dtcbench.execution.stacks import take_stack, time_limit
 from dtcbench.execution.task import Outcome, Report, Task
 from dtcbench.execution.worker import attempt
@@ -141,11 +142,11 @@ class RayExecutor:
         return self._function.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self._reserved[lane]))
 
     def _capacity(self) -> int:
-        """Number of cells that the present nodes can run at once; ClusterError if they can run none."""
+        """Number of cells that the present nodes can run at once; UserError if they can run none."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         capacity = sum(map(self._request.cells_on, nodes))
         if capacity < 1:
-            raise ClusterError(
+            raise UserError(
                 f"a cell asks for {self._request}, and no node has them: there are {shown(nodes)}; lower `resources` "
                 "in the suite, run it where there is more, or, on a cluster that grows, say --workers N"
             )
@@ -158,11 +159,11 @@ class RayExecutor:
         return self._silences
 
     def _query(self, within_s: float = _ANSWER_S) -> dict[str, tuple[str, float]]:
-        """Node and silence of each attempt; ClusterError if the head does not answer."""
+        """Node and silence of each attempt; UserError if the head does not answer."""
         try:
             silences: dict[str, tuple[str, float]] = self._ray.get(self._heartbeats.silences.remote(), timeout=within_s)
         except self._ray.exceptions.RayError as error:
-            raise ClusterError(
+            raise UserError(
                 f"the cluster's head does not answer ({error_line(error)}); mend it: the same command resumes"
             ) from error
         return silences

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.estimate import estimate
 from dtcbench.plan.grid import Plan
 from dtcbench.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents, damage
@@ -166,12 +166,34 @@ def time_left(plan: Plan, contents: Contents[Any]) -> str:
             timings[cell] = record.wall_s
     if not missing:
         return "nothing left to run"
-    left = estimate(missing, timings)
+    left = work_left(missing, timings)
     if left is None:
         return "time left: unknown until a first cell has run"
     work_s, guessed = left
     guess = f"; {guessed} cells of a kind not timed yet, taken as the mean" if guessed else ""
     return f"time left: about {duration(work_s)} of work, one cell at a time{guess}"
+
+
+def work_left(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> tuple[float, int] | None:
+    """Seconds of work for `cells`, one after another, and how many of them are a guess; None if nothing was timed yet.
+
+    A cell takes the mean seconds of the timed cells with the same network, data, method and solver. Without such a
+    cell it is a guess: the mean of all timings.
+    """
+    if not timings:
+        return None
+    by_kind: dict[tuple[str, ...], list[float]] = {}
+    for cell, seconds in timings.items():
+        by_kind.setdefault(_kind(cell), []).append(seconds)
+    overall = mean(timings.values())
+    means = {kind: mean(seconds) for kind, seconds in by_kind.items()}
+    known = [means.get(_kind(cell)) for cell in cells]
+    return sum(overall if s is None else s for s in known), known.count(None)
+
+
+def _kind(cell: Cell) -> tuple[str, ...]:
+    choices = (cell.protocol, cell.model, cell.dataset, cell.method, cell.solver)
+    return tuple(choice.canonical_json if choice else "" for choice in choices)
 
 
 def _axes(cell: Cell) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from dtcbench.errors import UserError
 from dtcbench.execution.cluster import (
     _MAX_FOLDER,
     MUST_AGREE,
-    ClusterError,
     Node,
     describe_node,
     disagreements,
@@ -53,7 +53,7 @@ def test_places_that_will_not_do_are_passed_over(tmp_path, monkeypatch):
 def test_where_none_will_do_one_line_says_why_and_what_to_set(tmp_path):
     among = [str(tmp_path), str(tmp_path / "missing")]
     told = rf"tried {tmp_path} \(a path too long for sockets\), {tmp_path}/missing \(No such .*set RAY_TMPDIR.*--inline"
-    with pytest.raises(ClusterError, match=told), short_folder(len(str(tmp_path)), among):
+    with pytest.raises(UserError, match=told), short_folder(len(str(tmp_path)), among):
         pass
 
 

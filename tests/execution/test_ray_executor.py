@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from cells import cell, job, task
 
+from dtcbench.errors import UserError
 from dtcbench.execution import ray_executor
-from dtcbench.execution.cluster import ClusterError
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.ray_executor import RayExecutor
@@ -98,7 +98,7 @@ def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
     monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=64))
-    with pytest.raises(ClusterError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
+    with pytest.raises(UserError, match=r"asks for 1 CPUs and 64 GPUs, and no node has them: there are 2 CPUs"):
         two_workers._capacity()
 
 
