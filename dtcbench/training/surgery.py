@@ -7,8 +7,6 @@ state are dtcbench's own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +18,11 @@ from torch import nn
 
 from dtcbench.dtc.selection import Indices
 from dtcbench.errors import CompressionError
+from dtcbench.training.structure import NORMS, PrunableLayer, Structure
 
-PrunableLayer = nn.Linear | nn.Conv2d
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_POOLS = ("MaxPool2DWithIndices", "AvgPool2D", "AdaptiveMaxPool2D", "AdaptiveAvgPool2D")
 _NEURON_WISE = (
     *("Relu", "Gelu", "Silu", "Tanh", "Sigmoid", "LeakyRelu", "Elu", "Hardtanh", "Hardswish", "Softplus", "Mish"),
-    *("MaxPool2DWithIndices", "AvgPool2D", "AdaptiveMaxPool2D", "AdaptiveAvgPool2D"),
     *("T", "Addmm", "Mm"),  # the operations of a Linear layer over a sequence
 )
 """Autograd's names, without `Backward`, of operations that leave each neuron on its own."""
@@ -51,12 +48,12 @@ class PrunableGroup:
 
     @property
     def w_in(self) -> NDArray[np.floating]:
-        """Incoming weights [m, fan_in, …]."""
+        """Incoming weights [m, fan_in, …], read-only."""
         return _array(self.producer.weight)
 
     @property
     def w_out(self) -> NDArray[np.floating]:
-        """Outgoing weights [fan_out, m, …]."""
+        """Outgoing weights [fan_out, m, …], read-only."""
         return self._by_neuron(_array(self.consumer.weight))
 
     @property
@@ -85,11 +82,8 @@ class Surgery:
         self._uses: Counter[torch.Tensor] = Counter(
             parameter for _, parameter in model.named_parameters(remove_duplicate=False)
         )
-        # Without `forward_fn` torch-pruning would unpack the batch, and hide the model's own error.
-        with _traceable(model):
-            self._graph = tp.DependencyGraph().build_dependency(
-                model, example, forward_fn=lambda network, samples: network(samples), verbose=False
-            )
+        self._structure = Structure(model, example)
+        self._graph = self._structure.graph
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, PrunableLayer))
         self.groups = [group for group in found if group is not None]
 
@@ -126,7 +120,7 @@ class Surgery:
 
     def _group(self, producer: PrunableLayer) -> PrunableGroup | None:
         """The group that `producer` makes; None if its width is an output, a residual stream or shared."""
-        if producer not in self._graph.module2node or _is_grouped(producer):
+        if producer not in self._graph.module2node or producer in self._structure.last or not _is_plain(producer):
             return None
         width = len(producer.weight)
         if self._uses[producer.weight] > 1:  # another layer's weight too: cutting one would untie them
@@ -135,11 +129,11 @@ class Surgery:
         members: list[nn.Module] = [producer]
         for item in list(self._dependents(producer, list(range(width))))[1:]:
             module, is_input = item.dep.target.module, not self._graph.is_out_channel_pruning_fn(item.dep.handler)
-            if isinstance(module, PrunableLayer) and is_input and not _is_grouped(module):
+            if isinstance(module, PrunableLayer) and is_input and _is_plain(module):
                 consumers.append((module, len(item.idxs)))
-            elif isinstance(module, _NORMS) and _norms_neurons(module, width):
+            elif isinstance(module, NORMS) and _norms_neurons(module, width) and _is_plain(module):
                 members.append(module)
-            elif not _is_neuron_wise(item.dep.target):
+            elif not _is_neuron_wise(item.dep.target, producer):
                 return None
         if len(consumers) != 1:
             return None
@@ -150,7 +144,12 @@ class Surgery:
         # wrongly in a network that also has Linear layers over sequences.
         if inputs != consumer.weight.shape[1] or inputs % width:
             return None
-        return PrunableGroup(self._names[producer], producer, consumer, inputs // width, (*members, consumer))
+        members.append(consumer)
+        if not all(self._structure.takes_neurons(producer, member) for member in members[1:]):
+            return None
+        if isinstance(producer, nn.Linear) and inputs > width:  # flattened, neuron j has every width-th input
+            return None
+        return PrunableGroup(self._names[producer], producer, consumer, inputs // width, tuple(members))
 
 
 def is_ascending(indices: Indices) -> bool:
@@ -197,8 +196,10 @@ def carry_over(
         }
 
 
-def _is_grouped(layer: PrunableLayer) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups > 1
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether the layer has no channel groups, and its weights are its own, not computed from other parameters."""
+    is_grouped = isinstance(layer, nn.Conv2d) and layer.groups > 1
+    return not is_grouped and {"weight", "bias"} <= layer._parameters.keys()
 
 
 def _norms_neurons(norm: nn.Module, width: int) -> bool:
@@ -206,13 +207,15 @@ def _norms_neurons(norm: nn.Module, width: int) -> bool:
     return not isinstance(norm, nn.LayerNorm) or norm.normalized_shape == (width,)
 
 
-def _is_neuron_wise(node: Any) -> bool:
+def _is_neuron_wise(node: Any, producer: PrunableLayer) -> bool:
     if isinstance(node.module, tp.ops._ReshapeOp):
         return True  # whether it flattens is seen at the consumer's inputs
     if not isinstance(node.module, tp.ops._ElementWiseOp):
         return False
     operation = str(node.module._grad_fn).partition("Backward")[0]
-    return operation in _NEURON_WISE or (operation == "Mean" and _means_pixels(node.grad_fn))
+    if operation in _POOLS or operation == "Mean":  # over the last axes, where a Linear layer's neurons lie
+        return isinstance(producer, nn.Conv2d) and (operation in _POOLS or _means_pixels(node.grad_fn))
+    return operation in _NEURON_WISE
 
 
 def _means_pixels(mean: Any) -> bool:
@@ -221,24 +224,9 @@ def _means_pixels(mean: Any) -> bool:
     return len(mean._saved_self_sym_sizes) == 4 and {axis % 4 for axis in mean._saved_dim} <= {2, 3}
 
 
-@contextmanager
-def _traceable(model: nn.Module) -> Iterator[None]:
-    """Everything with a gradient, as tracing needs it; afterwards modes and frozen parameters as they were."""
-    modes = {module: module.training for module in model.modules()}
-    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-
-
 def _array(tensor: torch.Tensor) -> NDArray[np.floating]:
     tensor = tensor.detach().cpu()
     # NumPy has no bfloat16, and sums of float16 lose digits.
-    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    array.flags.writeable = False  # it may share the network's memory
+    return array

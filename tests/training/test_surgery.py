@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
+from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
 from dtcbench.training.surgery import Surgery, slice_linear
 
@@ -274,3 +276,106 @@ def test_a_mean_over_pixels_is_pooling_and_one_over_channels_is_not(axes, groups
 def test_neuron_wise_layers_are_reached_through(activation):
     network = nn.Sequential(nn.Conv2d(1, 5, 3), activation, nn.Conv2d(5, 2, 1))
     assert names(network, torch.zeros(1, 1, 6, 6)) == ["0"]
+
+
+def sequential(*layers):
+    torch.manual_seed(0)
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("layers", "shape", "groups"),
+    [
+        ([nn.Conv2d(1, 8, 3, padding=1), nn.Linear(6, 10), nn.Flatten(), nn.Linear(480, 5)], (1, 6, 6), []),
+        ([nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Linear(4, 4), nn.ReLU()], (3, 4, 4), []),
+        ([nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(2), nn.Linear(16, 5)], (3, 4, 4), []),
+        ([nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(0, 2), nn.Linear(4, 5)], (3, 4, 4), []),
+        ([nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm(4), nn.Flatten(), nn.Linear(64, 5)], (3, 4, 4), []),
+        ([nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 5)], (4, 3), []),
+        ([nn.Linear(3, 4), nn.Flatten(), nn.Linear(16, 5)], (4, 3), []),
+        ([nn.Linear(3, 4), nn.AvgPool2d(3, 1, 1), nn.Linear(4, 5)], (1, 4, 3), []),
+        ([nn.Linear(3, 4), nn.Unflatten(1, (4, 1, 1)), nn.Conv2d(4, 5, 1)], (3,), []),
+        ([nn.Linear(3, 4), nn.Flatten(0, 1), nn.Linear(4, 5)], (6, 3), ["0"]),
+        (
+            [nn.Conv2d(3, 4, 3, padding=1), nn.Flatten(2), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(64, 5)],
+            (3, 4, 4),
+            ["0"],
+        ),
+        ([nn.Conv2d(3, 4, 4), nn.Flatten(), nn.LayerNorm(4), nn.Linear(4, 5)], (3, 4, 4), ["0"]),
+    ],
+)
+def test_a_layer_that_reads_another_axis_than_the_neurons_makes_no_group(layers, shape, groups, device):
+    network = sequential(*layers).to(device)
+    assert names(network, torch.zeros(1, *shape, device=device)) == groups
+
+
+class Returning(nn.Module):
+    """Gives its hidden values with its answer."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.a, self.b, self.c, self.how = nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 2), how
+
+    def forward(self, x):
+        h = torch.relu(self.a(x))
+        return self.how(self.c(torch.relu(self.b(input=h))), h)
+
+
+@pytest.mark.parametrize(
+    ("how", "groups"),
+    [
+        (lambda y, h: (y, h), ["b"]),
+        (lambda y, h: {"y": y, "inside": [h.exp().tanh()]}, ["b"]),
+        (lambda y, h: [y, y], ["a", "b"]),
+    ],
+)
+def test_a_width_that_is_also_an_output_is_no_group(how, groups):
+    assert names(Returning(how), torch.zeros(1, 4)) == groups
+    assert names(Returning(how).to("meta"), torch.zeros(1, 4, device="meta")) == groups
+
+
+@pytest.mark.filterwarnings("ignore:.*(weight_norm|not a leaf).*")
+@pytest.mark.parametrize(
+    "reparametrise",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        nn.utils.weight_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+        lambda layer: prune.random_unstructured(layer, "bias", 0.5),
+    ],
+)
+def test_a_layer_whose_weights_come_from_other_parameters_is_in_no_group(reparametrise):
+    network = sequential(nn.Linear(4, 6), nn.Linear(6, 7), nn.Linear(7, 8), nn.Linear(8, 9), nn.Linear(9, 2))
+    reparametrise(network[1])
+    surgery = Surgery(network, torch.zeros(1, 4))
+    assert [group.name for group in surgery.groups] == ["2", "3"]
+    for group in surgery.groups:
+        surgery.shrink(group, KEPT, None)
+    assert network(torch.rand(3, 4)).shape == (3, 2)
+
+
+def test_a_trace_that_fails_leaves_no_hook_in_the_network():
+    network = sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    mine = network[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Surgery(network, torch.zeros(1, 5))
+    assert [list(module._forward_hooks) for module in network] == [[mine.id], [], []]
+    Surgery(network, torch.zeros(1, 4))
+    assert [list(module._forward_hooks) for module in network] == [[mine.id], [], []]
+
+
+def test_the_weights_that_a_method_sees_cannot_be_changed():
+    for group in Surgery(Convolutional(), IMAGE).groups:
+        for weights in (group.w_in, group.w_out):
+            with pytest.raises(ValueError, match="read-only"):
+                weights[0] = 0
+
+
+def test_it_traces_in_inference_mode_and_refuses_weights_that_were_made_there():
+    network = Returning(lambda y, _: y)
+    with torch.inference_mode():
+        assert names(network, torch.zeros(1, 4)) == ["a", "b"]
+        with pytest.raises(CompressionError, match="built in torch"):
+            Surgery(Returning(lambda y, _: y), torch.zeros(1, 4))
