@@ -1,8 +1,10 @@
 """A run in a notebook: DataFrames of its records, alone or pooled, and what the command line shows of them."""
 
 import doctest
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +18,11 @@ from suites_for_tests import TINY
 import dtcbench as package
 from dtcbench import library
 from dtcbench.errors import UserError
+from dtcbench.execution import cluster
 from dtcbench.execution.driver import Watcher
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
+from dtcbench.plan.request import Request
 from dtcbench.record import Status
 from dtcbench.records import run as run_module
 from dtcbench.records.lookup import plan_of, run_named
@@ -201,3 +206,66 @@ def test_progress_is_printed_unless_it_is_switched_off(here, capsys):
     assert capsys.readouterr().out == ""
     package.run(TINY, inline=True)
     assert capsys.readouterr().out == "tiny: 3 cells, 0 to run\n"
+
+
+# Ray and the process that calls
+
+
+class FirstCell(Watcher):
+    """Calls `then` when the first cell starts."""
+
+    def __init__(self, then):
+        self._then = [then]
+
+    def started(self, cell):
+        if self._then:
+            self._then.pop()()
+
+
+@pytest.mark.ray
+def test_a_second_run_over_ray_in_the_same_process_is_refused_and_the_first_goes_on(here):
+    refused = []
+
+    def second():
+        with pytest.raises(UserError, match="another run of this process uses Ray"):
+            package.run(TINY, "other", workers=1, progress=False)
+        refused.append(True)
+
+    first = package.run(TINY, workers=1, progress=FirstCell(lambda: in_a_thread(second)))
+    assert (first.status(), refused, (here / "other").exists()) == ({"ok": 3}, [True], False)
+
+
+@pytest.mark.ray
+def test_a_run_over_ray_leaves_the_process_as_it_was_also_in_a_thread(here, capfd, monkeypatch):
+    for name in ("RAY_AUTH_MODE", "PYTHONBREAKPOINT", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    before, inside = (dict(os.environ), sys.excepthook), {}
+    progress = FirstCell(lambda: inside.update(os.environ))
+    assert in_a_thread(package.run, TINY, workers=1, progress=progress).status() == {"ok": 3}
+    assert (dict(os.environ), sys.excepthook) == before
+    assert inside["RAY_AUTH_MODE"] == "disabled"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.ray
+def test_a_ray_of_the_callers_is_shared_keeps_running_and_runs_as_many_cells_as_workers_says(here, monkeypatch):
+    ray = pytest.importorskip("ray")
+    for name, value in cluster.LOOPBACK.items():
+        monkeypatch.setenv(name, value)
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+    try:
+        executor = RayExecutor(Request(cpus=1), cores=1, slots=1)
+        assert executor.slots == 1
+        with ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(package.run, TINY, out, workers=1, progress=False) for out in ("one", "other")]
+        assert [run.result().status() for run in runs] == [{"ok": 3}] * 2
+        executor.close()
+        assert ray.is_initialized()
+        with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+            address = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+            with pytest.raises(UserError, match="already connected to the Ray at"):
+                package.run(TINY, "third", address=address, progress=False)
+        here_address = ray.get_runtime_context().gcs_address
+        assert package.run(TINY, "third", address=here_address, progress=False).status() == {"ok": 3}
+    finally:
+        ray.shutdown()

@@ -8,8 +8,10 @@ import os
 import platform
 import shutil
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,8 @@ LOOPBACK = {
     "RAY_AUTH_MODE": "disabled",  # sockets stay on loopback; a token would be written to the home folder
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
+_DECIDING, _OWN = threading.Lock(), threading.Lock()
+"""A process has one Ray at a time. `_OWN` is held while it is one that `local_ray` or `joined_ray` started."""
 MUST_AGREE = ("python", "torch", "dtcbench")
 """Versions that decide numbers: a run is refused if its nodes differ in one of them."""
 
@@ -61,56 +65,149 @@ def prepare(more: Mapping[str, str]) -> None:
 def local_ray(cpus: int, cores: int | None) -> Iterator[Any]:
     """A Ray on loopback for this run alone. It and its folder are removed afterwards.
 
+    If the caller has started a Ray in this process, the run uses it, and it keeps running. UserError if another
+    run of this process uses Ray.
+
     Parameters
     ----------
     cpus : cores that one cell asks for
     cores : cores that Ray may use; all that this process may use if None
     """
     _check_loopback()
-    prepare(LOOPBACK)
-    import ray
-
-    if ray.is_initialized():  # the caller started it, and it keeps running
-        yield ray
-        return
     # If a cell asks for more threads than there are cores it is slow, not wrong: then one cell runs at a time.
     num_cpus = max(cores or usable(), cpus)
-    with short_folder(_MAX_FOLDER, folder_candidates()) as folder, _shut_down_afterwards(ray):
-        private = str(folder / "ray")  # Ray opens its own folder to all users; the one around it stays closed to them
-        try:
-            with kept_from_children():  # "local": never join a cluster that runs on this machine
-                ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, _temp_dir=private, **_SILENT)
-        except Exception as error:  # Ray raises plain exceptions
-            raise UserError(f"Ray does not start here ({error_line(error)}); run with --inline") from error
-        yield ray
+    with _callers() as ray:
+        if ray is not None:
+            yield ray
+            return
+        with short_folder(_MAX_FOLDER, folder_candidates()) as folder:
+            # Ray opens its own folder to all users; the one around it stays closed to them.
+            options = {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": str(folder / "ray")}
+
+            def start(ray: Any) -> None:
+                try:
+                    ray.init(address="local", **options, **_SILENT)  # never join a cluster that runs on this machine
+                except Exception as error:  # Ray raises plain exceptions
+                    reason = f"Ray does not start here ({error_line(error)}); run with --inline"
+                    raise UserError(reason) from error
+
+            with _started(start, LOOPBACK) as ray:
+                yield ray
 
 
 @contextmanager
 def joined_ray(address: str) -> Iterator[Any]:
-    """Ray, connected to the cluster at `address`, and disconnected afterwards."""
-    _check_address(address)
-    prepare({})
-    import ray
+    """Ray, connected to the cluster at `address`, and disconnected afterwards.
 
-    if ray.is_initialized():  # the caller connected, and stays connected
-        yield ray
-        return
-    with _shut_down_afterwards(ray):
-        try:
-            with kept_from_children():
+    If the caller has connected this process to that cluster, it stays connected. UserError if the caller has
+    connected it to another one, or if another run of this process uses Ray.
+    """
+    _check_address(address)
+    with _callers() as ray:
+        if ray is not None:
+            _check_same_cluster(ray, address)
+            yield ray
+            return
+
+        def join(ray: Any) -> None:
+            try:
                 ray.init(address=address, **_SILENT)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = f"{error_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
-            raise UserError(f"--address {address}: {reason}") from error
-        yield ray
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = f"{error_line(error)}; is the cluster up, and RAY_AUTH_MODE right?"
+                raise UserError(f"--address {address}: {reason}") from error
+
+        with _started(join, {}) as ray:
+            yield ray
 
 
 @contextmanager
-def _shut_down_afterwards(ray: Any) -> Iterator[None]:
+def _callers() -> Iterator[Any]:
+    """The Ray that this process's user has started; None if there is none: then no other run may start one meanwhile.
+
+    UserError if another run has.
+    """
+    with _DECIDING:
+        is_free = _OWN.acquire(blocking=False)
+        ray = sys.modules.get("ray") if is_free else None
+        is_callers = ray is not None and ray.is_initialized()
+        if is_callers:
+            _OWN.release()
+    if not is_free:
+        raise UserError(
+            "another run of this process uses Ray; wait for it to end, run this one with --inline or in another "
+            "process, or call ray.init() before both: then they share that Ray"
+        )
+    if is_callers:
+        yield ray
+        return
+    try:
+        yield None
+    finally:
+        _OWN.release()
+
+
+@contextmanager
+def _started(start: Callable[[Any], None], environment: Mapping[str, str]) -> Iterator[Any]:
+    """Ray, started by `start` with these environment variables, and shut down afterwards.
+
+    Afterwards the environment and `sys.excepthook` are as they were: Ray changes both.
+    """
+    before, hook = dict(os.environ), sys.excepthook
+    changed: set[str] = set()
+    try:
+        prepare(environment)
+        import ray
+
+        try:
+            with kept_from_children(), _only_errors(logging.getLogger("ray")):
+                start(ray)
+            changed = _changed(before)
+            yield ray
+        finally:
+            ray.shutdown()
+    finally:
+        for name in changed or _changed(before):
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+        sys.excepthook = hook
+
+
+def _changed(before: Mapping[str, str]) -> set[str]:
+    """Names of the environment variables that are not as they were."""
+    return {name for name in before.keys() | os.environ.keys() if os.environ.get(name) != before.get(name)}
+
+
+@contextmanager
+def _only_errors(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        ray.shutdown()
+        log.setLevel(level)
+
+
+def _check_same_cluster(ray: Any, address: str) -> None:
+    """UserError if this process is connected to another cluster than that at HOST:PORT."""
+    connected = ray.get_runtime_context().gcs_address
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:  # auto, ray://…
+        return
+    here, _, connected_port = connected.rpartition(":")
+    asked = _ips(host.strip("[]"))
+    if any(ip.startswith("127.") or ip == "::1" for ip in asked):
+        asked.add(ray.util.get_node_ip_address())
+    if port != connected_port or not asked & _ips(here.strip("[]")):
+        raise UserError(
+            f"--address {address}: this process is already connected to the Ray at {connected}; call ray.shutdown() "
+            "first, or leave the address out"
+        )
+
+
+def _ips(host: str) -> set[str]:
+    return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
 
 
 def _check_loopback() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -50,8 +51,8 @@ class RayExecutor:
     ----------
     cores : cores of the Ray that is started on loopback if there is no address; all that this process may use if None
     address : of a cluster to join
-    slots : number of cells submitted to Ray at the same time; as many as its nodes can run if None. Give a larger
-        number for a cluster that grows.
+    slots : number of cells submitted to Ray at the same time; as many as its nodes can run if None. On a cluster to
+        join it may be larger, for one that grows.
     work : what a node does with a task
     """
 
@@ -75,7 +76,7 @@ class RayExecutor:
             self._ray = closing.enter_context(joined_ray(address) if address else local_ray(request.cpus, cores))
             if address is not None:
                 require_agreement(self._ray, address)
-            self.slots = slots or self._capacity()
+            self.slots = slots if slots and address else min(self._capacity(), slots or sys.maxsize)
             self._function = self._ray.remote(
                 num_cpus=request.cpus,
                 num_gpus=request.gpus,

@@ -165,9 +165,7 @@ def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline
     from dtcbench.execution.ray_executor import RayExecutor
 
     request = plan.suite.request
-    if address:
-        return RayExecutor(request, address=address, slots=workers)
-    return RayExecutor(request, cores=workers and workers * request.cpus)
+    return RayExecutor(request, cores=workers and workers * request.cpus, address=address, slots=workers)
 
 
 def _ray_log(store: Store, suite: str) -> Path:
