@@ -297,7 +297,7 @@ def describe_node() -> Node:
     """The node that this process runs on."""
     return Node(
         name=platform.node(),
-        hardware=provenance.cpu_hardware().hardware_class,
+        hardware=provenance.cpu_class(),
         gpus=tuple(map(str, nvml.gpus())),
         data={name: origin(name) for name in registry.datasets.names()},
         versions={

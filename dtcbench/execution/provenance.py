@@ -12,7 +12,6 @@ import platform
 import shutil
 import subprocess
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import threadpoolctl
@@ -27,6 +26,7 @@ from dtcbench.unavailable import Unavailable
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
 """Packages whose versions decide numbers."""
 NO_VERSION = "not installed"
+ON_CPU = Unavailable("the cell ran on the CPU")
 NOT_LOADED = Unavailable("the data set was not loaded")
 NO_LOCK = Unavailable("the package has no requirements.lock next to it")
 NO_CHECKOUT = Unavailable("the source is not in a git checkout of its own that git can read")
@@ -45,16 +45,16 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
     plugins : SHA-256 of each plug-in file's source, by name
     """
     package = Path(dtcbench.__file__).resolve().parent
-    hardware = cpu_hardware() if device == "cpu" else gpu_hardware(device)
+    hardware_class, gpu, driver = (cpu_class(), ON_CPU, ON_CPU) if device == "cpu" else gpu_hardware(device)
     commit, commit_clean = checkout(package.parent)
     return Provenance.of(
-        hardware_class=hardware.hardware_class,
+        hardware_class=hardware_class,
         device="cpu" if device == "cpu" else "cuda",
         cpu=cpu_model(),
         cores=cores.usable(),
         memory_gib=_memory_gib(),
-        gpu=hardware.gpu,
-        driver=hardware.driver,
+        gpu=gpu,
+        driver=driver,
         threads=threads,
         platform=platform.platform(),
         python=platform.python_version(),
@@ -78,46 +78,36 @@ def with_dataset(provenance: Provenance, sha256: str) -> Provenance:
 # Hardware
 
 
-@dataclass(frozen=True)
-class Hardware:
-    """What the cell's energy and time depend on."""
-
-    hardware_class: str
-    gpu: str | Unavailable
-    driver: str | Unavailable
-
-
-def cpu_hardware() -> Hardware:
-    """Of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`. The cores are the
-    logical processors that this process may use.
+def cpu_class() -> str:
+    """The hardware class of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`. The
+    cores are the logical processors that this process may use.
     """
-    hardware_class = f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB"
-    on_cpu = Unavailable("the cell ran on the CPU")
-    return Hardware(hardware_class, gpu=on_cpu, driver=on_cpu)
+    return f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB"
 
 
-def gpu_hardware(device: str) -> Hardware:
-    """Of a cell on a GPU, such as `NVIDIA H200, 139 GiB, 700 W`: the memory torch can use, the power limit in force.
+def gpu_hardware(device: str) -> tuple[str, str | Unavailable, str | Unavailable]:
+    """Hardware class of a cell on a GPU, and the names of the GPU and of its driver.
 
-    Name and memory are torch's, which distinguish a MIG instance from its board.
+    The class is such as `NVIDIA H200, 139 GiB, 700 W`: the memory torch can use, the power limit in force. Name and
+    memory are torch's, which distinguish a MIG instance from its board.
     """
     seen = nvml.torch_gpu(device)
     if isinstance(seen, Unavailable):
-        return _simulated_hardware() or Hardware("GPU unknown", gpu=seen, driver=seen)
+        return _simulated_hardware() or ("GPU unknown", seen, seen)
     name, uuid, memory_gib = seen
     board = nvml.gpu(uuid)
     if isinstance(board, Unavailable):
-        return Hardware(_gpu_class(name, memory_gib, board), name, driver=board)
-    return Hardware(_gpu_class(name, memory_gib, board.power_limit_w), name, board.driver)
+        return _gpu_class(name, memory_gib, board), name, board
+    return _gpu_class(name, memory_gib, board.power_limit_w), name, board.driver
 
 
-def _simulated_hardware() -> Hardware | None:
+def _simulated_hardware() -> tuple[str, str | Unavailable, str | Unavailable] | None:
     """The simulated GPU that the cell was assigned, which torch cannot see; None if it was not."""
     assigned = nvml.assigned_gpu(os.environ)
     if isinstance(assigned, Unavailable) or not assigned.board.simulated:
         return None
     board = assigned.board
-    return Hardware(_gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver)
+    return _gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver
 
 
 def _gpu_class(name: str, memory_gib: float, limit_w: float | Unavailable) -> str:

@@ -36,12 +36,9 @@ def _software() -> list[tuple[str, str]]:
 
 
 def _processors() -> list[tuple[str, str]]:
-    hardware = provenance.cpu_hardware()
     parallel = "MKL" if torch.backends.mkl.is_available() else "no MKL"
     kernels = ", ".join(f"{name} {kind}" for name, kind in provenance.kernels().items())
-    cpu = (
-        f"{hardware.hardware_class}; {cores.usable()} of {os.cpu_count()} cores usable, {parallel}; kernels: {kernels}"
-    )
+    cpu = f"{provenance.cpu_class()}; {cores.usable()} of {os.cpu_count()} cores usable, {parallel}; kernels: {kernels}"
     boards = [str(gpu) for gpu in nvml.gpus() if isinstance(gpu, nvml.Gpu)]
     visible = (
         f"torch sees {torch.cuda.device_count()}"

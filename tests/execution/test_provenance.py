@@ -113,9 +113,9 @@ def test_a_gpu_cell(monkeypatch):
 def test_a_gpu_without_nvml_keeps_its_name(monkeypatch):
     monkeypatch.setattr(nvml, "torch_gpu", lambda device: H200)
     monkeypatch.setattr(nvml, "gpu", lambda uuid: Unavailable("NVML does not start"))
-    found = gpu_hardware("cuda")
-    assert found.hardware_class == "NVIDIA H200, 139 GiB, power limit unknown"
-    assert (found.gpu, found.driver) == ("NVIDIA H200", Unavailable("NVML does not start"))
+    hardware_class, gpu, driver = gpu_hardware("cuda")
+    assert hardware_class == "NVIDIA H200, 139 GiB, power limit unknown"
+    assert (gpu, driver) == ("NVIDIA H200", Unavailable("NVML does not start"))
 
 
 def test_a_gpu_that_torch_lacks_is_unknown():
