@@ -25,7 +25,7 @@ from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.record import Layer
 from dtcbench.training.determinism import generator
 from dtcbench.training.loop import cross_entropy
-from dtcbench.training.surgery import PrunableGroup, Surgery, is_ascending, slice_linear
+from dtcbench.training.surgery import PrunableGroup, Surgery, refuse_indices, refuse_optimizer
 from dtcbench.unavailable import Unavailable
 
 NOTHING_MEASURED = Unavailable("the method makes no measurement")
@@ -164,6 +164,7 @@ class Compressor:
                 "the network has no prunable group: no hidden width with exactly one producing and one consuming "
                 "layer; see `dtcbench list --groups`"
             )
+        refuse_optimizer(optimizer, self.groups)
         self.original_widths = {group.name: group.width for group in self.groups}
         self.original_indices: dict[str, Indices] = {
             name: np.arange(width, dtype=np.int64) for name, width in self.original_widths.items()
@@ -237,13 +238,10 @@ class Compressor:
 
     def cut(self, indices: Mapping[str, Indices]) -> None:
         """Keep these neurons of these groups, as they are numbered at present; the method is not asked."""
-        for group in self.groups:
-            if group.name in indices:
-                kept = np.asarray(indices[group.name], dtype=np.int64)
-                # Only the published random baseline gives an order of its own, which its bits depend on.
-                shrink = self._surgery.shrink if is_ascending(kept) else slice_linear
-                shrink(group, kept, self.optimizer)
-                self.original_indices[group.name] = self.original_indices[group.name][kept]
+        kept = {name: np.asarray(numbers) for name, numbers in self._by_group(indices).items()}
+        self._surgery.cut(kept, self.optimizer)
+        for name, numbers in kept.items():
+            self.original_indices[name] = self.original_indices[name][numbers]
 
     def state_dict(self) -> dict[str, Any]:
         """The state to save with the model's and the optimiser's; `torch.load(…, weights_only=True)` reads it."""
@@ -346,8 +344,9 @@ class Compressor:
         seen = Group(group.w_in, group.w_out, target, draws, solve, sensitivities)
         try:
             scores = self.method.scores(seen)
-            indices = self.method.select(scores, seen)
+            indices = np.asarray(self.method.select(scores, seen))
             _check(scores, indices, seen)
+            refuse_indices(group, indices)
         except CompressionError as error:
             solver = f", solver {self._solver_name}" if self._solver_name else ""
             raise type(error)(f"{where(group.name, group.width, target, self.cycle)}{solver}: {error}") from error
@@ -377,8 +376,8 @@ def _check(scores: Scores, indices: Indices, group: Group) -> None:
     values, target = scores.values, group.target
     if values.shape != (group.width,) or not np.isfinite(values).all():
         raise CompressionError(f"the method gave no finite score for each neuron: shape {values.shape}")
-    if len(np.unique(indices)) != len(indices) or (target.count is not None and len(indices) != target.count):
-        raise CompressionError(f"the method kept {len(indices)} neurons, {len(np.unique(indices))} of them different")
+    if target.count is not None and len(indices) != target.count:
+        raise CompressionError(f"the method kept {len(indices)} neurons, not {target.count}")
 
 
 def _first(batches: Batches, samples: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -7,6 +7,7 @@ state are dtcbench's own.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dtcbench.dtc.selection import Indices
-from dtcbench.errors import CompressionError
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.training.structure import NORMS, PrunableLayer, Structure
 
 _POOLS = ("MaxPool2DWithIndices", "AvgPool2D", "AdaptiveMaxPool2D", "AdaptiveAvgPool2D")
@@ -87,20 +88,31 @@ class Surgery:
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, PrunableLayer))
         self.groups = [group for group in found if group is not None]
 
+    def cut(self, kept: Mapping[str, Indices], optimizer: torch.optim.Optimizer | None) -> None:
+        """Take all neurons but these out of the groups of these names, in place; all are checked before the first is.
+
+        UserError or CompressionError if a group's neurons or its optimiser's state cannot be kept so.
+        """
+        groups = [group for group in self.groups if group.name in kept]
+        for group in groups:
+            _refuse(group, kept[group.name])
+        refuse_optimizer(optimizer, groups)
+        with torch.inference_mode(False):
+            for group in groups:
+                # Only the published random baseline gives an order of its own, which its bits depend on.
+                shrink = self.shrink if is_ascending(kept[group.name]) else slice_linear
+                shrink(group, kept[group.name], optimizer)
+
     def shrink(self, group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None) -> None:
         """Take all neurons but `kept` (ascending indices) out of the group, in place.
 
         The optimiser's state is carried over to the new, smaller parameters; frozen ones stay frozen.
-        CompressionError if no neuron would be kept. ValueError if `kept` is not ascending: torch-pruning keeps the
-        order of the neurons.
+        CompressionError if no neuron would be kept or one that does not exist. ValueError if `kept` is not ascending:
+        torch-pruning keeps the order of the neurons.
         """
-        if len(kept) == 0:
-            raise CompressionError(
-                f"group {group.name}, width {group.width}: 0 of {group.width} neurons would be kept; "
-                "lower the sparsity or widen the layer"
-            )
         if not is_ascending(kept):
             raise ValueError(f"group {group.name}: the neurons kept are not in ascending order")
+        _refuse(group, kept)
         width = group.width
         before = [(module, dict(module.named_parameters(recurse=False))) for module in group.members]
         removed = np.setdiff1d(np.arange(width), kept).tolist()
@@ -157,6 +169,57 @@ def is_ascending(indices: Indices) -> bool:
     return bool((np.diff(indices) > 0).all())
 
 
+def refuse_indices(group: PrunableGroup, kept: Indices) -> None:
+    """CompressionError if the group cannot be cut to these neurons, in this order."""
+    if len(kept) == 0:
+        raise CompressionError(f"0 of {group.width} neurons would be kept; lower the sparsity or widen the layer")
+    if kept.ndim != 1 or not np.issubdtype(kept.dtype, np.integer):
+        raise CompressionError(f"the neurons kept are no list of whole numbers: shape {kept.shape}, {kept.dtype}")
+    if len(np.unique(kept)) != len(kept):
+        raise CompressionError(f"{len(kept)} neurons are kept, {len(np.unique(kept))} of them different")
+    if kept.min() < 0 or kept.max() >= group.width:
+        raise CompressionError(
+            f"the neurons kept are numbered {kept.min()} to {kept.max()}, not 0 to {group.width - 1}"
+        )
+    if not (is_ascending(kept) or _is_pair_of_linear_layers(group)):
+        raise CompressionError(
+            "only two Linear layers without a norm between them can have their neurons in another order; "
+            "give a sparsity or counts, not keep alone, or another method"
+        )
+
+
+def _refuse(group: PrunableGroup, kept: Indices) -> None:
+    try:
+        refuse_indices(group, kept)
+    except CompressionError as error:
+        raise CompressionError(f"group {group.name}, width {group.width}: {error}") from None
+
+
+def refuse_optimizer(optimizer: torch.optim.Optimizer | None, groups: Iterable[PrunableGroup]) -> None:
+    """UserError if the optimiser cannot train the groups' parameters on when they are smaller."""
+    if optimizer is None:
+        return
+    name, remedy = type(optimizer).__name__, "use another one, or give no optimizer and make one after each compression"
+    # Each parameter once: the consumer of a group may be the producer of the next.
+    for parameter in {parameter for group in groups for module in group.members for parameter in module.parameters()}:
+        for attribute, value in vars(optimizer).items():  # LBFGS has a list of its own, that of the old parameters
+            if isinstance(value, list | tuple) and any(item is parameter for item in value):
+                raise UserError(f"optimizer {name} also keeps its parameters in {attribute}; {remedy}")
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if not _can_be_carried_over(value, parameter):
+                shape = f" {list(value.shape)}" if isinstance(value, torch.Tensor) else ""
+                raise UserError(
+                    f"optimizer {name} keeps {key}{shape} for a parameter {list(parameter.shape)}, which cannot be "
+                    f"carried over to fewer neurons; {remedy}"
+                )
+
+
+def _can_be_carried_over(value: Any, parameter: nn.Parameter) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.shape == parameter.shape or value.numel() == 1
+    return not isinstance(value, list | tuple | dict)  # Shampoo's and others' tensors by axis
+
+
 def slice_linear(group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None = None) -> None:
     """Take all neurons but `kept` out of a group of two Linear layers, in place, and put them in its order.
 
@@ -164,7 +227,7 @@ def slice_linear(group: PrunableGroup, kept: Indices, optimizer: torch.optim.Opt
     `Surgery.shrink`. ValueError for a group with other layers.
     """
     producer, consumer = group.producer, group.consumer
-    if not (isinstance(producer, nn.Linear) and isinstance(consumer, nn.Linear) and len(group.members) == 2):
+    if not _is_pair_of_linear_layers(group):
         raise ValueError(f"group {group.name} is not a pair of Linear layers")
     index = torch.from_numpy(kept).to(producer.weight.device)
     for layer, name, axis in ((producer, "weight", 0), (producer, "bias", 0), (consumer, "weight", 1)):
@@ -174,6 +237,10 @@ def slice_linear(group: PrunableGroup, kept: Indices, optimizer: torch.optim.Opt
             setattr(layer, name, new)
             carry_over(old, new, index, axis, optimizer)
     producer.out_features = consumer.in_features = len(kept)
+
+
+def _is_pair_of_linear_layers(group: PrunableGroup) -> bool:
+    return [isinstance(module, nn.Linear) for module in group.members] == [True, True]
 
 
 def carry_over(

@@ -301,3 +301,118 @@ def test_it_takes_weights_of_other_precisions(dtype):
     model = network(20).to(dtype)
     Compressor(model, torch.zeros(1, 8, dtype=dtype)).compress(0.5)
     assert (model[0].out_features, model[0].weight.dtype) == (10, dtype)
+
+
+def convolutional():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Linear(8, 20), nn.ReLU(), nn.Linear(20, 16), nn.ReLU(), nn.Unflatten(1, (1, 4, 4))),
+        *(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)),
+    )
+
+
+def state_of(model, compressor):
+    return {**copy.deepcopy(model.state_dict()), "": (compressor.cycle, str(compressor.original_indices))}
+
+
+def assert_it_changes_nothing(model, compressor, error, message, **targets):
+    before = state_of(model, compressor)
+    with pytest.raises(error, match=message):
+        compressor.compress(**targets)
+    after = state_of(model, compressor)
+    assert after.pop("") == before.pop("")
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_an_order_that_a_group_cannot_have_is_refused_before_the_first_group_is_cut():
+    model = convolutional()
+    message = "cycle 0, group 5, width 6, keep 0.7: only two Linear layers .* give a sparsity or counts"
+    compressor = compressor_of(model, "random-published")
+    assert_it_changes_nothing(model, compressor, CompressionError, message, keep=0.7)
+    compressor.compress(keep=0.7, counts=5)
+    assert [group.width for group in compressor.groups] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ([0, 6], "group 5, width 6, 2 to keep: .* numbered 0 to 6, not 0 to 5"),
+        ([-1, 3], "numbered -1 to 3, not 0 to 5"),
+        ([3, 3], "2 neurons are kept, 1 of them different"),
+        ([0.0, 1.0], "no list of whole numbers"),
+        ([[0], [1]], "no list of whole numbers"),
+        ([0, 1, 2], "the method kept 3 neurons, not 2"),
+        ([4, 2], "only two Linear layers"),
+    ],
+    ids=str,
+)
+def test_a_method_that_chooses_neurons_that_there_are_not_changes_nothing(chosen, message):
+    class Wrong(Method):
+        drop = "smallest"
+
+        def scores(self, group):
+            return Scores(np.zeros(group.width))
+
+        def select(self, scores, group):
+            return np.array(chosen if group.width == 6 else [0, 1])
+
+    model = convolutional()
+    assert_it_changes_nothing(model, compressor_of(model, Wrong()), CompressionError, message, counts=2)
+
+
+def test_a_cut_to_neurons_or_groups_that_there_are_not_changes_nothing():
+    model = convolutional()
+    compressor = compressor_of(model)
+    before = state_of(model, compressor)
+    for indices, message in ({"0": [0], "5": [6]}, "group 5, width 6: "), ({"0": [0], "6": [1]}, "unknown group '6'"):
+        with pytest.raises(ValueError, match=message):
+            compressor.cut(indices)
+    assert str(state_of(model, compressor)) == str(before)
+
+
+def test_an_optimiser_that_keeps_its_own_list_of_parameters_is_refused():
+    model = network(20)
+    with pytest.raises(UserError, match="optimizer LBFGS also keeps its parameters in _params; use another one"):
+        compressor_of(model, optimizer=torch.optim.LBFGS(model.parameters()))
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adafactor, lambda parameters: Listing(parameters)], ids=str)
+def test_an_optimiser_whose_state_has_another_shape_is_refused_before_anything_is_cut(make):
+    model = network(20)
+    optimizer = make(model.parameters())
+    compressor = compressor_of(model, optimizer=optimizer)
+    train(model, optimizer, 1)
+    message = r"optimizer \w+ keeps (row_var \[\d+, 1\]|halves) for a parameter .*; use another one"
+    assert_it_changes_nothing(model, compressor, UserError, message, sparsity=0.5)
+
+
+class Listing(torch.optim.SGD):
+    """Keeps tensors in a list, as Shampoo does."""
+
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["halves"] = list(parameter.detach().chunk(2))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Rprop", "RMSprop", "ASGD"])
+def test_the_state_of_every_optimiser_that_works_by_element_is_carried_over(name):
+    model = network(20, 12)
+    optimizer = getattr(torch.optim, name)(model.parameters())
+    compressor = compressor_of(model, "magnitude", optimizer=optimizer)
+    train(model, optimizer, 2)
+    compressor.compress(0.5)
+    for parameter in model.parameters():
+        shapes = {value.shape for value in optimizer.state[parameter].values() if torch.is_tensor(value)}
+        assert shapes <= {parameter.shape, torch.Size([])} and parameter.shape in shapes
+    train(model, optimizer, 1)
+
+
+def test_it_works_in_inference_mode_and_the_network_trains_on():
+    model = network(20)
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer, 1)
+    with torch.inference_mode():
+        compressor = compressor_of(model, "magnitude", optimizer=optimizer)
+        compressor.compress(0.5)
+    train(model, optimizer, 1)
+    assert compressor.sparsity == 0.5
