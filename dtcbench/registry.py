@@ -88,6 +88,12 @@ class Axis:
                 raise PluginError(
                     f"{self.noun} {name!r} is both {known.origin} and {entry.origin}; give one of them another name"
                 )
+            if hidden := _fields_that_are_no_options(value):
+                raise PluginError(
+                    f"{self.noun} {name!r} is {entry.origin}, whose {', '.join(hidden)} no suite can set; write "
+                    "@dataclass(frozen=True, kw_only=True) above the class, and a default for each option, or leave "
+                    "the annotation out"
+                )
             self._entries[name] = entry
             return value
 
@@ -188,13 +194,24 @@ def _is_interactive(value: Callable[..., Any]) -> bool:
     return value.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
 
 
+def _fields_that_are_no_options(value: Callable[..., Any]) -> list[str]:
+    """The annotated fields of a class that are not keyword-only parameters with a default."""
+    if not inspect.isclass(value):
+        return []
+    options = {p.name for p in inspect.signature(value).parameters.values() if _is_option(p)}
+    fields = inspect.get_annotations(value).items()
+    return [name for name, kind in fields if name not in options and "ClassVar" not in str(kind)]
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+
+
 @functools.cache
 def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
     parameters = inspect.signature(value, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
-        p.name: (Any if p.annotation is p.empty else p.annotation, p.default)
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+        p.name: (Any if p.annotation is p.empty else p.annotation, p.default) for p in parameters if _is_option(p)
     }
     return create_model("Options", __base__=Strict, **fields)
 

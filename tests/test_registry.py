@@ -414,3 +414,15 @@ def test_a_broken_installed_plug_in_is_left_out_and_logged(monkeypatch, caplog):
     axis = Axis("solver")
     assert axis.names() == []  # the package's own modules register with the package's own axis
     assert "plug-in bad (bad_package:solver) is left out: no bad_package" in caplog.text
+
+
+@pytest.mark.parametrize("decorator", ["", "@dataclass\n"])
+def test_a_class_whose_fields_no_suite_can_set_is_refused_with_the_remedy(decorator):
+    source = (
+        "from dataclasses import dataclass\nfrom dtcbench.registry import register_method\n\n"
+        f"@register_method('fielded')\n{decorator}class Fielded:\n    power: float = 1.0\n"
+    )
+    with pytest.raises(
+        PluginError, match=r"whose power no suite can set; write @dataclass\(frozen=True, kw_only=True\)"
+    ):
+        Plugin("fielded", source).load()

@@ -104,12 +104,18 @@ def fetch(
     Example: dtcbench fetch mnist
     """
     from dtcbench import registry
+    from dtcbench.text import error_line
 
     registry.load_plugins(plugin or ())
     chosen = {name: registry.datasets.bind(name, {}) for name in names or registry.datasets.names()}
     for name, load in chosen.items():
         with console().status(f"{name} …"):
-            splits = load()
+            try:
+                splits = load()
+            except UserError:
+                raise
+            except Exception as error:  # a plug-in may raise anything
+                raise UserError(f"data set {name}: {error_line(error)}") from error
         shape = "×".join(map(str, splits.input_shape))
         say(f"{name}: {len(splits.train_x)} training and {len(splits.test_x)} test samples of {shape}, checked")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -248,8 +248,14 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
         if len(classes := distinct(rows["hardware_class"])) > 1:
             remedy = "run the suite once per class, by resources.accelerator or on one machine"
             yield error("hardware", where, f"{len(classes)} hardware classes: {'; '.join(classes)}; {remedy}")
-        if len(stacks := distinct(rows["stack"])) > 1:
+        if len(stacks := _unlike(distinct(rows["stack"]))) > 1:
             yield warning("hardware", where, f"{len(stacks)} stacks of versions: {'; '.join(stacks)}")
+
+
+def _unlike(stacks: Sequence[str]) -> tuple[str, ...]:
+    """The versions in which stacks differ, one text for each; plug-ins apart, which only the cells that use them name."""
+    parts = [{part for part in stack.split(", ") if not part.startswith("plug-in ")} for stack in stacks]
+    return distinct(", ".join(sorted(one - set.intersection(*parts))) for one in parts)
 
 
 def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
