@@ -253,7 +253,7 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _unlike(stacks: Sequence[str]) -> tuple[str, ...]:
-    """The versions in which stacks differ, one text for each; plug-ins apart, which only the cells that use them name."""
+    """The versions in which stacks differ, one text for each, without plug-ins: only some cells use them."""
     parts = [{part for part in stack.split(", ") if not part.startswith("plug-in ")} for stack in stacks]
     return distinct(", ".join(sorted(one - set.intersection(*parts))) for one in parts)
 
