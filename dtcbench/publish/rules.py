@@ -255,7 +255,8 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
 def _unlike(stacks: Sequence[str]) -> tuple[str, ...]:
     """The versions in which stacks differ, one text for each, without plug-ins: only some cells use them."""
     parts = [{part for part in stack.split(", ") if not part.startswith("plug-in ")} for stack in stacks]
-    return distinct(", ".join(sorted(one - set.intersection(*parts))) for one in parts)
+    shared = {part for part in parts[0] if all(part in one for one in parts)} if parts else set()
+    return distinct(", ".join(sorted(one - shared)) for one in parts)
 
 
 def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
