@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,56 @@ from dtcbench.analysis.pairing import registered_name, tidy
 from dtcbench.analysis.rivals import Series, all_series
 from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, obstacle
 from dtcbench.dtc.sensing import PUBLISHED_SEED
+from dtcbench.errors import UserError
 
 PROTOCOL = "published"
 """The protocol of the published curves."""
 TOLERATED = 0.05
 """The share of levels that may lie outside their 95 % intervals."""
+
+
+def read_reference(reference: pd.DataFrame | str | PathLike[str], method: str | None = None) -> pd.DataFrame:
+    """Published accuracies: `cycle`, `width`, and one column per method, one row per cycle.
+
+    Parameters
+    ----------
+    reference : a CSV file's path, or a DataFrame. It has `cycle`, `width`, and per method a column `NAME_accuracy`,
+        which stands for method `NAME-published`, or one column `accuracy`; a DataFrame's other columns are methods
+    method : whose `accuracy` is
+
+    Raises
+    ------
+    UserError : the reference cannot be read; the message names what is wrong
+    """
+    frame, name = (reference, "reference") if isinstance(reference, pd.DataFrame) else _csv(reference)
+    columns = [str(column) for column in frame.columns]
+    names = {c: f"{c.removesuffix('_accuracy')}-published" for c in columns if c.endswith("_accuracy")}
+    if "accuracy" in columns:
+        if method is None:
+            raise UserError(
+                f"{name}: has one column `accuracy`; say whose with --method, such as --method magnitude-published"
+            )
+        names["accuracy"] = method
+    absent = {"cycle", "width"} - set(columns)
+    if isinstance(reference, pd.DataFrame):  # whose columns may be methods already
+        names |= {column: column for column in columns if column not in {"cycle", "width", *names}}
+    if absent or not names:
+        needed = ", ".join(sorted(absent)) or "accuracy or NAME_accuracy"
+        raise UserError(f"{name}: has no column {needed}; it has {', '.join(columns)}")
+    try:
+        return frame.rename(columns=names)[["cycle", "width", *names.values()]].astype(float)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name}: {error}; write plain numbers, one row per cycle") from None
+
+
+def _csv(path: str | PathLike[str]) -> tuple[pd.DataFrame, str]:
+    """The table in a CSV file, as text, and its name for messages."""
+    name = f"--reference {fspath(path)}"
+    try:
+        return pd.read_csv(path, dtype=str), name  # as text: not every pandas reads a number to its last bit
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).strip()
+        raise UserError(f"{name}: cannot be read as CSV: {reason}; give a table with commas") from None
 
 
 def comparisons(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Comparison]:

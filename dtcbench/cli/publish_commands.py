@@ -62,10 +62,10 @@ def site(
 
     Example: dtcbench site runs/lenet runs/published --out site
     """
+    from dtcbench.analysis.reproduction import read_reference
     from dtcbench.publish import verbs
     from dtcbench.records.location import place
     from dtcbench.records.lookup import run_named
-    from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
     runs = [run_named(folder) for folder in run_folders]

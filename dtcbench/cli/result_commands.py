@@ -66,9 +66,10 @@ def board(
 
     Example: dtcbench board runs/published --reference published_mnist.csv
     """
+    from dtcbench.analysis.reproduction import read_reference
     from dtcbench.records.run import Run
     from dtcbench.report import terminal
-    from dtcbench.report.comparison import comparison, read_reference
+    from dtcbench.report.comparison import comparison
 
     refuse_idle("--method", method, "--reference", reference)
     published = read_reference(reference, method) if reference else None
@@ -92,10 +93,10 @@ def claims(
 
     Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
     """
+    from dtcbench.analysis.reproduction import read_reference
     from dtcbench.records.run import Run
     from dtcbench.report.build import pooling_notes, write_claims
     from dtcbench.report.claims_view import brief_view, claims_view
-    from dtcbench.report.comparison import read_reference
 
     published = read_reference(reference, None) if reference else None
     run = Run.pool([Run(folder) for folder in run_folders])

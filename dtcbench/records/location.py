@@ -36,6 +36,8 @@ class StoreError(UserError):
 def place(text: str) -> AnyPath:
     """The place that a person names: a path, or an address such as `s3://bucket/folder`."""
     if "://" not in text:
+        with suppress(RuntimeError):  # no home
+            return Path(text).expanduser()
         return Path(text)
     try:
         there = UPath(text)

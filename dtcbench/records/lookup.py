@@ -15,7 +15,7 @@ from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import REGISTERED, Declared, Names
 from dtcbench.plan.suite import NAME, parse
 from dtcbench.record import CellRecord
-from dtcbench.records.location import StoreError, place
+from dtcbench.records.location import AnyPath, StoreError, place
 from dtcbench.records.store import Store
 from dtcbench.unavailable import Unavailable
 
@@ -40,9 +40,17 @@ def run_named(folder: str) -> Store:
     there, named = place(folder), RUNS / folder
     store = Store(named if not there.exists() and named.exists() else there)
     close = [] if store.suite.is_file() else alike(there.name, (run.root.name for run in all_runs()))
+    if below := [] if store.suite.is_file() else _runs_in(store.root):
+        listed = " or ".join(str(run.root) for run in below)
+        raise StoreError(f"{store.root} holds no run itself (no suite.yaml); name one in it: {listed}")
     if close:
         raise StoreError(f"{store.root} holds no run (no suite.yaml); did you mean {' or '.join(map(repr, close))}?")
     return store.existing()
+
+
+def _runs_in(folder: AnyPath) -> list[Store]:
+    """The runs that lie in a folder of this machine."""
+    return [Store(file.parent) for file in sorted(folder.glob("*/suite.yaml"))] if isinstance(folder, Path) else []
 
 
 def names_of(store: Store) -> Names:

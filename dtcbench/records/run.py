@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
 from dtcbench.analysis import claims, leaderboard
+from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import Plan
 from dtcbench.record import CellRecord, Outline, Tabled
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 class Run:
     """The records of a run or a published bundle, or of several together; nothing is written.
 
-    What is asked for is read once, as the records are then. A cell that is not ok keeps its row: its numbers are
-    missing values, and `status` and `reason` say why. docs/columns.md says what every column means.
+    What is asked for is read once, as the records are then; the DataFrames are copies. A cell that is not ok keeps
+    its row: its numbers are missing values, and `status` and `reason` say why. docs/columns.md says what every column
+    means.
 
     Examples
     --------
@@ -45,29 +48,40 @@ class Run:
         ------
         UserError : the folder holds no run, or its suite cannot be read; the message says what to do
         """
-        store = run_named(str(folder))
-        self._runs: tuple[tuple[Plan, Store], ...] = ((plan_of(store), store),)
+        if not isinstance(folder, str | PathLike):
+            raise UserError(f"{folder!r} is not a folder: give a path, a name under runs/, or an address")
+        store = run_named(fspath(folder) if isinstance(folder, PathLike) else folder)
+        self._set(((plan_of(store), store),))
 
     @classmethod
     def of(cls, plan: Plan, store: Store) -> Self:
         """The run in `store`, with the cells of `plan`; its folder may be new."""
         run = cls.__new__(cls)
-        run._runs = ((plan, store),)
+        run._set(((plan, store),))
         return run
 
     @classmethod
-    def pool(cls, runs: Sequence[Run]) -> Self:
-        """Several runs as one, each cell once: the first ok record of a cell counts, else the last one.
+    def pool(cls, runs: Sequence[Run | str | PathLike[str]]) -> Self:
+        """Several runs, or their folders, as one, each cell once: the first ok record of a cell counts, else the last.
 
         Raises
         ------
         UserError : no run is given; or, once it is read, one data set or plug-in has different contents in the runs
         """
-        if not runs:
+        if isinstance(runs, Run | str | PathLike):
+            raise UserError(f"a pool takes a list of runs, and {runs!r} is one: write [{runs!r}]")
+        given = [run if isinstance(run, Run) else Run(run) for run in runs]
+        if not given:
             raise UserError("a pool of no runs: give at least one")
         pooled = cls.__new__(cls)
-        pooled._runs = tuple(part for run in runs for part in run._runs)
+        pooled._set(tuple(part for run in given for part in run._runs))
+        pooled._fixed = tuple(part for run in given for part in run._fixed)
         return pooled
+
+    def _set(self, runs: tuple[tuple[Plan, Store], ...]) -> None:
+        self._runs = runs
+        self._fixed = tuple((store.fixed(), store.suite.is_file()) for _, store in runs)
+        """The same stores by absolute paths, and whether the run existed: a later chdir changes nothing."""
 
     @property
     def plan(self) -> Plan:
@@ -92,17 +106,17 @@ class Run:
     @property
     def cells(self) -> pd.DataFrame:
         """One row per planned cell, in plan order: what it is, how it ended, what it measured, where it ran."""
-        return self._tables.cells
+        return tables.typed(self._tables.cells)
 
     @property
     def cycles(self) -> pd.DataFrame:
         """One row per ok cell, train-compress cycle and prunable group; of dense, one per cycle."""
-        return self._tables.cycles
+        return self._tables.cycles.copy()
 
-    @functools.cached_property
+    @property
     def power(self) -> pd.DataFrame:
         """The samples behind the cells' joules, by the cell's `key`; empty if no GPU was metered."""
-        return tables.power_table(self.traces.items())
+        return self._power.copy()
 
     @property
     def metered(self) -> tuple[Tabled, ...]:
@@ -120,7 +134,7 @@ class Run:
         StoreError if the file is missing, or is not the one that the record was made from.
         """
         number = self._tables.owners[record.key] if len(self._runs) > 1 else 0
-        return self._runs[number][1].trace(record)
+        return self._stores[number].trace(record)
 
     @property
     def conflicts(self) -> frozenset[str]:
@@ -129,28 +143,35 @@ class Run:
 
     def leaderboard(self) -> Leaderboard:
         """Each method compared with its dense baseline, paired by seed; `.rows` is the table."""
-        return self._leaderboard
+        made = self._leaderboard
+        return dataclasses.replace(made, rows=made.rows.copy(), summary=made.summary.copy())
 
-    def claims(self, reference: pd.DataFrame | None = None) -> tuple[Conclusion, ...]:
+    def claims(self, reference: pd.DataFrame | str | PathLike[str] | None = None) -> tuple[Conclusion, ...]:
         """The paper's claims by these cells.
 
         Parameters
         ----------
-        reference : the published accuracies, for the first claim: `cycle`, `width`, and one column a method
+        reference : the published accuracies, for the first claim: a CSV file's path or a DataFrame, with the columns
+            `cycle`, `width`, and one per method, named `magnitude-published` or `magnitude_accuracy`
+
+        Raises
+        ------
+        UserError : the reference cannot be read, or lacks a column
         """
-        return claims.conclusions(self.cells, self.cycles, reference)
+        return claims.conclusions(self.cells, self.cycles, None if reference is None else read_reference(reference))
 
     def records(self) -> Iterator[CellRecord]:
         """The record that counts of each planned cell, one at a time: all that was measured, and where."""
         owners = self._tables.owners
-        for number, (_, store) in enumerate(self._runs):
+        for number, store in enumerate(self._stores):
             files = (names for key, names in store.files().items() if owners.get(key) == number)
             yield from store.decisive(files, CellRecord)
 
     @functools.cached_property
     def outlines(self) -> Contents[Outline]:
         """How every attempt ended, damaged records included: read much faster than the tables."""
-        return self.store.outlines()
+        self._refuse_pool()
+        return self._stores[0].outlines()
 
     def status(self) -> dict[str, int]:
         """How many cells have each status; `missing` are those without a record."""
@@ -158,15 +179,31 @@ class Run:
 
     @property
     def _alone(self) -> tuple[Plan, Store]:
+        self._refuse_pool()
+        return self._runs[0]
+
+    def _refuse_pool(self) -> None:
         if len(self._runs) > 1:
             raise UserError(f"{self!r} is a pool: ask each of its runs for its folder and its plan")
-        return self._runs[0]
+
+    @property
+    def _stores(self) -> list[Store]:
+        """The stores to read from; StoreError if one of them is gone."""
+        return [store.existing() if existed else store for store, existed in self._fixed]
+
+    @functools.cached_property
+    def _power(self) -> pd.DataFrame:
+        return tables.power_table(self.traces.items())
 
     @functools.cached_property
     def _tables(self) -> tables.Tables:
         planned = {cell.key: cell for plan, _ in self._runs for cell in plan.cells}
         with uncollected():
-            made = tables.assembled(planned.values(), (tables.read(store) for _, store in self._runs), self.suite)
+            made = tables.assembled(planned.values(), map(tables.read, self._stores), self.suite)
+        if len(suites := [plan.suite.name for plan, _ in self._runs]) > 1:
+            of_cell = {cell.key: plan.suite.name for plan, _ in reversed(self._runs) for cell in plan.cells}
+            of_cell |= {key: suites[number] for key, number in made.owners.items()}
+            made.cells["suite"] = [of_cell[key] for key in made.cells["key"]]
         if found := list(mixing.mixtures(sorted(made.sources))) if len(self._runs) > 1 else []:
             raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
         return made

@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
@@ -75,6 +76,10 @@ class Store:
         self.root = root
         self.records = root / "records"
         self.power = root / "power"
+
+    def fixed(self) -> Store:
+        """The same store by its absolute path, which stays right if the process changes its folder."""
+        return Store(self.root.absolute()) if isinstance(self.root, Path) else self
 
     @property
     def suite(self) -> AnyPath:

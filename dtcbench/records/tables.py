@@ -114,6 +114,8 @@ CELLS = {
 """By column of `cells`, in order, its meaning."""
 _MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
+_NUMBERS = ("attempt", "wall_s", *_OF_RESULT, *_ENERGY, *_POWER)
+"""The columns of `cells` that are numbers."""
 _STATUS, _ACCURACY, _DATA = map(_MEASURED.index, ("status", "accuracy", "dataset_sha256"))
 CYCLES = {
     **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
@@ -263,6 +265,18 @@ def _identities(planned: Collection[Cell]) -> pd.DataFrame:
 def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     columns = ["key", *_CYCLE, "cumulative_j", "group", *_LAYER]
     return pd.DataFrame(rows, columns=columns).astype(_CYCLE_TYPES)
+
+
+def typed(cells: pd.DataFrame) -> pd.DataFrame:
+    """A copy of `cells` in which numbers that no cell has are numbers too."""
+    return cells.astype({name: "float64" for name in _NUMBERS if cells[name].dtype == object})
+
+
+def untyped(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` as its file has it: there a number that no cell has is a column without a type."""
+    return cells.assign(
+        **{name: pd.Series(None, cells.index, dtype=object) for name in _NUMBERS if cells[name].isna().all()}
+    )
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

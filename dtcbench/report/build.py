@@ -13,7 +13,7 @@ from dtcbench.records import location
 from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
-from dtcbench.records.tables import parquet, power_table
+from dtcbench.records.tables import parquet, power_table, untyped
 from dtcbench.report import columns, latex, markdown
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def files(run: Run) -> dict[str, bytes | str]:
     cells, cycles, leaderboard = run.cells, run.cycles, run.leaderboard()
     with uncollected():
         return {
-            "tables/cells.parquet": parquet(cells),
+            "tables/cells.parquet": parquet(untyped(cells)),
             "tables/cycles.parquet": parquet(cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
             "leaderboard.csv": columns.leaderboard_csv(leaderboard),

@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dtcbench.errors import UserError
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import number_text
-
-SUFFIX = "accuracy"
-
-
-def read_reference(path: Path, method: str | None) -> pd.DataFrame:
-    """A CSV of published accuracies: `cycle`, `width`, and per method a column `NAME_accuracy`, which
-    stands for method `NAME-published`, or one column `accuracy`, which stands for `method`.
-
-    Rows are cycles; the columns returned are `cycle`, `width` and methods. UserError names what is wrong.
-    """
-    try:
-        frame = pd.read_csv(path, dtype=str)  # as text: not every pandas reads a number to its last bit
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).strip()
-        raise UserError(f"--reference {path}: cannot be read as CSV: {reason}; give a table with commas") from None
-    columns = [str(column) for column in frame.columns]
-    names = {c: f"{c.removesuffix('_accuracy')}-published" for c in columns if c.endswith("_accuracy")}
-    if SUFFIX in columns:
-        if method is None:
-            raise UserError(
-                f"--reference {path}: has one column `accuracy`; say whose with --method, such as "
-                "--method magnitude-published"
-            )
-        names[SUFFIX] = method
-    absent = {"cycle", "width"} - set(columns)
-    if absent or not names:
-        needed = ", ".join(sorted(absent)) or "accuracy or NAME_accuracy"
-        raise UserError(f"--reference {path}: has no column {needed}; it has {', '.join(columns)}")
-    try:
-        return frame.rename(columns=names)[["cycle", "width", *names.values()]].astype(float)
-    except ValueError as error:
-        raise UserError(f"--reference {path}: {error}; write plain numbers, one row per cycle") from None
 
 
 def comparison(cycles: pd.DataFrame, reference: pd.DataFrame) -> RenderableType:

@@ -13,6 +13,7 @@ from rich.console import Console
 from suites_for_tests import TINY, edited
 
 from dtcbench import registry
+from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
@@ -20,7 +21,7 @@ from dtcbench.record import CellRecord, Status
 from dtcbench.records.store import Contents, Store
 from dtcbench.report.axes import options_text
 from dtcbench.report.cell_view import cell_view
-from dtcbench.report.comparison import comparison, read_reference
+from dtcbench.report.comparison import comparison
 from dtcbench.report.plans import counts, next_steps, plan_lines, plan_view, state, status_view, time_left
 from dtcbench.text import duration
 
