@@ -19,9 +19,11 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import linecache
 import logging
 import pkgutil
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Iterable
@@ -37,6 +39,8 @@ from dtcbench.validation import Strict, checked
 Value = TypeVar("Value", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
+_IMPORTING = threading.RLock()
+"""Held while values are imported: another thread must not see half of them."""
 PLUGIN_PREFIX = "dtcbench_plugin_"
 """The name of each `--plugin` file's module begins with this."""
 
@@ -55,12 +59,16 @@ class Entry:
     """The callable's name and the line that registers it, for messages."""
     module: str = "dtcbench"
     """The module that registers it."""
-    installed_sha256: str | None = None
-    """SHA-256 of that module's source when it was registered, for installed plug-ins; else None."""
+    source_sha256: str | None = None
+    """SHA-256 of the source when it was registered: of an installed plug-in's module, or of the notebook's cell that
+    defines the value; else None."""
 
     @property
     def plugin(self) -> str | None:
-        """Name of the plug-in's file or installed module; None for dtcbench's own values."""
+        """Name of the plug-in's file or installed module, or of the class or function that a notebook defines; None for
+        dtcbench's own values."""
+        if _is_interactive(self.value):
+            return f"{self.module}.{self.origin.partition(' ')[0]}"
         if self.module.startswith(PLUGIN_PREFIX):
             return self.module.removeprefix(PLUGIN_PREFIX).rpartition("_")[0]
         return None if self.module.partition(".")[0] == __package__ else self.module
@@ -84,6 +92,10 @@ class Axis:
 
         def add(value: Value) -> Value:
             entry, known = _entry(value, version, inspect.currentframe()), self._entries.get(name)
+            if known is not None and _is_earlier(known, entry):
+                sys.modules.pop(known.module, None)
+                _forget_failed_modules()
+                known = self._entries.get(name)
             if known is not None and not (_is_interactive(value) and _is_interactive(known.value)):
                 raise PluginError(
                     f"{self.noun} {name!r} is both {known.origin} and {entry.origin}; give one of them another name"
@@ -100,7 +112,7 @@ class Axis:
         return add
 
     def forget_failed_modules(self) -> None:
-        """Remove the values of modules whose import failed: Python has removed those modules from `sys.modules`."""
+        """Remove the values of modules that are no longer in `sys.modules`, such as those whose import failed."""
         self._entries = {name: entry for name, entry in self._entries.items() if entry.module in sys.modules}
 
     def names(self) -> list[str]:
@@ -144,20 +156,24 @@ class Axis:
         return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
 
     def discover(self) -> None:
-        """Import dtcbench's own values and those of installed plug-ins, once."""
-        if self._discovered:
-            return
-        self._discovered = True
-        try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
-            for entry in importlib.metadata.entry_points(group=self._package):
-                _load(entry)
-        except BaseException:
-            self._discovered = False  # the next call tries again, and raises the same error
-            _forget_failed_modules()
-            raise
+        """Import dtcbench's own values and those of installed plug-ins, once.
+
+        A call in another thread meanwhile waits until all are there.
+        """
+        with _IMPORTING:
+            if self._discovered:  # or a module that is being imported asks
+                return
+            self._discovered = True
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self._package}.{module.name}")
+                for entry in importlib.metadata.entry_points(group=self._package):
+                    _load(entry)
+            except BaseException:
+                self._discovered = False  # the next call tries again, and raises the same error
+                _forget_failed_modules()
+                raise
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> None:
@@ -184,9 +200,18 @@ def _entry(value: Callable[..., Any], version: int, frame: types.FrameType | Non
     inside = file.is_relative_to(_FOLDER)
     origin = f"{called} ({file.relative_to(_FOLDER.parent) if inside else file}:{caller.f_lineno})"
     entry = Entry(value, version, origin, module)
+    if _is_interactive(value):
+        source = "".join(linecache.getlines(caller.f_code.co_filename))  # where IPython keeps it
+        return replace(entry, source_sha256=hashlib.sha256(source.encode()).hexdigest()) if source else entry
     if entry.plugin != module or not file.is_file():  # dtcbench's own, a --plugin file's, or typed at a prompt
         return entry
-    return replace(entry, installed_sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    return replace(entry, source_sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def _is_earlier(known: Entry, entry: Entry) -> bool:
+    """Whether `known` comes from an earlier version of the `--plugin` file that registers `entry`."""
+    is_file = entry.module.startswith(PLUGIN_PREFIX)
+    return is_file and known.module != entry.module and known.plugin == entry.plugin
 
 
 def _is_interactive(value: Callable[..., Any]) -> bool:
@@ -253,20 +278,30 @@ class Plugin:
         return f"{PLUGIN_PREFIX}{self.name}_{self.sha256[:8]}"
 
     def load(self) -> None:
-        """Run the source once, so that its decorators register their values; PluginError if it fails."""
-        qualified = self.module
-        if qualified in sys.modules:
-            return
+        """Run the source once, so that its decorators register their values; PluginError if it fails.
+
+        If it registers a name of an earlier version of this file, it replaces all values of that version.
+        """
+        with _IMPORTING:
+            if self.module not in sys.modules:
+                self._run()
+
+    def _run(self) -> None:
         for axis in AXES:
             axis.discover()  # dtcbench's own values come first: the plug-in is at fault if a name is taken
-        module = types.ModuleType(qualified)
-        sys.modules[qualified] = module
+        before = {name: module for name, module in sys.modules.items() if name.startswith(PLUGIN_PREFIX)}
+        entries = [dict(axis._entries) for axis in AXES]
+        module = types.ModuleType(self.module)
+        sys.modules[self.module] = module
         try:
             code = compile(self.source, f"{self.name}.py", "exec")
             exec(code, module.__dict__)  # noqa: S102 - the user named this file to be run
         except BaseException as error:
-            del sys.modules[qualified]
+            del sys.modules[self.module]
             _forget_failed_modules()
+            sys.modules.update(before)
+            for axis, known in zip(AXES, entries, strict=True):
+                axis._entries = known | axis._entries
             if not isinstance(error, Exception):
                 raise
             what = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
@@ -297,8 +332,36 @@ def plugins_of(values: Iterable[tuple[str, str]], files: Iterable[Plugin]) -> di
     """
     wanted, digests = set(values), {plugin.name: plugin.sha256 for plugin in files}
     entries = [axis.entry(name) for axis in AXES for name in axis.names() if (axis.noun, name) in wanted]
-    sources = {entry.plugin: entry.installed_sha256 or digests.get(entry.plugin) for entry in entries if entry.plugin}
+    sources = {entry.plugin: entry.source_sha256 or digests.get(entry.plugin) for entry in entries if entry.plugin}
     return {plugin: digest for plugin, digest in sources.items() if digest}
+
+
+def without_source(values: Iterable[tuple[str, str]]) -> list[str]:
+    """Those of the values (noun of the axis, name) that were defined at a prompt that keeps no source."""
+    return [
+        f"{noun} {name!r}"
+        for noun, name, entry in _known(values)
+        if _is_interactive(entry.value) and entry.source_sha256 is None
+    ]
+
+
+def in_this_process_only(values: Iterable[tuple[str, str]], files: Iterable[Plugin]) -> list[str]:
+    """Those of the values that another process does not find: neither installed nor from one of the plug-in files."""
+    entry_points = (entry for axis in AXES for entry in importlib.metadata.entry_points(group=f"dtcbench.{axis.noun}s"))
+    found = {plugin.name for plugin in files}
+    installed = {entry.module.partition(".")[0] for entry in entry_points}
+    return [
+        f"{noun} {name!r}"
+        for noun, name, entry in _known(values)
+        if entry.plugin and entry.plugin not in found and entry.module.partition(".")[0] not in installed
+    ]
+
+
+def _known(values: Iterable[tuple[str, str]]) -> list[tuple[str, str, Entry]]:
+    wanted = set(values)
+    return [
+        (axis.noun, name, axis.entry(name)) for axis in AXES for name in axis.names() if (axis.noun, name) in wanted
+    ]
 
 
 models = Axis("model")

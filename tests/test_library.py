@@ -1,6 +1,7 @@
 """A run in a notebook: DataFrames of its records, alone or pooled, and what the command line shows of them."""
 
 import doctest
+import linecache
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from cells import task
 from suites_for_tests import TINY
 
 import dtcbench as package
-from dtcbench import library
+from dtcbench import library, registry
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
 from dtcbench.execution import cluster
@@ -290,6 +291,51 @@ def test_progress_is_printed_unless_it_is_switched_off(here, capsys):
     assert capsys.readouterr().out == ""
     package.run(TINY, inline=True)
     assert capsys.readouterr().out == "tiny: 3 cells, 0 to run\n"
+
+
+# what a notebook registers
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """`notebook(source)`: run it as a cell of a notebook, or at a prompt that keeps no source."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    registry.methods.discover()
+    monkeypatch.setattr(registry.methods, "_entries", dict(registry.methods._entries))
+
+    def typed(source, *, name):
+        if name != "<stdin>":
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102 - as a prompt does
+
+    return typed
+
+
+MINE = """
+from dtcbench import register_method
+from dtcbench.methods.magnitude import Magnitude
+
+@register_method("mine")
+class Mine(Magnitude):
+    pass
+"""
+
+
+@pytest.mark.parametrize("name", ["<cell>", "<stdin>"])
+def test_what_was_defined_anew_in_a_notebook_does_not_resume_what_it_made_before(here, notebook, name):
+    suite = TINY.replace("magnitude", "mine")
+    notebook(MINE, name=name)
+    assert package.run(suite, inline=True, progress=False).status() == {"ok": 3}
+    notebook(MINE + "\n# changed", name=name)
+    with pytest.raises(UserError, match=r"another plug-in __main__\.Mine|method 'mine': defined at a prompt"):
+        package.run(suite, inline=True, progress=False)
+
+
+def test_what_only_this_process_registers_is_refused_before_ray_starts(here, notebook):
+    notebook(MINE, name="<cell>")
+    with pytest.raises(UserError, match=r"method 'mine': registered in this process only.*inline=True"):
+        package.run(TINY.replace("magnitude", "mine"), progress=False)
+    assert list(here.iterdir()) == []
 
 
 # Ray and the process that calls

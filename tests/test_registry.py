@@ -1,6 +1,11 @@
 """Names, near matches, options read from signatures, and plug-ins."""
 
+import importlib
+import linecache
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from typing import Annotated, Literal
 
@@ -270,6 +275,25 @@ def test_what_is_typed_at_a_prompt_takes_no_name_of_the_package(monkeypatch):
     assert registry.solvers.get("lars") is known
 
 
+def test_a_second_thread_waits_until_an_axis_is_discovered(monkeypatch):
+    fresh, importing = Axis("solver"), threading.Event()
+
+    registry.solvers.discover()
+
+    def import_module(name):
+        importing.set()
+        time.sleep(0.1)
+        fresh._entries["late"] = registry.Entry(fista)
+        return original(name)
+
+    original = importlib.import_module
+    monkeypatch.setattr("importlib.import_module", import_module)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fresh.names)
+        importing.wait()
+        assert fresh.names() == first.result() == ["late"]
+
+
 @pytest.mark.parametrize("error", [ImportError, KeyboardInterrupt])
 def test_an_axis_that_could_not_be_discovered_says_so_again(monkeypatch, error):
     def broken(name):
@@ -384,6 +408,44 @@ def test_a_broken_plug_in_is_tried_again_once_it_is_mended(plugin):
             broken.load()
     plugin("mended.py", RIDGE).load()
     assert "ridge" in registry.solvers.names()
+
+
+def test_an_edited_plug_in_replaces_its_earlier_version_and_a_broken_edit_nothing(plugin):
+    first = plugin("edited.py", RIDGE + EXTRAS)
+    second = plugin("edited.py", RIDGE.replace("power: int = 1", "power: int = 2"))
+    first.load()
+    second.load()
+    assert registry.solvers.options("ridge")().power == 2
+    assert "extra" not in registry.methods.names()
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        plugin("edited.py", RIDGE + "\n1 / 0\n").load()
+    assert registry.solvers.options("ridge")().power == 2
+    first.load()
+    assert registry.solvers.options("ridge")().power == 1
+    assert "extra" in registry.methods.names()
+    with pytest.raises(PluginError, match="solver 'ridge' is both"):
+        plugin("another.py", RIDGE).load()
+
+
+def test_what_a_notebook_defines_is_known_by_the_source_of_its_cell(monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    monkeypatch.setattr(registry.solvers, "_entries", dict(registry.solvers._entries))
+
+    def typed(source, keeps_it):
+        name = f"<cell {source!r}>"
+        if keeps_it:
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        exec(compile(source, name, "exec"), {"__name__": "__main__"})  # noqa: S102 - as a prompt does
+        return registry.plugins_of([("solver", "ridge")], [])
+
+    first = typed(RIDGE, True)
+    assert list(first) == ["__main__.ridge"]
+    assert typed(RIDGE, True) == first
+    assert typed(RIDGE.replace("lam**", "2 * lam**"), True) != first
+    assert registry.without_source([("solver", "ridge")]) == []
+    assert typed(RIDGE + "# unknown", False) == {}
+    assert registry.without_source([("solver", "ridge"), ("solver", "lars")]) == ["solver 'ridge'"]
+    assert registry.in_this_process_only([("solver", "ridge"), ("solver", "lars")], []) == ["solver 'ridge'"]
 
 
 @pytest.mark.parametrize(

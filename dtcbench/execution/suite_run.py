@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from dtcbench import registry
+from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.task import Job, Task
@@ -20,7 +21,7 @@ from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
-from dtcbench.record import Outline
+from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.lookup import RUNS, refuse_missing_code, run_of_text
 from dtcbench.records.mixing import changed, data_of
@@ -75,8 +76,19 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
     """
     if not contents.attempts:
         return
+    done = [cell for cell in plan.cells if (record := contents.record(cell.key)) and record.status == Status.OK]
+    if unknown := registry.without_source(_values_of(done)):
+        raise StoreError(
+            f"{store.root}: {', '.join(unknown)}: defined at a prompt, so that nothing shows whether the finished "
+            f"cells were made with it as it is now; write it to a file and name that as a plug-in, and {REMEDY}"
+        )
     if found := changed(plan, contents, plugin_digests(plan, plugins), _dataset_digests(plan)):
         raise StoreError(f"{store.root}: {'; '.join(found)}; {REMEDY}, or bring back what they were made with")
+
+
+def _values_of(cells: Iterable[Cell]) -> set[tuple[str, str]]:
+    """The noun of the axis and the name of every value that the cells use."""
+    return {(noun, choice.name) for cell in cells for noun, choice in cell.choices.items()}
 
 
 def plugin_digests(plan: Plan, plugins: Sequence[Plugin]) -> dict[str, str]:
@@ -125,6 +137,8 @@ def executed(
         job = Job.of(plan.suite, plugins, fail_over)
         contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
         is_inline = inline or not tasks
+        if not is_inline:
+            _refuse_what_only_this_process_has(tasks, plugins)
         with (
             watcher if tasks else nullcontext(),
             closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
@@ -147,6 +161,15 @@ def executed(
                     watcher.ray_log(_ray_log(store, plan.suite.name))
                 drive(tasks, job, writer, executor, watcher, data)
         yield writer
+
+
+def _refuse_what_only_this_process_has(tasks: Sequence[Task], plugins: Sequence[Plugin]) -> None:
+    """UserError if the tasks need a value that Ray's processes do not find."""
+    if found := registry.in_this_process_only(_values_of(task.cell for task in tasks), plugins):
+        raise UserError(
+            f"{', '.join(found)}: registered in this process only, and Ray runs the cells in others; run with --inline "
+            "(inline=True), or write the code to a file and name that with --plugin (plugins=[…])"
+        )
 
 
 def _missing(
