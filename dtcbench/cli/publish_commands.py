@@ -33,9 +33,9 @@ def publish(
     ] = None,
     results: Annotated[str, typer.Option(metavar="FOLDER", help="Where results are published.")] = "results",
 ) -> None:
-    """Check a run, copy it among the results, rebuild their tables.
+    """Check a run, copy it into the results, and rebuild their tables.
 
-    Nothing that was published is ever overwritten: a bundle grows, and what clashes is refused.
+    Without a run it rebuilds only. Nothing published is overwritten: a bundle grows, and a clash is refused.
 
     Example: dtcbench publish runs/quick
     """

@@ -141,7 +141,7 @@ def selftest(
         say(trial_line(value, check, contradiction))
         contradicted += bool(contradiction)
     if contradicted:
-        say(f"{contradicted} claims do not hold")
+        say(f"{contradicted} {'check' if contradicted == 1 else 'checks'} failed")
         raise typer.Exit(1)
 
 

@@ -115,7 +115,9 @@ def attempts_at(key: str, among: Sequence[Store]) -> tuple[Store, tuple[CellReco
         which = "\n".join(f"  {full[:12]} in {store.root}" for store, full in found)
         raise UserError(f"{len(found)} cells begin with {key!r}; give more digits, or the run with --run:\n{which}")
     if not found:
-        where = ", ".join(str(store.root) for store in searched) or f"{RUNS}/, where no run is"
+        where = (
+            ", ".join(str(store.root) for store in searched) or f"{RUNS}/, which has no run: name its folder with --run"
+        )
         message = f"no record of a cell {key!r} in {where}; `dtcbench plan SUITE --all` lists the keys"
         raise UserError("\n".join([message, *notes]))
     ((store, full),) = found

@@ -21,10 +21,17 @@ _CHECKS = {
 
 def trials(names: list[tuple[Axis, str]]) -> Iterator[tuple[str, Check, str]]:
     """Every check of the axis values, as it is tried: the value, such as `solver lars`, the check, and what was seen
-    against its claim; the latter is empty if the claim held, or is waived."""
+    against its claim; the latter is empty if the claim held, or is waived.
+
+    An error that ends several checks of a value, such as a data set that is not on this machine, is reported once.
+    """
     for axis, name in names:
+        seen: set[str] = set()
         for check in _checks(axis, name):
-            yield f"{axis.noun} {name}", check, "" if check.waived else _contradiction(check)
+            contradiction = "" if check.waived else _contradiction(check)
+            if contradiction not in seen:
+                yield f"{axis.noun} {name}", check, contradiction
+            seen |= {contradiction} - {""}
 
 
 def named(names: list[str]) -> list[tuple[Axis, str]]:
