@@ -118,8 +118,8 @@ def _check(tolerance: Tolerance, theta: Array, y: Array, lam: float, s: Array) -
     """SolverError unless s [m, k] is finite and, for the LASSO, its relative duality gap is within the tolerance."""
     theta, y = np.asarray(theta, dtype=np.float64), np.asarray(y, dtype=np.float64)
     expected = theta.shape[1], y.shape[1]
-    if s.shape != expected:
-        raise SolverError(f"the answer has shape {s.shape}, not {expected}; return s [m, k]")
+    if np.shape(s) != expected:
+        raise SolverError(f"the answer has shape {np.shape(s)}, not {expected}; return s [m, k]")
     if not np.isfinite(s).all():
         raise SolverError("the answer holds NaN or infinity; take solver interior-point or raise lam")
     nonzero = 2 * np.abs(theta.T @ y).max(axis=0) > lam  # the solution of the other columns is 0

@@ -66,8 +66,8 @@ def reconstruct(w_in: Weights, w_out: Weights, phi: Array, solve: Solve, lam: fl
     y = measure(phi, a_in, a_out)
     s = solve(phi @ psi, y, lam)
     expected = (len(a_in), 2)
-    if s.shape != expected:
-        raise SolverError(f"the solver returned shape {s.shape}, not {expected}")
+    if np.shape(s) != expected:
+        raise SolverError(f"the solver returned {'nothing' if s is None else f'shape {np.shape(s)}'}, not {expected}")
     if not np.isfinite(s).all():
         raise SolverError("the solver returned NaN or infinity")
     return Reconstruction(a_in, a_out, phi, y, s, psi @ s)

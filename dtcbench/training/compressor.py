@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from dataclasses import Field, fields, is_dataclass
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -18,86 +17,16 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.dtc.recovery import checked, unchecked
 from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
-from dtcbench.dtc.sensing import Array, Reconstruction, Solve, Weights
-from dtcbench.entropy import entropy_bits, normalised_entropy, published_entropy
-from dtcbench.errors import CompressionError, UserError, near
+from dtcbench.dtc.sensing import Array, Solve, Weights
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.naming import DEFAULT_SOLVER
-from dtcbench.record import Layer
+from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
 from dtcbench.training.determinism import generator
 from dtcbench.training.loop import cross_entropy
-from dtcbench.training.surgery import PrunableGroup, Surgery, refuse_indices, refuse_optimizer
+from dtcbench.training.sensitivities import Batches, Loss, sensitivities
+from dtcbench.training.surgery import PrunableGroup, Surgery, checked_indices, refuse_optimizer
+from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
-
-NOTHING_MEASURED = Unavailable("the method makes no measurement")
-NOTHING_REMOVED = Unavailable("no neuron of this group was due in this cycle")
-_ENTROPIES = tuple(name for name in Layer.model_fields if name.startswith("entropy"))
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(the network's output, the labels) → a scalar."""
-
-
-@dataclass(frozen=True)
-class CompressedLayer:
-    """What one compression did to one prunable group."""
-
-    group: str
-    width_before: int
-    indices: Indices
-    """The neurons kept, as they were numbered before this compression."""
-    original_indices: Indices
-    """The same neurons, as they were numbered in the original network."""
-    reconstruction: Reconstruction | Unavailable
-    solver_s: float
-    """Seconds in the recovery solver."""
-    null: np.random.Generator
-    """Shuffles the projections for the entropies of a random order."""
-
-    @property
-    def width_after(self) -> int:
-        """Number of neurons kept."""
-        return len(self.indices)
-
-    @property
-    def entropy(self) -> dict[str, float | Unavailable]:
-        """The entropies of the two measurements, named as the fields of a record's Layer."""
-        if isinstance(self.reconstruction, Unavailable):
-            return dict.fromkeys(_ENTROPIES, self.reconstruction)
-        return {name: self._measured[name] for name in _ENTROPIES}
-
-    @cached_property
-    def _measured(self) -> dict[str, Any]:
-        """The fields of a Layer that come from the reconstruction."""
-        found = self.reconstruction
-        if isinstance(found, Unavailable):
-            return {}
-        incoming, outgoing = found.y.T
-        return {
-            "measurements": len(found.y),
-            "nonzeros": int(np.count_nonzero(found.coefficient_ray)),
-            "solver_s": self.solver_s,
-            "entropy_in_published": published_entropy(incoming, "incoming"),
-            "entropy_out_published": published_entropy(outgoing, "outgoing"),
-            "entropy_in_bits": entropy_bits(incoming),
-            "entropy_out_bits": entropy_bits(outgoing),
-            "entropy_in_normalised": normalised_entropy(incoming),
-            "entropy_out_normalised": normalised_entropy(outgoing),
-            "entropy_in_shuffled_bits": entropy_bits(found.phi @ self.null.permutation(found.a_in)),
-            "entropy_out_shuffled_bits": entropy_bits(found.phi @ self.null.permutation(found.a_out)),
-        }
-
-    def record(self, **numbers: Any) -> Layer:
-        """The record of this compression; `numbers` are fields of the Layer that were measured elsewhere."""
-        digest = hashlib.sha256(self.original_indices.astype("<i8").tobytes()).hexdigest()
-        facts: dict[str, Any] = {
-            "group": self.group,
-            "width_before": self.width_before,
-            "width_after": self.width_after,
-        }
-        facts |= {"kept_sha256": digest, **self._measured, **numbers}
-        if isinstance(self.reconstruction, Unavailable):  # all other fields come from it
-            absent = [name for name in Layer.model_fields if name not in facts and name != "reasons"]
-            facts |= dict.fromkeys(absent, self.reconstruction)
-        return Layer.of(**facts)
 
 
 class Compressor:
@@ -152,10 +81,10 @@ class Compressor:
         seed: int = 0,
         **options: Any,
     ) -> None:
-        if options and not isinstance(method, str):
-            raise UserError(f"options {', '.join(options)} of a method that is an object; set them on the object")
-        self.method: Method = registry.methods.bind(method, options) if isinstance(method, str) else method
-        self.model, self.optimizer, self.seed = model, optimizer, seed
+        self.method = _method(method, options)
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise UserError(f"seed {seed!r} is not a whole number of at least 0")
+        self.model, self.optimizer, self.seed = model, optimizer, int(seed)
         self._surgery = Surgery(model, example)
         self.groups: list[PrunableGroup] = self._surgery.groups
         """The network's prunable groups, each with its `name`, `width`, and weights `w_in` and `w_out`."""
@@ -176,6 +105,7 @@ class Compressor:
         self._solver_name, self._solve = _solver(self.method, solver)
         self._solver_s = 0.0
         self._last: dict[str, CompressedLayer] = {}
+        self._loaded: dict[str, dict[str, float | Unavailable]] = {}  # entropies from before `load_state_dict`
 
     @property
     def sparsity(self) -> float:
@@ -185,7 +115,7 @@ class Compressor:
     @property
     def entropy(self) -> dict[str, dict[str, float | Unavailable]]:
         """Per group, the entropies of its last compression; empty before the first."""
-        return {name: layer.entropy for name, layer in self._last.items()}
+        return self._loaded | {name: layer.entropy for name, layer in self._last.items()}
 
     def compress(
         self,
@@ -224,36 +154,54 @@ class Compressor:
                 f"method {_name_of(registry.methods, self.method)} removes no neurons in cycles; use another method, "
                 "such as dtc, magnitude or random"
             )
-        targets = self._targets(sparsity, counts, keep)
-        needs_gradients = bool(targets) and self.method.sensitivity_samples > 0
-        sensitivities = self._sensitivities(batches, loss) if needs_gradients else {}
+        present = {group.name: group.width for group in self.groups}
+        due = targets(self.original_widths, present, sparsity, counts, keep)
+        seen: dict[str, Weights] = {}
+        if due and (samples := self.method.sensitivity_samples):
+            seen = sensitivities(self.model, self.groups, batches, samples, loss)
         compressed = {
-            group.name: self._choose(group, place, targets.get(group.name), sensitivities.get(group.name))
+            group.name: self._choose(group, place, due.get(group.name), seen.get(group.name))
             for place, group in enumerate(self.groups)
         }
-        self.cut({name: compressed[name].indices for name in targets})
+        self.cut({name: compressed[name].indices for name in due})
         self.cycle += 1
-        self._last |= {name: compressed[name] for name in compressed if name in targets or name not in self._last}
+        known = self._last.keys() | self._loaded.keys()
+        self._last |= {name: layer for name, layer in compressed.items() if name in due or name not in known}
         return compressed
 
     def cut(self, indices: Mapping[str, Indices]) -> None:
         """Keep these neurons of these groups, as they are numbered at present; the method is not asked."""
-        kept = {name: np.asarray(numbers) for name, numbers in self._by_group(indices).items()}
-        self._surgery.cut(kept, self.optimizer)
+        kept = self._surgery.cut(by_group(indices, list(self.original_widths)), self.optimizer)
         for name, numbers in kept.items():
             self.original_indices[name] = self.original_indices[name][numbers]
 
     def state_dict(self) -> dict[str, Any]:
         """The state to save with the model's and the optimiser's; `torch.load(…, weights_only=True)` reads it."""
-        indices = {name: torch.from_numpy(kept.copy()) for name, kept in self.original_indices.items()}
-        return {"cycle": self.cycle, "original_widths": dict(self.original_widths), "original_indices": indices}
+        return {
+            "method": _described(self.method),
+            "seed": self.seed,
+            "cycle": self.cycle,
+            "original_widths": dict(self.original_widths),
+            "original_indices": {name: torch.from_numpy(kept.copy()) for name, kept in self.original_indices.items()},
+            "entropy": {name: _plain(entropies) for name, entropies in self.entropy.items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state: cut the model to its widths, so that the saved model's state dict fits.
 
         Call this on the original, full-size model first; then load the model's and the optimiser's state.
-        CompressionError if the model does not have the groups, or no longer has the neurons, of the state.
+        CompressionError if the state is of another method or seed, or if the model does not have the groups, or no
+        longer has the neurons, of the state.
         """
+        mine = self.state_dict()
+        if missing := sorted(mine.keys() - state.keys()):
+            raise CompressionError(f"the state lacks {', '.join(missing)}; give what Compressor.state_dict() returned")
+        for name in ("method", "seed"):
+            if state[name] != mine[name]:
+                raise CompressionError(
+                    f"the state is of {name} {state[name]} and this compressor has {mine[name]}; "
+                    "build it with those of the state"
+                )
         if state["original_widths"] != self.original_widths:
             raise CompressionError(
                 f"the state is of a network with groups {state['original_widths']} and this one has "
@@ -271,66 +219,14 @@ class Compressor:
                 place = {original: number for number, original in enumerate(present.tolist())}
                 indices[name] = np.array([place[original] for original in saved.tolist()], dtype=np.int64)
         self.cut(indices)
-        self.cycle = int(state["cycle"])
-
-    def _targets(
-        self,
-        sparsity: float | None,
-        counts: int | Mapping[str, int] | None,
-        keep: float | Mapping[str, float] | None,
-    ) -> dict[str, Target]:
-        """The target of each group that has neurons to lose."""
-        if (sparsity is not None and counts is not None) or (sparsity, counts, keep) == (None, None, None):
-            raise UserError("give compress() a sparsity, or counts, or keep, and not both of the first two")
-        if sparsity is not None:
-            if not 0 <= sparsity < 1:
-                raise UserError(f"sparsity {sparsity:g} is not at least 0 and below 1")
-            counts = {name: round(width * (1 - sparsity)) for name, width in self.original_widths.items()}
-        fractions = self._by_group(keep)
-        if counts is None:
-            return {name: Target(fraction, None) for name, fraction in fractions.items()}
-        numbers, widths = self._by_group(counts), {group.name: group.width for group in self.groups}
-        for name, number in numbers.items():
-            if number > widths[name]:
-                raise CompressionError(
-                    f"group {name}, width {widths[name]}: cannot keep {number} neurons; removed neurons do not come "
-                    "back, raise the sparsity or lower the count"
-                )
-        return {
-            name: Target(fractions.get(name, number / widths[name]), number)
-            for name, number in numbers.items()
-            if number != widths[name]
+        self.cycle, self._last = int(state["cycle"]), {}
+        self._loaded = {
+            name: {key: Unavailable(value) if isinstance(value, str) else value for key, value in of.items()}
+            for name, of in state["entropy"].items()
         }
 
-    def _by_group(self, value: Any) -> dict[str, Any]:
-        """`value` for every group, or for those that it names; UserError for an unknown name."""
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            return dict.fromkeys(self.original_widths, value)
-        for name in value:
-            if name not in self.original_widths:
-                raise UserError(f"unknown group {name!r}; {near(name, list(self.original_widths))}")
-        return dict(value)
-
-    def _sensitivities(self, batches: Batches, loss: Loss) -> dict[str, Weights]:
-        """Per group the sensitivities [batches, m] over the first samples. Leaves no gradients behind."""
-        seen: dict[str, list[Weights]] = {group.name: [] for group in self.groups}
-        modes = {module: module.training for module in self.model.modules()}
-        self.model.eval()  # this must not move the statistics of normalisation
-        try:
-            with torch.enable_grad():
-                for x, y in _first(batches, self.method.sensitivity_samples):
-                    self.model.zero_grad()
-                    loss(self.model(x), y).backward()
-                    for group in self.groups:
-                        if (sensitivity := group.sensitivity) is not None:
-                            seen[group.name].append(sensitivity)
-        finally:
-            self.model.zero_grad()
-            for module, training in modes.items():
-                module.training = training
-        return {name: np.stack(found) for name, found in seen.items() if found}
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Compressor cannot be copied or pickled; build a second one and load state_dict() into it")
 
     def _choose(
         self, group: PrunableGroup, place: int, target: Target | None, sensitivities: Weights | None
@@ -344,9 +240,8 @@ class Compressor:
         seen = Group(group.w_in, group.w_out, target, draws, solve, sensitivities)
         try:
             scores = self.method.scores(seen)
-            indices = np.asarray(self.method.select(scores, seen))
+            indices = checked_indices(group, self.method.select(scores, seen))
             _check(scores, indices, seen)
-            refuse_indices(group, indices)
         except CompressionError as error:
             solver = f", solver {self._solver_name}" if self._solver_name else ""
             raise type(error)(f"{where(group.name, group.width, target, self.cycle)}{solver}: {error}") from error
@@ -380,24 +275,39 @@ def _check(scores: Scores, indices: Indices, group: Group) -> None:
         raise CompressionError(f"the method kept {len(indices)} neurons, not {target.count}")
 
 
-def _first(batches: Batches, samples: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of the first `samples` samples; CompressionError if there is no batch."""
-    left = samples
-    for x, y in batches:
-        yield x[:left], y[:left]
-        left -= len(x)
-        if left <= 0:
-            return
-    if left == samples:
-        raise CompressionError("the method uses gradients of the loss; give compress(…, batches=[(x, y), …])")
+def _method(method: str | Method, options: dict[str, Any]) -> Method:
+    if isinstance(method, str):
+        bound: Method = registry.methods.bind(method, options)
+        return bound
+    if inspect.isclass(method):
+        raise UserError(f"method is the class {method.__name__}; give an object of it, or its registered name")
+    if not isinstance(method, Method):
+        raise UserError(f"method {method!r} is neither a registered name nor a dtcbench.dtc.selection.Method")
+    if options:
+        raise UserError(f"options {', '.join(options)} of a method that is an object; set them on the object")
+    return method
+
+
+def _described(method: Method) -> str:
+    """The method's name and its options."""
+    options: tuple[Field[Any], ...] = fields(method) if is_dataclass(method) else ()
+    given = ", ".join(f"{option.name}={getattr(method, option.name)!r}" for option in options)
+    return f"{_name_of(registry.methods, method)}({given})"
+
+
+def _plain(entropies: dict[str, float | Unavailable]) -> dict[str, float | str]:
+    return {name: value.reason if isinstance(value, Unavailable) else float(value) for name, value in entropies.items()}
 
 
 def _solver(method: Method, solver: str | Solve | None) -> tuple[str, Solve | None]:
-    """The solver's name and function; nothing for a method that uses none."""
+    """The solver's name and function; nothing for a method that uses none, whose solver must exist all the same."""
+    if solver is None:
+        solver = DEFAULT_SOLVER
+    if not isinstance(solver, str) and not callable(solver):
+        raise UserError(f"solver {solver!r} is neither a registered name nor a function (Θ, y, λ) → s")
+    bound = registry.solvers.bind(solver, {}) if isinstance(solver, str) else solver
     if not method.uses_solver:
         return "", None
-    solver = solver or DEFAULT_SOLVER
-    bound = registry.solvers.bind(solver, {}) if isinstance(solver, str) else solver
     name = solver if isinstance(solver, str) else _name_of(registry.solvers, solver)
     return name, checked(bound) if method.verifies_solver else unchecked(bound)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch_pruning as tp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from dtcbench.dtc.selection import Indices
@@ -88,20 +88,21 @@ class Surgery:
         found = (self._group(layer) for layer in model.modules() if isinstance(layer, PrunableLayer))
         self.groups = [group for group in found if group is not None]
 
-    def cut(self, kept: Mapping[str, Indices], optimizer: torch.optim.Optimizer | None) -> None:
-        """Take all neurons but these out of the groups of these names, in place; all are checked before the first is.
+    def cut(self, kept: Mapping[str, ArrayLike], optimizer: torch.optim.Optimizer | None) -> dict[str, Indices]:
+        """Take all neurons but these out of the groups of these names, in place; returns them as arrays.
 
-        UserError or CompressionError if a group's neurons or its optimiser's state cannot be kept so.
+        All groups are checked before the first is cut: UserError or CompressionError if the neurons or the optimiser's
+        state cannot be kept so.
         """
         groups = [group for group in self.groups if group.name in kept]
-        for group in groups:
-            _refuse(group, kept[group.name])
+        indices = {group.name: _checked(group, kept[group.name]) for group in groups}
         refuse_optimizer(optimizer, groups)
         with torch.inference_mode(False):
             for group in groups:
                 # Only the published random baseline gives an order of its own, which its bits depend on.
-                shrink = self.shrink if is_ascending(kept[group.name]) else slice_linear
-                shrink(group, kept[group.name], optimizer)
+                shrink = self.shrink if is_ascending(indices[group.name]) else slice_linear
+                shrink(group, indices[group.name], optimizer)
+        return indices
 
     def shrink(self, group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None) -> None:
         """Take all neurons but `kept` (ascending indices) out of the group, in place.
@@ -112,7 +113,7 @@ class Surgery:
         """
         if not is_ascending(kept):
             raise ValueError(f"group {group.name}: the neurons kept are not in ascending order")
-        _refuse(group, kept)
+        kept = _checked(group, kept)
         width = group.width
         before = [(module, dict(module.named_parameters(recurse=False))) for module in group.members]
         removed = np.setdiff1d(np.arange(width), kept).tolist()
@@ -169,28 +170,30 @@ def is_ascending(indices: Indices) -> bool:
     return bool((np.diff(indices) > 0).all())
 
 
-def refuse_indices(group: PrunableGroup, kept: Indices) -> None:
-    """CompressionError if the group cannot be cut to these neurons, in this order."""
-    if len(kept) == 0:
+def checked_indices(group: PrunableGroup, kept: ArrayLike) -> Indices:
+    """The neurons as an array [k]; CompressionError if the group cannot be cut to them, in this order."""
+    indices = np.asarray(kept)
+    if indices.size == 0:
         raise CompressionError(f"0 of {group.width} neurons would be kept; lower the sparsity or widen the layer")
-    if kept.ndim != 1 or not np.issubdtype(kept.dtype, np.integer):
-        raise CompressionError(f"the neurons kept are no list of whole numbers: shape {kept.shape}, {kept.dtype}")
-    if len(np.unique(kept)) != len(kept):
-        raise CompressionError(f"{len(kept)} neurons are kept, {len(np.unique(kept))} of them different")
-    if kept.min() < 0 or kept.max() >= group.width:
-        raise CompressionError(
-            f"the neurons kept are numbered {kept.min()} to {kept.max()}, not 0 to {group.width - 1}"
-        )
-    if not (is_ascending(kept) or _is_pair_of_linear_layers(group)):
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise CompressionError(f"the neurons kept are no list of whole numbers: {indices.dtype} {indices.shape}")
+    if len(np.unique(indices)) != len(indices):
+        raise CompressionError(f"{len(indices)} neurons are kept, {len(np.unique(indices))} of them different")
+    first, last = indices.min(), indices.max()
+    if first < 0 or last >= group.width:
+        raise CompressionError(f"the neurons kept are numbered {first} to {last}, not 0 to {group.width - 1}")
+    indices = indices.astype(np.int64)
+    if not (is_ascending(indices) or _is_pair_of_linear_layers(group)):
         raise CompressionError(
             "only two Linear layers without a norm between them can have their neurons in another order; "
             "give a sparsity or counts, not keep alone, or another method"
         )
+    return indices
 
 
-def _refuse(group: PrunableGroup, kept: Indices) -> None:
+def _checked(group: PrunableGroup, kept: ArrayLike) -> Indices:
     try:
-        refuse_indices(group, kept)
+        return checked_indices(group, kept)
     except CompressionError as error:
         raise CompressionError(f"group {group.name}, width {group.width}: {error}") from None
 

@@ -20,11 +20,12 @@ from dtcbench.errors import NonFiniteError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Cycle, Layer, Result
-from dtcbench.training.compressor import Compressor, Loss
+from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Step, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build
+from dtcbench.training.sensitivities import Loss
 from dtcbench.training.surgery import PrunableGroup
 
 _BATCH = 64

@@ -12,7 +12,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.errors import CompressionError
 from dtcbench.registry import Entry
-from dtcbench.training.compressor import Compressor
+from dtcbench.training import compressor
 from dtcbench.training.flops import steps_for
 from dtcbench.training.loop import Samples, accuracy, bits_per_token, cross_entropy, samples_in
 from dtcbench.training.protocols import run
@@ -86,18 +86,20 @@ def test_steps_and_samples_agree_with_the_batches(samples, size):
 
 
 def test_looking_at_sensitivities_is_counted_and_leaves_the_network_as_it_was(monkeypatch):
-    real, networks = Compressor._sensitivities, []
+    real, networks = compressor.sensitivities, []
 
-    def look(compressor, batches, loss):
-        before = copy.deepcopy(compressor.model.state_dict())
-        seen = real(compressor, batches, loss)
-        networks.append((before, compressor.model))
-        assert all(torch.equal(value, before[name]) for name, value in compressor.model.state_dict().items())
-        assert all(parameter.grad is None for parameter in compressor.model.parameters())
-        assert compressor.model.training
+    def look(model, *rest):
+        before, gradients = copy.deepcopy(model.state_dict()), [parameter.grad for parameter in model.parameters()]
+        values = copy.deepcopy(gradients)
+        seen = real(model, *rest)
+        networks.append((before, model))
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        assert all(p.grad is gradient for p, gradient in zip(model.parameters(), gradients, strict=True))
+        assert all(torch.equal(gradient, value) for gradient, value in zip(gradients, values, strict=True))
+        assert model.training
         return seen
 
-    monkeypatch.setattr(Compressor, "_sensitivities", look)
+    monkeypatch.setattr(compressor, "sensitivities", look)
     taylor, random = result("taylor"), result("random")
     reached = [0.0, *(cycle.sparsity for cycle in taylor.cycles)]
     assert len(networks) == sum(cycle.sparsity > before for cycle, before in zip(taylor.cycles, reached, strict=False))

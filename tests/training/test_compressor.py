@@ -3,6 +3,8 @@
 import copy
 import io
 import itertools
+import pickle
+import re
 import subprocess
 import sys
 
@@ -14,7 +16,7 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.errors import CompressionError, UserError
+from dtcbench.errors import CompressionError, SolverError, UserError
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.loop import gradient_step, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
@@ -416,3 +418,148 @@ def test_it_works_in_inference_mode_and_the_network_trains_on():
         compressor.compress(0.5)
     train(model, optimizer, 1)
     assert compressor.sparsity == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sparsity": "0.5"}, "sparsity '0.5' is not at least 0"),
+        ({"sparsity": True}, "sparsity true is not at least 0"),
+        ({"sparsity": float("nan")}, "sparsity nan is not at least 0"),
+        ({"keep": 1.5}, "keep 1.5 of group 0 is not above 0 and at most 1"),
+        ({"keep": 0}, "keep 0 of group 0 is not above 0"),
+        ({"keep": float("nan")}, "keep nan of group 0"),
+        ({"keep": {"2": "half"}}, "keep 'half' of group 2"),
+        ({"sparsity": 0.5, "keep": -1}, "keep -1 of group 0"),
+        ({"counts": 7.5}, "counts 7.5 of group 0 is not a whole number of at least 1"),
+        ({"counts": True}, "counts true of group 0"),
+        ({"counts": "7"}, "counts '7' of group 0"),
+        ({"counts": {"2": -3}}, "counts -3 of group 2"),
+        ({"counts": {"2": None}}, "counts nothing of group 2"),
+        ({"counts": {0: 7}}, "unknown group 0; did you mean '0'?"),
+        ({"counts": {"0": 7}, "keep": {"2": 0.5}}, "keep names group 2, which counts does not name; give a count"),
+    ],
+    ids=str,
+)
+def test_targets_that_cannot_be_meant_are_refused_with_their_group(arguments, message):
+    model = network(20, 12)
+    assert_it_changes_nothing(model, compressor_of(model), UserError, re.escape(message), **arguments)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers():
+    for arguments in (
+        {"sparsity": np.float32(0.5)},
+        {"sparsity": torch.tensor(0.5)},
+        {"counts": np.int64(10)},
+        {"counts": {"0": torch.tensor(10)}},
+        {"keep": np.array(0.5)},
+    ):
+        compressor = compressor_of(network(20), "magnitude")
+        compressor.compress(**arguments)
+        assert compressor.groups[0].width == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": type(registry.methods.bind("magnitude", {}))}, "method is the class .*; give an object of it"),
+        ({"method": None}, "method None is neither a registered name nor"),
+        ({"method": "magnitude", "solver": "nonsense"}, "unknown solver 'nonsense'"),
+        ({"solver": ""}, "unknown solver ''"),
+        ({"solver": 3}, "solver 3 is neither a registered name nor a function"),
+        ({"seed": -1}, "seed -1 is not a whole number of at least 0"),
+        ({"seed": None}, "seed None is not a whole number"),
+        ({"seed": 0.5}, "seed 0.5 is not a whole number"),
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_be_used_are_refused_at_once(arguments, message):
+    with pytest.raises(UserError, match=message):
+        compressor_of(network(20), **arguments)
+
+
+@pytest.mark.parametrize("method", ["dtc", "dtc-published"])
+@pytest.mark.parametrize("answer", [None, 1.0, "text"])
+def test_a_solver_that_returns_no_array_is_named(method, answer):
+    def broken(theta, y, lam):
+        return answer
+
+    model = network(20)
+    compressor = compressor_of(model, method, solver=broken)
+    assert_it_changes_nothing(model, compressor, SolverError, r"group 0, .*solver broken: .*, not \(20, 2\)", counts=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, CompressionError, r"give compress\(…, batches="),
+        ({"batches": (X, Y)}, UserError, r"batches holds a Tensor, not a pair; give batches=\[\(x, y\)"),
+        ({"batches": [(X, Y)], "loss": nn.CrossEntropyLoss(reduction="none")}, UserError, r"gave shape \[64\]"),
+        ({"batches": [(X, Y)], "loss": lambda *_: 0.5}, UserError, "the loss gave a float"),
+        ({"batches": [(X, Y)], "loss": lambda y, _: y.detach().sum()}, CompressionError, "the loss has no gradient"),
+    ],
+    ids=str,
+)
+def test_gradients_that_cannot_be_had_are_explained_and_those_of_the_network_stay(arguments, error, message):
+    model = network(20)
+    nn.functional.cross_entropy(model(X), Y).backward()
+    before = [parameter.grad.clone() for parameter in model.parameters()]
+    assert_it_changes_nothing(model, compressor_of(model, "taylor"), error, message, sparsity=0.5, **arguments)
+    assert all(torch.equal(parameter.grad, old) for parameter, old in zip(model.parameters(), before, strict=True))
+
+
+def test_taylor_on_a_frozen_network_says_so():
+    model = network(20).requires_grad_(False)
+    message = "all layers are frozen"
+    compressor = compressor_of(model, "taylor")
+    assert_it_changes_nothing(model, compressor, CompressionError, message, sparsity=0.5, batches=[(X, Y)])
+
+
+def test_taylor_works_in_inference_mode():
+    model = network(20)
+    with torch.inference_mode():
+        compressor_of(model, "taylor").compress(0.5, batches=[(X.clone(), Y.clone())])
+    assert model[0].out_features == 10
+
+
+def test_the_last_entropies_are_part_of_the_state():
+    compressor = compressor_of(network(40, 12))
+    compressor.compress(counts={"0": 20})
+    saved = io.BytesIO()
+    torch.save(compressor.state_dict(), saved)
+    saved.seek(0)
+    other = compressor_of(network(40, 12))
+    other.load_state_dict(torch.load(saved, weights_only=True))
+    assert other.entropy == compressor.entropy != {}
+    for one in (compressor, other):
+        one.compress(counts={"2": 6})
+    assert other.entropy == compressor.entropy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "magnitude"}, "of method dtc(.*) and this compressor has magnitude(norm="),
+        ({"lam": 0.4}, "of method dtc(.*lam=0.3.*) and this compressor has dtc(.*lam=0.4"),
+        ({"seed": 2}, "of seed 1 and this compressor has 2; build it with those of the state"),
+    ],
+    ids=str,
+)
+def test_a_state_of_another_method_or_seed_is_refused(arguments, message):
+    saved = compressor_of(network(20), seed=1).state_dict()
+    model = network(20)
+    compressor = compressor_of(model, **{"seed": 1, **arguments})
+    with pytest.raises(CompressionError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        compressor.load_state_dict(saved)
+    assert compressor.sparsity == 0
+
+
+def test_what_is_no_state_is_refused():
+    with pytest.raises(CompressionError, match=r"the state lacks cycle, .*; give what Compressor.state_dict"):
+        compressor_of(network(20)).load_state_dict({})
+
+
+@pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_compressor_is_not_copied_or_pickled_and_says_how_to(attempt):
+    with pytest.raises(TypeError, match=r"build a second one and load state_dict\(\) into it"):
+        attempt(compressor_of(network(20)))
