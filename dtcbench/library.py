@@ -7,6 +7,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher
 from dtcbench.execution.suite_run import executed, read_suite
@@ -27,7 +29,7 @@ def run(
     retry_failed: bool = False,
     fail_over: float | None = None,
     address: str | None = None,
-    plugins: Sequence[str | PathLike[str]] = (),
+    plugins: Sequence[str | PathLike[str]] | PathLike[str] = (),
     progress: bool | Watcher = True,
 ) -> Run:
     """Run the missing cells of a suite, and rebuild its tables. The same call resumes.
@@ -46,7 +48,7 @@ def run(
     retry_failed : run failed cells again
     fail_over : start no more cells when a larger share of them has failed, from 0 to 1
     address : HOST:PORT of a Ray cluster, or `auto`; a Ray is started on this machine if None
-    plugins : Python files that register models, data sets, methods or solvers
+    plugins : Python files, or one file, that register models, data sets, methods or solvers
     progress : print the progress; or a `Watcher`, which receives each event
 
     Raises
@@ -74,13 +76,15 @@ def run(
     >>> sorted(example.cells["method"])
     ['dense', 'magnitude', 'random']
     """
+    _refuse_misfits(workers, fail_over, progress)
     for option, given in (("--workers", workers), ("--address", address)):
         if given is not None and inline:
             raise UserError(f"{option} does nothing with --inline: remove one of them")
     if cell is not None and smoke:
         raise UserError("--cell names a cell of the suite, and a rehearsal has others: remove --cell or --smoke")
     folder = None if out is None else fspath(out)
-    loaded = load_plugins(map(Path, plugins))
+    files = (plugins,) if isinstance(plugins, str | PathLike) else plugins
+    loaded = load_plugins(Path(file).expanduser() for file in files)
     text, plan = read_suite(suite, folder, smoke=smoke)
     cells = plan.cells if cell is None else (one_cell(cell, plan.cells),)
     store = run_of(plan.suite.name, folder)
@@ -101,6 +105,20 @@ def run(
         done = Run.of(plan, store)
         watcher.written(build.write(done, writer))
     return done
+
+
+def _refuse_misfits(workers: Any, fail_over: Any, progress: object) -> None:
+    """UserError for an option that is not what the command line would take."""
+    if workers is not None and not (_is_number(workers, int, np.integer) and workers >= 1):
+        raise UserError(f"--workers {workers!r}: give the number of cells at once, a whole number from 1 up")
+    if fail_over is not None and not (_is_number(fail_over, int, float, np.number) and 0 <= fail_over <= 1):
+        raise UserError(f"--fail-over {fail_over!r}: give the share of failed cells that stops the run, from 0 to 1")
+    if not isinstance(progress, bool | Watcher):
+        raise UserError(f"progress is {progress!r}: give True, False, or a Watcher, which is an instance and no class")
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _printed() -> Watcher:

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -275,6 +277,21 @@ def _a_key(folder):
         (TINY, {"smoke": True, "cell": "0"}, "a rehearsal has others"),
         (TINY, {"cell": "xyz"}, "not the beginning of a cell's key"),
         (TINY, {"plugins": ["nothing.py"]}, "nothing.py"),
+        (TINY, {"plugins": "nothing.py"}, "--plugin nothing.py"),
+        (TINY, {"plugins": Path("nothing.py")}, "--plugin nothing.py"),
+        (TINY, {"workers": 0}, "--workers 0: give the number of cells at once"),
+        (TINY, {"workers": -3}, "--workers -3"),
+        (TINY, {"workers": 1.5}, "--workers 1.5"),
+        (TINY, {"workers": True}, "--workers True"),
+        (TINY, {"fail_over": 7}, "--fail-over 7: give the share"),
+        (TINY, {"fail_over": -1, "inline": True}, "--fail-over -1"),
+        (TINY, {"fail_over": "0.5", "inline": True}, "--fail-over '0.5'"),
+        (TINY, {"fail_over": float("nan"), "inline": True}, "--fail-over nan"),
+        (TINY, {"progress": Watcher, "inline": True}, "progress is <class .*an instance and no class"),
+        ("", {}, "'' is no suite: give a YAML file's path"),
+        (None, {}, "None is no suite"),
+        ("name: tiny", {}, "suite:1: the key 'question' is missing|suite.*question"),
+        ({"name": "tiny", "grid": [{"seeds": {1, 2}}]}, {}, r"suite: grid\[0\].seeds: \{1, 2\} is a set"),
         (TINY, {"address": "127.0.0.1:1"}, "nothing answers there"),
     ],
 )
@@ -282,7 +299,7 @@ def test_what_cannot_be_run_is_refused_with_the_command_lines_message_and_leaves
     here, suite, options, message
 ):
     with pytest.raises(UserError, match=message):
-        package.run(suite, progress=False, **options)
+        package.run(suite, **{"progress": False} | options)
     assert list(here.iterdir()) == []
 
 
@@ -291,6 +308,35 @@ def test_progress_is_printed_unless_it_is_switched_off(here, capsys):
     assert capsys.readouterr().out == ""
     package.run(TINY, inline=True)
     assert capsys.readouterr().out == "tiny: 3 cells, 0 to run\n"
+
+
+def test_a_mapping_may_hold_numpys_numbers(here):
+    suite = yaml.safe_load(TINY)
+    suite["protocol"]["steps"] = np.int64(30)
+    suite["grid"][0] |= {"sparsities": np.array([0.5]), "seeds": np.uint8(1)}
+    suite["grid"][0]["models"] = ({"name": np.str_("mlp"), "widths": (np.int32(16),)},)
+    assert read_suite(suite, None)[1].cells == read_suite(TINY, None)[1].cells
+
+
+def test_itself_within_itself_is_refused(here):
+    suite = yaml.safe_load(TINY)
+    suite["grid"].append(suite)
+    with pytest.raises(UserError, match="within itself"):
+        read_suite(suite, None)
+
+
+def test_a_suite_of_one_line_is_a_suite(here):
+    assert read_suite(str(yaml.safe_load(TINY)), None)[1].cells == read_suite(TINY, None)[1].cells
+
+
+def test_the_home_folder_may_be_abbreviated_in_every_path(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    (here / "home").mkdir()
+    (here / "home/tiny.yaml").write_text(TINY)
+    (here / "home/mine.py").write_text("x = 1\n")
+    package.run("~/tiny.yaml", "~/out", plugins="~/mine.py", inline=True, progress=False)
+    assert sorted(path.name for path in here.iterdir()) == ["home"]
+    assert (here / "home/out/suite.yaml").is_file()
 
 
 # what a notebook registers

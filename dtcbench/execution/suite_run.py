@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from dtcbench import registry
@@ -16,7 +19,7 @@ from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.document import Document, SuiteError
+from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
@@ -28,6 +31,10 @@ from dtcbench.records.mixing import changed, data_of
 from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
 from dtcbench.training.feasibility import refuse_impossible
+from dtcbench.validation import KeyPath, key_path_text, shown
+
+_ONE_LINE = re.compile(r"\s*(\{|[\w-]+:\s)")
+"""The beginning of YAML's mapping, which a file's name or a suite's name does not have."""
 
 
 def read_suite(
@@ -37,7 +44,7 @@ def read_suite(
 
     Parameters
     ----------
-    suite : a YAML file's path, a shipped suite's name, YAML text of several lines, or a mapping
+    suite : a YAML file's path, a shipped suite's name, YAML text, or a mapping
     out : the run's folder, if it is not runs/NAME-OF-THE-SUITE
 
     Raises
@@ -64,9 +71,32 @@ def read_suite(
 def _text(suite: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, str]:
     """The suite's YAML, and its name in error messages."""
     if isinstance(suite, Mapping):
-        return yaml.safe_dump(dict(suite), sort_keys=False, allow_unicode=True), "suite"
-    name = os.fspath(suite)
-    return (name, "suite") if "\n" in name else (read(name), name)
+        return yaml.safe_dump(_plain(suite, ()), sort_keys=False, allow_unicode=True), "suite"
+    if not isinstance(suite, str | os.PathLike) or not (name := os.fspath(suite)).strip():
+        raise UserError(f"{suite!r} is no suite: give a YAML file's path, a shipped suite's name, YAML, or a mapping")
+    is_yaml = "\n" in name or _ONE_LINE.match(name)
+    return (name, "suite") if is_yaml else (read(Path(name).expanduser()) if name.startswith("~") else read(name), name)
+
+
+def _plain(value: Any, place: KeyPath) -> Any:
+    """A mapping's content as YAML has it, NumPy's numbers and arrays included; SuiteError names what YAML lacks."""
+    if len(place) > DEEPEST:
+        raise SuiteError([Mistake("suite", 0, key_path_text(place[:3]), "nested far too deeply, or within itself")])
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {_plain(key, place): _plain(item, (*place, str(key))) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item, (*place, number)) for number, item in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if value is None or isinstance(value, date):
+        return value
+    wrong = f"a {type(value).__name__}, and a suite holds numbers, text, true and false, lists and mappings"
+    raise SuiteError([Mistake("suite", 0, key_path_text(place), f"{shown(value)} is {wrong}")])
 
 
 def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins: Sequence[Plugin]) -> None:

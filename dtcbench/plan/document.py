@@ -13,7 +13,7 @@ from yaml.reader import ReaderError
 from dtcbench.errors import UserError
 from dtcbench.validation import KeyPath, key_path_text, shown
 
-_DEEPEST, _MOST = 20, 100_000
+DEEPEST, _MOST = 20, 100_000
 """Levels and values of a document: no suite comes near, aliases of aliases or of themselves do."""
 
 
@@ -106,8 +106,8 @@ def _walk(node: yaml.Node | None, place: KeyPath, lines: dict[KeyPath, int]) -> 
     """Fill `lines`; yield the keys that stand twice, which the constructor would silently merge."""
     if node is None:  # an empty document
         return
-    if len(place) > _DEEPEST:
-        raise ConstructorError(None, None, f"nested deeper than {_DEEPEST} levels, or within itself", node.start_mark)
+    if len(place) > DEEPEST:
+        raise ConstructorError(None, None, f"nested deeper than {DEEPEST} levels, or within itself", node.start_mark)
     if len(lines) > _MOST:
         raise ConstructorError(None, None, f"aliases expand to more than {_MOST} values", node.start_mark)
     lines.setdefault(place, node.start_mark.line + 1)
