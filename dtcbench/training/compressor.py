@@ -47,6 +47,8 @@ class Compressor:
     ------
     CompressionError
         The network has no prunable group: no hidden width with exactly one producing and one consuming layer.
+    UserError
+        An argument cannot be used, or the optimiser cannot train smaller parameters on (LBFGS).
 
     Examples
     --------
@@ -148,6 +150,8 @@ class Compressor:
         ------
         CompressionError
             Names the cycle, the group, its width, its target, the solver, and the remedy.
+        UserError
+            An argument cannot be used, or the optimiser's state cannot be carried over.
         """
         if self.method.when != "cycles":
             raise CompressionError(
@@ -170,7 +174,10 @@ class Compressor:
         return compressed
 
     def cut(self, indices: Mapping[str, Indices]) -> None:
-        """Keep these neurons of these groups, as they are numbered at present; the method is not asked."""
+        """Keep these neurons of these groups, as they are numbered at present; the method is not asked.
+
+        UserError or CompressionError, before anything is cut, for a group or neurons that do not exist.
+        """
         kept = self._surgery.cut(by_group(indices, list(self.original_widths)), self.optimizer)
         for name, numbers in kept.items():
             self.original_indices[name] = self.original_indices[name][numbers]
