@@ -189,7 +189,12 @@ class Run:
     @property
     def _stores(self) -> list[Store]:
         """The stores to read from; StoreError if one of them is gone."""
-        return [store.existing() if existed else store for store, existed in self._fixed]
+        read = []
+        for (_, named), (fixed, existed) in zip(self._runs, self._fixed, strict=True):
+            # Messages name a file as the user named the folder, as long as that leads there.
+            store = named if named.fixed().root == fixed.root else fixed
+            read.append(store.existing() if existed else store)
+        return read
 
     @functools.cached_property
     def _power(self) -> pd.DataFrame:
