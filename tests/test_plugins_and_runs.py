@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,22 @@ def test_a_run_is_not_continued_with_another_plug_in_source(made, dtcbench, verb
     ended = dtcbench(verb, "tiny.yaml", "--plugin", name)
     assert ended.code == 2
     assert f"4 ok cells were made with another plug-in {name.removesuffix('.py')}" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_run_of_a_plug_in_is_not_continued_once_dtcbench_itself_has_its_values(made, dtcbench, monkeypatch, verb):
+    registry.Plugin.read(made / "mine.py").load()
+    for axis in registry.AXES:
+        own = {
+            name: replace(entry, module="dtcbench.first") if entry.plugin else entry
+            for name, entry in axis._entries.items()
+        }
+        monkeypatch.setattr(axis, "_entries", own)
+    before = (made / "runs/tiny/names.json").read_bytes()
+    ended = dtcbench(verb, "tiny.yaml")
+    assert ended.code == 2
+    assert "used dataset 'squares' of plug-in mine, method 'first' of plug-in mine, which dtcbench itself" in ended.err
+    assert (made / "runs/tiny/names.json").read_bytes() == before
 
 
 def test_the_same_data_and_plug_in_go_on_as_before(made, dtcbench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
-from dtcbench.plan.names import choices_of, declared
+from dtcbench.plan.names import Declared, choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
-from dtcbench.records.lookup import RUNS, refuse_missing_code, run_of_text
+from dtcbench.records.lookup import RUNS, names_of, refuse_missing_code, run_of_text
 from dtcbench.records.mixing import changed, data_of
 from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
@@ -112,6 +112,10 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
             f"{store.root}: {', '.join(unknown)}: defined at a prompt, so that nothing shows whether the finished "
             f"cells were made with it as it is now; write it to a file and name that as a plug-in, and {REMEDY}"
         )
+    if moved := _moved_into_dtcbench(plan, store, _values_of(done)):
+        raise StoreError(
+            f"{store.root}: the finished cells used {', '.join(moved)}, which dtcbench itself has now; {REMEDY}"
+        )
     if found := changed(plan, contents, plugin_digests(plan, plugins), _dataset_digests(plan)):
         raise StoreError(f"{store.root}: {'; '.join(found)}; {REMEDY}, or bring back what they were made with")
 
@@ -119,6 +123,19 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
 def _values_of(cells: Iterable[Cell]) -> set[tuple[str, str]]:
     """The noun of the axis and the name of every value that the cells use."""
     return {(noun, choice.name) for cell in cells for noun, choice in cell.choices.items()}
+
+
+def _moved_into_dtcbench(plan: Plan, store: Store, used: Iterable[tuple[str, str]]) -> list[str]:
+    """The values among those used that were a plug-in's in the run, by its names.json, and are dtcbench's own now."""
+    with suppress(SuiteError):  # an unreadable names.json is written anew
+        if isinstance(names := names_of(store), Declared):
+            was = {(noun, name): m.plugin for noun, of_axis in names.meanings.items() for name, m in of_axis.items()}
+            return [
+                f"{noun} {name!r} of plug-in {was[noun, name]}"
+                for noun, name in sorted(used)
+                if was.get((noun, name)) and plan.names.meaning(noun, name).plugin is None
+            ]
+    return []
 
 
 def plugin_digests(plan: Plan, plugins: Sequence[Plugin]) -> dict[str, str]:
