@@ -176,7 +176,6 @@ def test_keep_without_a_count_is_the_published_rule():
         ({"counts": 21}, "group 0, width 20: cannot keep 21 neurons; .* lower the count"),
         ({"sparsity": 0.99}, r"cycle 0, group 0, width 20, 0 to keep, solver interior-point: .*lower the sparsity"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_done_is_refused_with_the_remedy_and_leaves_the_network_as_it_was(arguments, message):
     model = network(20)
@@ -346,7 +345,6 @@ def test_an_order_that_a_group_cannot_have_is_refused_before_the_first_group_is_
         ([0, 1, 2], "the method kept 3 neurons, not 2"),
         ([4, 2], "only two Linear layers"),
     ],
-    ids=str,
 )
 def test_a_method_that_chooses_neurons_that_there_are_not_changes_nothing(chosen, message):
     class Wrong(Method):
@@ -378,7 +376,7 @@ def test_an_optimiser_that_keeps_its_own_list_of_parameters_is_refused():
         compressor_of(model, optimizer=torch.optim.LBFGS(model.parameters()))
 
 
-@pytest.mark.parametrize("make", [torch.optim.Adafactor, lambda parameters: Listing(parameters)], ids=str)
+@pytest.mark.parametrize("make", [torch.optim.Adafactor, lambda parameters: Listing(parameters)])
 def test_an_optimiser_whose_state_has_another_shape_is_refused_before_anything_is_cut(make):
     model = network(20)
     optimizer = make(model.parameters())
@@ -439,7 +437,6 @@ def test_it_works_in_inference_mode_and_the_network_trains_on():
         ({"counts": {0: 7}}, "unknown group 0; did you mean '0'?"),
         ({"counts": {"0": 7}, "keep": {"2": 0.5}}, "keep names group 2, which counts does not name; give a count"),
     ],
-    ids=str,
 )
 def test_targets_that_cannot_be_meant_are_refused_with_their_group(arguments, message):
     model = network(20, 12)
@@ -471,7 +468,6 @@ def test_numbers_of_numpy_and_torch_are_numbers():
         ({"seed": None}, "seed None is not a whole number"),
         ({"seed": 0.5}, "seed 0.5 is not a whole number"),
     ],
-    ids=str,
 )
 def test_arguments_that_cannot_be_used_are_refused_at_once(arguments, message):
     with pytest.raises(UserError, match=message):
@@ -498,7 +494,6 @@ def test_a_solver_that_returns_no_array_is_named(method, answer):
         ({"batches": [(X, Y)], "loss": lambda *_: 0.5}, UserError, "the loss gave a float"),
         ({"batches": [(X, Y)], "loss": lambda y, _: y.detach().sum()}, CompressionError, "the loss has no gradient"),
     ],
-    ids=str,
 )
 def test_gradients_that_cannot_be_had_are_explained_and_those_of_the_network_stay(arguments, error, message):
     model = network(20)
@@ -543,7 +538,6 @@ def test_the_last_entropies_are_part_of_the_state():
         ({"lam": 0.4}, "of method dtc(.*lam=0.3.*) and this compressor has dtc(.*lam=0.4"),
         ({"seed": 2}, "of seed 1 and this compressor has 2; build it with those of the state"),
     ],
-    ids=str,
 )
 def test_a_state_of_another_method_or_seed_is_refused(arguments, message):
     saved = compressor_of(network(20), seed=1).state_dict()
