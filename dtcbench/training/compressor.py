@@ -247,7 +247,7 @@ class Compressor:
         seen = Group(group.w_in, group.w_out, target, draws, solve, sensitivities)
         try:
             scores = self.method.scores(seen)
-            indices = checked_indices(group, self.method.select(scores, seen))
+            indices = checked_indices(group, self.method.select(scores, seen), "the method kept")
             _check(scores, indices, seen)
         except CompressionError as error:
             solver = f", solver {self._solver_name}" if self._solver_name else ""

@@ -170,18 +170,19 @@ def is_ascending(indices: Indices) -> bool:
     return bool((np.diff(indices) > 0).all())
 
 
-def checked_indices(group: PrunableGroup, kept: ArrayLike) -> Indices:
-    """The neurons as an array [k]; CompressionError if the group cannot be cut to them, in this order."""
+def checked_indices(group: PrunableGroup, kept: ArrayLike, by: str = "cut() was given") -> Indices:
+    """The neurons as an array [k]; CompressionError, which begins with `by`, if the group cannot be cut to them, in
+    this order."""
     indices = np.asarray(kept)
     if indices.size == 0:
         raise CompressionError(f"0 of {group.width} neurons would be kept; lower the sparsity or widen the layer")
     if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
-        raise CompressionError(f"the neurons kept are no list of whole numbers: {indices.dtype} {indices.shape}")
+        raise CompressionError(f"{by} an array of {indices.dtype} {indices.shape}, not a list of whole numbers")
     if len(np.unique(indices)) != len(indices):
-        raise CompressionError(f"{len(indices)} neurons are kept, {len(np.unique(indices))} of them different")
+        raise CompressionError(f"{by} {len(indices)} neurons, {len(np.unique(indices))} of them different")
     first, last = indices.min(), indices.max()
     if first < 0 or last >= group.width:
-        raise CompressionError(f"the neurons kept are numbered {first} to {last}, not 0 to {group.width - 1}")
+        raise CompressionError(f"{by} neurons {first} to {last}; the group has 0 to {group.width - 1}")
     indices = indices.astype(np.int64)
     if not (is_ascending(indices) or _is_pair_of_linear_layers(group)):
         raise CompressionError(
