@@ -14,9 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dtcbench.library import run
     from dtcbench.records.run import Run
     from dtcbench.registry import register_dataset, register_method, register_model, register_solver
+    from dtcbench.running import run
     from dtcbench.training.compressor import Compressor
 
 __version__ = "0.1.0"
@@ -25,7 +25,7 @@ _DECORATORS = ("register_dataset", "register_method", "register_model", "registe
 _HOMES = {
     "Compressor": "dtcbench.training.compressor",
     "Run": "dtcbench.records.run",
-    "run": "dtcbench.library",
+    "run": "dtcbench.running",
     **dict.fromkeys(_DECORATORS, "dtcbench.registry"),
 }
 """The module that each name of `__all__` comes from. It is imported at first use: some bring torch or pandas."""

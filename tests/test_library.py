@@ -19,7 +19,7 @@ from cells import task
 from suites_for_tests import TINY
 
 import dtcbench as package
-from dtcbench import library, registry
+from dtcbench import registry, running
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
 from dtcbench.execution import cluster
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_said_in_one_line(run):
 def test_the_examples_in_its_documentation_run(tiny_workplace, tmp_path, monkeypatch):
     shutil.copytree(tiny_workplace, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    outcomes = [doctest.testmod(module) for module in (library, run_module)]
+    outcomes = [doctest.testmod(module) for module in (running, run_module)]
     assert sum(outcome.attempted for outcome in outcomes) >= 6
     assert not any(outcome.failed for outcome in outcomes)
 

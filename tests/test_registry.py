@@ -4,8 +4,6 @@ import importlib
 import linecache
 import sys
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from typing import Annotated, Literal
 
@@ -275,23 +273,27 @@ def test_what_is_typed_at_a_prompt_takes_no_name_of_the_package(monkeypatch):
     assert registry.solvers.get("lars") is known
 
 
-def test_a_second_thread_waits_until_an_axis_is_discovered(monkeypatch):
-    fresh, importing = Axis("solver"), threading.Event()
-
+def test_another_thread_cannot_read_an_axis_while_it_is_discovered(monkeypatch):
     registry.solvers.discover()
+    fresh, original, got_in = Axis("solver"), importlib.import_module, []
+
+    def another_thread_tries():
+        entered = registry._IMPORTING.acquire(blocking=False)
+        got_in.append(entered)
+        if entered:
+            registry._IMPORTING.release()
 
     def import_module(name):
-        importing.set()
-        time.sleep(0.1)
-        fresh._entries["late"] = registry.Entry(fista)
+        other = threading.Thread(target=another_thread_tries)
+        other.start()
+        other.join()
         return original(name)
 
-    original = importlib.import_module
     monkeypatch.setattr("importlib.import_module", import_module)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(fresh.names)
-        importing.wait()
-        assert fresh.names() == first.result() == ["late"]
+    fresh.discover()
+    assert got_in and not any(got_in)
+    another_thread_tries()
+    assert got_in[-1]
 
 
 @pytest.mark.parametrize("error", [ImportError, KeyboardInterrupt])

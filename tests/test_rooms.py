@@ -26,13 +26,13 @@ ORDER = (
     {"selftest"},
     {"report"},
     {"publish"},
-    {"library"},
+    {"running"},
     {"cli"},
     {"__main__"},
 )
 """Every folder and module at the top of the package: which may be imported by which, the first by all after it."""
 PLACES = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
-OFFERED = {"library", "records", "registry", "training"}
+OFFERED = {"records", "registry", "running", "training"}
 """What `dtcbench/__init__.py` offers under its own name, and imports when it is asked for."""
 
 

@@ -32,12 +32,12 @@ def run(
 
     Example: dtcbench run quick
     """
-    from dtcbench import library
+    from dtcbench import running
     from dtcbench.report.plans import next_steps
     from dtcbench.report.progress import RunProgress
 
     progress = RunProgress(console(), is_quiet=not inline)
-    done = library.run(
+    done = running.run(
         suite,
         out,
         workers=workers,
