@@ -16,8 +16,9 @@ from dtcbench.errors import UserError
 from dtcbench.execution import ray_executor
 from dtcbench.plan import shipped
 from dtcbench.plan.suite import load
+from dtcbench.record import CellRecord
 from dtcbench.records.lookup import run_of
-from dtcbench.records.sealing import seal, unseal
+from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 
 VERBS = [
@@ -439,7 +440,7 @@ def test_claims_pools_runs_by_their_cells_and_points_out_a_conflict(copy_of_tiny
     assert dtcbench("claims", "tiny", "again").out == alone
     record = next(path for path in (copy_of_tiny / "runs/again/records").glob("*.json"))
     key = record.name.split(".")[0]
-    changed = unseal(record.read_bytes()).model_dump(mode="json")
+    changed = unsealed(record.read_bytes(), CellRecord).model_dump(mode="json")
     changed["result"]["accuracy"] = 0.123
     record.write_bytes(seal(changed))
     ended = dtcbench("claims", "tiny", "again")

@@ -271,10 +271,11 @@ def test_runs_of_one_plug_in_are_merged_without_it(made, dtcbench, monkeypatch):
 
 
 def test_check_finds_cells_of_different_data_in_one_run(made, dtcbench):
-    from dtcbench.records.sealing import seal, unseal
+    from dtcbench.record import CellRecord
+    from dtcbench.records.sealing import seal, unsealed
 
     path = min((made / "runs/tiny/records").iterdir())
-    record = unseal(path.read_bytes()).model_dump(mode="json")
+    record = unsealed(path.read_bytes(), CellRecord).model_dump(mode="json")
     record["provenance"]["dataset_sha256"] = "0" * 64
     path.write_bytes(seal(record))
     assert "error: provenance: data set squares has 2 different contents" in dtcbench("check", "tiny").out

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dtcbench.plan.cell import canonical_json
-from dtcbench.record import SCHEMA_VERSION, CellRecord, R
+from dtcbench.record import SCHEMA_VERSION, R
 
 _SEALED = re.compile(rb'\{"record":(\{.*\}),"sha256":"([0-9a-f]{64})"\}\n', re.DOTALL)
 """A sealed file as `seal` writes it: the record's canonical JSON, and its digest."""
@@ -28,11 +28,6 @@ def seal(record: dict[str, Any]) -> bytes:
     """A record's JSON values with the SHA-256 of their canonical form."""
     text = canonical_json(record)
     return f'{{"record":{text},"sha256":"{_digest(text)}"}}\n'.encode("ascii")
-
-
-def unseal(content: bytes) -> CellRecord:
-    """The record in a sealed file's content. ValueError says what is wrong with it."""
-    return unsealed(content, CellRecord)
 
 
 def unsealed(content: bytes, kind: type[R]) -> R:

@@ -142,8 +142,8 @@ def _cycle_row(cycle: Cycle, layer: Layer | None) -> list[str]:
     if layer is None:
         return [*row, *[ABSENT] * 6]
     widths = f"{layer.width_before}→{layer.width_after}"
-    figures = (layer.measurements, layer.nonzeros, layer.entropy_in_bits, layer.entropy_out_bits)
-    return [*row, layer.group, widths, *map(_plain, figures)]
+    numbers = (layer.measurements, layer.nonzeros, layer.entropy_in_bits, layer.entropy_out_bits)
+    return [*row, layer.group, widths, *map(_plain, numbers)]
 
 
 def _percent(value: float | None) -> str:

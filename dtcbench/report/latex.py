@@ -83,12 +83,12 @@ def _table_of_pool(leaderboard: Leaderboard, title: str, rows: Sequence[Row], na
 
 
 def _table_of_summary(leaderboard: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
-    _, _, *figures = SUMMARY_COLUMNS  # method and solver share a column
-    lines = [" & ".join(["Method", *(escaped(column.title) for column in figures)]) + r" \\", r"\midrule"]
+    _, _, *numbers = SUMMARY_COLUMNS  # method and solver share a column
+    lines = [" & ".join(["Method", *(escaped(column.title) for column in numbers)]) + r" \\", r"\midrule"]
     for row in rows:
-        texts = [series_label(row["method"], row["solver"]), *(column.text(row) for column in figures)]
+        texts = [series_label(row["method"], row["solver"]), *(column.text(row) for column in numbers)]
         lines.append(" & ".join(map(escaped, texts)) + r" \\")
-    return _float(leaderboard, f"{title}.", name, "l" + "r" * len(figures), lines, [])
+    return _float(leaderboard, f"{title}.", name, "l" + "r" * len(numbers), lines, [])
 
 
 def _float(
@@ -139,13 +139,13 @@ def _heading(column: _Column) -> str:
 
 
 def _cell(column: _Column, row: Row) -> str:
-    figure, bracket, interval = column.text(row).partition(" [")
-    figure = escaped(figure.removesuffix(" %"))
+    number, bracket, interval = column.text(row).partition(" [")
+    number = escaped(number.removesuffix(" %"))
     if not column.has_interval:
-        return figure
-    if figure in ("baseline", UNMEASURED):
-        return rf"\multicolumn{{2}}{{c}}{{{figure}}}"
-    return f"{figure} & " + (rf"{{\scriptsize {escaped('[' + interval)}}}" if bracket else "")
+        return number
+    if number in ("baseline", UNMEASURED):
+        return rf"\multicolumn{{2}}{{c}}{{{number}}}"
+    return f"{number} & " + (rf"{{\scriptsize {escaped('[' + interval)}}}" if bracket else "")
 
 
 def _p(row: Row) -> str:

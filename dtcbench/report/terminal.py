@@ -60,9 +60,9 @@ def _brevities(rows: Sequence[Row]) -> Iterator[frozenset[str]]:
 
 
 def _summary(rows: Sequence[Row]) -> RenderableType:
-    _, _, *figures = columns.SUMMARY_COLUMNS  # method and solver share a column
+    _, _, *numbers = columns.SUMMARY_COLUMNS  # method and solver share a column
     names = Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
-    return Fitted([[names, *(_figure(column.title.lower(), map(column.text, rows)) for column in figures)]], gap=1)
+    return Fitted([[names, *(_figure(column.title.lower(), map(column.text, rows)) for column in numbers)]], gap=1)
 
 
 def _strips(rows: Sequence[Row], remarks: list[str], left_out: Collection[str]) -> Iterator[Strip]:
