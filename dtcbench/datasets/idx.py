@@ -7,12 +7,11 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from dtcbench.datasets.cache import Pin
-from dtcbench.datasets.source import Source
+from dtcbench.datasets.source import Package, Source
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits
 
 LAYOUT = {
@@ -24,21 +23,23 @@ LAYOUT = {
 
 
 def sources(
-    dataset: str, mirrors: tuple[str, ...], of: Literal["array", "file"], sha256: dict[str, str]
+    dataset: str, mirrors: tuple[str, ...], sha256: dict[str, str], package: Package | None = None
 ) -> dict[str, Source]:
     """The four files of a dataset with MNIST's layout, by the array of `Splits` that each holds.
 
     Parameters
     ----------
     mirrors : URLs of folders with the four files
-    of, sha256 : what is pinned (`cache.Pin.of`), and the digest per array
+    sha256 : the digest of each decoded array. The same content is compressed differently in different places.
+    package : a package of the operating system that holds the four files
     """
     return {
         field: Source(
             name,
             tuple(mirror + name for mirror in mirrors),
-            Pin(f"{dataset}/{field}", shape, sha256[field], of),
+            Pin(f"{dataset}/{field}", shape, sha256[field]),
             decode,
+            package,
         )
         for field, (name, shape) in LAYOUT.items()
     }

@@ -14,7 +14,6 @@ MIRRORS = (
 SOURCES = idx.sources(
     "mnist",
     MIRRORS,
-    "array",  # the mirrors compress it differently
     {
         "train_x": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
         "train_y": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",

@@ -21,6 +21,16 @@ DOWNLOAD_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
+class Package:
+    """A package of the operating system that holds a dataset's files."""
+
+    name: str
+    """Of the package, as Debian and its descendants call it."""
+    folder: Path
+    """Where it puts the files."""
+
+
+@dataclass(frozen=True)
 class Source:
     """One published file and the one array it decodes to."""
 
@@ -32,6 +42,8 @@ class Source:
     """The array's expected content; its name begins with the dataset's."""
     decode: Callable[[Path, tuple[int, ...]], Array]
     """`(file, the array's shape) -> array`; DatasetError names the problem without file or remedy."""
+    package: Package | None = None
+    """Where else the file may be, under the same name."""
 
     @property
     def dataset(self) -> str:
@@ -49,11 +61,16 @@ class Source:
         """The file in the user's own folder; None if it is not there."""
         return self.folder / self.name if self.folder and (self.folder / self.name).exists() else None
 
+    @property
+    def installed(self) -> Path | None:
+        """The file of the installed package; None if it is not there."""
+        return self.package.folder / self.name if self.package and (self.package.folder / self.name).exists() else None
+
     def load(self) -> Array:
         """The array, memory-mapped and read-only.
 
-        It is searched in this order: the file in the user's folder, the decoded array in the cache, the file at its
-        URLs.
+        It is searched in this order: the file in the user's folder, the decoded array in the cache, the file of an
+        installed package, the file at its URLs.
 
         Raises
         ------
@@ -61,7 +78,7 @@ class Source:
         """
         path = self.given
         if path is None:
-            return cache.obtain(self.pin, self._download)
+            return cache.obtain(self.pin, self._searched)
         return cache.obtain(self.pin, lambda: self._decoded_given(path), source=self._digest(path))
 
     def _digest(self, path: Path) -> str:
@@ -87,20 +104,29 @@ class Source:
             raise DatasetError(problem)
         return array
 
-    def _download(self) -> Array:
+    def _searched(self) -> Array:
         tried = [
             f"{self.folder / self.name}: not there" if self.folder else "DTCBENCH_DATA_DIR: not set",
             f"{cache.folder()}: not cached",
         ]
+        if self.installed:
+            try:
+                return self._decoded(self.installed)
+            except DatasetError as error:
+                log.warning("%s: %s", self.installed, error)
+                tried.append(f"{self.installed}: {error}")
+        elif self.package:
+            tried.append(f"{self.package.folder / self.name}: not there")
         for url in self.urls:
             try:
                 return self._fetch(url)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
                 log.warning("%s: %s", url, error)
                 tried.append(f"{url}: {error}")
+        package = f"install the package {self.package.name} (Debian, Ubuntu), " if self.package else ""
         raise DatasetError(
             "\n  ".join([f"{self.name}: no copy of this file of {self.dataset} was found; tried", *tried])
-            + f"\nset DTCBENCH_DATA_DIR to a folder with {self.dataset}/{self.name}, or run `dtcbench fetch"
+            + f"\n{package}set DTCBENCH_DATA_DIR to a folder with {self.dataset}/{self.name}, or run `dtcbench fetch"
             f" {self.dataset}` where there is a network, with DTCBENCH_CACHE_DIR set to a folder both machines see"
         )
 
@@ -124,6 +150,8 @@ def origin(sources: Iterable[Source]) -> str:
         return f"folder {sources[0].folder}"
     if all(source.given or cache.is_cached(source.pin) for source in sources):
         return f"cache {cache.folder()}"
+    if all(source.given or cache.is_cached(source.pin) or source.installed for source in sources):
+        return " and ".join(dict.fromkeys(f"package {source.package.name}" for source in sources if source.package))
     hosts = dict.fromkeys(urlsplit(url).netloc for source in sources for url in source.urls)
     return f"download from {' or '.join(hosts)}"
 

@@ -66,9 +66,9 @@ class SmallIdx:
         self.sources = {field: self._source(field, source) for field, source in sources.items()}
 
     def _source(self, field, source):
-        pinned = self.arrays[field].tobytes() if source.pin.of == "array" else self.packed(field)
-        pin = replace(source.pin, shape=self.arrays[field].shape, sha256=hashlib.sha256(pinned).hexdigest())
-        return replace(source, pin=pin)
+        array = self.arrays[field]
+        pin = replace(source.pin, shape=array.shape, sha256=hashlib.sha256(array.tobytes()).hexdigest())
+        return replace(source, pin=pin, package=None)  # of which the machine may hold the real files
 
     def idx(self, field):
         """The unpacked bytes of one file."""
@@ -90,7 +90,7 @@ class SmallIdx:
 
 @pytest.fixture
 def small_mnist(monkeypatch):
-    """MNIST's files replaced by small ones that the test may write: arrays are pinned."""
+    """MNIST's files replaced by small ones that the test may write."""
     small = SmallIdx(mnist.SOURCES)
     monkeypatch.setattr(mnist, "SOURCES", small.sources)
     return small
@@ -98,7 +98,7 @@ def small_mnist(monkeypatch):
 
 @pytest.fixture
 def small_fashion(monkeypatch):
-    """Fashion-MNIST's files replaced by small ones that the test may write: files are pinned."""
+    """Fashion-MNIST's files replaced by small ones that the test may write."""
     small = SmallIdx(fashion_mnist.SOURCES)
     monkeypatch.setattr(fashion_mnist, "SOURCES", small.sources)
     return small
