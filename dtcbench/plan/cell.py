@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from pydantic import ConfigDict
@@ -123,6 +123,11 @@ class Cell(_Keyed):
         if not hasattr(self, "_key"):
             object.__setattr__(self, "_key", hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest())
         return self._key
+
+    @property
+    def row(self) -> str:
+        """The key of the same cell at seed 0: what all seeds of a row share."""
+        return self.key if self.seed == 0 else replace(self, seed=0).key
 
     def __hash__(self) -> int:
         return hash(self.key)  # options are mappings, which have no hash of their own

@@ -26,6 +26,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
     name = meant_protocol(_name(protocol))
     yield from _cores(suite.get("resources"), protocol, name)
     yield from _time_to_measure(suite)
+    yield from _growing_alike(_values(suite.get("grid")))
     for number, block in enumerate(_values(suite.get("grid"))):
         if isinstance(block, dict):
             for field, message in (*_schedule(block, name, names), *_solvers(block, names), *_twice(block, names)):
@@ -68,6 +69,19 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
             "raise it, lower energy.min_window, or write `energy: {meter: none}`"
         )
         yield ("timeout",), message
+
+
+def _growing_alike(blocks: list[Any]) -> Iterator[tuple[KeyPath, str]]:
+    """A suite is looked at as a whole: its blocks have the same growing seeds, or none has."""
+    seeds = [block.get("seeds") if isinstance(block, dict) else None for block in blocks]
+    growing = next((one for one in seeds if isinstance(one, dict)), None)
+    for number, one in enumerate(seeds):
+        if growing is not None and one is not None and one != growing:
+            first = seeds.index(growing)
+            message = (
+                f"differ from those of grid[{first}], which grow until decided; give both the same, or split the suite"
+            )
+            yield ("grid", number, "seeds"), message
 
 
 def _twice(block: dict[Any, Any], names: Names) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +27,26 @@ class Plan:
     """What a reader of the plan should know, such as a schedule made steeper."""
     names: Names = REGISTERED
     """What the names of models, data sets, methods and solvers mean."""
+    looks: int = 1
+    """How many looks its cells are for; more than one only if its seeds grow until decided."""
 
 
-def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
-    """Every cell of the suite: block by block, seed by seed, dense first. `names` are those it was parsed with.
+def expand(suite: Suite, names: Names = REGISTERED, further: Sequence[Collection[str]] = ()) -> Plan:
+    """Every cell of the suite: look by look, block by block, seed by seed, dense first.
 
     Dense is planned once per (model, dataset, protocol, seed), also if several blocks share it. All cells share the
     suite's choices.
+
+    Parameters
+    ----------
+    names : those it was parsed with
+    further : per look after the first, the keys at seed 0 (`Cell.row`) of the rows that have its seeds
     """
     planned: dict[str, Cell] = {}
     excluded: dict[Cell, str] = {}
     rules = [(rule.shared, rule.reason) for rule in suite.exclude]
     used: set[int] = set()
-    for cell in itertools.chain.from_iterable(_block_cells(suite, block, names) for block in suite.grid):
+    for cell in _candidates(suite, names, further):
         concerning = _concerning(rules, cell)
         used.update(concerning)
         if cell.sparsity == 0 and not cell.is_dense:
@@ -54,10 +61,20 @@ def expand(suite: Suite, names: Names = REGISTERED) -> Plan:
         if number not in used
     ]
     notes = (*_notes_on_the_schedule(suite), *unused)
-    return Plan(suite, tuple(planned.values()), excluded, notes, names)
+    return Plan(suite, tuple(planned.values()), excluded, notes, names, 1 + len(further))
 
 
-def _block_cells(suite: Suite, block: Block, names: Names) -> Iterator[Cell]:
+def _candidates(suite: Suite, names: Names, further: Sequence[Collection[str]]) -> Iterator[Cell]:
+    """The points of the grid at the first look, and those of the rows that go on at each further one."""
+    for block in suite.grid:
+        yield from _block_cells(suite, block, names, block.first_seeds)
+    for look, rows in enumerate(further, 1):
+        for block in suite.grid:
+            new = suite.growing.of_look(look) if suite.growing else ()
+            yield from (cell for cell in _block_cells(suite, block, names, new) if cell.row in rows)
+
+
+def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int]) -> Iterator[Cell]:
     protocol = suite.protocol_of(block).choice
     dense = Choice(name="dense")
     compressed = [
@@ -66,7 +83,7 @@ def _block_cells(suite: Suite, block: Block, names: Names) -> Iterator[Cell]:
         if method.name != "dense"
         for solver in _solvers(block, method, names)
     ]
-    for model, dataset, seed in itertools.product(block.models, block.datasets, block.seeds):
+    for model, dataset, seed in itertools.product(block.models, block.datasets, seeds):
         for method, sparsity, solver in ((dense, 0.0, None), *compressed):
             yield Cell(
                 protocol=protocol,

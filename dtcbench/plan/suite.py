@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -19,12 +21,13 @@ from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Mistake, SuiteError
+from dtcbench.plan.looks import GrowingSeeds
 from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
-from dtcbench.validation import Strict, misfits_of, shown
+from dtcbench.validation import Strict, checked, misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 """Allowed names of a suite, which are also names of its run's folder."""
@@ -56,6 +59,10 @@ def _known(noun: str) -> AfterValidator:
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seeds = Annotated[
+    Annotated[list[Seed], Tag("list")] | Annotated[GrowingSeeds, Tag("growing")],
+    Discriminator(lambda seeds: "growing" if isinstance(seeds, GrowingSeeds) else "list"),
+]
 
 
 class Block(Strict):
@@ -70,8 +77,13 @@ class Block(Strict):
     """Left out if the protocol's own schedule decides."""
     keep: Fraction | None = None
     """Fraction of the neurons a compression keeps, if it differs from the protocol's."""
-    seeds: list[Seed]
-    """A list, or a number k for the seeds 0 … k−1."""
+    seeds: Seeds
+    """A list, a number k for the seeds 0 … k−1, or `{first: 5, step: 5, most: 40}` for seeds until decided."""
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds that every row of the block has."""
+        return self.seeds if isinstance(self.seeds, list) else list(self.seeds.of_look(0))
 
     @property
     def axes(self) -> dict[str, list[Choice]]:
@@ -85,8 +97,13 @@ class Block(Strict):
             return seeds
         if type(seeds) is int and 1 <= seeds <= _MOST_SEEDS:
             return list(range(seeds))
+        if isinstance(seeds, dict):
+            return checked(GrowingSeeds, seeds, "")
         given = "empty" if seeds == [] else shown(seeds)
-        raise ValueError(f"{given}; give a number of seeds from 1 to {_MOST_SEEDS}, or a list of seeds such as [0, 1]")
+        raise ValueError(
+            f"{given}; give a number of seeds from 1 to {_MOST_SEEDS}, a list of seeds such as [0, 1], or "
+            "{first: 5, step: 5, most: 40} for seeds until decided"
+        )
 
 
 class Exclusion(Strict):
@@ -138,6 +155,12 @@ class Suite(Strict):
         if not NAME.fullmatch(name):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
+
+    @property
+    def growing(self) -> GrowingSeeds | None:
+        """How its seeds grow until decided, in all blocks alike; None if they are fixed."""
+        seeds = self.grid[0].seeds
+        return seeds if isinstance(seeds, GrowingSeeds) else None
 
     def protocol_of(self, block: Block) -> Standard | Published:
         """The suite's protocol, as the block has it."""

@@ -94,8 +94,9 @@ def _planned_by(meaning: Meaning) -> Meaning:
 def _planned(suite: Suite) -> int:
     """The most cells that a suite may come to, counted without making them."""
     return sum(
-        math.prod(len(axis) for axis in (block.models, block.datasets, block.methods, block.solvers, block.seeds))
+        math.prod(len(axis) for axis in (block.models, block.datasets, block.methods, block.solvers))
         * len(block.sparsities or "1")
+        * (suite.growing.most if suite.growing else len(block.first_seeds))
         for block in suite.grid
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from dtcbench.analysis.stats import MIN_SEEDS
@@ -65,18 +64,13 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tupl
     return ("DIFFERS", f"{both}; {off:.6f} apart, more than the seeds, {spread:.6f}")
 
 
-def row_of(cell: Cell) -> str:
-    """What the cells of one row share: everything but the seed."""
-    return replace(cell, seed=0).canonical_json
-
-
 def row_accuracies(records: Iterable[CellRecord]) -> Callable[[Cell], list[float]]:
     """By cell, the recorded accuracies of its row, one per seed."""
     rows: dict[str, list[float]] = {}
     for record in records:
         if record.result is not None:
-            rows.setdefault(row_of(record.cell), []).append(record.result.accuracy)
-    return lambda cell: rows[row_of(cell)]
+            rows.setdefault(record.cell.row, []).append(record.result.accuracy)
+    return lambda cell: rows[cell.row]
 
 
 def _unlike(recorded: Provenance, here: Provenance) -> str:

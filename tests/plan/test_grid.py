@@ -167,3 +167,33 @@ def test_each_rule_is_read_once_not_once_a_cell(monkeypatch):
     read.clear()
     assert len(expand(suite).excluded) == 200 * 4 + 13
     assert len(read) == 2
+
+
+GROWING = edited(TINY, ("seeds: 1", "seeds: {first: 5, step: 5, most: 15}"))
+
+
+def test_growing_seeds_begin_with_the_first_ones():
+    plan = expand(parse(GROWING, "suite.yaml"))
+    fixed = expand(parse(edited(TINY, ("seeds: 1", "seeds: 5")), "suite.yaml"))
+
+    assert plan.cells == fixed.cells
+    assert plan.looks == 1
+
+
+def test_at_a_further_look_the_rows_that_go_on_get_the_next_seeds_after_all_earlier_cells():
+    suite = parse(GROWING, "suite.yaml")
+    first = expand(suite)
+    dense, dtc, magnitude = (cell.row for cell in first.cells[:3])
+    grown = expand(suite, further=[{dense, dtc}, {dense, magnitude}])
+
+    assert grown.cells[: len(first.cells)] == first.cells
+    assert [(cell.seed, cell.method.name) for cell in grown.cells[len(first.cells) :]] == [
+        *((seed, method) for seed in range(5, 10) for method in ("dense", "dtc")),
+        *((seed, method) for seed in range(10, 15) for method in ("dense", "magnitude")),
+    ]
+    assert grown.looks == 3
+
+
+def test_rows_that_a_suite_no_longer_has_plan_nothing():
+    suite = parse(GROWING, "suite.yaml")
+    assert expand(suite, further=[{"0" * 64}]).cells == expand(suite).cells

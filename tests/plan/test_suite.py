@@ -17,7 +17,7 @@ SPARSITIES = "    sparsities: [0.5, 0.8, 0.9, 0.95]\n"
 def test_the_design_s_example_is_valid():
     suite = parse(DESIGN, "suite.yaml")
     assert (suite.name, suite.timeout, suite.cpus) == ("quick", 600, 1)
-    assert suite.grid[0].seeds == [0, 1, 2]
+    assert suite.grid[0].first_seeds == [0, 1, 2]
     assert suite.grid[0].methods[0].values == {
         "score": "reconstruction",
         "drop": "smallest",
@@ -71,6 +71,21 @@ WRONG = {
     "seeds as text": ("seeds: 3", "seeds: '3'", 11, "grid[0].seeds", "'3'; give a number of seeds"),
     "seeds as yes": ("seeds: 3", "seeds: yes", 11, "grid[0].seeds", "true; give a number of seeds"),
     "negative seed": ("seeds: 3", "seeds: [-1]", 11, "grid[0].seeds[0]", "-1: should be greater than or equal to 0"),
+    "growing seeds that lack a key": (
+        "seeds: 3", "seeds: {first: 5, most: 40}", 11, "grid[0].seeds.step", "missing; add `step: …`",
+    ),
+    "growing seeds with an unknown key": (
+        "seeds: 3", "seeds: {first: 5, step: 5, most: 40, last: 3}", 11, "grid[0].seeds.last", "unknown key 'last'",
+    ),
+    "too few seeds for a verdict": (
+        "seeds: 3", "seeds: {first: 3, step: 5, most: 8}", 11, "grid[0].seeds.first", "3: should be greater",
+    ),
+    "growing seeds off the step": (
+        "seeds: 3", "seeds: {first: 5, step: 5, most: 42}", 11, "grid[0].seeds", "write 40 or 45",
+    ),
+    "growing seeds that shrink": (
+        "seeds: 3", "seeds: {first: 5, step: 5, most: 4}", 11, "grid[0].seeds", "most: 4 is less than first: 5",
+    ),
     "one value for a list": ("[digits]", "digits", 7, "grid[0].datasets", "'digits': expected a list; write [digits]"),
     "one width for a list": ("[256]", "256", 6, "grid[0].models[0].widths", "256: expected a list; write [256]"),
     "no widths": ("[256]", "[]", 6, "grid[0].models[0].widths", "empty; give at least one value"),
@@ -366,3 +381,19 @@ def test_the_message_gives_one_line_per_mistake_with_file_and_line(tmp_path):
     first, second = str(caught.value).split("\n")
     assert first.startswith(f"{path}:9: grid[0].solvers[0]: unknown solver 'fitsa'; ")
     assert second.startswith(f"{path}:13: timeout: 10 is not a time with a unit")
+
+
+def test_the_blocks_of_a_suite_grow_by_the_same_seeds_or_not_at_all():
+    block = DESIGN[DESIGN.index("  - models") : DESIGN.index("resources")]
+    growing, fixed = "seeds: {first: 5, step: 5, most: 40}", "seeds: 3"
+    alike = edited(
+        DESIGN, (fixed, growing), ("resources", edited(block, ("[digits]", "[mnist]"), (fixed, growing)) + "resources")
+    )
+    assert mistakes(alike) == []
+    assert parse(alike, "suite.yaml").growing.most == 40
+
+    [(_, place, message)] = mistakes(edited(alike, (f"{growing}\n  -", f"{fixed}\n  -")))
+    assert (place, message.partition(";")[0]) == (
+        "grid[0].seeds",
+        "differ from those of grid[1], which grow until decided",
+    )
