@@ -224,9 +224,9 @@ def _test(rows: list[dict[str, Any]]) -> None:
     different, equivalent = stats.p_values(samples), stats.equivalence_p_values(samples)
     columns = {
         "difference_p": different,
-        "difference_p_adjusted": stats.adjusted(different),
+        "difference_p_adjusted": stats.benjamini_hochberg(different),
         "equivalence_p": equivalent,
-        "equivalence_p_adjusted": stats.adjusted(equivalent),
+        "equivalence_p_adjusted": stats.benjamini_hochberg(equivalent),
     }
     for place, row in enumerate(rows):
         row |= {name: float(values[place]) for name, values in columns.items()}

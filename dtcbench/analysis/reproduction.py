@@ -132,7 +132,7 @@ def _judged(levels: Sequence[Level]) -> tuple[Verdict, str]:
     if np.isnan(p).any():
         return Verdict.NOT_SHOWN, "our seeds are equal at a level: no test"
     number, widest = len(p), max(level.half_width for level in levels)
-    outside, far_outside = (int((found < stats.SIGNIFICANCE).sum()) for found in (p, stats.adjusted(p)))
+    outside, far_outside = (int((found < stats.SIGNIFICANCE).sum()) for found in (p, stats.holm(p)))
     spread = f"one more seed of ours would lie within ±{100 * widest:.1f} points at the widest level"
     if far_outside:
         return Verdict.REFUTED, f"{far_outside} of {number} levels lie outside, adjusted for their number; {spread}"

@@ -76,7 +76,7 @@ def compared(one: Series, other: Series, judge: Judge, test: Test, kind: str = "
     if not len(ours):
         return Comparison(where, Verdict.NOT_MEASURED, "no ok pair", kind=kind)
     differences = ours["accuracy"] - theirs["accuracy"]
-    estimate = stats.t_estimate(differences)
+    estimate = stats.mean_estimate(differences)
     effects = (Effect.of("difference in accuracy", estimate),)
     keys = (*ours["key"], *theirs["key"])
     why = _unequal(ours, theirs) or obstacle(len(ours), alone)

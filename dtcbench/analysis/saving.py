@@ -80,10 +80,10 @@ def _at_one_sparsity(series: Series, confidence: float) -> Comparison:
     paired = ok.where(known(ok["accuracy_baseline"]))
     pairs = paired.where(known(paired["energy_j"]))
     row = energy_columns.row(series.cells, ok, paired)
-    log = stats.t_estimate(np.log(energy_columns.ratios(pairs, "energy_j")), confidence=confidence)
+    log = stats.mean_estimate(np.log(energy_columns.ratios(pairs, "energy_j")), confidence=confidence)
     ends = (1 - math.exp(log.high), 1 - math.exp(log.low)) if log.interval else None
     saving = stats.Estimate(1 - math.exp(log.mean), ends, log.reason)
-    difference = stats.t_estimate(paired["accuracy"] - paired["accuracy_baseline"], confidence=confidence)
+    difference = stats.mean_estimate(paired["accuracy"] - paired["accuracy_baseline"], confidence=confidence)
     alone = sorted(set(series.cells["seed"]) - set(pairs["seed"]))
     why = obstacle(len(pairs), alone) or (None if row["qualifies"] else row["energy_note"])
     why = why or saving.reason or difference.reason
@@ -118,4 +118,4 @@ def _effects(series: Series, paired: Rows, saving: stats.Estimate, difference: s
     yield Effect.of("difference in accuracy to dense", difference)
     for cost, name in COSTS.items():
         ratios = paired[cost] / paired[f"{cost}_baseline"]
-        yield Effect.of(name, stats.t_estimate(1 - ratios), "percent")
+        yield Effect.of(name, stats.mean_estimate(1 - ratios), "percent")

@@ -1,4 +1,4 @@
-"""Statistics over seeds: means, intervals, paired tests, corrections for many of them, ranks and fronts.
+"""Statistics over seeds: means, intervals, paired tests, corrections for many of them, power, ranks and fronts.
 
 Nothing here imputes: a value that is not finite is left out. If too few values remain for an interval or
 a test, the reason says so. Every result is independent of the order of its input.
@@ -10,20 +10,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy.optimize
+import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
 MIN_SEEDS = 3
 """Fewer seeds than this get no interval and no test."""
-RESAMPLES = 9999
 SIGNIFICANCE = 0.05
 """A p-value of at most this is significant."""
+POWER = 0.8
+"""A difference that a test could have shown is one that it finds with this probability: Cohen's convention."""
 MARGIN = 0.01
 """Accuracies this close, one percentage point, are called equivalent."""
 TAU = 1.1
@@ -32,16 +35,23 @@ ROUNDING = 1e-9
 """Accuracies are fractions of counts: values that differ by less are equal up to rounding."""
 
 
+Alternative = Literal["two-sided", "less", "greater"]
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and how far the seeds leave it open."""
+    """A mean and how far its sources of variance, seeds or seeds and test images, leave it open."""
 
     mean: float
     """NaN without any value."""
     interval: tuple[float, float] | None
-    """Lower and upper end, of 95 % unless asked otherwise, by the bootstrap or by Student's t."""
+    """Lower and upper end of Student's t interval, of 95 % unless asked otherwise."""
     reason: str | None
     """Why the interval is missing; None with an interval."""
+    error: float = math.nan
+    """The standard error of the mean; NaN without an interval."""
+    dof: float = math.nan
+    """The degrees of freedom of t; NaN without an interval."""
 
     @property
     def low(self) -> float:
@@ -68,85 +78,201 @@ def mean(values: Iterable[float]) -> float:
     return float(np.clip(math.fsum(finite) / finite.size, finite[0], finite[-1]))
 
 
-def mean_estimate(values: Iterable[float], *, of: str = "seed") -> Estimate:
-    """Mean of `values`, one per seed, and its percentile bootstrap interval.
+def mean_estimate(values: Iterable[float], *, confidence: float = CONFIDENCE, of: str = "seed") -> Estimate:
+    """Mean of `values`, one per seed, and Student's t interval: the one of tables, verdicts and tests.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
-    `of` is what one value stands for, in the reason given when there are fewer than three.
+    `of` is what one value stands for, in the reason given when there are fewer than three. Source: Student, Biometrika
+    6, 1-25, 1908; equals `scipy.stats.ttest_1samp(…).confidence_interval`.
     """
     finite = _finite(values)
-    if finite.size < MIN_SEEDS:
-        return Estimate(mean(finite), None, f"{_count(finite.size, of)}: no interval")
-    return Estimate(mean(finite), _bootstrap(finite), None)
-
-
-def t_estimate(values: Iterable[float], *, confidence: float = CONFIDENCE, of: str = "seed") -> Estimate:
-    """Mean of `values`, one per seed, and Student's t interval: that of the t-tests below, and so of verdicts.
-
-    With five seeds it is wider than the percentile bootstrap, which then covers too little (docs/statistics.md).
-    Source: `scipy.stats.ttest_1samp(…).confidence_interval`.
-    """
-    finite = _finite(values)
-    if (why := untested(finite, of=of)) is not None:
-        return Estimate(mean(finite), None, why)
-    low, high = scipy.stats.ttest_1samp(finite, 0.0).confidence_interval(confidence)
-    return Estimate(mean(finite), (float(low), float(high)), None)
+    centre = mean(finite)
+    if (why := _undetermined(finite, of)) is not None:
+        return Estimate(centre, None, f"{why}: no interval")
+    return _t(centre, _spread(finite, centre) / math.sqrt(finite.size), finite.size - 1, confidence)
 
 
 def untested(values: Iterable[float], *, of: str = "seed") -> str | None:
     """Why a t-test cannot take `values`, one per seed: too few, or all equal. None if it can."""
-    finite = _finite(values)
-    if finite.size < MIN_SEEDS:
-        return f"{_count(finite.size, of)}: no test"
-    # If all are equal up to rounding, t would divide by a spread of 0 and call any difference certain.
-    return "equal in all seeds: no test" if finite[-1] - finite[0] < ROUNDING else None
+    why = _undetermined(_finite(values), of)
+    return None if why is None else f"{why}: no test"
 
 
-def p_values(
-    samples: Sequence[Iterable[float]],
-    *,
-    null: float = 0.0,
-    alternative: Literal["two-sided", "less", "greater"] = "two-sided",
-) -> NDArray[np.float64]:
-    """Per sample of paired differences, one per seed, the p-value of "their mean is `null`".
+def crossed_estimate(differences: ArrayLike, *, confidence: float = CONFIDENCE, of: str = "seed") -> Estimate:
+    """Mean of paired `differences` [seeds, images] between two methods' hits, with both sources of variance.
 
-    NaN where `untested` says why. Source: Student's t-test, `scipy.stats.ttest_1samp`.
+    The same test images are in every seed, so seeds and images are crossed: d_ij = μ + seed_i + image_j + rest_ij. The
+    variance of the mean is (M_seeds + M_images − M_rest) / (seeds · images), of the mean squares of a two-way analysis
+    of variance, and never less than that of the seeds or of the images alone; the degrees of freedom are
+    Satterthwaite's. So the interval also holds for other images and other seeds. Sources: Miller, arXiv 2411.00640,
+    2024 (test questions as a sample, paired differences); Owen, Annals of Applied Statistics 1, 386-411, 2007 (crossed
+    effects); Satterthwaite, Biometrics Bulletin 2, 110-114, 1946.
+
+    ValueError for differences that are not a table of numbers.
     """
-    finite = [_finite(sample) for sample in samples]
-    found = np.full(len(finite), np.nan)
-    takes = np.array([untested(sample) is None for sample in finite], dtype=bool)
-    sizes = np.array([sample.size for sample in finite], dtype=int)
-    for size in np.unique(sizes[takes]):  # one call a size: a call costs far more than its arithmetic
-        rows = np.flatnonzero(takes & (sizes == size))
-        stacked = np.stack([finite[row] for row in rows])  # [rows, size]
-        found[rows] = scipy.stats.ttest_1samp(stacked, null, axis=1, alternative=alternative).pvalue
-    return found
+    table = np.asarray(differences, dtype=float)
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+        raise ValueError("crossed differences must be a finite table [seeds, images]")
+    seeds, images = table.shape
+    # Differences of hits are whole numbers: their sums are exact in any order.
+    of_seed, of_image = table.sum(axis=1), table.sum(axis=0)
+    centre = float(of_seed.sum()) / table.size
+    if (why := _undetermined(np.sort(of_seed) / images, of)) is not None:
+        return Estimate(centre, None, f"{why}: no interval")
+    if images < MIN_SEEDS:
+        return Estimate(centre, None, f"{_count(images, 'image')}: no interval")
+    grand = float(of_seed.sum()) ** 2 / table.size
+    by_seed = float(np.square(of_seed).sum()) / images - grand
+    by_image = float(np.square(of_image).sum()) / seeds - grand
+    rest = float(np.square(table).sum()) - grand - by_seed - by_image
+    dofs = (seeds - 1, images - 1, (seeds - 1) * (images - 1))
+    m_seeds, m_images, m_rest = (max(s, 0.0) / dof for s, dof in zip((by_seed, by_image, rest), dofs, strict=True))
+    both = m_seeds + m_images - m_rest
+    candidates = (
+        (both, both**2 / (m_seeds**2 / dofs[0] + m_images**2 / dofs[1] + m_rest**2 / dofs[2])),
+        (m_seeds, dofs[0]),
+        (m_images, dofs[1]),
+    )
+    variance, dof = max(candidates)
+    return _t(centre, math.sqrt(variance / table.size), dof, confidence)
 
 
-def equivalence_p_values(samples: Sequence[Iterable[float]], margin: float = MARGIN) -> NDArray[np.float64]:
-    """Per sample of paired differences, the p-value of "their mean is `margin` or more away from 0".
+def p_of(
+    estimates: Sequence[Estimate], null: ArrayLike = 0.0, *, alternative: Alternative = "two-sided"
+) -> NDArray[np.float64]:
+    """Per estimate, the p-value of "its mean is `null`" by Student's t; NaN for one without an interval."""
+    means, errors, dofs = (np.array([getattr(e, name) for e in estimates], float) for name in ("mean", "error", "dof"))
+    t = (means - np.asarray(null, dtype=float)) / errors
+    if alternative == "two-sided":
+        found = 2 * scipy.special.stdtr(dofs, -np.abs(t))
+    else:
+        found = scipy.special.stdtr(dofs, t if alternative == "less" else -t)
+    return np.asarray(found, dtype=float)
+
+
+def equivalence_p_of(estimates: Sequence[Estimate], margin: ArrayLike = MARGIN) -> NDArray[np.float64]:
+    """Per estimate of a difference, the p-value of "its mean is `margin` or more away from 0".
 
     A small one shows equivalence. The larger of two one-sided t-tests: Schuirmann, J. Pharmacokinet. Biopharm. 15,
-    657-680, 1987. ValueError for a margin that is not positive.
+    657-680, 1987. `margin` is one for all, or one each; NaN is no margin and gives no p-value. ValueError for a margin
+    that is not positive.
     """
-    if not margin > 0:
-        raise ValueError(f"an equivalence margin must be positive, got {margin:g}")
-    above = p_values(samples, null=-margin, alternative="greater")
-    below = p_values(samples, null=margin, alternative="less")
+    margins = np.asarray(margin, dtype=float)
+    if (margins <= 0).any() or (margins.ndim == 0 and math.isnan(margins)):
+        raise ValueError(f"an equivalence margin must be positive, got {np.min(margins):g}")
+    above = p_of(estimates, -margins, alternative="greater")
+    below = p_of(estimates, margins, alternative="less")
     return np.maximum(above, below)
 
 
-def adjusted(p: ArrayLike) -> NDArray[np.float64]:
+def p_values(
+    samples: Sequence[Iterable[float]], *, null: float = 0.0, alternative: Alternative = "two-sided"
+) -> NDArray[np.float64]:
+    """Per sample of paired differences, one per seed, the p-value of "their mean is `null`".
+
+    NaN where `untested` says why. Student's t-test; equals `scipy.stats.ttest_1samp`.
+    """
+    return p_of([mean_estimate(sample) for sample in samples], null, alternative=alternative)
+
+
+def equivalence_p_values(samples: Sequence[Iterable[float]], margin: ArrayLike = MARGIN) -> NDArray[np.float64]:
+    """`equivalence_p_of` of samples of paired differences, one per seed."""
+    return equivalence_p_of([mean_estimate(sample) for sample in samples], margin)
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """The p-values of a claim's comparisons, adjusted for their number; NaN is not a comparison and stays NaN.
+
+    Holm, Scandinavian Journal of Statistics 6, 65-70, 1979: it controls the probability of even one false comparison,
+    however they depend on each other. Equals `statsmodels.stats.multitest.multipletests`, which collects garbage at
+    every call, a fifth of a second.
+    """
+
+    def steps(known: NDArray[np.float64]) -> NDArray[np.float64]:
+        order = np.argsort(known, kind="stable")
+        raised = np.maximum.accumulate(known[order] * np.arange(known.size, 0, -1))
+        return np.minimum(raised, 1.0)[np.argsort(order, kind="stable")]
+
+    return _adjusted(p, steps)
+
+
+def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     """The p-values of a table's comparisons, adjusted for their number; NaN is not a comparison and stays NaN.
 
-    Benjamini and Yekutieli, Annals of Statistics 29, 1165-1188, 2001, by `scipy.stats.false_discovery_control`: it
-    controls the false discovery rate however the comparisons depend on each other; these share dense cells and seeds.
+    Benjamini and Hochberg, J. Royal Statistical Society B 57, 289-300, 1995, by `scipy.stats.false_discovery_control`:
+    it controls the expected share of false ones among the significant, also for rows that share their dense cells
+    (simulated: docs/statistics.md).
     """
-    values = np.array(p, dtype=float)
-    known = np.isfinite(values)
-    if known.any():
-        values[known] = scipy.stats.false_discovery_control(values[known], method="by")
-    return values
+    return _adjusted(p, scipy.stats.false_discovery_control)
+
+
+def detectable(sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER) -> float:
+    """The smallest true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
+
+    `sd` is the standard deviation of the paired differences, and the result has its unit. NaN for fewer than three
+    pairs or an unknown `sd`. Source: `statsmodels.stats.power.TTestPower` (noncentral t).
+    """
+    return sd * _detectable_effect(n, alpha, power) if n >= MIN_SEEDS and math.isfinite(sd) else math.nan
+
+
+def seeds_to_detect(sd: float, difference: float, *, alpha: float = SIGNIFICANCE, power: float = POWER) -> int:
+    """The fewest pairs on which a two-sided paired t-test finds a true mean `difference` with probability `power`.
+
+    `sd` is the standard deviation of the paired differences. At least three. ValueError for a `difference` that is not
+    positive or an `sd` that is not known.
+    """
+    if not (difference > 0 and math.isfinite(sd)):
+        raise ValueError(f"needs a positive difference and a known spread, got {difference:g} and {sd:g}")
+    normal = float(scipy.special.ndtri(1 - alpha / 2) + scipy.special.ndtri(power))
+    n = max(MIN_SEEDS, math.floor((normal * sd / difference) ** 2))  # t needs at least as many as the normal law
+    while _detectable_effect(n, alpha, power) * sd > difference:
+        n += 1
+    return n
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The mean effect over pairs of network and data, and how much the effect differs between them."""
+
+    mean: float
+    """NaN without any pair."""
+    interval: tuple[float, float] | None
+    """None with `reason`."""
+    p: float
+    """Of "the mean over all such pairs is `null`"; NaN without an interval."""
+    between_sd: float
+    """Standard deviation of the true effects between pairs; NaN without an interval."""
+    pairs: int
+    reason: str | None
+    """Why there is no interval; None with one."""
+
+
+def pooled(means: ArrayLike, variances: ArrayLike, *, null: float = 0.0, confidence: float = CONFIDENCE) -> Pooled:
+    """The mean effect over pairs of network and data, from each pair's mean and the variance of that mean, [pairs].
+
+    A random-effects model: the true effect of a pair varies around the mean over all such pairs, and each pair's own
+    mean around that. Variance between pairs by Paule and Mandel, J. Res. NBS 87, 377-385, 1982; interval and test by
+    Hartung and Knapp, Statistics in Medicine 20, 3875-3889, 2001, on pairs − 1 degrees of freedom, never narrower than
+    with the scale 1; both by `statsmodels.stats.meta_analysis.combine_effects`. Fewer than three pairs, or a pair whose
+    variance is 0 (equal in all seeds), give no interval. ValueError for means and variances that do not match.
+    """
+    table = np.array([np.ravel(means), np.ravel(variances)], dtype=float)  # [2, pairs]; ValueError for two lengths
+    if not np.isfinite(table).all() or (table[1] < 0).any():
+        raise ValueError("a pair's mean and variance must be finite, and the variance not negative")
+    table = table[:, np.lexsort(table[::-1])]
+    pairs = table.shape[1]
+    centre = mean(table[0])
+    if pairs < MIN_SEEDS:
+        return Pooled(centre, None, math.nan, math.nan, pairs, f"{_count(pairs, 'pair')}: no pooled interval")
+    if (table[1] < ROUNDING**2).any():
+        return Pooled(centre, None, math.nan, math.nan, pairs, "a pair is equal in all seeds: no pooled interval")
+    from statsmodels.stats.meta_analysis import combine_effects  # takes seconds to import
+
+    fit = combine_effects(table[0], table[1], method_re="pm")
+    scale = max(1.0, float(fit.scale_hksj_re))
+    centre = _rounded(fit.mean_effect_re)
+    estimate = _t(centre, _rounded(fit.sd_eff_w_re) * math.sqrt(_rounded(scale)), pairs - 1, confidence)
+    p = float(p_of([estimate], null)[0])
+    return Pooled(centre, estimate.interval, p, math.sqrt(_rounded(fit.tau2)), pairs, None)
 
 
 def mean_ranks(losses: ArrayLike) -> NDArray[np.float64]:
@@ -183,12 +309,12 @@ def geometric_mean(ratios: Iterable[float]) -> float:
     return math.exp(mean(_logarithms(ratios)))
 
 
-def geometric_mean_estimate(ratios: Iterable[float], *, of: str = "seed") -> Estimate:
-    """Geometric mean of `ratios`, one per pair, with the bootstrap interval of the mean log ratio.
+def geometric_mean_estimate(ratios: Iterable[float], *, confidence: float = CONFIDENCE, of: str = "seed") -> Estimate:
+    """Geometric mean of `ratios`, one per pair, with Student's t interval of the mean log ratio, taken back.
 
     ValueError for a ratio that is not positive.
     """
-    logs = mean_estimate(_logarithms(ratios), of=of)
+    logs = mean_estimate(_logarithms(ratios), confidence=confidence, of=of)
     interval = (math.exp(logs.low), math.exp(logs.high)) if logs.interval else None
     return Estimate(math.exp(logs.mean), interval, logs.reason)
 
@@ -222,18 +348,60 @@ def _finite(values: Iterable[float]) -> NDArray[np.float64]:
     return np.sort(array[np.isfinite(array)])
 
 
-def _bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of sorted, finite `values`."""
-    tail = (1 - CONFIDENCE) / 2
-    # One product after another, where a matrix product would round as this machine's BLAS does.
-    means = sum(share * value for share, value in zip(_resamples(values.size), values, strict=True))  # [RESAMPLES]
-    # A resampled mean can round just past the values it is the mean of.
-    low, high = np.clip(np.quantile(means, [tail, 1 - tail]), values[0], values[-1])
-    return float(low), float(high)
+def _undetermined(values: NDArray[np.float64], of: str) -> str | None:
+    """Why sorted `values` leave their spread open: too few, or all equal."""
+    if values.size < MIN_SEEDS:
+        return _count(values.size, of)
+    # If all are equal up to rounding, t would divide by a spread of 0 and call any difference certain.
+    return f"equal in all {of}s" if values[-1] - values[0] < ROUNDING else None
+
+
+def _squares(values: NDArray[np.float64], centre: float) -> float:
+    """The sum of squared deviations of sorted `values`, correctly rounded."""
+    return math.fsum(np.square(values - centre))
+
+
+def _spread(values: NDArray[np.float64], centre: float) -> float:
+    """The standard deviation of sorted `values`."""
+    return math.sqrt(_squares(values, centre) / (values.size - 1))
+
+
+def _t(centre: float, error: float, dof: float, confidence: float) -> Estimate:
+    """Student's t interval."""
+    half = _quantile(dof, confidence) * error
+    return Estimate(centre, (centre - half, centre + half), None, error, dof)
+
+
+@functools.lru_cache(maxsize=4096)
+def _quantile(dof: float, confidence: float) -> float:
+    """Of Student's t: so many standard errors to either side hold `confidence`."""
+    return float(scipy.special.stdtrit(dof, (1 + confidence) / 2))
 
 
 @functools.cache
-def _resamples(n: int) -> NDArray[np.float64]:
-    """The share of each of `n` values in each resample, `[n, RESAMPLES]`: drawn once, the same for all of this size."""
-    drawn = generator("bootstrap over seeds").integers(0, n, (RESAMPLES, n))
-    return np.stack([(drawn == value).mean(axis=1) for value in range(n)])
+def _detectable_effect(n: int, alpha: float, power: float) -> float:
+    """`detectable` in standard deviations."""
+    from statsmodels.stats.power import TTestPower  # takes a second to import
+
+    def beyond(effect: float) -> float:
+        # Significance on the wrong side adds less than 1e-6, and is not a number for some effects.
+        return float(TTestPower().power(effect, n, alpha / 2, alternative="larger")) - power
+
+    high = 1 / math.sqrt(n)
+    while beyond(high) < 0:
+        high *= 1.25  # not far past the root, where the noncentral t overflows
+    # Its own solver can stop at five digits.
+    return float(scipy.optimize.brentq(beyond, 0.0, high, xtol=1e-12))
+
+
+def _adjusted(p: ArrayLike, correct: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+    values = np.array(p, dtype=float)
+    known = np.isfinite(values)
+    if known.any():
+        values[known] = correct(values[known])
+    return values
+
+
+def _rounded(value: float) -> float:
+    """To twelve digits: the sums of a library round as the machine's linear algebra does."""
+    return float(f"{value:.12g}")

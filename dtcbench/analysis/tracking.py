@@ -62,7 +62,7 @@ def mean_correlation(correlations: ArrayLike) -> stats.Estimate:
 
     Source: Fisher, Metron 1, 3-32, 1921, for z.
     """
-    z = stats.t_estimate(np.arctanh(np.clip(correlations, -_CERTAIN, _CERTAIN)))
+    z = stats.mean_estimate(np.arctanh(np.clip(correlations, -_CERTAIN, _CERTAIN)))
     ends = (math.tanh(z.low), math.tanh(z.high)) if z.interval else None
     return stats.Estimate(math.tanh(z.mean), ends, z.reason)
 
@@ -146,7 +146,7 @@ def _judged(entropy: pd.DataFrame | None, shuffled: pd.DataFrame | None) -> tupl
 def mean_difference(one: ArrayLike, other: ArrayLike) -> stats.Estimate:
     """Mean over seeds of the difference of two correlations in Fisher's z, with Student's t interval."""
     z = [np.arctanh(np.clip(np.asarray(r, dtype=float), -_CERTAIN, _CERTAIN)) for r in (one, other)]
-    return stats.t_estimate(z[0] - z[1])
+    return stats.mean_estimate(z[0] - z[1])
 
 
 def _effects(

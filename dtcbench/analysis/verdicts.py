@@ -173,7 +173,7 @@ def is_equivalent(estimate: stats.Estimate, margin: float = stats.MARGIN) -> tup
 
 
 def _adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    adjusted = stats.adjusted([comparison.p for comparison in comparisons])
+    adjusted = stats.holm([comparison.p for comparison in comparisons])
     return tuple(replace(c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
 
 

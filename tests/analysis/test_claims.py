@@ -73,7 +73,7 @@ def test_a_part_of_a_claim_that_was_not_measured_leaves_it_open():
 
 def test_the_p_of_a_claims_comparisons_is_adjusted_for_their_number():
     conclusion = conclude("x", "X.", "rule", [comparison(Verdict.NOT_SHOWN, p=p) for p in (0.01, 0.02)], nothing="")
-    assert [c.p_adjusted for c in conclusion.comparisons] == pytest.approx(list(stats.adjusted([0.01, 0.02])))
+    assert [c.p_adjusted for c in conclusion.comparisons] == pytest.approx(list(stats.holm([0.01, 0.02])))
 
 
 OPPOSITE = {Verdict.SUPPORTED: Verdict.REFUTED, Verdict.REFUTED: Verdict.SUPPORTED}
@@ -84,7 +84,7 @@ SEEDS = st.lists(st.integers(-30, 30).map(lambda points: points / 1000), min_siz
 @given(SEEDS)
 def test_rules_are_symmetric(differences):
     """Better turns round when the two sides change places; equivalent stays."""
-    forth, back = stats.t_estimate(differences), stats.t_estimate([-d for d in differences])
+    forth, back = stats.mean_estimate(differences), stats.mean_estimate([-d for d in differences])
     better, worse = is_better(forth)[0], is_better(back)[0]
     assert worse is OPPOSITE.get(better, better)
     assert is_equivalent(forth)[0] is is_equivalent(back)[0]

@@ -13,14 +13,15 @@ from dtcbench.analysis.leaderboard import COLUMNS, ENTROPIES
 
 
 def test_pairing_cancels_what_a_seed_does_to_both_sides():
-    luck = [0.0, 0.05, -0.1, 0.2]
+    luck, rest = [0.0, 0.05, -0.1, 0.2], [0.001, -0.001, 0.001, -0.001]
     leaderboard = build(
         [cell("dense", seed, accuracy=0.7 + effect) for seed, effect in enumerate(luck)]
-        + [cell("dtc", seed, accuracy=0.6 + effect) for seed, effect in enumerate(luck)]
+        + [cell("dtc", seed, accuracy=0.6 + effect + rest[seed]) for seed, effect in enumerate(luck)]
     )
     dtc = row(leaderboard, "dtc")
     assert dtc["accuracy_high"] - dtc["accuracy_low"] > 0.1
-    assert (dtc["difference_low"], dtc["difference_high"]) == pytest.approx((-0.1, -0.1))
+    # s = 0.001 √(4/3), t(0.975, 3) = 3.182446: ± 3.182446 · 0.001 / √3
+    assert (dtc["difference_low"], dtc["difference_high"]) == pytest.approx((-0.1018374, -0.0981626), abs=1e-6)
 
 
 def test_a_seed_without_an_ok_dense_cell_does_not_pair_and_is_named():
@@ -188,7 +189,7 @@ def test_more_comparisons_raise_the_adjusted_p_and_never_the_p():
     ("accuracies", "note"),
     [
         ([0.89, 0.92], "2 paired seeds: no test"),
-        ([0.88, 0.89, 0.90, 0.91, 0.92], "equal in all seeds: no test"),
+        ([0.88, 0.89, 0.90, 0.91, 0.92], "equal in all paired seeds: no test"),
     ],
 )
 def test_without_enough_seeds_or_any_spread_there_is_no_test_but_a_reason(accuracies, note):

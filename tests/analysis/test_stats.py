@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 
@@ -10,6 +11,7 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from dtcbench.analysis import stats
 
@@ -22,10 +24,18 @@ def test_the_mean_leaves_out_what_is_not_finite_and_is_nan_without_values():
     assert math.isnan(stats.mean([]))
 
 
-@given(ACCURACIES)
-def test_the_interval_holds_the_mean_and_stays_within_the_seeds(values):
+@given(
+    st.lists(st.integers(0, 1000).map(lambda hits: hits / 1000), min_size=3, max_size=8).filter(
+        lambda values: spread(values)
+    )
+)
+def test_the_interval_is_students_of_scipy(values):
     estimate = stats.mean_estimate(values)
-    assert min(values) <= estimate.low <= estimate.mean <= estimate.high <= max(values)
+    expected = scipy.stats.ttest_1samp(values, 0.0)
+    assert estimate.interval == pytest.approx(expected.confidence_interval(0.95), rel=1e-9, abs=1e-12)
+    assert estimate.low < estimate.mean < estimate.high
+    narrow = stats.mean_estimate(values, confidence=0.9)
+    assert narrow.interval == pytest.approx(expected.confidence_interval(0.9), rel=1e-9, abs=1e-12)
 
 
 @given(ACCURACIES, st.randoms())
@@ -33,19 +43,6 @@ def test_the_order_of_the_seeds_does_not_change_a_bit(values, random):
     shuffled = values.copy()
     random.shuffle(shuffled)
     assert stats.mean_estimate(shuffled) == stats.mean_estimate(values)
-
-
-def test_three_seeds_give_their_range():
-    estimate = stats.mean_estimate([0.90, 0.91, 0.95])
-    assert estimate.interval == pytest.approx((0.90, 0.95))
-
-
-def test_more_seeds_give_less_than_their_range():
-    values = np.random.default_rng(1).normal(0.9, 0.01, size=20)
-    estimate = stats.mean_estimate(values)
-    error = values.std() / math.sqrt(len(values))
-    assert estimate.low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
-    assert estimate.high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)
 
 
 @pytest.mark.parametrize(
@@ -64,30 +61,19 @@ def test_fewer_than_three_seeds_have_no_interval_but_a_reason(values, reason):
     assert math.isnan(estimate.low) and math.isnan(estimate.high)
 
 
-def test_equal_values_have_an_interval_of_no_width_and_raise_no_warning():
+def test_equal_values_have_no_interval_but_a_reason_and_raise_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         estimate = stats.mean_estimate([0.1, 0.1, 0.1])
-    assert (estimate.mean, estimate.low, estimate.high) == (0.1, 0.1, 0.1)
-
-
-@given(st.lists(st.floats(-1, 1), min_size=3, max_size=6))
-def test_the_interval_is_the_percentile_bootstrap_of_scipy(values):
-    ours = stats.mean_estimate(values)
-    scipys = scipy.stats.bootstrap(
-        (np.sort(values),),
-        np.mean,
-        n_resamples=stats.RESAMPLES,
-        method="percentile",
-        rng=stats.generator("bootstrap over seeds"),
-    ).confidence_interval
-    assert ours.interval == pytest.approx((scipys.low, scipys.high), abs=1e-12)
+    assert (estimate.mean, estimate.interval, estimate.reason) == (0.1, None, "equal in all seeds: no interval")
 
 
 def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one():
     estimate = stats.geometric_mean_estimate([0.25, 4.0, 1.0])
     assert estimate.mean == pytest.approx(1)
-    assert estimate.interval == pytest.approx((0.25, 4.0))
+    # The logs are ±log 4 and 0: their standard deviation is log 4, and t(0.975, 2) = 4.302653.
+    half = 4.302653 * math.log(4) / math.sqrt(3)
+    assert estimate.interval == pytest.approx((math.exp(-half), math.exp(half)), rel=1e-6)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=3, max_size=8))
@@ -137,14 +123,21 @@ def test_too_few_or_equal_differences_get_no_p_value_but_a_reason(values):
         warnings.simplefilter("error")
         assert math.isnan(stats.p_values([values])[0])
         assert math.isnan(stats.equivalence_p_values([values])[0])
-        assert stats.t_estimate(values).interval is None
-    assert stats.untested(values) == stats.t_estimate(values).reason
-    assert stats.untested(values).endswith(": no test")
+        assert stats.mean_estimate(values).interval is None
+    assert stats.untested(values).removesuffix(": no test") + ": no interval" == stats.mean_estimate(values).reason
 
 
 def test_a_p_value_is_that_of_the_textbook():
     values = [0.01, 0.02, 0.03, 0.04, 0.05]  # t = 0.03 / (0.0158114 / √5) = 4.2426, 4 degrees of freedom
     assert stats.p_values([values])[0] == pytest.approx(0.0132356, abs=1e-6)
+
+
+@FEW
+@given(st.lists(DIFFERENCES.filter(spread), min_size=1, max_size=4), st.sampled_from(["two-sided", "less", "greater"]))
+def test_p_values_are_those_of_scipy(samples, alternative):
+    ours = stats.p_values(samples, null=0.005, alternative=alternative)
+    scipys = [scipy.stats.ttest_1samp(sample, 0.005, alternative=alternative).pvalue for sample in samples]
+    assert ours == pytest.approx(scipys, rel=1e-6, abs=1e-12)
 
 
 @FEW
@@ -159,7 +152,7 @@ def test_tests_depend_on_no_order_of_seeds_and_on_no_other_row(samples, random):
 @FEW
 @given(DIFFERENCES.filter(spread))
 def test_the_t_interval_holds_zero_exactly_when_the_test_does_not_reject(values):
-    estimate, p = stats.t_estimate(values), stats.p_values([values])[0]
+    estimate, p = stats.mean_estimate(values), stats.p_values([values])[0]
     assert (estimate.low <= 0 <= estimate.high) == (p >= 0.05) or p == pytest.approx(0.05, abs=1e-9)
 
 
@@ -181,7 +174,7 @@ def test_a_wider_margin_never_makes_equivalence_harder(values):
 @FEW
 @given(DIFFERENCES.filter(spread))
 def test_equivalence_is_the_interval_at_ninety_per_cent_within_the_margin(values):
-    estimate = stats.t_estimate(values, confidence=0.9)
+    estimate = stats.mean_estimate(values, confidence=0.9)
     inside = estimate.low > -0.01 and estimate.high < 0.01
     p = stats.equivalence_p_values([values], 0.01)[0]
     assert inside == (p < 0.05) or p == pytest.approx(0.05, abs=1e-9)
@@ -191,6 +184,15 @@ def test_no_difference_seen_is_not_equivalence():
     noisy = [-0.05, 0.04, -0.03, 0.05, -0.01]
     assert stats.p_values([noisy])[0] > 0.9
     assert stats.equivalence_p_values([noisy], 0.01)[0] > 0.05
+
+
+def test_each_difference_can_have_a_margin_of_its_own_and_without_one_no_test():
+    values = [0.004, 0.005, 0.006, 0.005]
+    p = stats.equivalence_p_values([values, values, values], [0.01, 0.002, math.nan])
+    alone = [stats.equivalence_p_values([values], margin)[0] for margin in (0.01, 0.002)]
+    assert p[:2].tolist() == alone
+    assert alone[0] < 0.01 < 0.99 < alone[1]
+    assert math.isnan(p[2])
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.01, math.nan])
@@ -204,22 +206,206 @@ def test_a_margin_that_is_none_is_refused(margin):
 P_VALUES = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=10)
 
 
-@given(P_VALUES)
-def test_adjusting_never_lowers_a_p_value_and_keeps_their_order(p):
-    known = [(raw, new) for raw, new in zip(p, stats.adjusted(p), strict=True) if not math.isnan(raw)]
+CORRECTIONS = pytest.mark.parametrize("correct", [stats.holm, stats.benjamini_hochberg])
+
+
+@CORRECTIONS
+@given(p=P_VALUES)
+def test_adjusting_never_lowers_a_p_value_and_keeps_their_order(correct, p):
+    known = [(raw, new) for raw, new in zip(p, correct(p), strict=True) if not math.isnan(raw)]
     assert all(raw <= new * (1 + 1e-12) for raw, new in known)
     assert [new for _, new in sorted(known)] == sorted(new for _, new in known)
 
 
-@given(P_VALUES)
-def test_what_is_no_comparison_weighs_on_none(p):
+@CORRECTIONS
+@given(p=P_VALUES)
+def test_what_is_no_comparison_weighs_on_none(correct, p):
     known = [value for value in p if not math.isnan(value)]
-    np.testing.assert_array_equal(stats.adjusted(known), [new for new in stats.adjusted(p) if not math.isnan(new)])
+    np.testing.assert_array_equal(correct(known), [new for new in correct(p) if not math.isnan(new)])
 
 
-def test_adjusting_is_benjamini_and_yekutieli():
-    # m = 3, 1 + 1/2 + 1/3 = 11/6: 0.01 · 3 · 11/6, 0.03 · 3/2 · 11/6, 0.04 · 11/6, made monotone from above
-    assert stats.adjusted([0.04, 0.01, 0.03]) == pytest.approx([0.04 * 11 / 6, 0.055, 0.04 * 11 / 6])
+def test_holm_multiplies_by_the_comparisons_that_are_left():
+    # 0.01 · 3, 0.02 · 2, 0.04 · 1, never below the one before
+    assert stats.holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_holm_is_that_of_statsmodels():
+    p = np.random.default_rng(2).random(40) ** 3
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_benjamini_and_hochberg_multiply_by_comparisons_over_place():
+    # 0.01 · 3/1, 0.03 · 3/2 = 0.045 but the one after has 0.04 · 3/3
+    assert stats.benjamini_hochberg([0.04, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+@given(P_VALUES)
+def test_a_claims_correction_is_at_least_as_strict_as_a_tables(p):
+    assert np.all((stats.holm(p) >= stats.benjamini_hochberg(p) * (1 - 1e-12)) | np.isnan(stats.holm(p)))
+
+
+# power
+
+
+@pytest.mark.parametrize(("n", "effect"), [(5, 1.6820), (10, 0.9960), (40, 0.4543), (1000, 0.0887)])
+def test_what_a_test_can_detect_is_what_statsmodels_solves_for(n, effect):
+    assert stats.detectable(0.02, n) == pytest.approx(0.02 * effect, rel=3e-4)
+
+
+@pytest.mark.parametrize("n", [3, 5, 17])
+def test_a_test_finds_the_detectable_difference_in_four_of_five_draws(n):
+    draws = stats.generator("power").normal(stats.detectable(2.0, n), 2.0, (4000, n))
+    assert (scipy.stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05).mean() == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.001, 1e-5])
+def test_more_pairs_or_a_laxer_level_always_detect_less(alpha):
+    by_size = [stats.detectable(1.0, n, alpha=alpha) for n in range(3, 60)]
+    assert all(more < fewer for fewer, more in itertools.pairwise(by_size))
+    assert by_size[10] > stats.detectable(1.0, 13, alpha=2 * alpha)
+
+
+@FEW
+@given(st.floats(0.001, 0.1), st.sampled_from([0.005, 0.01, 0.03]))
+def test_the_seeds_to_detect_a_difference_are_the_fewest_that_do(sd, difference):
+    n = stats.seeds_to_detect(sd, difference)
+    assert stats.detectable(sd, n) <= difference
+    assert n == 3 or stats.detectable(sd, n - 1) > difference
+
+
+def test_power_without_a_spread_or_without_a_difference():
+    assert math.isnan(stats.detectable(math.nan, 5)) and math.isnan(stats.detectable(1.0, 2))
+    assert stats.seeds_to_detect(0.0, 0.01) == 3
+    for sd, difference in ((math.nan, 0.01), (0.1, 0.0), (0.1, math.nan)):
+        with pytest.raises(ValueError, match="needs a positive difference"):
+            stats.seeds_to_detect(sd, difference)
+
+
+# seeds and test images
+
+
+def hits_differ(rng, seeds: int, images: int) -> np.ndarray:
+    return rng.integers(-1, 2, (seeds, images)) * (rng.random((seeds, images)) < 0.3)
+
+
+def test_crossed_variances_are_those_of_the_two_way_analysis():
+    differences = hits_differ(np.random.default_rng(3), 4, 50).astype(float)
+    seeds, images = differences.shape
+    grand = differences.mean()
+    of_seeds, of_images = differences.mean(axis=1), differences.mean(axis=0)
+    rest = differences - of_seeds[:, None] - of_images[None, :] + grand
+    m_seeds = images * of_seeds.var(ddof=1)
+    m_images = seeds * of_images.var(ddof=1)
+    m_rest = (rest**2).sum() / (seeds - 1) / (images - 1)
+    variance = max(m_seeds + m_images - m_rest, m_seeds, m_images) / (seeds * images)
+    estimate = stats.crossed_estimate(differences)
+    assert (estimate.mean, estimate.error) == pytest.approx((grand, math.sqrt(variance)))
+
+
+def test_images_that_all_differ_alike_leave_the_seeds_t_interval():
+    by_seed = np.array([0.0, 1.0, 1.0, -1.0])
+    estimate = stats.crossed_estimate(np.repeat(by_seed[:, None], 30, axis=1))
+    assert estimate.interval == pytest.approx(stats.mean_estimate(by_seed).interval)
+
+
+@FEW
+@given(st.integers(0, 10**6), st.integers(3, 6), st.integers(3, 40))
+def test_test_images_never_make_the_error_less_than_that_of_the_seeds(purpose, seeds, images):
+    differences = hits_differ(np.random.default_rng(purpose), seeds, images)
+    crossed, alone = stats.crossed_estimate(differences), stats.mean_estimate(differences.mean(axis=1))
+    if alone.interval is None:
+        assert crossed.reason == alone.reason
+    else:
+        assert crossed.mean == pytest.approx(alone.mean)
+        assert crossed.error >= alone.error * (1 - 1e-9)
+
+
+def test_the_order_of_seeds_and_images_does_not_change_a_bit():
+    rng = np.random.default_rng(5)
+    differences = hits_differ(rng, 5, 200)
+    shuffled = rng.permutation(rng.permutation(differences, axis=1), axis=0)
+    assert stats.crossed_estimate(shuffled) == stats.crossed_estimate(differences)
+
+
+def test_an_interval_over_seeds_and_images_holds_the_mean_of_both_in_95_of_100_draws():
+    rng, seeds, images, held = stats.generator("crossed coverage"), 5, 120, []
+    for _ in range(1500):
+        of_seed, of_image = rng.normal(0, 0.15, (seeds, 1)), rng.normal(0, 0.5, (1, images))
+        estimate = stats.crossed_estimate(of_seed + of_image + rng.normal(0, 0.5, (seeds, images)))
+        held.append(estimate.low <= 0 <= estimate.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("differences", [[0.0, 1.0], [[]], [[0.0, math.nan]]])
+def test_what_is_no_table_of_differences_is_refused(differences):
+    with pytest.raises(ValueError, match="finite table"):
+        stats.crossed_estimate(differences)
+
+
+@pytest.mark.parametrize(("shape", "reason"), [((2, 9), "2 seeds: no interval"), ((4, 2), "2 images: no interval")])
+def test_too_few_seeds_or_images_give_no_interval_but_a_reason(shape, reason):
+    assert stats.crossed_estimate(hits_differ(np.random.default_rng(0), *shape)).reason == reason
+
+
+def test_an_estimate_tests_itself():
+    values = [0.01, 0.02, 0.03, 0.04, 0.05]
+    assert stats.p_of([stats.mean_estimate(values)]).tolist() == stats.p_values([values]).tolist()
+    assert math.isnan(stats.p_of([stats.mean_estimate([0.1, 0.2])])[0])
+
+
+# pooling over pairs of network and data
+
+
+def test_pairs_that_are_equally_precise_pool_to_their_t_interval():
+    means = [0.01, -0.02, 0.03, 0.05, 0.00]
+    pooled = stats.pooled(means, [1e-6] * 5)
+    plain = stats.mean_estimate(means)
+    assert (pooled.mean, *pooled.interval) == pytest.approx((plain.mean, *plain.interval), rel=1e-4)
+    assert pooled.p == pytest.approx(stats.p_values([means])[0], rel=1e-3)
+    assert pooled.between_sd == pytest.approx(np.std(means, ddof=1), rel=0.01)
+
+
+def test_pooling_is_paule_and_mandels():
+    means, variances = np.array([0.4, 0.1, -0.2, 0.6]), np.array([0.01, 0.04, 0.02, 0.05])
+    pooled = stats.pooled(means, variances)
+    weights = 1 / (variances + pooled.between_sd**2)
+    assert pooled.mean == pytest.approx((weights * means).sum() / weights.sum())
+    assert (weights * (means - pooled.mean) ** 2).sum() == pytest.approx(3, abs=1e-4)  # their estimating equation
+
+
+def test_pairs_that_agree_better_than_their_seeds_allow_do_not_narrow_the_interval_beyond_the_seeds():
+    pooled = stats.pooled([0.01, 0.01, 0.0100001], [1e-4, 1e-4, 1e-4])
+    assert pooled.between_sd == 0
+    assert pooled.interval == pytest.approx(
+        (0.01 - 4.302653 * 0.01 / math.sqrt(3), 0.01 + 4.302653 * 0.01 / math.sqrt(3)), rel=1e-4
+    )
+
+
+@FEW
+@given(st.permutations(range(5)))
+def test_the_order_of_the_pairs_does_not_change_a_bit(order):
+    means, variances = np.array([0.4, 0.1, -0.2, 0.6, 0.1]), np.array([0.01, 0.04, 0.02, 0.05, 0.03])
+    assert stats.pooled(means[order], variances[order]) == stats.pooled(means, variances)
+
+
+@pytest.mark.parametrize(
+    ("means", "variances", "reason"),
+    [
+        ([], [], "0 pairs: no pooled interval"),
+        ([0.1, 0.2], [0.01, 0.01], "2 pairs: no pooled interval"),
+        ([0.1, 0.2, 0.0], [0.01, 0.01, 0.0], "a pair is equal in all seeds: no pooled interval"),
+    ],
+)
+def test_too_few_pairs_or_one_without_spread_do_not_pool_but_give_a_reason(means, variances, reason):
+    pooled = stats.pooled(means, variances)
+    assert (pooled.interval, pooled.reason) == (None, reason)
+    assert math.isnan(pooled.p)
+
+
+@pytest.mark.parametrize(("means", "variances"), [([0.1], [0.1, 0.2]), ([math.nan], [0.1]), ([0.1], [-0.1])])
+def test_means_and_variances_that_do_not_match_are_refused(means, variances):
+    with pytest.raises(ValueError, match=r"inhomogeneous|must be finite"):
+        stats.pooled(means, variances)
 
 
 # ranks and profiles
