@@ -146,6 +146,10 @@ MISTAKES = {
     "no digit of a cell": (["show", ""], "'' is not the beginning of a cell's key: give 1 to 64 of the digits"),
     "no digit of a cell to run": (["run", "tiny.yaml", "--cell", ""], "'' is not the beginning of a cell's key"),
     "text for a cell": (["show", "quick"], "'quick' is not the beginning of a cell's key"),
+    "two references": (
+        ["board", "tiny", "--published", "--reference", "one.csv"],
+        "--published does nothing with --reference",
+    ),
     "method without reference": (["board", "tiny", "--method", "dtc"], "--method does nothing without --reference"),
     "address without cluster": (["doctor", "--address", "h:1"], "--address does nothing without --cluster"),
     "shape without groups": (["list", "--input", "64"], "--input does nothing without --groups"),
@@ -417,13 +421,19 @@ def test_board_puts_published_figures_beside_ours(copy_of_tiny, dtcbench):
     assert "0 of 5 cycles equal to the last bit" in ended.out
 
 
+def test_board_puts_the_papers_own_figures_beside_ours(in_tiny, dtcbench):
+    ended = dtcbench("board", "tiny", "--published")
+    assert ended.code == 0
+    assert "dtc-published: this run has no finished cell of it" in ended.out
+
+
 def test_claims_gives_all_six_a_verdict_and_a_reason(in_tiny, dtcbench):
     ended = dtcbench("claims", "tiny", "--full")
     assert ended.code == 0
     assert ended.out.count("Rule: ") == ended.out.count("Here: ") == 6
     assert "supported" not in ended.out.replace("Supported", "") and "5. entropy: not shown" in ended.out
     assert "1 seed: five are needed" in ended.out
-    assert "no published curves were given (--reference)" in ended.out
+    assert "no cell of protocol published has a published curve" in ended.out
 
 
 def test_claims_that_have_a_figure_are_drawn_for_paper(copy_of_tiny, dtcbench):

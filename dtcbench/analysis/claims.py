@@ -49,13 +49,11 @@ def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataF
     return conclude(
         "reproduction",
         "The published accuracy curves come out again, level by level.",
-        "Supported where at most one level in twenty lies outside the 95 % interval of one more seed of ours, on every "
-        "curve; refuted where on every curve a level lies outside also after adjusting for the number of levels. The "
-        f"paper's own seed does not count. {_SEEDS}",
+        "Supported where the largest departure of the published curve over its levels is not among the most unusual "
+        "5 % of it and ours, adjusted for the number of curves, on every curve; refuted where it is on every curve. "
+        "The paper's own seed does not count, and 19 others are needed.",
         reproduction.comparisons(cells, cycles, reference) if reference is not None else (),
-        nothing="no published curves were given (--reference)"
-        if reference is None
-        else "no cell of protocol published has a published curve",
+        nothing="no cell of protocol published has a published curve",
     )
 
 

@@ -55,8 +55,6 @@ class Level:
     """Mean over our seeds."""
     half_width: float
     """Half of the interval around `ours` in which one more seed of ours would lie."""
-    p: float = math.nan
-    """p-value of "the published value is one more seed of ours"; NaN if our seeds are all equal."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,10 @@ def is_equivalent(estimate: stats.Estimate, margin: float = stats.MARGIN) -> tup
 
 def _adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     adjusted = stats.holm([comparison.p for comparison in comparisons])
-    return tuple(replace(c, p_adjusted=float(p)) for c, p in zip(comparisons, adjusted, strict=True))
+    return tuple(
+        replace(c, p_adjusted=float(p) if math.isnan(c.p_adjusted) else c.p_adjusted)  # a rank test adjusts itself
+        for c, p in zip(comparisons, adjusted, strict=True)
+    )
 
 
 def _tally(measured: Sequence[Comparison]) -> str:

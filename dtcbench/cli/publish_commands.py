@@ -50,7 +50,7 @@ def site(
     run_folders: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs or bundles.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="The site's folder, made anew.")] = "site",
     reference: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
+        Path | None, typer.Option(metavar="CSV", help="Other accuracies than the paper's, for the first claim.")
     ] = None,
     opening: Annotated[
         Path | None, typer.Option(metavar="MD", help="Markdown that the first page begins with.")

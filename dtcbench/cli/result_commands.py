@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import RunFolder, console, exit_by, refuse_idle, say, show_rebuilt
+from dtcbench.cli.common import RunFolder, console, exit_by, refuse_both, refuse_idle, say, show_rebuilt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,8 +54,12 @@ def show(
 
 def board(
     run_folder: RunFolder,
+    published: Annotated[
+        bool, typer.Option("--published", help="Print ours next to the paper's numbers, cycle by cycle.")
+    ] = False,
     reference: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Published numbers: print ours next to them, cycle by cycle.")
+        Path | None,
+        typer.Option(metavar="CSV", help="Other published numbers than the paper's: print ours next to them."),
     ] = None,
     method: Annotated[
         str | None,
@@ -64,23 +68,25 @@ def board(
 ) -> None:
     """The leaderboard, or our numbers next to published ones.
 
-    Example: dtcbench board runs/published --reference published_mnist.csv
+    Example: dtcbench board runs/published --published
     """
     from dtcbench.analysis.reproduction import read_reference
+    from dtcbench.published import accuracies
     from dtcbench.records.run import Run
     from dtcbench.report import terminal
     from dtcbench.report.comparison import comparison
 
     refuse_idle("--method", method, "--reference", reference)
-    published = read_reference(reference, method) if reference else None
+    refuse_both("--published", published, "--reference", reference)
+    curves = read_reference(reference, method) if reference else accuracies() if published else None
     run = Run(run_folder)
-    say(terminal.leaderboard_view(run.leaderboard()) if published is None else comparison(run.cycles, published))
+    say(terminal.leaderboard_view(run.leaderboard()) if curves is None else comparison(run.cycles, curves))
 
 
 def claims(
     run_folders: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs' folders, or names under runs/.")],
     reference: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="The published accuracies, for the first claim.")
+        Path | None, typer.Option(metavar="CSV", help="Other accuracies than the paper's, for the first claim.")
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
@@ -91,7 +97,7 @@ def claims(
 ) -> None:
     """The paper's claims one by one: verdict, reason, effect.
 
-    Example: dtcbench claims runs/lenet runs/published --reference published_mnist.csv
+    Example: dtcbench claims runs/lenet runs/published
     """
     from dtcbench.analysis.reproduction import read_reference
     from dtcbench.records.run import Run

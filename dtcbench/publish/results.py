@@ -38,8 +38,7 @@ _CLAIMS = """\
 ## The paper's claims
 
 By the cells below and the rules of [docs/statistics.md](../docs/statistics.md). `dtcbench claims --full` gives each
-with its comparisons, and so does the site that `dtcbench publish` makes in `site/`. The first needs the paper's curves,
-which are not part of this repository: `--reference`."""
+with its comparisons, and so does the site that `dtcbench publish` makes in `site/`."""
 
 
 def bundles(results: AnyPath) -> list[Store]:

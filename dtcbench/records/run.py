@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
+from dtcbench import published
 from dtcbench.analysis import claims, leaderboard
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
@@ -151,14 +152,16 @@ class Run:
 
         Parameters
         ----------
-        reference : the published accuracies, for the first claim: a CSV file's path or a DataFrame, with the columns
-            `cycle`, `width`, and one per method, named `magnitude-published` or `magnitude_accuracy`
+        reference : published accuracies in place of the paper's, for the first claim: a CSV file's path or a
+            DataFrame, with the columns `cycle`, `width`, and one per method, named `magnitude-published` or
+            `magnitude_accuracy`
 
         Raises
         ------
         UserError : the reference cannot be read, or lacks a column
         """
-        return claims.conclusions(self.cells, self.cycles, None if reference is None else read_reference(reference))
+        curves = published.accuracies() if reference is None else read_reference(reference)
+        return claims.conclusions(self.cells, self.cycles, curves)
 
     def records(self) -> Iterator[CellRecord]:
         """The record that counts of each planned cell, one at a time: all that was measured, and where."""

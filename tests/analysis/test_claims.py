@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from dtcbench.analysis import stats, tracking
 from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.verdicts import Comparison, Verdict, conclude, is_better, is_equivalent
-from dtcbench.dtc.sensing import PUBLISHED_SEED
 
 NAMES = ["reproduction", "energy", "reconstruction", "random", "entropy", "lottery ticket"]
 LUCK = [0.0, 0.0011, -0.0012, 0.0005, -0.0004]
@@ -262,64 +261,6 @@ def test_what_bars_an_energy_from_its_rank_bars_it_from_a_verdict(values, reason
 def test_energy_needs_five_seeds_too():
     conclusion = judged("energy", metered(0.5, noise=LUCK[:4]))
     assert (conclusion.verdict, "five are needed" in conclusion.reason) == (Verdict.NOT_SHOWN, True)
-
-
-# reproduction
-
-WIDTHS = [460, 414, 372, 334]
-OURS = np.array([0.95, 0.96, 0.94, 0.90])
-REFERENCE = pd.DataFrame({"cycle": range(4), "width": WIDTHS, "dtc-published": OURS}).astype(float)
-
-
-def reproduced(published=OURS, *, seeds=5, widths=WIDTHS, luck=LUCK, first=0):
-    cells = [
-        cell("dtc-published", seed, protocol="published", solver="scs", sparsity=math.nan)
-        for seed in range(first, first + seeds)
-    ]
-    cycles = [
-        {"key": c["key"], "cycle": cycle, "group": "a", "width_after": widths[cycle], "test_after": at + by}
-        for c, by in zip(cells, luck, strict=False)
-        for cycle, at in enumerate(OURS)
-    ]
-    return judged("reproduction", cells, cycles, REFERENCE.assign(**{"dtc-published": published}))
-
-
-@pytest.mark.parametrize(
-    ("off", "verdict"),
-    [
-        ([0.0, 0.001, 0.0, -0.001], Verdict.SUPPORTED),
-        ([0.0, 0.0, 0.0, 0.05], Verdict.REFUTED),
-        ([0.0, 0.0, 0.0, 0.003], Verdict.NOT_SHOWN),  # outside alone, not among four levels
-    ],
-)
-def test_a_curve_is_reproduced_within_the_spread_of_the_seeds(off, verdict):
-    assert reproduced(OURS + off).verdict is verdict
-
-
-def test_the_departure_holds_zero_exactly_where_one_more_seed_could_lie_there():
-    # Of five seeds, t at 97.5 % with 4 degrees of freedom is 2.776, times √(1 + 1/5).
-    half = 2.7764451 * np.std(LUCK, ddof=1) * math.sqrt(1.2)
-    for share, verdict in ((0.999, Verdict.SUPPORTED), (1.001, Verdict.NOT_SHOWN)):
-        conclusion = reproduced(OURS + np.array([share * half, 0, 0, 0]))
-        assert conclusion.verdict is verdict
-        assert (conclusion.comparisons[0].effects[0].low < 0) == (verdict is Verdict.SUPPORTED)
-
-
-def test_the_papers_own_seed_is_no_second_draw():
-    conclusion = reproduced(first=PUBLISHED_SEED)  # it and four more
-    assert conclusion.verdict is Verdict.NOT_SHOWN
-    assert "4 seeds: five are needed" in conclusion.reason
-
-
-def test_without_the_published_curves_nothing_was_measured():
-    assert judged("reproduction", DTC).reason == "no published curves were given (--reference)"
-
-
-def test_a_level_of_another_width_is_no_counterpart():
-    conclusion = reproduced(widths=[460, 414, 372, 335])
-    assert conclusion.verdict is Verdict.NOT_SHOWN
-    assert "1 of 4 published levels have no counterpart" in conclusion.reason
-    assert reproduced(widths=[1, 2, 3, 4]).verdict is Verdict.NOT_MEASURED
 
 
 # entropy
