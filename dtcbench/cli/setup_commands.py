@@ -104,10 +104,12 @@ def fetch(
     Example: dtcbench fetch mnist
     """
     from dtcbench import registry
+    from dtcbench.datasets.description import needs_options
     from dtcbench.text import error_line
 
     registry.load_plugins(plugin or ())
-    chosen = {name: registry.datasets.bind(name, {}) for name in names or registry.datasets.names()}
+    names = names or [name for name in registry.datasets.names() if not needs_options(name)]
+    chosen = {name: registry.datasets.bind(name, {}) for name in names}
     for name, load in chosen.items():
         with console().status(f"{name} …"):
             try:

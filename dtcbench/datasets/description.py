@@ -14,16 +14,20 @@ Sample = tuple[tuple[int, ...], int]
 
 
 def described_without_loading(
-    *, sample: Callable[..., Sample], origin: Callable[[], str]
+    *,
+    sample: Callable[..., Sample],
+    origin: Callable[[], str],
+    example: Callable[[], dict[str, Any]] = dict,
 ) -> Callable[[Dataset], Dataset]:
     """Decorator, below `register_dataset`, for a data set whose files may still have to be downloaded.
 
     sample : called with the data set's options; returns a sample's shape and the number of classes
     origin : returns in words where the files would come from
+    example : returns options with which `selftest` loads it, where its defaults are not enough
     """
 
     def decorate(load: Dataset) -> Dataset:
-        load.description = (sample, origin)  # type: ignore[attr-defined]
+        load.description = (sample, origin, example)  # type: ignore[attr-defined]
         return load
 
     return decorate
@@ -37,7 +41,7 @@ def sample(dataset: str, options: dict[str, Any]) -> Sample:
     DatasetError : neither can be had
     """
     try:
-        described, _ = _description(dataset)
+        described, _, _ = _description(dataset)
         if described is not None:
             shape, classes = described(**options)
             return shape, classes
@@ -49,7 +53,7 @@ def sample(dataset: str, options: dict[str, Any]) -> Sample:
 
 def origin(dataset: str) -> str:
     """Where the data would come from, in words: inside a package, a folder, the cache, or a download."""
-    _, described = _description(dataset)
+    _, described, _ = _description(dataset)
     if described is None:
         return f"as {registry.datasets.get(dataset).__module__} has it"
     try:
@@ -58,6 +62,21 @@ def origin(dataset: str) -> str:
         return f"unknown: {type(error).__name__}: {error}"
 
 
-def _description(dataset: str) -> tuple[Callable[..., Sample] | None, Callable[[], str] | None]:
+def example(dataset: str) -> dict[str, Any]:
+    """Options with which the data set can be tried; none where its defaults are enough."""
+    _, _, described = _description(dataset)
+    return described() if described else {}
+
+
+def needs_options(dataset: str) -> bool:
+    """Whether the data set cannot be loaded with its default options."""
+    _, _, described = _description(dataset)
+    return described not in (None, dict)
+
+
+_Description = tuple[Callable[..., Sample], Callable[[], str], Callable[[], dict[str, Any]]]
+
+
+def _description(dataset: str) -> _Description | tuple[None, None, None]:
     description = getattr(registry.datasets.get(dataset), "description", None)
-    return description if isinstance(description, tuple) and len(description) == 2 else (None, None)
+    return description if isinstance(description, tuple) and len(description) == 3 else (None, None, None)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dtcbench.datasets.splits import Array, DatasetError, Splits
 
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
+LARGEST = 4 * 2**30
+"""Bytes of an array that is read."""
 IMAGES = (".png", ".jpg", ".jpeg")
 _GREY, _COLOUR = ("1", "L"), ("P", "RGB", "RGBA", "LA")
 _LAYOUTS = (
@@ -33,21 +35,38 @@ def from_folder(path: str | Path) -> Splits:
     DatasetError : names the file that does not fit, and the remedy
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; {_LAYOUTS}")
-    archives = [path for path in _shown(folder) if path.suffix == ".npz"]
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        arrays: dict[str, NDArray[Any]] = dict(_of_images(folder))
-    elif all((folder / f"{name}.npy").is_file() for name in ARRAYS):
-        arrays = {name: _read(folder / f"{name}.npy") for name in ARRAYS}
-    elif len(archives) == 1:
-        arrays = _of_archive(archives[0])
-    else:
-        raise DatasetError(f"{folder}: does not hold a data set; {_LAYOUTS}")
+    arrays = arrays_of(folder)
+    if "x" in arrays:
+        raise DatasetError(f"{folder}: does not hold a test part; {_LAYOUTS}")
     try:
         return Splits.from_arrays(*(arrays[name] for name in ARRAYS))
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
+
+
+def arrays_of(folder: Path) -> dict[str, NDArray[Any]]:
+    """The four arrays of a folder as `from_folder` takes it; or x and y of one with `CLASS/*.png` alone.
+
+    DatasetError names the file that does not fit, and the remedy.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; {_LAYOUTS}")
+    shown = _shown(folder)
+    archives = [path for path in shown if path.suffix == ".npz"]
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        return dict(_of_images(folder))
+    if all((folder / f"{name}.npy").is_file() for name in ARRAYS):
+        return {name: _read(folder / f"{name}.npy") for name in ARRAYS}
+    if len(archives) == 1:
+        return _of_archive(archives[0])
+    if len(shown) > 1 and all(path.is_dir() for path in shown):
+        found = _files(folder, [path.name for path in shown])
+        mode = "L" if all(_mode(path) in _GREY for path, _ in found) else "RGB"
+        return {
+            "x": _stacked([path for path, _ in found], mode),
+            "y": np.array([label for _, label in found], np.uint8),
+        }
+    raise DatasetError(f"{folder}: does not hold a data set; {_LAYOUTS}")
 
 
 def _shown(folder: Path) -> list[Path]:
@@ -56,7 +75,7 @@ def _shown(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
+def naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
     """Turn any exception of a library into a DatasetError that names the file."""
     try:
         yield
@@ -65,7 +84,7 @@ def _naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
 
 
 def _read(path: Path) -> NDArray[Any]:
-    with _naming(path, "cannot be read", "write it with numpy.save, without objects"), path.open("rb") as file:
+    with naming(path, "cannot be read", "write it with numpy.save, without objects"), path.open("rb") as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
@@ -73,7 +92,7 @@ def _read(path: Path) -> NDArray[Any]:
 def _of_archive(path: Path) -> dict[str, NDArray[Any]]:
     """The four arrays of an `.npz`; other arrays in it are not read."""
     remedy = "write it with numpy.savez, without objects"
-    with _naming(path, "cannot be read", remedy), np.load(path, allow_pickle=False) as archive:
+    with naming(path, "cannot be read", remedy), np.load(path, allow_pickle=False) as archive:
         held = list(archive)
         arrays = {name: archive[name] for name in ARRAYS if name in held}
     absent = [name for name in ARRAYS if name not in held]
@@ -126,7 +145,7 @@ def _of_class(folder: Path) -> list[Path]:
 def _mode(path: Path) -> str:
     from PIL import Image
 
-    with _naming(path, "cannot be read as an image", "repair or remove it"), Image.open(path) as image:
+    with naming(path, "cannot be read as an image", "repair or remove it"), Image.open(path) as image:
         mode, size = str(image.mode), image.size
     if mode not in (*_GREY, *_COLOUR) or not all(size):
         raise DatasetError(
@@ -138,6 +157,8 @@ def _mode(path: Path) -> str:
 def _stacked(paths: list[Path], mode: str) -> Array:
     """The images [N, 1 or 3, height, width]; all must have one size."""
     first = _decoded(paths[0], mode)
+    if len(paths) * first.nbytes > LARGEST:
+        raise DatasetError(f"{paths[0].parent}: its images take more than {LARGEST >> 30} GiB; make them smaller")
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
     for index, path in enumerate(paths):
         image = _decoded(path, mode)
@@ -152,6 +173,6 @@ def _stacked(paths: list[Path], mode: str) -> Array:
 def _decoded(path: Path, mode: str) -> Array:
     from PIL import Image
 
-    with _naming(path, "cannot be decoded", "repair or remove it"), Image.open(path) as image:
+    with naming(path, "cannot be decoded", "repair or remove it"), Image.open(path) as image:
         pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[np.uint8]
+Inputs = NDArray[np.uint8] | NDArray[np.float32]
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 """`(normalised batch [b, C, H, W], the cell's generator) -> batch` of the same shape and type.
 
@@ -44,14 +45,16 @@ class Pixels:
 class Splits:
     """Train and test arrays, read-only, so that workers of one node can share their memory pages.
 
-    All are uint8, as in the sources. Training converts images to floats by `pixels`, labels and tokens to int64.
+    All are uint8, as in the sources, but features, which are float32. Training converts images and features to floats
+    by `pixels`, labels and tokens to int64.
     """
 
-    train_x: Array
-    """Training images, [N, channels, height, width], or texts, [N, T] token ids."""
+    train_x: Inputs
+    """Training images, [N, channels, height, width], or texts, [N, T] token ids. F features are F channels of one
+    pixel."""
     train_y: Array
     """Training labels, [N], or the next tokens, [N, T]; from 0 to num_classes − 1."""
-    test_x: Array
+    test_x: Inputs
     """Test images or texts; M samples."""
     test_y: Array
     """Test labels, [M], or next tokens, [M, T]."""
@@ -74,15 +77,27 @@ class Splits:
         DatasetError : names the array that does not fit, and the remedy
         """
         splits = cls(
-            train_x=_images("train_x", train_x),
-            train_y=_bytes("train_y", train_y),
-            test_x=_images("test_x", test_x),
-            test_y=_bytes("test_y", test_y),
+            train_x=images_of("train_x", train_x),
+            train_y=bytes_of("train_y", train_y),
+            test_x=images_of("test_x", test_x),
+            test_y=bytes_of("test_y", test_y),
             num_classes=0,
             pixels=None,
         )
-        _fit_together(splits)
+        fit_together(splits)
         return replace(splits, num_classes=int(splits.train_y.max()) + 1, pixels=_pixels(splits.train_x))
+
+    @classmethod
+    def from_tokens(cls, train: Array, test: Array, context: int, vocabulary: int) -> Splits:
+        """The splits of a text's tokens, below `vocabulary`: chunks of `context` without overlap.
+
+        The label of a token is the next one; a shorter rest at the end of each part is dropped. DatasetError if one of
+        them is shorter than a chunk.
+        """
+        shorter = min(len(train), len(test))
+        if context >= shorter:
+            raise DatasetError(f"context {context} leaves no sample; choose at most {shorter - 1}")
+        return cls(*_chunks(train, context), *_chunks(test, context), num_classes=vocabulary, pixels=None)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -108,9 +123,9 @@ _BLOCK = 1000
 """Number of images whose pixels are counted at once."""
 
 
-def _images(name: str, given: ArrayLike) -> Array:
-    """The images as [N, channels, height, width]."""
-    array = _bytes(name, given)
+def images_of(name: str, given: ArrayLike) -> Array:
+    """The images as uint8 [N, channels, height, width]; DatasetError calls them `name`."""
+    array = bytes_of(name, given)
     if array.ndim == 3:
         array = array[:, None]
     if array.ndim != 4 or not array.size:
@@ -120,8 +135,8 @@ def _images(name: str, given: ArrayLike) -> Array:
     return array
 
 
-def _bytes(name: str, given: ArrayLike) -> Array:
-    """The array itself if it is uint8, read-only and contiguous, else a copy that is."""
+def bytes_of(name: str, given: ArrayLike) -> Array:
+    """The array itself if it is uint8, read-only and contiguous, else a copy that is; DatasetError calls it `name`."""
     array = np.asarray(given)
     if array.dtype.kind not in "bui":
         raise DatasetError(
@@ -138,7 +153,8 @@ def _bytes(name: str, given: ArrayLike) -> Array:
     return array
 
 
-def _fit_together(splits: Splits) -> None:
+def fit_together(splits: Splits) -> None:
+    """DatasetError if the arrays of images or features differ in length or shape, or a class is not in training."""
     train_x, train_y, test_x, test_y = splits.train_x, splits.train_y, splits.test_x, splits.test_y
     for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
         if y.shape != (len(x),):
@@ -157,7 +173,16 @@ def _fit_together(splits: Splits) -> None:
         raise DatasetError(f"test_y has class {unseen[0]}, which train_y lacks; leave it out or add training images")
 
 
-def _pixels(images: Array) -> Pixels:
+def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
+    """Samples [N, context] and their labels [N, context], shifted by one token."""
+    used = (len(tokens) - 1) // context * context
+    chunks = tokens[:used].reshape(-1, context), tokens[1 : used + 1].reshape(-1, context)
+    for array in chunks:
+        array.setflags(write=False)
+    return chunks
+
+
+def _pixels(images: Inputs) -> Pixels:
     """Mean and standard deviation of all pixels, computed from the counts of each value."""
     counts = np.zeros(_LARGEST + 1, dtype=np.int64)
     for start in range(0, len(images), _BLOCK):

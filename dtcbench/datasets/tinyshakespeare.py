@@ -92,12 +92,4 @@ def tinyshakespeare(*, context: Annotated[int, Field(gt=0, lt=TEST_SIZE)] = 64) 
     train, test = np.split(tokens, [len(tokens) * 9 // 10])
     if context >= len(test):
         raise DatasetError(f"tinyshakespeare: context {context} leaves no test sample; choose at most {len(test) - 1}")
-    train_x, train_y = _chunks(train, context)
-    test_x, test_y = _chunks(test, context)
-    return Splits(train_x, train_y, test_x, test_y, num_classes=len(VOCABULARY), pixels=None)
-
-
-def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
-    """Samples [N, context] and their labels [N, context], shifted by one character."""
-    used = (len(tokens) - 1) // context * context
-    return tokens[:used].reshape(-1, context), tokens[1 : used + 1].reshape(-1, context)
+    return Splits.from_tokens(train, test, context, len(VOCABULARY))

@@ -17,11 +17,12 @@ from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
+from dtcbench.execution.own_files import NamesWithFiles
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
-from dtcbench.plan.names import Declared, choices_of, declared
+from dtcbench.plan.names import REGISTERED, Declared, choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
 from dtcbench.record import Outline, Status
@@ -53,8 +54,9 @@ def read_suite(
     UserError : its run used plug-ins that are not loaded, or a cell cannot be computed
     """
     text, file = _text(suite)
+    names = NamesWithFiles(REGISTERED, Path(file).expanduser().parent)
     try:
-        plan = expand(parse(text, file))
+        plan = expand(parse(text, file, names), names)
     except SuiteError:
         if store := run_of_text(text, file, out):
             refuse_missing_code(store)
@@ -63,7 +65,7 @@ def read_suite(
     if not smoke:
         return text, plan
     text = rehearsal(text, file)
-    plan = expand(parse(text, file))
+    plan = expand(parse(text, file, names), names)
     refuse_impossible(plan, file)
     return text, plan
 

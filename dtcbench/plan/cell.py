@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 CELL_VERSION = 2
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -77,6 +79,8 @@ def _label(name: str, version: int, options: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, str) and _SHA256.fullmatch(value):
+        return value[:12]
     return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value
 
 

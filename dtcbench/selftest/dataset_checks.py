@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dtcbench.datasets.splits import Array, Pixels, Splits
+from dtcbench.datasets.description import example
+from dtcbench.datasets.splits import Inputs, Pixels, Splits
 from dtcbench.registry import datasets
 from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.training.loop import normalised
@@ -23,12 +24,12 @@ MOMENT_TOLERANCE = 0.05
 
 
 def checks(name: str) -> list[Check]:
-    """The claims of the dataset `name`, with its options' defaults.
+    """The claims of the dataset `name`, with its options' defaults, or with those of its example.
 
     It is loaded when the first of them is tried. If its loader raises an error, such as the DatasetError of a file
     that cannot be downloaded, every check shows that error.
     """
-    load = datasets.bind(name, {})
+    load = datasets.bind(name, example(name))
     attempt = functools.cache(lambda: _attempt(load))
 
     def check(claim: str, holds: Callable[[Splits], None]) -> Check:
@@ -41,7 +42,7 @@ def checks(name: str) -> list[Check]:
         return Check(claim, run)
 
     return [
-        check("arrays are uint8 and read-only", _plain),
+        check("arrays are uint8, features finite float32, and read-only", _plain),
         check("every split has samples, and as many labels", _lengths),
         check("images are [N, C, H, W] with pixels' constants, texts [N, T] without", _kinds),
         check("labels and tokens are below num_classes", _range),
@@ -70,7 +71,9 @@ def _expect(holds: bool | np.bool_, contradiction: str) -> None:
 def _plain(splits: Splits) -> None:
     for field in FIELDS:
         array = getattr(splits, field)
-        _expect(array.dtype == np.uint8, f"{field} is {array.dtype}; give uint8")
+        is_feature = field.endswith("_x") and splits.pixels is not None and array.dtype == np.float32
+        _expect(is_feature or array.dtype == np.uint8, f"{field} is {array.dtype}; give uint8, or float32 for features")
+        _expect(np.isfinite(array).all(), f"{field} holds a value that is not finite")
         _expect(not array.flags.writeable, f"{field} can be written to; call setflags(write=False)")
 
 
@@ -153,11 +156,11 @@ def _deterministic(splits: Splits) -> None:
     _expect(torch.equal(first, second), "equal generators gave other batches; draw from the generator given alone")
 
 
-def _some(array: Array, most: int) -> Array:
+def _some(array: Inputs, most: int) -> Inputs:
     """At most `most` samples, evenly spaced."""
     return array[:: -(-len(array) // most)]
 
 
-def _normalised(images: Array, pixels: Pixels, most: int) -> torch.Tensor:
+def _normalised(images: Inputs, pixels: Pixels, most: int) -> torch.Tensor:
     """At most `most` of the images as a cell sees them, [b, C, H, W] in float32."""
     return normalised(torch.from_numpy(np.array(_some(images, most))), pixels)

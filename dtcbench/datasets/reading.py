@@ -1,0 +1,231 @@
+"""Files of one's own, decoded: arrays (.npz), tables (.csv, .parquet), texts (.txt) and folders of images.
+
+Nothing in a file is run, and how much is read is bounded.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtcbench.datasets.content import Content
+from dtcbench.datasets.folder import LARGEST, arrays_of, naming
+from dtcbench.datasets.splits import Array, DatasetError, bytes_of, images_of
+from dtcbench.errors import near
+from dtcbench.validation import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CLASSES = 256
+_SPLITS = ("train_x", "train_y", "test_x", "test_y")
+_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
+"""What stands for a missing number in a CSV file."""
+Part = tuple[NDArray[Any], NDArray[Any]]
+"""Samples, and their labels as the file has them."""
+
+
+def read(path: str | Path, *, test_path: str | Path | None = None, label: str = "label") -> Content:
+    """The content of a file or folder.
+
+    Parameters
+    ----------
+    path : a file that ends on .npz, .csv, .parquet or .txt, or a folder of images
+    test_path : a second file of the same kind with the test samples
+    label : the column of a table that holds the classes; all other columns are features
+
+    Raises
+    ------
+    DatasetError : names the file, the column or array, the value, and the remedy
+    """
+    train = _parts(Path(path), label)
+    if isinstance(train, Content):
+        if test_path is not None:
+            raise DatasetError(f"{test_path}: a text's last part is its test part; remove test_path")
+        return train
+    parts = list(train)
+    if test_path is not None:
+        test = _parts(Path(test_path), label)
+        if len(parts) > 1 or isinstance(test, Content) or len(test) > 1:
+            raise DatasetError(f"{test_path}: give one kind of file with one part each in path and test_path")
+        parts += test
+    try:
+        return _content(parts)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None
+
+
+def _parts(path: Path, label: str) -> Content | Sequence[Part]:
+    """The text, or one or two parts: all samples, or training and test samples."""
+    kinds: dict[str, Callable[[Path], Content | Sequence[Part]]] = {
+        ".npz": _of_archive,
+        ".csv": lambda file: [_of_table(file, _csv(file, label), label)],
+        ".parquet": lambda file: [_of_table(file, _parquet(file), label)],
+        ".txt": _text,
+    }
+    if path.is_dir():
+        arrays = arrays_of(path)
+        whole = [(arrays["x"], arrays["y"])] if "x" in arrays else None
+        return whole or [(arrays["train_x"], arrays["train_y"]), (arrays["test_x"], arrays["test_y"])]
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file or folder; name one that is there")
+    if path.suffix.lower() not in kinds:
+        raise DatasetError(f"{path}: ends on none of {', '.join(kinds)}; save it as one of them, or name a folder")
+    if path.stat().st_size > LARGEST:
+        raise DatasetError(f"{path}: larger than {LARGEST >> 30} GiB; make it smaller, or write a plug-in")
+    return kinds[path.suffix.lower()](path)
+
+
+def _of_archive(path: Path) -> Sequence[Part]:
+    """The parts in an `.npz`: arrays x and y, with test_x and test_y if there is a test part, or train_x and so on."""
+    remedy = "write it with numpy.savez, without objects"
+    with naming(path, "cannot be read", remedy), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > LARGEST:
+                size = f"{member.filename} unpacks to {member.file_size} bytes"
+                raise ValueError(f"{size}, more than {LARGEST >> 30} GiB")
+    with naming(path, "cannot be read", remedy), np.load(path, allow_pickle=False) as arrays:
+        held = list(arrays)
+        names = _SPLITS if "train_x" in held else ("x", "y", *(("test_x", "test_y") if "test_x" in held else ()))
+        found = {name: np.asarray(arrays[name]) for name in names if name in held}
+    if absent := [name for name in names if name not in found]:
+        raise DatasetError(
+            f"{path}: lacks {', '.join(absent)}; it holds {', '.join(held) or 'nothing'}: name its arrays x and y, and "
+            "test_x and test_y if it has a test part"
+        )
+    values = [found[name] for name in names]
+    return [(x, y) for x, y in zip(values[::2], values[1::2], strict=True)]
+
+
+def _csv(path: Path, label: str) -> pd.DataFrame:
+    import pyarrow
+    from pyarrow import csv
+
+    options = csv.ConvertOptions(
+        column_types={label: pyarrow.string()},  # a class may be called NA, or 01
+        null_values=list(_MISSING),
+        strings_can_be_null=False,
+    )
+    with naming(path, "cannot be read", "save it as UTF-8 text with commas, and the columns' names in the first line"):
+        table: pd.DataFrame = csv.read_csv(path, convert_options=options).to_pandas()
+    return table
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    with naming(path, "cannot be read", "write it with pandas.DataFrame.to_parquet"):
+        table = parquet.ParquetFile(path)
+        if (size := 8 * table.metadata.num_rows * table.metadata.num_columns) > LARGEST:
+            raise ValueError(f"unpacks to {size} bytes, more than {LARGEST >> 30} GiB")
+        frame: pd.DataFrame = table.read().to_pandas(ignore_metadata=True)
+    return frame
+
+
+def _of_table(path: Path, table: pd.DataFrame, label: str) -> Part:
+    if label not in table.columns:
+        known = [str(name) for name in table.columns]
+        raise DatasetError(f"{path}: lacks the column {label!r} of the classes; {near(label, known)}; set `label`")
+    features = table.drop(columns=label)
+    if not len(table) or features.columns.empty:
+        raise DatasetError(
+            f"{path}: {len(table)} rows with {len(features.columns)} features; give at least one of both"
+        )
+    x = np.stack([_numbers(path, name, features[name]) for name in features.columns], axis=1)
+    labels = table[label]
+    if labels.isna().any() or labels.eq("").any():
+        row = int(np.argmax((labels.isna() | labels.eq("")).to_numpy()))
+        raise DatasetError(f"{path}: column {label!r}, row {row + 1}: no class; fill it in, or remove the row")
+    return x, np.asarray(labels.tolist())
+
+
+def _numbers(path: Path, name: object, column: pd.Series[Any]) -> NDArray[np.float64]:
+    """A column as numbers; DatasetError has the first row, counted from 1 without the header, that is none."""
+    import pandas as pd
+
+    is_number = column.dtype.kind in "biuf"
+    numbers = (column if is_number else pd.to_numeric(column.astype(str), errors="coerce")).to_numpy(np.float64)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        given = column.iloc[row]
+        what = "no value" if pd.isna(given) else shown(given) if isinstance(given, str) else str(given)
+        raise DatasetError(
+            f"{path}: column {str(name)!r}, row {row + 1}: {what}, and features are finite numbers; write the column "
+            "as numbers, remove it, or remove the row"
+        )
+    return numbers
+
+
+def _text(path: Path) -> Content:
+    with naming(path, "cannot be read", "save it as UTF-8 text"):
+        text = path.read_text(encoding="utf-8")
+    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    characters, tokens = np.unique(points, return_inverse=True)
+    if not 2 <= len(characters) <= _CLASSES:
+        raise DatasetError(
+            f"{path}: {len(characters)} different characters; give a text with 2 to {_CLASSES}: leave out rare ones"
+        )
+    return Content(tokens.astype(np.uint8))
+
+
+def _content(parts: Sequence[Part]) -> Content:
+    samples = [_samples(name, x) for name, (x, _) in zip(("x", "test_x"), parts, strict=False)]
+    if len({x.dtype for x in samples}) > 1:
+        samples = [x.astype(np.float64) for x in samples]
+    labels = _numbered([y for _, y in parts])
+    for name, x, y in zip(("y", "test_y"), samples, labels, strict=False):
+        if len(x) != len(y):
+            raise DatasetError(f"{name} has {len(y)} labels for {len(x)} samples; give one for each")
+    if len(samples) == 1:
+        return Content(samples[0], labels[0])
+    return Content(samples[0], labels[0], samples[1], labels[1])
+
+
+def _samples(name: str, given: NDArray[Any]) -> NDArray[Any]:
+    """Images as uint8 [N, channels, height, width], or features as float64 [N, …]."""
+    if given.dtype.kind not in "buif":
+        raise DatasetError(f"{name} is {given.dtype}; give numbers")
+    if given.ndim in (3, 4) and given.dtype.kind in "bui":
+        return images_of(name, given)
+    if given.ndim not in (2, 3, 4) or not given.size:
+        raise DatasetError(
+            f"{name} has shape {list(given.shape)}; give features [samples, features], or images "
+            "[images, height, width] or [images, channels, height, width]"
+        )
+    x = given.astype(np.float64) + 0.0  # −0 becomes 0
+    if not np.isfinite(x).all():
+        place = tuple(int(index) for index in np.argwhere(~np.isfinite(x))[0])
+        raise DatasetError(f"{name}{list(place)} is {x[place]}; give finite numbers, or leave the sample out")
+    return x[:, None] if x.ndim == 3 else x
+
+
+def _numbered(given: Sequence[NDArray[Any]]) -> list[Array]:
+    """Labels of any kind as numbers from 0: in the order of the numbers if all are whole numbers, else of the texts."""
+    for name, labels in zip(("y", "test_y"), given, strict=False):
+        if labels.ndim != 1:
+            raise DatasetError(f"{name} has shape {list(labels.shape)}; give one label for each sample")
+        if labels.dtype.kind == "f" and not (labels == np.rint(labels)).all():
+            raise DatasetError(
+                f"{name} holds {labels[labels != np.rint(labels)][0]}; give classes: whole numbers or texts"
+            )
+        if labels.dtype.kind not in "buifU":
+            raise DatasetError(f"{name} is {labels.dtype}; give classes: whole numbers or texts")
+    texts = [labels.astype(np.int64 if labels.dtype.kind in "buif" else str).astype(str) for labels in given]
+    classes = sorted({str(text) for labels in texts for text in np.unique(labels)}, key=_in_order)
+    if not 2 <= len(classes) <= _CLASSES:
+        raise DatasetError(f"{len(classes)} different labels; give 2 to {_CLASSES} classes")
+    number = {text: code for code, text in enumerate(classes)}
+    return [bytes_of("y", np.array([number[str(text)] for text in labels])) for labels in texts]
+
+
+def _in_order(label: str) -> tuple[int, int, str]:
+    try:
+        return 0, int(label), label
+    except ValueError:
+        return 1, 0, label

@@ -1,0 +1,80 @@
+"""The files that a suite's data sets name: read when the suite is planned, so that their digests are in its cells."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dtcbench.datasets.own import resolve
+from dtcbench.datasets.splits import DatasetError
+from dtcbench.plan.cell import Choice
+from dtcbench.plan.names import Meaning, Names
+from dtcbench.validation import MisfitError
+
+NAME = "file"
+"""Of the data set that reads a file."""
+
+
+class NamesWithFiles:
+    """Names, where the data set `file` is pinned to the content of the file that it names; each is read once."""
+
+    def __init__(self, names: Names, folder: Path) -> None:
+        """folder : of the suite, from which relative paths start; then they start from $DTCBENCH_DATA_DIR"""
+        self._names = names
+        self._folder = folder
+        self._resolved: dict[str, dict[str, Any] | DatasetError] = {}
+
+    def known(self, noun: str) -> list[str]:
+        """All names of the axis."""
+        return self._names.known(noun)
+
+    def unknown(self, noun: str, name: str) -> str:
+        """The error message for a name that the axis does not have."""
+        return self._names.unknown(noun, name)
+
+    def meaning(self, noun: str, name: str) -> Meaning:
+        """What the name means; UserError if the axis lacks it."""
+        return self._names.meaning(noun, name)
+
+    def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
+        """The value with its options, the digest of a file's content among them; MisfitError if they do not fit."""
+        choice = self._names.choice(noun, name, given)
+        if (noun, name) != ("dataset", NAME):
+            return choice
+        written = json.dumps(given, sort_keys=True)
+        if written not in self._resolved:
+            try:
+                self._resolved[written] = self._resolve(given)
+            except DatasetError as error:
+                self._resolved[written] = error
+        resolved = self._resolved[written]
+        if isinstance(resolved, DatasetError):
+            raise MisfitError("", [(("path",), str(resolved))])
+        return self._names.choice(noun, name, resolved)
+
+    def _resolve(self, given: dict[str, Any]) -> dict[str, Any]:
+        path, second = given.get("path", ""), given.get("test_path", "")
+        if not path:
+            raise DatasetError("missing; name a file or folder, such as `path: letters.npz`")
+        found = self._found(path)
+        if found is None and given.get("sha256"):  # the cluster's nodes may have it
+            return {**given, "path": Path(path).name, **({"test_path": Path(second).name} if second else {})}
+        test = self._found(second) if second else None
+        for name, place in ((path, found), (second, test)):
+            if name and place is None:
+                tried = ", ".join(str(place) for place in self._places(name))
+                raise DatasetError(f"{name}: no such file or folder ({tried}); correct the path")
+        assert found is not None  # noqa: S101 - or the loop has raised
+        return resolve(found, given, test)
+
+    def _found(self, path: str) -> Path | None:
+        return next((place for place in self._places(path) if place.exists()), None)
+
+    def _places(self, path: str) -> Iterator[Path]:
+        given = Path(path).expanduser()
+        yield self._folder / given
+        if (root := os.environ.get("DTCBENCH_DATA_DIR")) and not given.is_absolute():
+            yield Path(root) / given
