@@ -111,17 +111,37 @@ def migrate(run_folder: RunFolder, plugin: Plugins = None) -> None:
 
 
 def compare(
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A run's folder or name.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another's.")],
+    run_folders: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BEFORE AFTER]", help="Two runs; with --published, any runs to hold it against."),
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Others' published results: recompute them, and hold ours by.")
+    ] = None,
 ) -> None:
-    """What moved from one run to another, row by row, paired by seed.
+    """What moved between two runs, or ours next to others' tables.
+
+    Two runs are compared row by row, paired by seed.
+
+    The CSV has the columns source, network, dataset and method, and as far as known baseline_accuracy_pct,
+    accuracy_pct, difference_points, baseline_flops, flops, speedup, baseline_neurons, neurons, sparsity
+    (docs/publishing.md). What the table states and what its own numbers give are compared.
 
     Example: dtcbench compare runs/quick elsewhere/quick
+
+    Example: dtcbench compare runs/lenet --published docs/published/lenet_300_100.csv
     """
+    from dtcbench.errors import UserError
     from dtcbench.publish import verbs
     from dtcbench.records.lookup import run_named
 
-    say(verbs.compared(run_named(before), run_named(after)))
+    runs = [run_named(folder) for folder in run_folders or ()]
+    if published:
+        say(verbs.held_against(published, runs))
+        return
+    if len(runs) != 2:
+        raise UserError(f"compare takes two runs, not {len(runs)}; or name a table of others with --published CSV")
+    say(verbs.compared(*runs))
 
 
 def reproduce(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import RenderableType
 
+from dtcbench.analysis.literature import read_published
 from dtcbench.errors import UserError
 from dtcbench.publish import bundle, compare, results
 from dtcbench.publish import merge as merging
@@ -20,6 +21,7 @@ from dtcbench.records.lookup import refuse_missing_code
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
+from dtcbench.report.literature import published_view
 from dtcbench.report.site.pages import judge
 from dtcbench.text import duration
 
@@ -85,6 +87,13 @@ def compared(first: Store, second: Store) -> RenderableType:
     before, after = _readable(first).cells, _readable(second).cells
     rows = compare.moves(before, after)
     return moves_view((str(first.root), str(second.root)), rows, list(compare.notes(before, after, rows)))
+
+
+def held_against(published: Path, runs: Sequence[Store]) -> RenderableType:
+    """A CSV of others' published results, recomputed, with our rows of the same network and data next to it."""
+    rows = read_published(published)
+    board = Run.pool([_readable(run) for run in runs]).leaderboard().rows if runs else None
+    return published_view(rows, board)
 
 
 def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +10,8 @@ from tampering import content, records, reseal
 
 from dtcbench.publish import compare
 from dtcbench.records.run import Run
+
+PUBLISHED = Path(__file__).parents[2] / "docs/published"
 
 
 @pytest.fixture
@@ -111,3 +114,31 @@ def test_the_table_says_what_it_compares_and_how_to_read_it(finished, after, dtc
     assert "+2.00 [+1.00, +3.00]" in line
     assert line.rstrip().endswith("moved")
     assert "Rows are not corrected for their number" in ended.out
+
+
+def test_a_published_table_is_recomputed_without_any_run(dtcbench):
+    ended = dtcbench("compare", "--published", PUBLISHED / "torch_pruning.csv")
+    assert ended.code == 0
+    assert "! HRank: 93.26 → 92.17 is −1.09; its source states −0.09 as difference" in ended.out
+    assert "! DepGraph: 93.53 → 93.77 is +0.24; its source states +0.38 as difference" in ended.out
+    assert "4 of 27 stated differences disagree with their own table." in ended.out
+
+
+def test_ours_stand_under_a_published_table_at_the_nearest_sparsity(finished, dtcbench, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "source,network,dataset,method,sparsity\na paper,MLP,Digits,theirs,0.6\na paper,vgg-16,cifar-10,x,0.6"
+    )
+    ended = dtcbench("compare", finished, "--published", table)
+    assert ended.code == 0
+    row = next(row for row in Run(finished).leaderboard().rows.to_dict("records") if row["method"] == "magnitude")
+    assert f"· theirs, 60.0 % removed: nearest of ours: {100 * row['sparsity_reached']:.1f} % removed" in ended.out
+    line = next(line for line in ended.out.splitlines() if line.startswith("ours: magnitude"))
+    assert f"{100 * row['accuracy_mean']:.2f}" in line
+    assert "· x: nothing of ours on this network and data" in ended.out
+
+
+def test_one_run_alone_is_compared_with_nothing(finished, dtcbench):
+    ended = dtcbench("compare", finished)
+    assert ended.code == 2
+    assert "compare takes two runs, not 1; or name a table of others with --published CSV" in ended.err

@@ -1,0 +1,125 @@
+"""Published tables on a terminal: recomputed, where they contradict themselves, and ours at the nearest place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dtcbench.analysis.leaderboard import series_label
+from dtcbench.analysis.literature import PublishedRow, Recomputed, counterparts
+from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import ABSENT, number_text, one_line, with_interval
+
+_TITLES = ("method", "removed", "accuracy, %", "points to baseline", "speed-up")
+_LEGEND = (
+    "Differences, speed-ups and removed fractions are recomputed from the table's own numbers; what only the table "
+    "states is marked *. Ours are means over seeds with 95 % intervals, at the nearest place of the same network and "
+    "data. Sources train differently: compare the differences rather than the accuracies."
+)
+
+
+def published_view(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> RenderableType:
+    """A table per network and data; under it our rows, the distance to them, and every disagreement.
+
+    `board` has the rows of a leaderboard; None for none of ours.
+    """
+    parts: list[RenderableType] = []
+    for (network, dataset), same in groupby(rows, key=lambda row: (row.network, row.dataset)):
+        of_place = list(same)
+        ours, notes = ([], []) if board is None else _ours(of_place, board)
+        parts += [Text(f"{one_line(network)} · {one_line(dataset)}", style="bold"), _table(of_place, ours)]
+        parts += [Text(f"· {one_line(note)}") for note in notes]
+        parts += [Text(f"! {one_line(note)}", style="bold yellow") for note in _disagreements(of_place)]
+        parts.append(Text(""))
+    found = [row.difference.disagrees for row in rows if row.difference.stated is not None]
+    parts.append(Text(f"{sum(found)} of {len(found)} stated differences disagree with their own table."))
+    parts += [Text(f"Source: {one_line(source)}") for source in dict.fromkeys(row.source for row in rows)]
+    return Group(*parts, Text(_LEGEND, style="dim"))
+
+
+def _disagreements(rows: Iterable[PublishedRow]) -> Iterator[str]:
+    for row in rows:
+        quantities = {"difference": row.difference, "speed-up": row.speedup, "sparsity": row.sparsity}
+        for name, found in quantities.items():
+            if found.disagrees and found.value is not None:
+                form = "+.2f" if name == "difference" else ".4g"
+                value, stated = (number_text(float(number or 0), form) for number in (found.value, found.stated))
+                yield f"{row.method}: {found.before} → {found.after} is {value}; its source states {stated} as {name}"
+
+
+def _ours(rows: Sequence[PublishedRow], board: pd.DataFrame) -> tuple[list[pd.Series], list[str]]:
+    """Our rows to hold the published ones against, each once, and where they are."""
+    ours: dict[object, pd.Series] = {}
+    notes = []
+    for row in rows:
+        found = list(counterparts(row, board))
+        for near in found:
+            ours |= {index: near.loc[index] for index in near.index}
+            by = f"{_removed_text(near)} removed, {near['protocol'].iloc[0]}"
+            notes.append(f"{row.method}, {_place(row)}: nearest of ours: {by}")
+        if not found:
+            notes.append(f"{row.method}: nothing of ours on this network and data, or no sparsity to place it by")
+    in_order = sorted(ours.values(), key=lambda row: (row["sparsity_reached"], -row["accuracy_mean"]))
+    return in_order, list(dict.fromkeys(notes))
+
+
+def _place(row: PublishedRow) -> str:
+    removed, speedup = row.sparsity.best, row.speedup.best
+    if removed is not None:
+        return f"{number_text(100 * float(removed), '.1f', '%')} removed"
+    return f"{number_text(None if speedup is None else float(speedup), '.2f')}× faster"
+
+
+def _removed_text(rows: pd.DataFrame) -> str:
+    return number_text(100 * float(rows["sparsity_reached"].mean()), ".1f", "%")
+
+
+def _table(rows: Sequence[PublishedRow], ours: Sequence[pd.Series]) -> Fitted:
+    lines = [_published_line(row) for row in rows] + [_our_line(row) for row in ours]
+    columns = [
+        Strip(title, texts, is_right=title != "method", is_whole=title != "method")
+        for title, texts in zip(_TITLES, zip(*lines, strict=True), strict=True)
+    ]
+    return Fitted([columns, columns[:-1]], section_ends=(len(rows) - 1,) if ours else ())
+
+
+def _published_line(row: PublishedRow) -> tuple[str, ...]:
+    accuracy = row.numbers.get("accuracy_pct")
+    return (
+        row.method,
+        _marked(row.sparsity, ".1f", "%", 100),
+        ABSENT if accuracy is None else str(accuracy),
+        _marked(row.difference, f"+.{_decimals(accuracy)}f"),
+        _marked(row.speedup, ".2f", "×"),
+    )
+
+
+def _our_line(row: pd.Series) -> tuple[str, ...]:
+    is_baseline = row["sparsity_reached"] == 0
+    return (
+        f"ours: {series_label(row['method'], row['solver'])}",
+        number_text(row["sparsity_reached"], ".1f", "%", 100),
+        with_interval(row["accuracy_mean"], row["accuracy_low"], row["accuracy_high"], ".2f", scale=100),
+        "baseline"
+        if is_baseline
+        else with_interval(row["difference_mean"], row["difference_low"], row["difference_high"], "+.2f", scale=100),
+        number_text(1 / row["inference_flops_ratio"], ".2f", "×"),
+    )
+
+
+def _marked(quantity: Recomputed, form: str, unit: str = "", scale: float = 1) -> str:
+    """The recomputed value, or the stated one with a star."""
+    if quantity.best is None:
+        return ABSENT
+    text = number_text(float(quantity.best), form, unit, scale)
+    return text if quantity.value is not None else f"{text}*"
+
+
+def _decimals(number: Decimal | None) -> int:
+    exponent = number.as_tuple().exponent if number is not None else None
+    return max(0, -exponent) if isinstance(exponent, int) else 2
