@@ -35,7 +35,7 @@ OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OPENING = f"# Results\n\nWrite the findings into {OPENING} in this folder: this page then opens with them."
 _CLAIMS = """\
-## The paper's claims
+## The claims
 
 By the cells below and the rules of [docs/statistics.md](../docs/statistics.md). `dtcbench claims --full` gives each
 with its comparisons, and so does the site that `dtcbench publish` makes in `site/`."""
