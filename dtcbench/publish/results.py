@@ -1,6 +1,7 @@
 """The folder of published results: everything in it that is derived from its bundles, rebuilt.
 
-results/FINDINGS.md                what was found, written by hand: the opening of README.md and of the site
+results/FINDINGS.md.jinja          what was found: sentences by hand, numbers computed (publish/opening.py)
+results/FINDINGS.md                made of it, or by hand without it: the opening of README.md and of the site
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
 results/README.md                  derived, as is each bundle's card, leaderboard and tables
@@ -20,6 +21,7 @@ from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.examine import examine
 from dtcbench.publish.findings import bars, lines
+from dtcbench.publish.opening import Evidence, rendered
 from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
@@ -31,7 +33,7 @@ from dtcbench.report.site.pages import judge, site
 from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import one_line
 
-OPENING, LICENCE_FILE, SITE = "FINDINGS.md", "LICENCE", "site"
+OPENING, TEMPLATE, LICENCE_FILE, SITE = "FINDINGS.md", "FINDINGS.md.jinja", "LICENCE", "site"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OPENING = f"# Results\n\nWrite the findings into {OPENING} in this folder: this page then opens with them."
 _CLAIMS = """\
@@ -63,13 +65,15 @@ def rebuild(results: AnyPath) -> list[AnyPath]:
     if not results.is_dir():
         raise UserError(f"{results}: no such folder; `dtcbench publish RUN` makes it")
     _replaceable(results.parent / SITE)
-    licence, opening, published = _licence(results), _opening(results), list(map(_published, bundles(results)))
+    licence, published = _licence(results), list(map(_published, bundles(results)))
     judged = judge(published, None)
+    opening = _opening(results, published, judged)
     made = [
         (shown.run.folder / name, content)
         for shown in published
         for name, content in bundle_files(shown.run.leaderboard(), build.files(shown.run), licence).items()
     ]
+    made += [(results / OPENING, opening.encode())] if (results / TEMPLATE).is_file() else []
     made += [(results / "README.md", readme(opening, published, judged).encode())]
     for path, content in made:
         make_folder(path.parent)
@@ -150,8 +154,11 @@ def _pages(folder: AnyPath) -> list[AnyPath]:
     return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 
 
-def _opening(results: AnyPath) -> str:
-    path = results / OPENING
+def _opening(results: AnyPath, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> str:
+    """What the template gives; without one the findings as they were written, or how to begin."""
+    template, path = results / TEMPLATE, results / OPENING
+    if template.is_file():
+        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Evidence(published, judged))
     return path.read_text(encoding="utf-8") if path.is_file() else _OPENING
 
 
