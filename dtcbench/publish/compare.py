@@ -121,8 +121,8 @@ def moves(first: pd.DataFrame, second: pd.DataFrame) -> list[Move]:
 def notes(first: pd.DataFrame, second: pd.DataFrame, rows: Sequence[Move]) -> Iterator[str]:
     """What must be known to read the rows."""
     yield (
-        "The second run minus the first, and its ratio to it, seed by seed; 95 % bootstrap intervals over seeds. Rows "
-        "are not corrected for their number: of twenty that are the same, one may seem to have moved."
+        "The second run minus the first, and its ratio to it, seed by seed; 95 % intervals over seeds (Student's t). "
+        "Rows are not corrected for their number: of twenty that are the same, one may seem to have moved."
     )
     if other := sum(row.other_cells for row in rows):
         yield f"{other} of {sum(row.pairs for row in rows)} pairs are not the same cell: their configurations differ."

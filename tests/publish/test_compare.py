@@ -45,7 +45,7 @@ def test_a_run_has_not_moved_from_itself(finished):
 
 
 def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after):
-    shift(after, "magnitude", [0.02, 0.03, 0.01])
+    shift(after, "magnitude", [0.02, 0.022, 0.018])
     found = rows(finished, after)
     assert found["magnitude"].verdict == "moved"
     assert found["magnitude"].accuracy.mean == pytest.approx(0.02)
@@ -106,12 +106,12 @@ def test_a_recipe_that_one_run_has_more_leaves_the_other_recipes_cells_paired(fi
 
 
 def test_the_table_says_what_it_compares_and_how_to_read_it(finished, after, dtcbench):
-    shift(after, "magnitude", [0.02, 0.03, 0.01])
+    shift(after, "magnitude", [0.02, 0.022, 0.018])
     ended = dtcbench("compare", finished, after)
     assert ended.code == 0
     assert ended.out.startswith(f"from {finished} to {after}\n")
     line = next(line for line in ended.out.splitlines() if line.strip().startswith("magnitude"))
-    assert "+2.00 [+1.00, +3.00]" in line
+    assert "+2.00 [+1.50, +2.50]" in line
     assert line.rstrip().endswith("moved")
     assert "Rows are not corrected for their number" in ended.out
 
