@@ -7,6 +7,8 @@ whose default changes needs a higher `version`.
     @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
+A method has two more options, which its code does not see: how a cell uses it (`Course`).
+
 A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
 installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.
 """
@@ -29,9 +31,9 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, PydanticUserError, create_model
+from pydantic import BaseModel, Field, PydanticUserError, create_model
 
 from dtcbench.errors import UserError, near
 from dtcbench.validation import Strict, checked
@@ -43,6 +45,21 @@ _IMPORTING = threading.RLock()
 """Held while values are imported: another thread must not see half of them."""
 PLUGIN_PREFIX = "dtcbench_plugin_"
 """The name of each `--plugin` file's module begins with this."""
+
+
+class Course(Strict):
+    """The options that every method has without stating them: how a cell uses the method."""
+
+    stream: Annotated[int, Field(ge=0)] = 0
+    """Another one draws the data order and the method's random numbers anew, for the same weights and split."""
+
+
+class CourseOfChoice(Course):
+    """Those of a method that chooses neurons."""
+
+    when: Literal["during", "after", "rewind"] = "during"
+    """Neurons go while the network trains; at once after most of the training; or so, and the rest begin again with
+    their initial weights (docs/design.md, Protocols)."""
 
 
 class PluginError(UserError):
@@ -77,8 +94,10 @@ class Entry:
 class Axis:
     """One named axis of the grid: a registry of callables and their options."""
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, shared: Callable[[Callable[..., Any]], type[BaseModel]] | None = None) -> None:
+        """`shared` gives the options that a value has beside its own; its code does not see them."""
         self.noun = noun
+        self._shared = shared or (lambda _value: Strict)
         self._package = f"dtcbench.{noun}s"
         self._entries: dict[str, Entry] = {}
         self._discovered = False
@@ -106,6 +125,11 @@ class Axis:
                     "@dataclass(frozen=True, kw_only=True) above the class, and a default for each option, or leave "
                     "the annotation out"
                 )
+            if taken := sorted(_parameters(value) & self._shared(value).model_fields.keys()):
+                raise PluginError(
+                    f"{self.noun} {name!r} is {entry.origin}, whose option {', '.join(taken)} every {self.noun} has; "
+                    "give it another name"
+                )
             self._entries[name] = entry
             return value
 
@@ -132,19 +156,23 @@ class Axis:
         return self.entry(name).value
 
     def options(self, name: str) -> type[BaseModel]:
-        """The pydantic model of `name`'s options, built from its keyword-only parameters."""
+        """The pydantic model of `name`'s options: its keyword-only parameters, then those that the axis shares."""
+        value = self.get(name)
         try:
-            return _options_model(self.get(name))
+            return _options_model(value, self._shared(value))
         except (NameError, PydanticUserError) as error:
             raise PluginError(f"{self.noun} {name!r}: an option's annotation cannot be used: {error}") from error
 
     def bind(self, name: str, options: dict[str, Any]) -> Any:
         """`name` with its options filled in: a function with these arguments bound, or an instance of a class.
 
+        Options that the axis shares are checked and left out.
+
         MisfitError names each option that does not exist or does not fit, its value and what is allowed.
         """
         value, fitting = self.get(name), self.checked(name, options)
-        given = {option: getattr(fitting, option) for option in options}
+        own = options.keys() - self._shared(value).model_fields.keys()
+        given = {option: getattr(fitting, option) for option in options if option in own}
         return value(**given) if inspect.isclass(value) else functools.partial(value, **given)
 
     def checked(self, name: str, options: dict[str, Any]) -> BaseModel:
@@ -223,7 +251,7 @@ def _fields_that_are_no_options(value: Callable[..., Any]) -> list[str]:
     """The annotated fields of a class that are not keyword-only parameters with a default."""
     if not inspect.isclass(value):
         return []
-    options = {p.name for p in inspect.signature(value).parameters.values() if _is_option(p)}
+    options = _parameters(value)
     fields = inspect.get_annotations(value).items()
     return [name for name, kind in fields if name not in options and "ClassVar" not in str(kind)]
 
@@ -232,12 +260,17 @@ def _is_option(parameter: inspect.Parameter) -> bool:
     return parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
 
 
+def _parameters(value: Callable[..., Any]) -> set[str]:
+    return {p.name for p in inspect.signature(value).parameters.values() if _is_option(p)}
+
+
 @functools.cache
-def _options_model(value: Callable[..., Any]) -> type[BaseModel]:
+def _options_model(value: Callable[..., Any], shared: type[BaseModel]) -> type[BaseModel]:
     parameters = inspect.signature(value, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         p.name: (Any if p.annotation is p.empty else p.annotation, p.default) for p in parameters if _is_option(p)
     }
+    fields |= {name: (field.rebuild_annotation(), field.default) for name, field in shared.model_fields.items()}
     return create_model("Options", __base__=Strict, **fields)
 
 
@@ -364,9 +397,19 @@ def _known(values: Iterable[tuple[str, str]]) -> list[tuple[str, str, Entry]]:
     ]
 
 
+def _chooses(method: Callable[..., Any]) -> bool:
+    return getattr(method, "removal", "scored") == "scored"
+
+
+def _course(method: Callable[..., Any]) -> type[Course]:
+    return CourseOfChoice if _chooses(method) else Course
+
+
+COURSE = frozenset(CourseOfChoice.model_fields)
+"""The names of the options of a cell's course."""
 models = Axis("model")
 datasets = Axis("dataset")
-methods = Axis("method")
+methods = Axis("method", _course)
 solvers = Axis("solver")
 AXES = (models, datasets, methods, solvers)
 register_model = models.register
@@ -378,7 +421,7 @@ register_solver = solvers.register
 def compresses_in_cycles(method: str) -> bool:
     """Whether this method removes neurons cycle by cycle. For an unknown method the answer is yes."""
     known = method in methods.names()
-    return not known or getattr(methods.get(method), "when", "cycles") == "cycles"
+    return not known or _chooses(methods.get(method))
 
 
 def uses_solver(method: str) -> bool:

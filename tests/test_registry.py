@@ -166,7 +166,8 @@ def test_bind_refuses_options_that_a_suite_would_refuse_all_at_once():
     assert str(caught.value).split("\n") == [
         "method 'dtc': score: 'nonsense': should be 'reconstruction' or 'coefficients'",
         "method 'dtc': lam: -1: should be greater than 0",
-        "method 'dtc': sids: unknown key 'sids'; did you mean 'sides'? (known: score, drop, lam, f, sides)",
+        "method 'dtc': sids: unknown key 'sids'; did you mean 'sides'? "
+        "(known: score, drop, lam, f, sides, stream, when)",
     ]
 
 
@@ -182,7 +183,7 @@ EVERY_OPTION = [
 def test_no_option_of_the_package_takes_nonsense(axis, name, option):
     for wrong in ("nonsense", "", -1, float("nan"), float("inf"), [], [0], None):
         with pytest.raises(UserError, match=f"^{axis.noun} '{name}': {option}"):
-            axis.bind(name, {option: wrong})
+            axis.checked(name, {option: wrong})
 
 
 @pytest.mark.parametrize(

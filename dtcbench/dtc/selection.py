@@ -13,7 +13,9 @@ from dtcbench.dtc.sensing import Reconstruction, Solve
 from dtcbench.errors import CompressionError
 
 Drop = Literal["smallest", "largest"]
-When = Literal["cycles", "start", "never"]
+Removal = Literal["scored", "start", "never"]
+Draws = Literal["published", "fresh"]
+"""Random numbers from the published seed at every call, or from the cell's own generator."""
 Budget = Literal["steps", "flops"]
 Indices = NDArray[np.int64]
 
@@ -69,8 +71,8 @@ class Method(ABC):
     uses_solver: ClassVar[bool] = False
     verifies_solver: ClassVar[bool] = True
     """Whether a solver's answer must keep the solver's tolerance for the duality gap."""
-    when: ClassVar[When] = "cycles"
-    """Neurons go cycle by cycle, all before the first step (the rest drawn anew), or never."""
+    removal: ClassVar[Removal] = "scored"
+    """Neurons go by their scores, whichever before the first step (the rest drawn anew), or never."""
     budget: Budget = "steps"
     """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
     sensitivity_samples: int = 0

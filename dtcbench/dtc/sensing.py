@@ -105,9 +105,13 @@ def dct_basis(m: int) -> Array:
     return basis
 
 
-def published_phi(m: int, keep: float) -> Array:
-    """Φ [n, m] of the published code, the same draw at every call; CompressionError if n is 0."""
-    return np.random.RandomState(PUBLISHED_SEED).normal(size=[published_measurements(m, keep), m])
+def published_phi(m: int, keep: float, draws: np.random.Generator | None = None) -> Array:
+    """Φ [n, m] of the published code: the same draw at every call unless `draws` makes it.
+
+    CompressionError if n is 0.
+    """
+    source = draws or np.random.RandomState(PUBLISHED_SEED)
+    return source.normal(size=[published_measurements(m, keep), m])
 
 
 def published_measurements(m: int, keep: float) -> int:

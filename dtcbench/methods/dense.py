@@ -12,7 +12,7 @@ from dtcbench.registry import register_method
 class Dense(Method):
     """Keeps every neuron."""
 
-    when = "never"
+    removal = "never"
     drop = "smallest"
 
     def scores(self, group: Group) -> Scores:

@@ -8,7 +8,17 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.selection import Drop, Group, Indices, Method, Scores, Target, below_quantile, left_below_quantile
+from dtcbench.dtc.selection import (
+    Draws,
+    Drop,
+    Group,
+    Indices,
+    Method,
+    Scores,
+    Target,
+    below_quantile,
+    left_below_quantile,
+)
 from dtcbench.dtc.sensing import Array, Reconstruction, gaussian_phi, published_measurements, published_phi, reconstruct
 from dtcbench.errors import CompressionError, SolverError
 from dtcbench.registry import register_method
@@ -54,7 +64,7 @@ class Shuffled(Dtc):
 @register_method("dtc-published")
 @dataclass(frozen=True, kw_only=True)
 class PublishedDtc(Method):
-    """The published code: coefficient-space ray, fixed Φ, the largest dropped by a strict quantile.
+    """The published code: coefficient-space ray, one Φ per width, the largest dropped by a strict quantile.
 
     It takes the solver's answers as they are: their duality gap is not checked, as it is for every other method.
     """
@@ -64,10 +74,13 @@ class PublishedDtc(Method):
     drop = "largest"  # without an annotation, and so no option
     lam: Lambda = 0.3
     """λ of the recovery."""
+    draws: Draws = "published"
+    """Φ from the published seed, so the same for a width in every cycle, or another in every cycle."""
 
     def scores(self, group: Group) -> Scores:
         """|s*_in + s*_out|, a frequency's index used as a neuron's."""
-        reconstruction = _reconstruct(group, published_phi(group.width, group.target.keep), self.lam)
+        draws = None if self.draws == "published" else group.generator
+        reconstruction = _reconstruct(group, published_phi(group.width, group.target.keep, draws), self.lam)
         return Scores(np.abs(reconstruction.coefficient_ray), reconstruction)
 
     def left(self, width: int, target: Target) -> int:

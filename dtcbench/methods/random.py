@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from dtcbench.dtc.selection import Group, Indices, Method, Scores, refuse_none
+from dtcbench.dtc.selection import Draws, Group, Indices, Method, Scores, refuse_none
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 from dtcbench.registry import register_method
 
@@ -21,20 +23,24 @@ class Random(Method):
 
 
 @register_method("random-published")
+@dataclass(frozen=True, kw_only=True)
 class PublishedRandom(Method):
     """The published code's random baseline: the same seed, so the same draw for a width, every cycle."""
 
     drop = "largest"
+    draws: Draws = "published"
+    """The permutation of the published seed, so the same for a width in every cycle, or another in every cycle."""
 
     def scores(self, group: Group) -> Scores:
-        """Each neuron's place in the published permutation of the group."""
-        drawn = np.random.RandomState(PUBLISHED_SEED).permutation(group.width)
+        """Each neuron's place in the permutation of the group."""
+        source = np.random.RandomState(PUBLISHED_SEED) if self.draws == "published" else group.generator
+        drawn = source.permutation(group.width)
         return Scores(np.argsort(drawn).astype(np.float64))
 
     def select(self, scores: Scores, group: Group) -> Indices:
         """The first neurons of the permutation, in drawn order unless the target is a count.
 
-        Equals `numpy.random.choice(m, count, replace=False)` after the published seed; the order
+        Those of the published seed equal `numpy.random.choice(m, count, replace=False)` after it; the order
         matters, because sums over neurons are rounded in it.
         """
         count = group.target.count_of(group.width)

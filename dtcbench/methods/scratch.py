@@ -19,7 +19,7 @@ class Scratch(Method):
     which is less than their scratch-B gets: the large network's.
     """
 
-    when = "start"
+    removal = "start"
     drop = "smallest"
     budget: Budget = "steps"
     """As many optimiser steps as the compressed cells, or as many training FLOPs."""

@@ -151,5 +151,15 @@ class Cell(_Keyed):
 
     @property
     def is_dense(self) -> bool:
-        """Whether this is the baseline others are paired with."""
-        return self.method.name == "dense"
+        """Whether this is the baseline others are paired with: not dense with another stream, which is a control."""
+        return self.method.name == "dense" and not self.method.options
+
+    @property
+    def when(self) -> str:
+        """When the method's neurons go: `during`, `after` or `rewind`."""
+        return str(self.method.values.get("when", "during"))
+
+    @property
+    def stream(self) -> int:
+        """The nuisance stream: another one has other data orders and random choices, for the same weights and split."""
+        return int(self.method.values.get("stream", 0))

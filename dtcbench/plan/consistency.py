@@ -112,8 +112,22 @@ def _schedule(block: dict[Any, Any], protocol: str, names: Names) -> Iterator[tu
     for method in map(_name, _values(block.get("methods"))) if protocol == "published" else ():
         if method in names.known("method") and method != "dense" and not names.meaning("method", method).in_cycles:
             yield "methods", f"{method!r} belongs to protocol standard; remove it"
+    for method in _values(block.get("methods")) if protocol == "published" else ():
+        yield from (("methods", message) for message in _unpublished(method))
     if protocol == "standard" and block.get("sparsities") is None:
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"
+
+
+def _unpublished(method: Any) -> Iterator[str]:
+    """Options of a method that protocol `published` has no use for."""
+    options = method if isinstance(method, dict) else {}
+    name = _name(method)
+    if options.get("when", "during") != "during":
+        yield f"{name!r} with when: {options['when']} belongs to protocol standard; published compresses as it trains"
+    if options.get("widths", "uniform") != "uniform":
+        yield f"{name!r} with widths: {options['widths']} belongs to protocol standard; published cuts groups alike"
+    if name == "dense" and options.get("stream", 0) != 0:
+        yield "'dense' with another stream is the same training: protocol published draws no data order; remove it"
 
 
 def _solvers(block: dict[Any, Any], names: Names) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ def expand(suite: Suite, names: Names = REGISTERED, further: Sequence[Collection
     for cell in _candidates(suite, names, further):
         concerning = _concerning(rules, cell)
         used.update(concerning)
-        if cell.sparsity == 0 and not cell.is_dense:
+        if cell.sparsity == 0 and cell.method.name != "dense":
             excluded.setdefault(cell, REMOVES_NOTHING)
         elif concerning:
             excluded.setdefault(cell, rules[concerning[0]][1])
@@ -76,7 +76,8 @@ def _candidates(suite: Suite, names: Names, further: Sequence[Collection[str]]) 
 
 def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int]) -> Iterator[Cell]:
     protocol = suite.protocol_of(block).choice
-    dense = Choice(name="dense")
+    # Dense with another stream is a control beside the baseline, which is always there.
+    dense = [Choice(name="dense"), *(method for method in block.methods if method.name == "dense" and method.options)]
     compressed = [
         (method, sparsity, solver)
         for method, sparsity in itertools.product(block.methods, _sparsities(block))
@@ -84,7 +85,7 @@ def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int])
         for solver in _solvers(block, method, names)
     ]
     for model, dataset, seed in itertools.product(block.models, block.datasets, seeds):
-        for method, sparsity, solver in ((dense, 0.0, None), *compressed):
+        for method, sparsity, solver in (*((method, 0.0, None) for method in dense), *compressed):
             yield Cell(
                 protocol=protocol,
                 model=model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction as Share
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -13,6 +14,9 @@ from dtcbench.validation import Strict
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
+_TRAINED = {"after": Share(2, 3), "rewind": Share(1, 2)}
+"""Share of the steps before the neurons go at once: DepGraph's benchmark trains 200 epochs and fine-tunes 100 (Fang et
+al., arXiv 2301.12900); a lottery ticket trains as long as the network that it was found in (arXiv 1803.03635)."""
 
 
 class Protocol(Strict):
@@ -79,6 +83,21 @@ class Standard(Protocol):
         ratio = self.ratio(sparsity)
         cycles = min(self._cycles_needed(sparsity), self.cycles_held)
         return [ratio**cycle for cycle in range(1, cycles)] + [1 - sparsity]
+
+    def removals(self, sparsity: float, when: str = "during") -> dict[int, float]:
+        """By the number of the cycle that removes neurons, the fraction of each group's neurons left after it.
+
+        `during` follows the schedule. `after` and `rewind` remove all at once, in the last whole cycle of the first two
+        thirds or of the first half of the steps (in the first cycle if there is none).
+        """
+        if when == "during" or sparsity == 0:
+            return dict(enumerate(self.fractions(sparsity)))
+        trained = math.floor(self.steps * _TRAINED[when] / self.cycle_steps)
+        return {min(max(1, trained), self.cycles_held) - 1: 1 - sparsity}
+
+    def kept_at_once(self, sparsity: float, when: str = "during") -> float:
+        """Fraction of the neurons that each compression but the last keeps, or the only one."""
+        return self.ratio(sparsity) if when == "during" else 1 - sparsity
 
     def ratio(self, sparsity: float) -> float:
         """Fraction of the neurons each compression but the last keeps: `keep`, or what the steps force."""

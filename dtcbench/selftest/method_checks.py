@@ -18,7 +18,7 @@ _WIDTH, _COUNT = 40, 15
 def checks(name: str) -> list[Check]:
     """The claims about the method registered as `name`."""
     method: Method = registry.methods.bind(name, {})
-    keeps_all = "it removes nothing" if method.when == "never" else ""
+    keeps_all = "it removes nothing" if method.removal == "never" else ""
     claims: dict[str, tuple[Callable[[Method], None], str]] = {
         "there is one finite score for each neuron": (_scores_fit, ""),
         "exactly the count asked for is kept, each neuron once, in ascending order": (_count_is_exact, keeps_all),
@@ -94,7 +94,7 @@ def _weights_stay(method: Method) -> None:
 def _drop_is_said(method: Method) -> None:
     if getattr(method, "drop", None) not in ("smallest", "largest"):
         raise Contradicted("`drop` is neither 'smallest' nor 'largest'; set it on the class")
-    if method.when != "cycles":
+    if method.removal != "scored":
         return
     (group, *_) = _groups(method)
     lowest = method.select(Scores(np.arange(_WIDTH, dtype=float)), group)[0]

@@ -153,7 +153,7 @@ class Compressor:
         UserError
             An argument cannot be used, or the optimiser's state cannot be carried over.
         """
-        if self.method.when != "cycles":
+        if self.method.removal != "scored":
             raise CompressionError(
                 f"method {_name_of(registry.methods, self.method)} removes no neurons in cycles; use another method, "
                 "such as dtc, magnitude or random"
@@ -284,6 +284,11 @@ def _check(scores: Scores, indices: Indices, group: Group) -> None:
 
 def _method(method: str | Method, options: dict[str, Any]) -> Method:
     if isinstance(method, str):
+        if of_cells := sorted(options.keys() & registry.COURSE):
+            raise UserError(
+                f"option {', '.join(of_cells)} says how a cell of the bench uses a method; in your own loop you call "
+                "compress() when you want to, and another `seed` draws other numbers"
+            )
         bound: Method = registry.methods.bind(method, options)
         return bound
     if inspect.isclass(method):

@@ -115,6 +115,14 @@ def torch_generator(seed: int, purpose: str, *indices: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
+def stream_seed(seed: int, stream: int) -> int:
+    """The seed of what another nuisance stream of the cell with `seed` draws anew; stream 0 is the cell's own."""
+    if stream == 0:
+        return seed
+    (state,) = _sequence(seed, "stream", (stream,)).generate_state(1, np.uint64)
+    return int(state >> np.uint64(1))
+
+
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
     """Torch's and NumPy's global generators set by the cell's seed, and afterwards back as they were.

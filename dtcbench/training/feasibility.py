@@ -57,7 +57,7 @@ def obstacle(cell: Cell, widths: Widths) -> str | None:
     targets = (
         _of_published(protocol, method, widths)
         if isinstance(protocol, Published)
-        else _of_standard(protocol, method, cell.sparsity or 0.0, widths)
+        else _of_standard(protocol, method, cell, widths)
     )
     for place, width, target in targets:
         try:
@@ -71,16 +71,18 @@ _Targets = Iterator[tuple[str, int, Target]]
 """The place as an error names it, the group's width there, and its target."""
 
 
-def _of_standard(protocol: Standard, method: Method, sparsity: float, widths: Widths) -> _Targets:
-    """The targets of protocol `standard`: in all of its cycles, or at the start for a method that begins small.
+def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths) -> _Targets:
+    """The targets of protocol `standard`: in all of its cycles, or at once for a method that begins small or removes
+    neurons after training.
 
     A method with a budget of FLOPs goes through all cycles on a copy of the network before it begins.
     """
-    fractions = protocol.fractions(sparsity)
-    if method.when == "start" and method.budget == "steps":
+    sparsity = cell.sparsity or 0.0
+    fractions = list(protocol.removals(sparsity, cell.when).values())
+    if method.removal == "start" and method.budget == "steps":
         fractions = fractions[-1:]
-    in_cycles = method.when == "cycles" and method.budget == "steps"
-    keep = protocol.ratio(sparsity) if sparsity else 1.0
+    in_cycles = method.removal == "scored" and method.budget == "steps"
+    keep = protocol.kept_at_once(sparsity, cell.when) if sparsity else 1.0
     for cycle, (before, after) in enumerate(pairwise([1.0, *fractions])):
         for group, width in widths.items():
             left, target = round(width * before), Target(keep, round(width * after))

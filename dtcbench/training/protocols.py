@@ -5,6 +5,7 @@ See docs/design.md, Protocols.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any
 
@@ -19,6 +20,7 @@ from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
 from dtcbench.training.loop import (
     Samples,
+    Step,
     accuracy,
     bits_per_token,
     cross_entropy,
@@ -51,7 +53,7 @@ def run(context: CellContext) -> Result:
 
 
 def run_standard(context: CellContext, protocol: Standard) -> Result:
-    """Train and compress by the geometric schedule, then train the remaining steps.
+    """Train and compress, by the geometric schedule or at once as the method's `when` says, then train the rest.
 
     All that compress share steps, batches, order and initial weights; the optimiser's state is carried over. Baselines
     that train other weights (`scratch`) or for other steps (a budget of FLOPs) say so in their methods. Every cell
@@ -64,12 +66,10 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     run = start(context)
     _refuse_a_lonely_sample(run.model, len(training), protocol.batch_size)
     steps = _begin(run, protocol, training, sparsity)
-    run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None
-    step = gradient_step(run.model, optimizer, schedule)
-    batches = shuffled_batches(training, protocol.batch_size, cell.seed, context.splits.augment)
     widths = run.compressor.original_widths
-    fractions = protocol.fractions(sparsity) if run.compressor.method.when == "cycles" else []
+    removals = protocol.removals(sparsity, cell.when) if run.compressor.method.removal == "scored" else {}
+    final, rewinds = max(removals, default=-1), cell.when == "rewind" and len(removals) > 0
+    step, batches = _training(run, protocol, training, (final + 1) * protocol.cycle_steps if rewinds else steps)
     removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
 
     def score(samples: Samples) -> float:
@@ -77,18 +77,21 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
 
     for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
         loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
-        last = number == len(fractions) - 1
+        last = number == final
         layers: list[Layer] = []
         numbers: dict[str, Any] = {"validation_before": score(validation), "validation_after": _NOT_DUE}
         if last:
             removal["accuracy_before"] = score(test)
-        if number < len(fractions):
-            counts = {name: round(width * fractions[number]) for name, width in widths.items()}
-            layers = run.compress(training, counts=counts, keep=protocol.ratio(sparsity))
+        if number in removals:
+            counts = {name: round(width * removals[number]) for name, width in widths.items()}
+            layers = run.compress(training, counts=counts, keep=protocol.kept_at_once(sparsity, cell.when))
             numbers["validation_after"] = score(validation)
         if last:
             removal["accuracy_after"] = score(test)
         run.record_cycle(loss, layers, **numbers, test_before=_TEST_LATER, test_after=_TEST_LATER)
+        if last and rewinds:
+            run.rewind()
+            step, batches = _training(run, protocol, training, steps - run.steps)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
     is_text = context.splits.pixels is None
@@ -106,13 +109,21 @@ def _begin(run: TrainingRun, protocol: Standard, training: Samples, sparsity: fl
     budget = None
     if compressor.method.budget == "flops":
         budget = compressed_flops(run.model, example, protocol, sparsity, len(training))
-    if compressor.method.when == "start":
+    if compressor.method.removal == "start":
         widths = compressor.original_widths
         compressor.cut({name: torch.arange(round(width * (1 - sparsity))).numpy() for name, width in widths.items()})
         draw_anew(run.model, run.context.cell.seed)
     if budget is not None:
         steps = steps_for(budget, training_flops(run.model, example), len(training), protocol.batch_size)
     return steps
+
+
+def _training(run: TrainingRun, protocol: Standard, training: Samples, steps: int) -> tuple[Step, Iterator[Samples]]:
+    """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
+    run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None
+    batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, run.context.splits.augment)
+    return gradient_step(run.model, optimizer, schedule), batches
 
 
 def _refuse_a_lonely_sample(model: nn.Module, samples: int, batch_size: int) -> None:
@@ -142,7 +153,8 @@ def run_published(context: CellContext, protocol: Published) -> Result:
     trains and tests as many cycles as its width would have taken. The operations are the notebook's, in the notebook's
     order: another order changes the bits.
     """
-    run, is_dense = start(context), context.cell.is_dense
+    run = start(context)
+    is_dense = run.compressor.method.removal == "never"
     layers_to_train = linear_layers(run.model)
     _draw_weights(layers_to_train, context.cell.seed)
     # The published network ends so, in training and in testing: its answer for one image depends on

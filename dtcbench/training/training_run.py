@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +22,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor
-from dtcbench.training.determinism import torch_generator
+from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Step, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build
@@ -64,6 +65,11 @@ class CellContext:
         self.evaluated.append(value)
         return value
 
+    @property
+    def stream_seed(self) -> int:
+        """The seed of the data order and of the method's draws."""
+        return stream_seed(self.cell.seed, self.cell.stream)
+
     def repeat(self) -> CellContext:
         """The context of a repeat of the same training, which computes no evaluation.
 
@@ -81,6 +87,8 @@ class TrainingRun:
     compressor: Compressor
     parameters_dense: int
     """Parameters before the first compression."""
+    initial: nn.Module | None = None
+    """The network as it was before its first step, if it will be needed again."""
     steps: int = 0
     training_flops: int = 0
     cycles: list[Cycle] = field(default_factory=list)
@@ -112,6 +120,18 @@ class TrainingRun:
         with self.context.phases.phase("compress"):
             compressed = self.compressor.compress(**targets, batches=self._counted(samples), loss=loss)
         return [layer.record(**numbers) for layer, numbers in zip(compressed.values(), complexities, strict=True)]
+
+    def rewind(self) -> None:
+        """Give the neurons that are left their initial weights, and the network its initial buffers.
+
+        The network is another object afterwards, without an optimiser.
+        """
+        if self.initial is None:
+            raise ValueError("the initial network was not kept")
+        with self.context.phases.phase("compress"):
+            compressor = _compressor(self.context, self.initial)
+            compressor.load_state_dict(self.compressor.state_dict())
+        self.model, self.compressor, self.initial = self.initial, compressor, None
 
     def _complexity(self, group: PrunableGroup) -> dict[str, Any]:
         evaluate = self.context.evaluate
@@ -159,12 +179,18 @@ def start(context: CellContext) -> TrainingRun:
     cell, splits = context.cell, context.splits
     model = build(cell.model, splits.input_shape, splits.num_classes, torch_generator(cell.seed, "init"))
     model = model.to(context.train.x.device)
-    method = registry.methods.bind(cell.method.name, cell.method.values)
-    solver = registry.solvers.bind(cell.solver.name, cell.solver.values) if cell.solver else None
+    initial = copy.deepcopy(model) if cell.when == "rewind" else None
     logits = (1, *context.train.y.shape[1:], splits.num_classes)
     with blaming_the_model(cell.model, model, context.example, logits):
-        compressor = Compressor(model, context.example, method, solver=solver, seed=cell.seed)
-    return TrainingRun(context, model, compressor, _parameters(model))
+        compressor = _compressor(context, model)
+    return TrainingRun(context, model, compressor, _parameters(model), initial)
+
+
+def _compressor(context: CellContext, model: nn.Module) -> Compressor:
+    cell = context.cell
+    method = registry.methods.bind(cell.method.name, cell.method.values)
+    solver = registry.solvers.bind(cell.solver.name, cell.solver.values) if cell.solver else None
+    return Compressor(model, context.example, method, solver=solver, seed=context.stream_seed)
 
 
 def _parameters(model: nn.Module) -> int:

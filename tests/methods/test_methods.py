@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dtcbench import registry
+from dtcbench.dtc.recovery import unchecked
 from dtcbench.dtc.selection import Group, Target
 from dtcbench.errors import CompressionError, NonFiniteError, SolverError
 
@@ -55,6 +56,18 @@ def test_the_published_magnitude_drops_the_largest_sums():
 def test_random_depends_on_the_generator_and_published_random_does_not():
     assert list(kept("random", group(seed=1))) != list(kept("random", group(seed=2)))
     np.testing.assert_array_equal(kept("random-published", group(seed=1)), kept("random-published", group(seed=2)))
+
+
+@pytest.mark.parametrize("name", ["random-published", "dtc-published"])
+def test_fresh_draws_depend_on_the_generator_alone(name):
+    target = Target(0.5, None)
+    scs = unchecked(registry.solvers.get("scs"))
+    one, same, other = (
+        registry.methods.bind(name, {"draws": "fresh"}).scores(group(40, target, seed, scs)).values
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("width", [512, 57, 11])

@@ -24,6 +24,8 @@ def test_the_design_s_example_is_valid():
         "lam": 0.3,
         "f": 0.1,
         "sides": "both",
+        "stream": 0,
+        "when": "during",
     }
 
 
@@ -52,7 +54,10 @@ WRONG = {
     "unknown option": (
         "[lars]", "[{name: lars, max_iteration: 3}]", 9, "grid[0].solvers[0].max_iteration", "'max_iterations'?",
     ),
-    "needless option": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "remove it: no key is known"),
+    "needless option": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "'p'; known: stream, when"),
+    "needless option of data": (
+        "[digits]", "[{name: mnist, p: 1}]", 7, "grid[0].datasets[0].p", "remove it: no key is known",
+    ),
     "key that is no text": ("name: quick", "name: quick\n1: 2", 1, "", "unknown key 1; known: name, question"),
     "key `no`": ("name: quick", "name: quick\nno: 2", 1, "", "unknown key false; known: name, question"),
     "key missing": ("name: quick\n", "", 1, "name", "missing; add `name: …`"),

@@ -32,7 +32,7 @@ class InSteps:
         return LARS(theta, y, lam, max_iterations=sum(self.steps))
 
 
-METHODS = [name for name in registry.methods.names() if registry.methods.get(name).when == "cycles"]
+METHODS = [name for name in registry.methods.names() if registry.methods.get(name).removal == "scored"]
 
 
 def test_the_same_cell_gives_the_same_result_to_the_last_bit():
