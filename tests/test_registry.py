@@ -183,7 +183,7 @@ EVERY_OPTION = [
 def test_no_option_of_the_package_takes_nonsense(axis, name, option):
     for wrong in ("nonsense", "", -1, float("nan"), float("inf"), [], [0], None):
         with pytest.raises(UserError, match=f"^{axis.noun} '{name}': {option}"):
-            axis.checked(name, {option: wrong})
+            axis.bind(name, {option: wrong})
 
 
 @pytest.mark.parametrize(
