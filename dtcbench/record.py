@@ -227,6 +227,9 @@ class Cycle(Explained):
     """Test accuracy before the compression."""
     test_after: float | None
     """Test accuracy just after the compression, as in the published curves."""
+    training_flops: int | None = None
+    """FLOPs of training from the first step until this compression, without the gradients that the method asks for in
+    it."""
     layers: list[Layer]
 
 
@@ -247,6 +250,12 @@ class Metrics(Explained):
     """Test accuracy just after the last compression."""
     validation_accuracy: float | None
     """Validation accuracy at the end."""
+    hits: str | None = None
+    """Which test samples are classified right at the end: one bit each, in the order of the test split, packed by
+    `numpy.packbits` and written in base64 (`dtcbench/hits.py`). `accuracy` is their mean, and in protocol published the
+    mean over batches of their means. The files of the table lack this column: it would be most of them."""
+    test_samples: int | None = None
+    """Test samples that `hits` has a bit for."""
     bits_per_character: float | None
     """Cross-entropy on the test text at the end, in bits: language models only."""
     widths: dict[str, int]

@@ -14,7 +14,7 @@ ORDER = (
     {"__init__", "errors", "files", "text", "unavailable", "cores", "streams", "heartbeat"},
     {"validation"},
     {"registry"},
-    {"entropy", "dtc", "published"},
+    {"entropy", "hits", "dtc", "published"},
     {"solvers", "methods", "models", "datasets"},
     {"plan"},
     {"record"},

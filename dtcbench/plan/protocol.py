@@ -58,6 +58,9 @@ class Standard(Protocol):
     """Fraction of the training split held out, by the cell's seed."""
     samples: Count | None = None
     """Use the first so many samples of either split only: for rehearsals."""
+    course: Count | None = None
+    """Validate on the first so many held-out samples only in the cycles, on all at the end: on all, drawing the course
+    takes a good part of a cell's time."""
     threads: Count = 1
 
     @field_validator("cycle_steps")

@@ -32,7 +32,7 @@ from dtcbench.records.location import AnyPath, make_folder, write
 from dtcbench.records.lookup import names_of
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
-from dtcbench.records.tables import MISSING, parquet
+from dtcbench.records.tables import MISSING, filed, parquet
 from dtcbench.report import build
 from dtcbench.report.markdown import leaderboard_markdown
 
@@ -98,7 +98,7 @@ def write_union(origins: Origins, out: AnyPath) -> list[AnyPath]:
     runs = {
         name: _write_class(of_class, suites[name], names, out / folders[name]) for name, of_class in origins.items()
     }
-    cells = _cells({name: run.cells for name, run in runs.items()})
+    cells = _cells({name: filed(run.cells) for name, run in runs.items()})
     cycles = pd.concat(run.cycles.assign(hardware=name) for name, run in runs.items())
     boards = [replace(run.leaderboard(), suite=f"{run.suite} on {name}") for name, run in runs.items()]
     files = {

@@ -22,6 +22,7 @@ from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.segments import count_trainings, counted, total_s, windows
 from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
+from dtcbench.hits import unpacked
 from dtcbench.plan.cell import Cell
 from dtcbench.publish.findings import Finding, error, note, warning
 from dtcbench.record import INCONCLUSIVE, CellRecord, Energy, Provenance, Result, Status
@@ -114,8 +115,24 @@ def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding
         yield error("figures", where, "a time is negative or without end")
     elif sum(seconds) > 1.01 * record.wall_s + 1:
         yield error("figures", where, f"{sum(seconds):.4g} s of work in {record.wall_s:.4g} s")
+    if wrong := _hits_wrong(record, result):
+        yield error("figures", where, wrong)
     if any(not 0 < layer.width_after < _MOST for cycle in result.cycles for layer in cycle.layers):
         yield error("figures", where, "a layer is left with no neuron")
+
+
+def _hits_wrong(record: CellRecord, result: Result) -> str | None:
+    """What is wrong with the hits; None if nothing is, or there are none."""
+    if result.hits is None or result.test_samples is None:
+        return None
+    try:
+        hits = unpacked(result.hits, result.test_samples)
+    except ValueError as wrong:
+        return f"hits: {wrong}"
+    # The published accuracy is a mean over batches, of which the last is smaller.
+    if record.cell.protocol.name == "standard" and hits.mean() != result.accuracy:
+        return f"{np.count_nonzero(hits)} hits of {len(hits)} test samples are not accuracy {result.accuracy:g}"
+    return None
 
 
 def of_plan(cell: Cell, planned: Cell, where: str) -> Iterator[Finding]:

@@ -88,6 +88,7 @@ _OUTCOME = {
 _OF_RESULT = {
     {"sparsity": "sparsity_reached"}.get(name, name): text for name, text in _meanings(Metrics, _METRICS).items()
 }
+_HITS = {"hits": _meaning(Metrics, "hits")}
 _OF_ENERGY = {
     **_meanings(Energy, _ENERGY),
     "energy_method": _meaning(Energy, "method"),
@@ -108,10 +109,13 @@ CELLS = {
     **{name: text for name, (_, text) in _IDENTITY.items()},
     **_OUTCOME,
     **_OF_RESULT,
+    **_HITS,
     **_OF_ENERGY,
     **_OF_PROVENANCE,
 }
 """By column of `cells`, in order, its meaning."""
+IN_MEMORY_ONLY = tuple(_HITS)
+"""The columns of `cells` that its files lack: a bit for each test sample of each cell would be most of them."""
 _MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
 _NUMBERS = ("attempt", "wall_s", *_OF_RESULT, *_ENERGY, *_POWER)
@@ -272,8 +276,14 @@ def typed(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.astype({name: "float64" for name in _NUMBERS if cells[name].dtype == object})
 
 
+def filed(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` without the columns that no file of it has."""
+    return cells.drop(columns=[*IN_MEMORY_ONLY])
+
+
 def untyped(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` as its file has it: there a number that no cell has is a column without a type."""
+    cells = filed(cells)
     return cells.assign(
         **{name: pd.Series(None, cells.index, dtype=object) for name in _NUMBERS if cells[name].isna().all()}
     )
@@ -303,7 +313,7 @@ def _row(record: Tabled) -> tuple[Any, ...]:
         record.reason or None,
         record.attempt,
         record.wall_s,
-        *(metrics and getattr(metrics, name) for name in _METRICS),
+        *(metrics and getattr(metrics, name) for name in (*_METRICS, *_HITS)),
         *_energy(record.energy if metrics else None).values(),
         *_provenance(record.provenance),
     )

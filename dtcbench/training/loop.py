@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -137,22 +138,27 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.train()
 
 
-def correct_per_batch(model: nn.Module, samples: Samples, size: int) -> list[tuple[int, int]]:
-    """(correct, labels) for each batch in file order."""
+def predicted(model: nn.Module, samples: Samples, size: int = 1024) -> NDArray[np.bool_]:
+    """Whether each label [N] (or next token [N, T]) is predicted, by batches of `size` in file order."""
     with evaluating(model):
-        counted = [(model(batch.x).argmax(-1).eq(batch.y).sum(), batch.y.numel()) for batch in samples.batches(size)]
-    return [(int(correct), labels) for correct, labels in counted]
+        right = [model(batch.x).argmax(-1).eq(batch.y) for batch in samples.batches(size)]
+    found: NDArray[np.bool_] = torch.cat(right).cpu().numpy()
+    return found
 
 
-def accuracy(model: nn.Module, samples: Samples, size: int = 1024) -> float:
+def share(right: NDArray[np.bool_]) -> float:
+    """The fraction of the labels (or next tokens) that are predicted."""
+    return int(np.count_nonzero(right)) / right.size
+
+
+def accuracy(model: nn.Module, samples: Samples) -> float:
     """Fraction of the labels (or next tokens) that are predicted."""
-    return sum(correct for correct, _ in correct_per_batch(model, samples, size)) / samples.y.numel()
+    return share(predicted(model, samples))
 
 
-def mean_batch_accuracy(model: nn.Module, samples: Samples, size: int) -> float:
+def mean_batch_accuracy(right: NDArray[np.bool_], size: int) -> float:
     """Mean over batches of each batch's accuracy, as published: a smaller last batch weighs as much."""
-    fractions = [correct / labels for correct, labels in correct_per_batch(model, samples, size)]
-    return float(np.mean(fractions))
+    return float(np.mean([share(right[start : start + size]) for start in range(0, len(right), size)]))
 
 
 def bits_per_token(model: nn.Module, samples: Samples, size: int = 256) -> float:

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from dtcbench.errors import CompressionError
+from dtcbench.hits import packed
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.record import Layer, Result
 from dtcbench.training.determinism import seeded_globals
@@ -27,6 +29,8 @@ from dtcbench.training.loop import (
     gradient_step,
     hold_out,
     mean_batch_accuracy,
+    predicted,
+    share,
     shuffled_batches,
 )
 from dtcbench.training.network import draw_anew
@@ -36,6 +40,7 @@ from dtcbench.unavailable import Unavailable
 
 _NOT_COMPRESSED = Unavailable("nothing is removed while training")
 _NO_TEXT = Unavailable("the dataset holds no text")
+_TOKENS = Unavailable("a text is not right or wrong as a whole: its tokens are predicted one by one")
 _TEST_LATER = Unavailable("protocol standard looks at the test split at the last compression and at the end only")
 _NOT_DUE = Unavailable("nothing was due to be removed")
 _NO_VALIDATION = Unavailable("protocol published holds out no validation split")
@@ -62,7 +67,7 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     """
     cell, sparsity = context.cell, context.cell.sparsity or 0.0
     training, validation = hold_out(context.train.first(protocol.samples), protocol.validation, cell.seed)
-    test = context.test.first(protocol.samples)
+    test, watched = context.test.first(protocol.samples), validation.first(protocol.course)
     run = start(context)
     _refuse_a_lonely_sample(run.model, len(training), protocol.batch_size)
     steps = _begin(run, protocol, training, sparsity)
@@ -79,13 +84,13 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
         loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == final
         layers: list[Layer] = []
-        numbers: dict[str, Any] = {"validation_before": score(validation), "validation_after": _NOT_DUE}
+        numbers: dict[str, Any] = {"validation_before": score(watched), "validation_after": _NOT_DUE}
         if last:
             removal["accuracy_before"] = score(test)
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
             layers = run.compress(training, counts=counts, keep=protocol.kept_at_once(sparsity, cell.when))
-            numbers["validation_after"] = score(validation)
+            numbers["validation_after"] = score(watched)
         if last:
             removal["accuracy_after"] = score(test)
         run.record_cycle(loss, layers, **numbers, test_before=_TEST_LATER, test_after=_TEST_LATER)
@@ -95,9 +100,12 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
     is_text = context.splits.pixels is None
+    right = context.evaluate(lambda: predicted(run.model, test))
     return run.result(
         **removal,
-        accuracy=score(test),
+        accuracy=share(right),
+        hits=_TOKENS if is_text else packed(right),
+        test_samples=_TOKENS if is_text else len(right),
         validation_accuracy=score(validation),
         bits_per_character=context.evaluate(lambda: bits_per_token(run.model, test)) if is_text else _NO_TEXT,
     )
@@ -166,14 +174,15 @@ def run_published(context: CellContext, protocol: Published) -> Result:
         raise CompressionError(
             f"no group is wider than {protocol.stop_width}, so no cycle runs; widen the model or lower stop_width"
         )
-    tested = 0.0
+    right, tested = np.zeros(0, dtype=np.bool_), 0.0
     while len(run.cycles) < cycles_of_dense if is_dense else _widest(run) > protocol.stop_width:
         # A new Adam every cycle, as published; the layers are the same objects throughout.
         step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
         loss = run.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
         keep = {group.name: protocol.keep for group in run.compressor.groups if group.width > protocol.stop_width}
         layers = [] if is_dense else run.compress(context.train, _published_loss, keep=keep)
-        tested = context.evaluate(lambda: mean_batch_accuracy(run.model, context.test, protocol.batch_size))
+        right = context.evaluate(lambda: predicted(run.model, context.test, protocol.batch_size))
+        tested = mean_batch_accuracy(right, protocol.batch_size)
         run.record_cycle(
             loss,
             layers,
@@ -184,6 +193,8 @@ def run_published(context: CellContext, protocol: Published) -> Result:
         )
     return run.result(
         accuracy=tested,
+        hits=packed(right),
+        test_samples=len(right),
         accuracy_before=_AFTER_ONLY,
         accuracy_after=_NOT_COMPRESSED if is_dense else tested,
         validation_accuracy=_NO_VALIDATION,

@@ -91,6 +91,8 @@ class TrainingRun:
     """The network as it was before its first step, if it will be needed again."""
     steps: int = 0
     training_flops: int = 0
+    flops_of_steps: int = 0
+    """`training_flops` after the last step: without gradients that a method asked for since."""
     cycles: list[Cycle] = field(default_factory=list)
 
     def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
@@ -103,6 +105,7 @@ class TrainingRun:
             loss, samples = train(self.model, step, batches)
         self.steps += steps
         self.training_flops += flops * samples
+        self.flops_of_steps = self.training_flops
         if not math.isfinite(loss):
             raise NonFiniteError(f"the loss is {loss} after step {self.steps}; lower the learning rate")
         for name, parameter in self.model.named_parameters():
@@ -151,7 +154,13 @@ class TrainingRun:
         """Add a cycle; `numbers` are its other fields, each a value or Unavailable."""
         sparsity = self.compressor.sparsity
         cycle = Cycle.of(
-            cycle=len(self.cycles), step=self.steps, sparsity=sparsity, loss=loss, layers=layers, **numbers
+            cycle=len(self.cycles),
+            step=self.steps,
+            training_flops=self.flops_of_steps,
+            sparsity=sparsity,
+            loss=loss,
+            layers=layers,
+            **numbers,
         )
         self.cycles.append(cycle)
 

@@ -371,6 +371,8 @@ def test_a_cell_of_the_cpu_has_no_joules_of_a_gpu(gpu_run, found):
         ({"parameters": 10**30}, "parameters is not a count"),
         ({"train_s": 1e6}, "s of work in"),
         ({"evaluate_s": -1.0}, "a time is negative"),
+        ({"hits": "gA=="}, "1 bytes are not the bits of 360 samples"),
+        ({"hits": "A" * 60}, "0 hits of 360 test samples are not accuracy"),
     ],
 )
 def test_figures_that_cannot_be_are_refused(run, found, changes, words):

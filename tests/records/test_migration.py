@@ -30,6 +30,18 @@ def records(folder):
     return {file.name: opened(file.read_bytes()) for file in sorted((folder / "records").iterdir())}
 
 
+def known(value):
+    """A part of a record without the fields that its dtcbench did not know."""
+    if isinstance(value, list):
+        return [known(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    reasons = {name: reason for name, reason in value.get("reasons", {}).items() if reason != OLDER}
+    newer = value.get("reasons", {}).keys() - reasons.keys()
+    kept = {name: known(inner) for name, inner in value.items() if name not in newer}
+    return kept | ({"reasons": reasons} if "reasons" in value else {})
+
+
 def test_an_older_run_is_not_read_and_the_message_says_what_to_type(older, dtcbench):
     with pytest.raises(StoreError, match=f"dtcbench migrate {older}"):
         run_named(str(older)).outlines()
@@ -48,7 +60,7 @@ def test_a_migrated_run_has_its_numbers_under_the_keys_of_its_plan(older, dtcben
         (former,) = record["migrations"]
         old, seal = before[f"{former['key']}.{record['attempt']}.json"]
         assert former == {"key": old["key"], "sha256": seal, "schema_version": old["schema_version"]}
-        assert (record["result"], record["energy"], record["started_at"]) == (
+        assert (known(record["result"]), record["energy"], record["started_at"]) == (
             *(old["result"], old["energy"], old["started_at"]),
         )
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from cells import cell
 
+from dtcbench.hits import unpacked
 from dtcbench.record import Energy, PowerTrace, Tabled
 from dtcbench.records import tables
 from dtcbench.records.sealing import seal, unsealed
@@ -45,6 +46,15 @@ def test_figures_of_an_ok_cell_are_in_its_row_and_absent_from_the_others(ok_reco
     assert ok["accuracy"] == ok_record.result.accuracy
     assert ok["training_flops"] == ok_record.result.training_flops
     assert pd.isna(failed["accuracy"])
+
+
+def test_hits_are_a_text_in_the_table_and_not_in_its_file(ok_record, failed_record):
+    frame = cells([ok_record.cell, failed_record.cell], ok_record, failed_record)
+    hits = unpacked(frame["hits"][0], int(frame["test_samples"][0]))
+    assert hits.mean() == frame["accuracy"][0]
+    assert pd.isna(frame["hits"][1])
+    assert "hits" not in tables.untyped(frame)
+    assert "hits" in frame
 
 
 @pytest.fixture

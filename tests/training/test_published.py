@@ -10,6 +10,7 @@ from reference import data_dir, reference_file, skip_unless_rounding_as_the_refe
 from dtcbench import registry
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.errors import CompressionError
+from dtcbench.hits import unpacked
 from dtcbench.registry import Entry
 from dtcbench.training.protocols import run
 
@@ -48,6 +49,14 @@ def small(method, **changes):
 def test_cycles_run_while_the_width_is_above_the_stop(method):
     widths = [c.layers[0].width_after for c in small(method).cycles]
     assert widths == [27, 24, 21, 18, 16, 14, 12, 10]
+
+
+def test_hits_are_of_the_batches_answers_and_the_accuracy_is_the_mean_of_the_batches_means():
+    result = small("magnitude-published")
+    hits = unpacked(result.hits, result.test_samples)
+    assert len(hits) == 360
+    assert np.mean([hits[start : start + 64].mean() for start in range(0, 360, 64)]) == result.accuracy
+    assert hits.mean() == pytest.approx(result.accuracy, abs=0.02)
 
 
 def test_dense_trains_as_many_cycles_with_no_neuron_lost():

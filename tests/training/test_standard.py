@@ -6,12 +6,15 @@ from typing import Annotated
 import numpy as np
 import pytest
 import torch
-from cells import cell, choice, context
+from cells import cell, choice, context, timeless
 from pydantic import Field
 
 from dtcbench import registry
+from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
+from dtcbench.hits import unpacked
+from dtcbench.plan.protocol import Standard
 from dtcbench.registry import Entry
 from dtcbench.training import protocols, training_run
 from dtcbench.training.compressor import Compressor
@@ -135,6 +138,53 @@ def test_accuracy_is_recorded_before_just_after_and_at_the_end():
     assert result.accuracy > result.accuracy_after
     assert all(c.validation_before is not None for c in result.cycles)
     assert all(c.validation_after is not None for c in result.cycles if c.layers)
+
+
+def test_accuracy_is_the_mean_of_the_hits_and_the_final_network_says_which_those_are(monkeypatch):
+    runs = []
+    monkeypatch.setattr(protocols, "start", lambda context: runs.append(training_run.start(context)) or runs[-1])
+    of_cell = context(cell("dtc"))
+    result = run(of_cell)
+    hits = unpacked(result.hits, result.test_samples)
+    assert hits.mean() == result.accuracy
+    with torch.no_grad():
+        right = runs[0].model(of_cell.test.x).argmax(1) == of_cell.test.y
+    assert hits.tolist() == right.tolist()
+
+
+def test_a_text_has_no_hits_and_says_why():
+    text = Splits(*(np.arange(80, dtype=np.uint8).reshape(20, 4) % 7 for _ in range(4)), num_classes=7, pixels=None)
+    tiny = replace(cell("dense", 0.0), model=choice(registry.models, "gpt-nano"))
+    result = run(context(tiny, text))
+    assert (result.hits, result.test_samples) == (None, None)
+    assert result.reasons["hits"] == "a text is not right or wrong as a whole: its tokens are predicted one by one"
+
+
+def test_cycles_tell_the_flops_of_training_so_far():
+    dense, compressed = run(context(cell("dense", 0.0))), run(context(cell("taylor", 0.8)))
+    steps_of_all, steps = 60, dense.cycles[0].step
+    assert dense.cycles[0].training_flops * steps_of_all == pytest.approx(dense.training_flops * steps, rel=0.05)
+    assert compressed.cycles[0].training_flops == dense.cycles[0].training_flops
+    rises = np.diff([c.training_flops for c in dense.cycles]), np.diff([c.training_flops for c in compressed.cycles])
+    assert len(set(rises[0])) <= 2  # the last batch of an epoch is smaller
+    assert rises[1][0] > rises[0][0]  # the gradients that taylor asked for in the first compression
+    assert rises[1][-1] < rises[0][-1]
+    assert compressed.cycles[-1].training_flops < compressed.training_flops
+
+
+def test_a_course_on_fewer_validation_samples_changes_nothing_but_the_course():
+    plain = cell("dtc")
+    values = Standard(name="standard", **{**plain.protocol.values, "course": 40})
+    short = replace(plain, protocol=values.choice)
+    whole, part = run(context(plain)), run(context(short))
+    assert short.key != plain.key
+    assert all((40 * c.validation_before).is_integer() for c in part.cycles)
+    assert [c.validation_before for c in part.cycles] != [c.validation_before for c in whole.cycles]
+    drawn = {"validation_before", "validation_after"}
+    assert [timeless(c.model_copy(update=dict.fromkeys(drawn))) for c in part.cycles] == [
+        timeless(c.model_copy(update=dict.fromkeys(drawn))) for c in whole.cycles
+    ]
+    assert timeless(part.model_copy(update={"cycles": []})) == timeless(whole.model_copy(update={"cycles": []}))
 
 
 def test_every_cell_is_trained_and_validated_in_the_same_pieces():
