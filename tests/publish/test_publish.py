@@ -129,7 +129,7 @@ def test_a_bundle_grows_by_what_the_run_gained(run, results, dtcbench):
 
 
 def test_a_published_record_is_never_overwritten(run, published, results, dtcbench):
-    reseal(records(run)[3], lambda record: record["result"].update(accuracy=0.5))
+    reseal(records(run)[3], lambda record: record["result"].update(validation_accuracy=0.5))
     before = files(results)
     ended = dtcbench("publish", run, "--results", results)
     assert ended.code == 2
