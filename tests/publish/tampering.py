@@ -41,6 +41,12 @@ def reseal(path: Path, edit) -> None:
     path.write_bytes(seal(record))
 
 
+def claim_accuracy(record: dict, accuracy: float) -> None:
+    """Give an ok record another accuracy, and no hits that contradict it."""
+    record["result"].pop("hits", None)
+    record["result"]["accuracy"] = accuracy
+
+
 def made_clean(record: dict) -> None:
     """As if the record had been made from a clean checkout."""
     record["provenance"] |= {"commit": "c0ffee" + 34 * "0", "commit_clean": True, "lock_sha256": "10c" + 61 * "0"}
