@@ -82,10 +82,13 @@ def _removed_text(rows: pd.DataFrame) -> str:
 def _table(rows: Sequence[PublishedRow], ours: Sequence[pd.Series]) -> Fitted:
     lines = [_published_line(row) for row in rows] + [_our_line(row) for row in ours]
     columns = [
-        Strip(title, texts, is_right=title != "method", is_whole=title != "method")
+        Strip(title, texts, is_right=title != "method", is_whole=title != "method", least=18)
         for title, texts in zip(_TITLES, zip(*lines, strict=True), strict=True)
     ]
-    return Fitted([columns, columns[:-1]], section_ends=(len(rows) - 1,) if ours else ())
+    method, removed, accuracy, points, _ = columns
+    means = Strip(accuracy.title, [text.partition(" [")[0] for text in map(str, accuracy.texts)], is_right=True)
+    layouts = [columns, columns[:-1], [method, removed, means, points]]
+    return Fitted(layouts, section_ends=(len(rows) - 1,) if ours else ())
 
 
 def _published_line(row: PublishedRow) -> tuple[str, ...]:
