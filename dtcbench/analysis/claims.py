@@ -1,145 +1,158 @@
-"""The paper's claims (arXiv 2505.23869), one by one: verdict, effects, rule, and the cells it rests on.
+"""Claims as data: each claim's verdict by the cells that count for it, with the evidence.
 
-Every rule is strict. A claim is refuted by the same rule that supports it, applied to the opposite. docs/statistics.md
-has them with their sources.
+A claim is a YAML file (plan/claim.py) and says which cells count; which runs are named decides nothing else.
+docs/statistics.md has the rules with their sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from dtcbench.analysis import reproduction, saving, stats, tracking
-from dtcbench.analysis.energy_columns import CLAIMED_SAVING
+from dtcbench.analysis import draws, energy_columns, reproduction, saving, target, tracking
+from dtcbench.analysis.evidence import Evidence
 from dtcbench.analysis.pairing import tidy
-from dtcbench.analysis.rivals import Series, all_series, compared, counterparts, of_dtc, unmeasured
-from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Conclusion, conclude, is_better, is_equivalent
-from dtcbench.text import percent
-
-_SEEDS = f"Every comparison needs {MIN_SEEDS} paired seeds, and all that were planned."
-_POINT = f"{100 * stats.MARGIN:g} point"
-_RIVALS = {
-    "magnitude": ("magnitude", "magnitude-published"),
-    "random": ("random", "random-published"),
-    "shuffled": ("shuffled",),
-}
-"""By kind of rival, the methods that DTC is compared with."""
+from dtcbench.analysis.rivals import counted, pairs
+from dtcbench.analysis.rules import Case, case_of_pairs, families, judged, rule_of
+from dtcbench.analysis.sequential import Looks
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict, lacks_seeds
+from dtcbench.plan.claim import Claim
 
 
 def conclusions(
-    cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None = None
+    claims: Sequence[Claim],
+    cells: pd.DataFrame,
+    cycles: pd.DataFrame,
+    *,
+    looks: Mapping[str, Looks] | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> tuple[Conclusion, ...]:
-    """All six claims, in the paper's order, from the tables of one or several runs.
+    """Each claim's verdict, in the order of `claims`, from the tables of one or several runs.
 
-    `cells` has one row a key. `reference` holds published accuracies: `cycle`, `width`, one column a method.
+    Parameters
+    ----------
+    cells : one row a key; `suite` names the suites that plan it, with commas
+    looks : by suite, the numbers of seeds at which it is looked at; others are looked at once, with all their seeds
+    reference : published accuracies: `cycle`, `width`, one column a method
     """
-    series = all_series(tidy(cells))
-    return (
-        _reproduction(cells, cycles, reference),
-        _energy(cells, cycles),
-        _reconstruction(series),
-        _random(series),
-        _entropy(cells, cycles),
-        _lottery_ticket(series),
+    planned = target.with_costs(energy_columns.with_targets(tidy(cells), cycles), cycles)
+    cases = [_case(claim, planned, cycles, looks or {}, reference) for claim in claims]
+    return tuple(_conclusion(case, adjusted) for case, adjusted in zip(cases, families(cases), strict=True))
+
+
+def _case(
+    claim: Claim,
+    planned: pd.DataFrame,
+    cycles: pd.DataFrame,
+    looks: Mapping[str, Looks],
+    reference: pd.DataFrame | None,
+) -> Case:
+    cells = counted(planned, claim.cells)
+    if not len(cells):
+        return Case(claim, (), nothing=f"no cell that counts: {_which(claim)}")
+    if claim.test == "curves":
+        nothing = "no cell of a published curve" if reference is not None else "no published curves were given"
+        found = reproduction.comparisons(cells, cycles, reference) if reference is not None else ()
+        return Case(claim, _given(found), nothing=nothing)
+    nothing = f"no cell of {' or '.join(claim.estimand.of)}"
+    if claim.test == "entropy_law":
+        return Case(claim, _given(tracking.comparisons(cells, cycles)), nothing=nothing)
+    if claim.test == "saving":
+        if claim.estimand.quantity not in cells:
+            nothing = f"no record holds {claim.estimand.quantity}"
+        return Case(claim, tuple(saving.evidence(claim, cells)), nothing=nothing)
+    return draws.beside(case_of_pairs(claim, list(pairs(claim, cells)), looks), cells)
+
+
+def _given(comparisons: Iterable[Comparison]) -> tuple[Evidence, ...]:
+    """Comparisons that their own module has judged, and adjusted for their number, by place."""
+    found = sorted(comparisons, key=lambda one: one.where)
+    return tuple(map(Evidence, found))
+
+
+def _which(claim: Claim) -> str:
+    """The lists that a cell must fit, for a person."""
+    lists = claim.cells.model_dump(exclude_none=True, exclude={"exclude_seeds"})
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in lists.items())
+
+
+def _conclusion(case: Case, adjusted: Sequence[float]) -> Conclusion:
+    claim = case.claim
+    deciding, beside = judged(case, adjusted)
+    verdict = _verdict(claim, deciding)
+    needed = [one.seeds_needed for one in deciding if one.verdict is Verdict.UNDECIDED]
+    more = max((n for n in needed if n is not None), default=None) if verdict is Verdict.UNDECIDED else None
+    if not deciding:
+        reason = case.nothing
+    elif verdict is Verdict.NOT_MEASURED:
+        reason = _reasons(deciding)
+    else:
+        tally = _tally(deciding) if claim.test != "average" else _pooled_reason(deciding[0], beside)
+        reason = f"{tally}; {_seeds(more)} would decide" if more and not lacks_seeds(tally) else tally
+    if claim.test == "average":
+        beside = [_asks_for(one, more) for one in beside]
+    bounds = (claim.estimand.at_least,) if claim.estimand.at_least is not None else (0.0,)
+    sources = tuple(map(str, claim.sources))
+    comparisons = (*deciding, *beside)
+    return Conclusion(
+        claim.id, claim.title, claim.statement, verdict, rule_of(claim), reason, comparisons, bounds, sources, more
     )
 
 
-def _reproduction(cells: pd.DataFrame, cycles: pd.DataFrame, reference: pd.DataFrame | None) -> Conclusion:
-    return conclude(
-        "reproduction",
-        "The published accuracy curves come out again, level by level.",
-        "Supported where the largest departure of the published curve over its levels is not among the most unusual "
-        "5 % of it and ours, adjusted for the number of curves, on every curve; refuted where it is on every curve. "
-        "The paper's own seed does not count, and 19 others are needed.",
-        reproduction.comparisons(cells, cycles, reference) if reference is not None else (),
-        nothing="no cell of protocol published has a published curve",
-    )
+def _verdict(claim: Claim, deciding: Sequence[Comparison]) -> Verdict:
+    """By the claim's test: what one comparison decides alone comes first, then what all must show."""
+    said = [one.verdict for one in deciding]
+    if all(verdict is Verdict.NOT_MEASURED for verdict in said):
+        return Verdict.NOT_MEASURED
+    alone, together = Verdict.REFUTED, Verdict.SUPPORTED
+    if claim.test == "saving":
+        alone, together = together, alone
+    if alone in said:
+        return alone
+    if claim.test == "equivalence":
+        return together if set(said) == {Verdict.EQUIVALENT} else Verdict.UNDECIDED
+    return said[0] if len(set(said)) == 1 else Verdict.UNDECIDED
 
 
-def _energy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
-    claimed = percent(CLAIMED_SAVING, "g")
-    return conclude(
-        "energy",
-        f"Training with DTC saves {claimed} of dense's energy.",
-        f"Supported where at some sparsity the lower bound of the saving reaches {claimed} and that of the accuracy is "
-        f"at most {_POINT} below dense; refuted where at every sparsity the upper bound of the saving is below "
-        f"{claimed} or that of the accuracy is lower still. The error of 5 % is shared out over the sparsities. "
-        f"Saved parameters and FLOPs are shown too and decide nothing. {_SEEDS}",
-        saving.comparisons(cells, cycles),
-        nothing="no cell of DTC",
-        bounds=(CLAIMED_SAVING,),
-    )
+def _asks_for(one: Comparison, more: int | None) -> Comparison:
+    """A comparison beside a pooled one: it needs seeds if the pooled one does, whatever it says itself."""
+    return replace(one, seeds_needed=more if one.verdict is Verdict.UNDECIDED else None)
 
 
-def _reconstruction(series: list[Series]) -> Conclusion:
-    return conclude(
-        "reconstruction",
-        "Choosing neurons by their reconstruction keeps more accuracy than magnitude, than random choice, and than "
-        "DTC's own scores on other neurons.",
-        "Supported where the 95 % interval of the difference in accuracy at equal widths is above 0 in every "
-        f"comparison; refuted where it is below 0 in every one; either only if all three were measured. {_SEEDS}",
-        _against_rivals(series),
-        nothing="no cell of DTC",
-        kinds=_RIVALS,
-    )
+_WORDS = {
+    Verdict.SUPPORTED: "for the claim",
+    Verdict.REFUTED: "against it",
+    Verdict.EQUIVALENT: "within the margin",
+    Verdict.UNDECIDED: "open",
+    Verdict.NOT_MEASURED: "not measured",
+}
 
 
-def _random(series: list[Series]) -> Conclusion:
-    return conclude(
-        "random",
-        "Random removal is as accurate as DTC.",
-        f"Supported where the 95 % interval of the difference in accuracy lies within ±{_POINT} in every comparison "
-        f"(two one-sided t-tests at 2.5 %); refuted where it lies outside in every one. {_SEEDS}",
-        (
-            compared(one, other, is_equivalent, stats.equivalence_p_values)
-            for one in of_dtc(series)
-            for other in counterparts(one, series, _RIVALS["random"])
-        ),
-        nothing="no cell of random removal at the place of a DTC cell",
-        bounds=(-stats.MARGIN, stats.MARGIN),
-    )
+def _tally(comparisons: Sequence[Comparison]) -> str:
+    """`4 comparisons: 1 for the claim, 3 open (not shown either way)`."""
+    counts = Counter(one.verdict for one in comparisons)
+    parts = [f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]]
+    of_open = _reasons([one for one in comparisons if one.verdict is Verdict.UNDECIDED])
+    number = f"{len(comparisons)} comparison{'' if len(comparisons) == 1 else 's'}"
+    return f"{number}: {', '.join(parts)}" + (f" ({of_open})" if of_open else "")
 
 
-def _entropy(cells: pd.DataFrame, cycles: pd.DataFrame) -> Conclusion:
-    return conclude(
-        "entropy",
-        "The entropy of the measurements tracks accuracy over the train-compress cycles.",
-        "Supported where the lower bounds of the correlation and of the partial one given log2 n reach "
-        f"{tracking.STRONG:g} in both projections of every layer, and the latter is shown to be above that of a "
-        f"reshuffled projection; refuted where the upper bound of either is below {tracking.STRONG:g} in all of them. "
-        f"Intervals are of 95 % over seeds. {_SEEDS}",
-        tracking.comparisons(cells, cycles),
-        nothing="no cell of DTC",
-        bounds=(tracking.STRONG,),
-    )
+def _pooled_reason(pooled: Comparison, beside: Sequence[Comparison]) -> str:
+    """What the pooled comparison says, and which of the single ones point the other way."""
+    other = Verdict.SUPPORTED if pooled.verdict is Verdict.REFUTED else Verdict.REFUTED
+    counter = [one for one in beside if one.verdict is other]
+    exceptions = f"; {len(counter)} of {len(beside)} single comparisons are {_WORDS[other]}" if counter else ""
+    return f"{pooled.where}: {pooled.reason}{exceptions}"
 
 
-def _lottery_ticket(series: list[Series]) -> Conclusion:
-    return conclude(
-        "lottery ticket",
-        "A network compressed while it trains is more accurate than the same widths trained from scratch.",
-        "Supported where the 95 % interval of the difference in accuracy at equal widths is above 0 in every "
-        f"comparison; refuted where it is below 0 in every one. {_SEEDS}",
-        (
-            compared(one, other, is_better, stats.p_values)
-            for one in of_dtc(series)
-            for other in counterparts(one, series, ("scratch",))
-        ),
-        nothing="no cell of scratch at the place of a DTC cell",
-    )
+def _reasons(comparisons: Sequence[Comparison]) -> str:
+    """Their distinct reasons, the most frequent first."""
+    counts = Counter(one.reason for one in comparisons)
+    return "; ".join(sorted(counts, key=lambda reason: (-counts[reason], reason)))
 
 
-def _against_rivals(series: list[Series]) -> Iterator[Comparison]:
-    for one in of_dtc(series):
-        for kind, names in _RIVALS.items():
-            if kind == "shuffled" and one.method != "dtc":
-                continue  # `shuffled` permutes the scores of `dtc` only
-            others = [
-                other
-                for other in counterparts(one, series, names)
-                if kind != "shuffled" or (other.method, other.solver) == ("shuffled", one.solver)
-            ]
-            yield from (compared(one, other, is_better, stats.p_values, kind) for other in others)
-            if not others:
-                yield unmeasured(one, kind)
+def _seeds(more: int) -> str:
+    return f"{more} more seed{'' if more == 1 else 's'}"

@@ -74,10 +74,7 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
     dense = cells[(cells["method"] == DENSE) & (cells["status"] == "ok")]
     target = dense.groupby(POOL)["validation_accuracy"].median() - TARGET_DELTA
     cells = cells.join(target.rename("target_accuracy"), on=POOL)
-    curve = cycles[["key", "cycle", "validation_before", "cumulative_j"]].drop_duplicates(["key", "cycle"])
-    curve = curve.merge(cells[["key", "target_accuracy"]], on="key")
-    there = curve["validation_before"].astype(float) >= curve["target_accuracy"] - _ROUNDING
-    first = curve[there].sort_values("cycle", kind="stable").drop_duplicates("key").set_index("key")["cumulative_j"]
+    first = reached_in_cycles(cells, cycles)["cumulative_j"]
     in_a_cycle = cells["key"].isin(first.index)
     at_the_end = cells["validation_accuracy"] >= cells["target_accuracy"] - _ROUNDING
     unknown = ~in_a_cycle & cells[["validation_accuracy", "target_accuracy"]].isna().any(axis=1)
@@ -85,6 +82,13 @@ def with_targets(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
         reached=(in_a_cycle | at_the_end).astype(float).mask(unknown),
         target_j=cells["key"].map(first).astype(float).where(in_a_cycle, cells["energy_j"].where(at_the_end)),
     )
+
+
+def reached_in_cycles(cells: pd.DataFrame, cycles: pd.DataFrame) -> pd.DataFrame:
+    """By cell key, the first of its `cycles` that reached the cell's `target_accuracy` by training; no row if none."""
+    curve = cycles.drop_duplicates(["key", "cycle"]).merge(cells[["key", "target_accuracy"]], on="key")
+    there = curve["validation_before"].astype(float) >= curve["target_accuracy"] - _ROUNDING
+    return curve[there].sort_values("cycle", kind="stable").drop_duplicates("key").set_index("key")
 
 
 def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _judged(curves: Sequence[_Curve], alpha: float) -> Iterator[Comparison]:
     """The curves of one pool: those that can be judged together, over the seeds that they share."""
     barred = [curve for curve in curves if curve.obstacle]
     for curve in barred:
-        yield _comparison(curve, list(curve.keys), Verdict.NOT_SHOWN, str(curve.obstacle))
+        yield _comparison(curve, list(curve.keys), Verdict.UNDECIDED, str(curve.obstacle))
     family = [curve for curve in curves if not curve.obstacle]
     if not family:
         return
@@ -171,7 +171,7 @@ def _judged(curves: Sequence[_Curve], alpha: float) -> Iterator[Comparison]:
     if len(seeds) < needed:
         for curve in family:
             why = f"{_seeds(len(seeds))} other than the paper's: a rank among {needed + 1} needs {needed}"
-            yield _comparison(curve, seeds, Verdict.NOT_SHOWN, why)
+            yield _comparison(curve, seeds, Verdict.UNDECIDED, why)
         return
     ours = [curve.of(seeds) for curve in family]
     together = [np.column_stack([curve.published, mine]) for curve, mine in zip(family, ours, strict=True)]

@@ -1,10 +1,11 @@
-"""Two methods at equal widths, seed by seed: the comparisons of accuracy that claims rest on."""
+"""The arms of a claim and the pairs they form: which cells count, and two arms at one place, seed by seed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, registered_name
-from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, obstacle
+from dtcbench.analysis.verdicts import Side, obstacle
+from dtcbench.plan.claim import Claim, Counted, plain_label
 from dtcbench.text import percent
 
+MISSING = "missing"
+"""The status of a planned cell that has not run yet."""
+FLOPS_TOLERANCE = 0.02
+"""Two networks take equal FLOPs if theirs differ by at most this share."""
 DTC = ("dtc", "dtc-published")
-"""The claims are about these two with their default options; variants are for ablations."""
-Judge = Callable[[stats.Estimate], tuple[Verdict, str]]
-Test = Callable[[list[NDArray[np.float64]]], NDArray[np.float64]]
+"""DTC with its default options."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,16 @@ class Series:
 
     pool: Pool
     sparsity: float | None
-    """Planned; None where the protocol's schedule decides."""
+    """Planned; None where the protocol's schedule decides, and for dense."""
     method: str
     solver: str
     cells: Rows
+    """By seed, ascending."""
 
     @property
-    def place(self) -> tuple[Pool, float | None]:
-        """Pool and sparsity: what two series must share to be compared."""
-        return self.pool, self.sparsity
+    def side(self) -> Side:
+        """What tells it from every other series."""
+        return Side(self.pool, self.sparsity, self.method, self.solver)
 
     @property
     def where(self) -> str:
@@ -55,61 +60,150 @@ class Series:
         return self.cells.where(self.cells["status"] == "ok")
 
 
+def counted(cells: pd.DataFrame, which: Counted) -> pd.DataFrame:
+    """The rows of the tidy table `cells` that count; dense counts at every sparsity.
+
+    A cell that several suites have counts if one of them does: its column `suite` names them all.
+    """
+    suites = set(which.suites or ())
+    tests: list[tuple[str, Sequence[Any] | None, Callable[[Any], bool]]] = [
+        ("suite", which.suites, lambda suite: not suites.isdisjoint(str(suite).split(", "))),
+        ("protocol", which.protocols, lambda label: registered_name(label) in (which.protocols or ())),
+        ("model", which.models, lambda label: plain_label(label) in (which.models or ())),
+        ("dataset", which.datasets, lambda label: plain_label(label) in (which.datasets or ())),
+        ("solver", which.solvers, lambda label: label == "" or plain_label(label) in (which.solvers or ())),
+    ]
+    keep = np.ones(len(cells), dtype=bool)
+    for column, wanted, counts in tests:
+        if wanted is not None:
+            keep &= np.array([counts(value) for value in cells[column]], dtype=bool)
+    if which.sparsities is not None:
+        planned = cells["sparsity"].to_numpy(float)[:, None]
+        near = (np.abs(planned - np.array(which.sparsities)) < stats.ROUNDING).any(axis=1)
+        keep &= near | (cells["method"] == DENSE).to_numpy(bool)
+    keep &= ~cells["seed"].isin(which.exclude_seeds).to_numpy(bool)
+    return cells[keep]
+
+
 def all_series(cells: pd.DataFrame) -> list[Series]:
-    """The series of tidy `cells`, in their order."""
+    """The series of tidy `cells`, in their order, dense included."""
     return [
-        Series(Pool(*pool), None if math.isnan(sparsity) else sparsity, method, solver, group)
+        Series(Pool(*pool), None if method == DENSE or math.isnan(sparsity) else sparsity, method, solver, group)
         for (*pool, sparsity, method, solver), group in groups(cells, IDENTITY)
-        if method != DENSE
     ]
 
 
 def of_dtc(series: list[Series]) -> list[Series]:
-    """The series that the claims are about."""
+    """The series of DTC with its default options: its variants are for ablations."""
     return [one for one in series if one.method in DTC]
 
 
-def compared(one: Series, other: Series, judge: Judge, test: Test, kind: str = "") -> Comparison:
-    """Accuracy of `one` minus that of `other`, over the seeds that both were planned on, at equal widths."""
-    ours, theirs, alone = _paired(one, other)
-    where = f"{one.where}: {one.label} − {other.label}"
-    if not len(ours):
-        return Comparison(where, Verdict.NOT_MEASURED, "no ok pair", kind=kind)
-    differences = ours["accuracy"] - theirs["accuracy"]
-    estimate = stats.mean_estimate(differences)
-    effects = (Effect.of("difference in accuracy", estimate),)
-    keys = (*ours["key"], *theirs["key"])
-    why = _unequal(ours, theirs) or obstacle(len(ours), alone)
-    verdict, reason = (Verdict.NOT_SHOWN, why) if why else judge(estimate)
-    p = math.nan if why else float(test([differences])[0])
-    return Comparison(where, verdict, reason, effects, len(ours), keys, kind, p)
+def arms(claim: Claim, series: Sequence[Series]) -> list[Series]:
+    """The series that the claim is about."""
+    return [one for one in series if plain_label(one.method) in claim.estimand.of]
 
 
-def _paired(one: Series, other: Series) -> tuple[Rows, Rows, list[int]]:
-    """The ok cells of both sides in pairs, by seed, and the planned seeds without a pair."""
-    left, right = one.ok, other.ok
-    shared = np.intersect1d(left["seed"], right["seed"])
-    # Tidy cells are sorted by seed, so both sides have the shared seeds in the same order.
-    ours, theirs = (side.where(np.isin(side["seed"], shared)) for side in (left, right))
-    planned = {*one.cells["seed"], *other.cells["seed"]}
-    return ours, theirs, sorted(int(seed) for seed in planned - set(shared))
+@dataclass(frozen=True)
+class Pair:
+    """Two arms at one place, over the seeds that both were planned on."""
+
+    one: Series
+    other: Series
+    ours: Rows
+    theirs: Rows
+    """The cells of both sides, seed by seed in the same order."""
+    dense: Rows | None
+    """The dense cells of the pool; None if none was planned."""
+
+    @property
+    def where(self) -> str:
+        """Place and both labels, for a person."""
+        return f"{self.one.where}: {self.one.label} − {self.other.label}"
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """The pair of data set and network."""
+        return self.one.pool.dataset, self.one.pool.model
+
+    def first(self, seeds: int) -> Pair:
+        """The same over the first `seeds` of its seeds, dense too."""
+        chosen = np.arange(len(self.ours)) < seeds
+        shared = self.ours["seed"][chosen]
+        dense = self.dense and self.dense.where(np.isin(self.dense["seed"], shared))
+        return Pair(self.one, self.other, self.ours.where(chosen), self.theirs.where(chosen), dense)
+
+    @property
+    def ended(self) -> int:
+        """How many of its seeds, from the first, have cells that ended on both sides."""
+        there = (self.ours["status"] != MISSING) & (self.theirs["status"] != MISSING)
+        return len(there) if there.all() else int(np.argmin(there))
+
+    @property
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Per seed, whether both cells finished."""
+        both: NDArray[np.bool_] = (self.ours["status"] == "ok") & (self.theirs["status"] == "ok")
+        return both
+
+    def ok(self) -> Pair:
+        """The seeds of which both cells finished."""
+        return Pair(self.one, self.other, self.ours.where(self.is_ok), self.theirs.where(self.is_ok), self.dense)
+
+    @property
+    def seeds(self) -> NDArray[Any]:
+        """Its seeds, ascending."""
+        return self.ours["seed"]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of its cells."""
+        return *self.ours["key"], *self.theirs["key"]
+
+    @property
+    def suites(self) -> set[str]:
+        """The suites that its cells belong to."""
+        return {name for suite in self.ours["suite"] for name in str(suite).split(", ")}
+
+    @property
+    def dense_error(self) -> float:
+        """The mean error of the dense cells; NaN without an ok one."""
+        return math.nan if self.dense is None else 1 - stats.mean(self.dense["accuracy"].astype(float))
+
+    def obstacle(self, equal: str) -> str | None:
+        """Why these seeds cannot be judged: too few, failed, or not `equal` as the estimand asks; None if they can."""
+        failed = [int(seed) for seed in self.seeds[~self.is_ok]]
+        ok = self.ok()
+        return ok._unequal(equal) or obstacle(len(ok.ours), failed)
+
+    def _unequal(self, equal: str) -> str | None:
+        """The reason, if the two sides ended on networks of different sizes."""
+        if equal == "widths":
+            same_size = self.ours["parameters"] == self.theirs["parameters"]
+            same_share = np.abs(self.ours["sparsity_reached"] - self.theirs["sparsity_reached"]) < stats.ROUNDING
+            return None if (same_size & same_share).all() else "the two end on different widths"
+        if equal == "inference_flops" and len(self.ours):
+            off = float(np.max(np.abs(self.ours["inference_flops"] / self.theirs["inference_flops"] - 1)))
+            return f"their FLOPs differ by {percent(off, '.2g')}" if off > FLOPS_TOLERANCE else None
+        return None
 
 
-def _unequal(ours: Rows, theirs: Rows) -> str | None:
-    """The reason, if the two sides ended on networks of different sizes."""
-    same_size = ours["parameters"] == theirs["parameters"]
-    same_share = np.abs(ours["sparsity_reached"] - theirs["sparsity_reached"]) < stats.ROUNDING
-    return None if (same_size & same_share).all() else "the two end on different widths"
+def pairs(claim: Claim, cells: pd.DataFrame) -> Iterator[Pair]:
+    """The pairs of arms that the claim compares among its counted, tidy `cells`.
+
+    Two arms stand at the same place, or the other is dense; if both use a solver, it is the same one.
+    """
+    series = all_series(cells)
+    dense = {one.pool: one.ok for one in series if one.method == DENSE}
+    for one in arms(claim, series):
+        for other in series:
+            if plain_label(other.method) in claim.estimand.minus and _meet(one, other):
+                shared = np.intersect1d(one.cells["seed"], other.cells["seed"])
+                ours, theirs = (side.cells.where(np.isin(side.cells["seed"], shared)) for side in (one, other))
+                if shared.size:
+                    yield Pair(one, other, ours, theirs, dense.get(one.pool))
 
 
-def unmeasured(one: Series, what: str) -> Comparison:
-    """A comparison that was not measured, since no cell of `what` was planned."""
-    where = f"{one.where}: {one.label} − {what}"
-    return Comparison(where, Verdict.NOT_MEASURED, f"no cell of {what} was planned", kind=what)
-
-
-def counterparts(one: Series, series: list[Series], names: tuple[str, ...]) -> Iterator[Series]:
-    """The `series` with the pool and sparsity of `one`, of methods with these names and any options."""
-    for other in series:
-        if other.place == one.place and registered_name(other.method) in names:
-            yield other
+def _meet(one: Series, other: Series) -> bool:
+    if one.pool != other.pool or (one.method, one.solver) == (other.method, other.solver):
+        return False
+    at_one_place = other.method == DENSE or one.sparsity == other.sparsity
+    return at_one_place and (not one.solver or not other.solver or one.solver == other.solver)

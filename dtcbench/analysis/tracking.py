@@ -85,7 +85,7 @@ def _comparison(series: Series, group: str, side: str, layers: dict[int, pd.Data
     why = obstacle(len(layers), alone)
     if why is None and cycles < MIN_CYCLES:
         why = f"{cycles} cycles with a measurement: six are needed"
-    verdict, reason = (Verdict.NOT_SHOWN, why) if why else _judged(entropy, shuffled)
+    verdict, reason = (Verdict.UNDECIDED, why) if why else _judged(entropy, shuffled)
     effects = tuple(_effects(layers, entropy, shuffled, side))
     return Comparison(where, verdict, reason, effects, judged=2, seeds=len(layers), cells=keys)
 
@@ -123,23 +123,23 @@ def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _judged(entropy: pd.DataFrame | None, shuffled: pd.DataFrame | None) -> tuple[Verdict, str]:
     if entropy is None:
-        return Verdict.NOT_SHOWN, "no entropy was recorded"
+        return Verdict.UNDECIDED, "no entropy was recorded"
     if entropy["plain"].isna().any():
-        return Verdict.NOT_SHOWN, "in a seed entropy or accuracy does not vary"
+        return Verdict.UNDECIDED, "in a seed entropy or accuracy does not vary"
     if entropy["partial"].isna().any():
-        return Verdict.NOT_SHOWN, "in a seed the number of measurements alone decides entropy or accuracy"
+        return Verdict.UNDECIDED, "in a seed the number of measurements alone decides entropy or accuracy"
     plain, partial = mean_correlation(entropy["plain"]), mean_correlation(entropy["partial"])
     if plain.high < STRONG:
         return Verdict.REFUTED, f"the correlation is below {STRONG:g}"
     if partial.high < STRONG:
         return Verdict.REFUTED, f"given log2 n, the correlation is below {STRONG:g}"
     if not (plain.low >= STRONG and partial.low >= STRONG):
-        return Verdict.NOT_SHOWN, f"an interval holds {STRONG:g}"
+        return Verdict.UNDECIDED, f"an interval holds {STRONG:g}"
     if shuffled is None:
-        return Verdict.NOT_SHOWN, "strong given log2 n, but no reshuffled projection was measured"
+        return Verdict.UNDECIDED, "strong given log2 n, but no reshuffled projection was measured"
     beyond = mean_difference(entropy["partial"], shuffled["partial"])
     if not beyond.low > 0:
-        return Verdict.NOT_SHOWN, "strong given log2 n, but a reshuffled projection's is not shown to be less"
+        return Verdict.UNDECIDED, "strong given log2 n, but a reshuffled projection's is not shown to be less"
     return Verdict.SUPPORTED, "strong, also given log2 n, and more than a reshuffled projection's"
 
 

@@ -91,13 +91,21 @@ def claims(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
     ] = None,
+    claim_files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--claims",
+            metavar="FILE",
+            help="A claim's YAML file, also one's own; again for more [default: the paper's].",
+        ),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Every rule, comparison and cell, not only the verdicts.")
     ] = False,
 ) -> None:
-    """The paper's claims one by one: verdict, reason, effect.
+    """Claims one by one, those of the paper or one's own: verdict, reason, effect.
 
-    Example: dtcbench claims runs/lenet runs/published
+    Example: dtcbench claims runs/lenet runs/published; dtcbench claims runs/mine --claims mine.yaml
     """
     from dtcbench.analysis.reproduction import read_reference
     from dtcbench.records.run import Run
@@ -106,7 +114,7 @@ def claims(
 
     published = read_reference(reference, None) if reference else None
     run = Run.pool([Run(folder) for folder in run_folders])
-    found = run.claims(published)
+    found = run.claims(published, claim_files)
     view = claims_view if full else brief_view
     say(view(found, pooling_notes(run)))
     if figures:

@@ -44,17 +44,17 @@ def doctor(
 
 
 def list_(
-    axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods or solvers.")] = "",
+    axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods, solvers or claims.")] = "",
     groups: Annotated[str, typer.Option(metavar="MODEL", help="Show this model's prunable groups instead.")] = "",
     shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
     plugin: Plugins = None,
 ) -> None:
-    """List names for suites, or a model's prunable groups.
+    """List names for suites, claims, or a model's prunable groups.
 
-    Example: dtcbench list solvers; dtcbench list --groups resnet-20
+    Example: dtcbench list solvers; dtcbench list claims; dtcbench list --groups resnet-20
     """
     from dtcbench import registry
-    from dtcbench.report.axes import axis_table
+    from dtcbench.report.axes import axis_table, claims_table
 
     refuse_idle("--input", shape, "--groups", groups)
     refuse_both(f"AXIS {axis}", axis, "--groups", groups)
@@ -64,9 +64,12 @@ def list_(
 
         say(groups_table(groups, parse_shape(shape) if shape else None))
         return
+    if axis == "claims":
+        say(claims_table())
+        return
     axes = {f"{a.noun}s": a for a in registry.AXES}
     if axis and axis not in axes:
-        raise UserError(f"unknown axis {axis!r}; {near(axis, list(axes))}")
+        raise UserError(f"unknown axis {axis!r}; {near(axis, [*axes, 'claims'])}")
     say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -19,7 +19,7 @@ DEEPEST, _MOST = 20, 100_000
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing wrong with a suite."""
+    """One thing wrong with a document."""
 
     file: str
     line: int
@@ -34,12 +34,35 @@ class Mistake:
         return ": ".join(part for part in (head, self.place, self.message) if part)
 
 
-class SuiteError(UserError):
-    """A suite cannot be used; `mistakes` holds everything that is wrong with it."""
+class DocumentError(UserError):
+    """A document cannot be used; `mistakes` holds everything that is wrong with it."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = mistakes
+
+
+class SuiteError(DocumentError):
+    """A suite cannot be used."""
+
+
+class ClaimError(DocumentError):
+    """A claim's file cannot be used."""
+
+
+class Kind(NamedTuple):
+    """What a document is of, in words."""
+
+    noun: str
+    begins: str
+    """Its first key."""
+    example: str
+    """Where to find one."""
+    error: type[DocumentError]
+
+
+SUITE = Kind("suite", "name", "`dtcbench suites quick` writes one out to edit", SuiteError)
+CLAIM = Kind("claim", "id", "`dtcbench list claims` shows those of the package", ClaimError)
 
 
 @dataclass(frozen=True)
@@ -52,8 +75,8 @@ class Document:
     twice: tuple[Mistake, ...]
 
     @classmethod
-    def read(cls, text: str, file: str) -> Document:
-        """Plain values only; SuiteError where the text is not YAML or no mapping."""
+    def read(cls, text: str, file: str, kind: Kind = SUITE) -> Document:
+        """Plain values only; the kind's error where the text is not YAML or no mapping."""
         lines: dict[KeyPath, int] = {}
         try:
             loader = _Loader(text)
@@ -61,15 +84,13 @@ class Document:
             doubles = list(_walk(root, (), lines))
             value = loader.construct_document(root) if root else None
         except yaml.YAMLError as error:
-            raise SuiteError([_not_yaml(error, text, file)]) from None
+            raise kind.error([_not_yaml(error, text, file)]) from None
         except RecursionError:
-            raise SuiteError([Mistake(file, 0, "", "nested far too deeply; close the brackets")]) from None
+            raise kind.error([Mistake(file, 0, "", "nested far too deeply; close the brackets")]) from None
         if not isinstance(value, dict):
             got = "this is empty" if value is None else f"this is {shown(value)}"
-            message = (
-                f"a suite is a mapping (`name: …` and so on), and {got}; `dtcbench suites quick` writes one out to edit"
-            )
-            raise SuiteError([Mistake(file, 1, "", message)])
+            message = f"a {kind.noun} is a mapping (`{kind.begins}: …` and so on), and {got}; {kind.example}"
+            raise kind.error([Mistake(file, 1, "", message)])
         message = "the key stands twice; remove one"
         return cls(file, value, lines, tuple(Mistake(file, line, key_path_text(p), message) for p, line in doubles))
 

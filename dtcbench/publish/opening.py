@@ -116,7 +116,7 @@ class Evidence:
         """The conclusion on a claim; of several kinds of hardware, the one with the most suites."""
         judged = max(self._judged, key=lambda one: len(one.suites), default=None)
         found = judged.findings if judged else ()
-        return _one(f"claim {name!r}", [c for c in found if c.name == name], [c.name for c in found])
+        return _one(f"claim {name!r}", [c for c in found if c.id == name], [c.id for c in found])
 
     def comparisons(self, claim: str, *words: str, verdict: str | None = None) -> list[Comparison]:
         """A claim's comparisons whose description holds all of these words, and that have this verdict."""

@@ -1,4 +1,4 @@
-"""A run's records, to read: as DataFrames, one by one, as a leaderboard, as the claims by its cells."""
+"""A run's records, to read: as DataFrames, one by one, as a leaderboard, as what its cells say of claims."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Self
 import pandas as pd
 
 from dtcbench import published
-from dtcbench.analysis import claims, leaderboard
+from dtcbench.analysis import leaderboard
+from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.reproduction import read_reference
+from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
+from dtcbench.plan.claim import Claim
+from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
 from dtcbench.record import CellRecord, Outline, Tabled
 from dtcbench.records import mixing, tables
@@ -147,21 +151,45 @@ class Run:
         made = self._leaderboard
         return dataclasses.replace(made, rows=made.rows.copy(), summary=made.summary.copy())
 
-    def claims(self, reference: pd.DataFrame | str | PathLike[str] | None = None) -> tuple[Conclusion, ...]:
-        """The paper's claims by these cells.
+    def claims(
+        self,
+        reference: pd.DataFrame | str | PathLike[str] | None = None,
+        claims: Sequence[str | PathLike[str] | Claim] | None = None,
+    ) -> tuple[Conclusion, ...]:
+        """What these cells say of claims: those of the paper, or others.
 
         Parameters
         ----------
         reference : published accuracies in place of the paper's, for the first claim: a CSV file's path or a
             DataFrame, with the columns `cycle`, `width`, and one per method, named `magnitude-published` or
             `magnitude_accuracy`
+        claims : YAML files of claims, names of the package's own, or claims that `plan.claim.load` gave
 
         Raises
         ------
-        UserError : the reference cannot be read, or lacks a column
+        UserError : the reference or a claim's file cannot be read; the message says what is wrong
         """
-        curves = published.accuracies() if reference is None else read_reference(reference)
-        return claims.conclusions(self.cells, self.cycles, curves)
+        given = [load_claims([one])[0].claim if not isinstance(one, Claim) else one for one in claims or ()]
+        return conclusions(
+            given or [file.claim for file in load_claims()],
+            self.cells.assign(suite=self._suites),
+            self.cycles,
+            looks={
+                plan.suite.name: Looks(growing.first, growing.step, growing.most)
+                for plan, _ in self._runs
+                if (growing := plan.suite.growing)
+            },
+            reference=published.accuracies() if reference is None else read_reference(reference),
+        )
+
+    @property
+    def _suites(self) -> list[str]:
+        """Per row of `cells`, the names of all suites that plan it, with commas."""
+        planned: dict[str, dict[str, None]] = {}
+        for plan, _ in self._runs:
+            for cell in plan.cells:
+                planned.setdefault(cell.key, {})[plan.suite.name] = None
+        return [", ".join(planned[key]) for key in self._tables.cells["key"]]
 
     def records(self) -> Iterator[CellRecord]:
         """The record that counts of each planned cell, one at a time: all that was measured, and where."""

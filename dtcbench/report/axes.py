@@ -1,4 +1,4 @@
-"""On the terminal: the values of the grid's axes with their options, the checks of these, and the shipped suites."""
+"""On the terminal: the values of the grid's axes with their options, the checks of these, shipped suites and claims."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dtcbench.plan import shipped
+from dtcbench.plan.claim import load
 from dtcbench.plan.document import Document
 from dtcbench.registry import Axis
 from dtcbench.report.fitting import Fitted, Strip
@@ -54,6 +55,17 @@ def suites_table() -> Table:
     for name in shipped.names():
         suite = Document.read(shipped.text(name), name).value
         table.add_row(name, f"{suite['cost']}\n{suite['question']}")
+    return table
+
+
+def claims_table() -> Table:
+    """One row per shipped claim: its id, what is claimed, by whom, and the test that judges it."""
+    table = Table(title="claims", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("claim", style="bold", no_wrap=True)
+    table.add_column("test", no_wrap=True)
+    table.add_column("statement and source")
+    for claim in (file.claim for file in load()):
+        table.add_row(claim.id, claim.test, Text("\n".join([claim.statement, *map(str, claim.sources)])))
     return table
 
 

@@ -17,10 +17,17 @@ from dtcbench.text import ABSENT, number_text, one_line, p_value, with_interval
 _COLOURS = {
     Verdict.SUPPORTED: "green",
     Verdict.REFUTED: "red",
-    Verdict.NOT_SHOWN: "yellow",
+    Verdict.EQUIVALENT: "cyan",
+    Verdict.UNDECIDED: "yellow",
     Verdict.NOT_MEASURED: "dim",
 }
-MARKS = {Verdict.SUPPORTED: "for", Verdict.REFUTED: "against", Verdict.NOT_SHOWN: "open", Verdict.NOT_MEASURED: ABSENT}
+MARKS = {
+    Verdict.SUPPORTED: "for",
+    Verdict.REFUTED: "against",
+    Verdict.EQUIVALENT: "equal",
+    Verdict.UNDECIDED: "open",
+    Verdict.NOT_MEASURED: ABSENT,
+}
 READ_ON = (
     "dtcbench claims RUN… --full shows each rule, comparison, interval and cell; dtcbench site RUN… draws them; "
     "docs/statistics.md has the rules and their sources."
@@ -29,18 +36,18 @@ _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 _INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
 NOTE = (
-    "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of the claim's comparisons; "
-    "one comparison alone decides no claim. docs/statistics.md has the rules and their sources."
+    "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of comparisons where one of "
+    "them can decide alone (Holm). docs/statistics.md has the rules and their sources."
 )
 
 
 def brief_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> RenderableType:
     """On a screen: per claim its verdict, the reason and the size of the effect."""
     parts: list[RenderableType] = []
-    for number, conclusion in enumerate(conclusions, 1):
+    for conclusion in conclusions:
         lines = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
         parts += [
-            Text.assemble(f"{number}. ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
+            Text.assemble(f"{conclusion.id}: ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
             Padding(Group(*lines), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
@@ -52,28 +59,33 @@ def claims_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) ->
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for title in ("", "claim", "verdict"):
         table.add_column(title, no_wrap=title != "claim")
-    for number, conclusion in enumerate(conclusions, 1):
-        table.add_row(str(number), Text(conclusion.statement), _verdict(conclusion))
+    for conclusion in conclusions:
+        table.add_row(conclusion.id, Text(conclusion.statement), _verdict(conclusion))
     parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
-    for number, conclusion in enumerate(conclusions, 1):
-        parts.append(Padding(_details(number, conclusion), _BLANK_LINE_ABOVE))
+    for conclusion in conclusions:
+        parts.append(Padding(_details(conclusion), _BLANK_LINE_ABOVE))
     return Group(*parts, Padding(Text(NOTE, style="dim"), _BLANK_LINE_ABOVE))
 
 
 def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str, str]]:
-    """Number, statement, verdict and reason of each claim."""
-    return [
-        (str(number), found.statement, found.verdict.value, found.reason) for number, found in enumerate(conclusions, 1)
-    ]
+    """Id, statement, verdict and reason of each claim."""
+    return [(found.id, found.statement, found.verdict.value, found.reason) for found in conclusions]
 
 
-_UNITS = {"points": (100, "+.2f", "points"), "percent": (100, ".2f", "%"), "r": (1, "+.2f", "")}
+_UNITS = {
+    "points": (100, "+.2f", "points"),
+    "percent": (100, ".2f", "%"),
+    "r": (1, "+.2f", ""),
+    "times": (1, ".3g", "times"),
+}
 """Factor, format and unit of an effect."""
 
 
 def effect_text(effect: Effect) -> str:
     """`energy saved: 12.3 % [10.1, 14.5]`; points are percentage points, a correlation has no unit."""
     scale, form, unit = _UNITS[effect.unit]
+    if math.isinf(effect.value):
+        return f"{effect.name}: without end"
     return f"{effect.name}: {with_interval(effect.value, effect.low, effect.high, form, unit, scale)}"
 
 
@@ -95,9 +107,29 @@ def _verdict(conclusion: Conclusion) -> Text:
     return Text(conclusion.verdict, style=_COLOURS[conclusion.verdict])
 
 
-def _details(number: int, conclusion: Conclusion) -> RenderableType:
-    heading = Text(f"{number}. {conclusion.name}: ", style="bold").append_text(_verdict(conclusion))
-    parts: list[RenderableType] = [Text(f"Rule: {conclusion.rule}"), Text(f"Here: {one_line(conclusion.reason)}")]
+def power_text(comparison: Comparison) -> str:
+    """`margin ±0.40 points; could have shown 0.31 points (80 %); 12 seeds for 1 point`; empty without any of it."""
+    parts = []
+    if not math.isnan(comparison.margin):
+        parts.append(f"margin ±{number_text(comparison.margin, '.2f', 'points', 100)}")
+    if not math.isnan(comparison.detectable):
+        parts.append(f"could have shown {number_text(comparison.detectable, '.2f', 'points', 100)} (80 %)")
+    seeds = {
+        "1 point": comparison.seeds_for_point,
+        "the smallest effect of interest": comparison.seeds_for_smallest,
+    }
+    needed = [f"{number} for {what}" for what, number in seeds.items() if number is not None]
+    if needed:
+        parts.append(f"seeds it takes: {', '.join(needed)}")
+    if comparison.seeds_needed:
+        parts.append(f"{comparison.seeds_needed} more seeds would decide")
+    return "; ".join(parts)
+
+
+def _details(conclusion: Conclusion) -> RenderableType:
+    heading = Text(f"{conclusion.id}: ", style="bold").append_text(_verdict(conclusion))
+    parts: list[RenderableType] = [Text(f"Source: {one_line(source)}") for source in conclusion.sources]
+    parts += [Text(f"Rule: {conclusion.rule}"), Text(f"Here: {one_line(conclusion.reason)}")]
     parts += [_comparison(comparison) for comparison in conclusion.comparisons]
     if cells := conclusion.cells:
         more = f" and {len(cells) - _KEYS_SHOWN} more" if len(cells) > _KEYS_SHOWN else ""
@@ -109,5 +141,5 @@ def _comparison(comparison: Comparison) -> RenderableType:
     mark = Text(f"{MARKS[comparison.verdict]:>7}", style=_COLOURS[comparison.verdict])
     adjusted = "" if math.isnan(comparison.p_adjusted) else f" (adjusted p {p_value(comparison.p_adjusted)})"
     line = Text.assemble(mark, f"  {one_line(comparison.where)}: {one_line(comparison.reason)}{adjusted}")
-    effects = (Text(f"         {one_line(effect_text(effect))}", style="dim") for effect in comparison.effects)
-    return Group(line, *effects)
+    beside = [*map(effect_text, comparison.effects), *filter(None, (power_text(comparison),))]
+    return Group(line, *(Text(f"         {one_line(words)}", style="dim") for words in beside))

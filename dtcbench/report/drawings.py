@@ -94,15 +94,13 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
 
 
 def of_claims(conclusions: Sequence[Conclusion]) -> dict[int, Drawing]:
-    """One figure per claim, by the claim's number; a claim without any value has no figure."""
+    """One figure per claim, by its place, counted from 1; a claim without any value has no figure."""
     drawn = {}
     for number, conclusion in enumerate(conclusions, 1):
         if forest.has_figure(conclusion):
             caption = _CURVES if any(comparison.levels for comparison in conclusion.comparisons) else _COMPARISONS
-            name = f"claim-{number}-{file_name(conclusion.name)}"
-            drawn[number] = Drawing(
-                name, conclusion.name.capitalize(), caption, partial(forest.claim_figure, conclusion)
-            )
+            name = f"claim-{file_name(conclusion.id)}"
+            drawn[number] = Drawing(name, conclusion.title, caption, partial(forest.claim_figure, conclusion))
     return drawn
 
 

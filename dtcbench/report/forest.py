@@ -13,16 +13,22 @@ from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL
 
-AXES = {"points": "points", "percent": "%", "r": "correlation with accuracy"}
+AXES = {"points": "points", "percent": "%", "r": "correlation with accuracy", "times": "times"}
 """What the axis of a claim's effects is called, by their unit."""
-SCALES = {"points": 100, "percent": 100, "r": 1}
+SCALES = {"points": 100, "percent": 100, "r": 1, "times": 1}
 _COLOURS = {
     Verdict.SUPPORTED: COLOURS[2],
     Verdict.REFUTED: COLOURS[1],
-    Verdict.NOT_SHOWN: COLOURS[4],
+    Verdict.EQUIVALENT: COLOURS[0],
+    Verdict.UNDECIDED: COLOURS[4],
     Verdict.NOT_MEASURED: NEUTRAL,
 }
-_WORDS = {Verdict.SUPPORTED: "for the claim", Verdict.REFUTED: "against it", Verdict.NOT_SHOWN: "open"}
+_WORDS = {
+    Verdict.SUPPORTED: "for the claim",
+    Verdict.REFUTED: "against it",
+    Verdict.EQUIVALENT: "within the margin",
+    Verdict.UNDECIDED: "open",
+}
 _SYMBOLS = ("circle", "circle-open")
 """Of the first effect that was judged, and of the second."""
 _ROW_PX, _AROUND_PX = 60, 140

@@ -14,6 +14,7 @@ RESULTS = {
     "validation_accuracy": math.nan,
     "bits_per_character": math.nan,
     "sparsity_reached": 0.9,
+    "steps": 600,
     "parameters": 100,
     "training_flops": 1000,
     "inference_flops": 10,
@@ -54,6 +55,7 @@ def cell(method: str, seed: int, *, status: str = "ok", reason: str | None = Non
         "solver": "lars" if method == "dtc" else None,
         "sparsity": 0.0 if dense else 0.9,
         "seed": seed,
+        "suite": "claims",
     }
     results = RESULTS if status == "ok" else dict.fromkeys(RESULTS)
     row = {**identity, "status": status, "reason": reason, **results, **values}

@@ -79,7 +79,7 @@ def test_fewer_than_19_other_seeds_decide_nothing():
     curves = drawn(19)
     curves[:, :, 0] += 1
     for one in compared(curves[:, :, 1:], curves[:, :, 0]):
-        assert one.verdict is Verdict.NOT_SHOWN
+        assert one.verdict is Verdict.UNDECIDED
         assert one.reason == "18 seeds other than the paper's: a rank among 20 needs 19"
 
 
@@ -97,7 +97,7 @@ def test_the_papers_own_seed_is_no_second_draw_and_its_departure_is_shown():
 
 def test_a_seed_that_failed_leaves_its_curve_open_and_only_its():
     found = compared(drawn(21)[:, :, 1:], drawn(21)[:, :, 0], lost=(4,))
-    assert [one.verdict is Verdict.NOT_SHOWN for one in found] == [True, False, False]
+    assert [one.verdict is Verdict.UNDECIDED for one in found] == [True, False, False]
     assert found[0].reason == "no ok cell for seed 4"
 
 

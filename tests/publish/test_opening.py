@@ -63,8 +63,8 @@ def test_a_difference_is_paired_by_seed(read, accuracies, other):
 
 def test_a_count_a_verdict_and_a_cost_come_from_the_records(read, evidence):
     assert read("{{ trainings() }} trainings, {{ trainings() | words }}") == "9 trainings, nine"
-    assert read("{{ claim('energy').verdict }}") == "not measured"
-    assert read("{{ comparisons('random', verdict='supported') | length | words }}") == "no"
+    assert read("{{ claim('2a-energy-of-training').verdict }}") == "not measured"
+    assert read("{{ comparisons('4-random-as-good', verdict='supported') | length | words }}") == "no"
     ratio = evidence.row("tiny", "magnitude", 0.5)["parameters_ratio"]
     assert read("{{ row('tiny', 'magnitude', 0.5).parameters_ratio | percent }}") == f"{100 * ratio:.1f} %"
 
@@ -98,9 +98,12 @@ def test_the_digits_of_names_links_and_code_are_no_numbers(read, text):
         ),
         ("{{ accuracy('tiny', 'dtc', 0.7) }}", "the findings ask for tiny: dtc at 0.7"),
         ("{{ claim('wealth').verdict }}", "the findings ask for claim 'wealth'"),
-        ("{{ comparison('random', 'vgg') }}", "the findings ask for random: vgg, of which there are 0"),
+        (
+            "{{ comparison('4-random-as-good', 'vgg') }}",
+            "the findings ask for 4-random-as-good: vgg, of which there are 0",
+        ),
         ("\n{{ nothing }}", "FINDINGS.md.jinja, line 2: 'nothing' is undefined"),
-        ("{{ claim('energy') | percent }}", "line 1: "),
+        ("{{ claim('2a-energy-of-training') | percent }}", "line 1: "),
         ("\n{% if %}", "line 2: "),
     ],
 )

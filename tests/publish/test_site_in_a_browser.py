@@ -27,9 +27,9 @@ WIDER = edited(
 def site(with_power, tmp_path_factory):
     """The site of a metered run and of one that says something of the claims."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "wider.yaml").write_text(WIDER.replace("name: tiny", "name: wider"))
+    (folder / "wider.yaml").write_text(WIDER.replace("name: tiny", "name: claims"))
     with contextlib.chdir(folder), sketches():
-        for command in (["run", "wider.yaml", "--inline"], ["site", "runs/wider", str(with_power), "--out", "site"]):
+        for command in (["run", "wider.yaml", "--inline"], ["site", "runs/claims", str(with_power), "--out", "site"]):
             ended = CliRunner().invoke(cli.app, command)
             assert ended.exit_code == 0, ended.output
     return folder / "site"
@@ -40,8 +40,8 @@ def pages(site: Path) -> dict[str, Path]:
     return {
         "overview": site / "index.html",
         "claims": site / "claims.html",
-        "suite": next(site.glob("wider/*/index.html")),
-        "method": next(site.glob("wider/*/methods/dtc-lars.html")),
+        "suite": next(site.glob("claims/*/index.html")),
+        "method": next(site.glob("claims/*/methods/dtc-lars.html")),
         "cell": sorted(site.glob("tiny/*/cells/*.html"))[0],
     }
 

@@ -1,4 +1,4 @@
-"""The claims on the terminal: six verdicts, then all they rest on, and nothing read as markup."""
+"""The claims on the terminal: verdicts, then all they rest on, and nothing read as markup."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from dtcbench.analysis.claims import conclusions
-from dtcbench.analysis.verdicts import Comparison, Effect, Verdict, conclude
-from dtcbench.report.claims_view import brief_view, claims_view, effect_text
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
+from dtcbench.plan.claim import load
+from dtcbench.report.claims_view import brief_view, claims_view, effect_text, power_text
 
 
 def printed(found, notes=()) -> str:
@@ -22,26 +23,36 @@ def printed(found, notes=()) -> str:
 @pytest.fixture(scope="module")
 def found(run):
     # The tables of the report's tests lack what only the claims read.
-    return conclusions(run.cells, run.cycles.assign(width_after=1))
+    return judged(run)
+
+
+def judged(tables):
+    """The package's claims, as if these cells were of their suite."""
+    cells = tables.cells.assign(suite="claims", steps=100)
+    return conclusions([file.claim for file in load()], cells, tables.cycles.assign(width_after=1, step=1))
+
+
+def of(*comparisons, reason="why"):
+    return Conclusion("x", "X", "X.", Verdict.UNDECIDED, "rule", reason, comparisons)
 
 
 def test_every_claim_has_its_verdict_rule_and_reason_within_100_columns(found):
     text = printed(found)
     assert max(map(len, text.splitlines())) <= 100
-    for number, conclusion in enumerate(found, 1):
-        assert f"{number}. {conclusion.name}: {conclusion.verdict}" in text
+    for conclusion in found:
+        assert f"{conclusion.id}: {conclusion.verdict}" in text
         assert " ".join(conclusion.rule.split()) in " ".join(text.split())
         assert " ".join(conclusion.reason.split()) in " ".join(text.split())
 
 
 def test_three_seeds_decide_nothing(found):
-    assert {conclusion.verdict for conclusion in found} == {Verdict.NOT_SHOWN, Verdict.NOT_MEASURED}
+    assert {conclusion.verdict for conclusion in found} == {Verdict.UNDECIDED, Verdict.NOT_MEASURED}
     assert "3 seeds: five are needed" in printed(found)
 
 
 def test_the_view_does_not_depend_on_the_order_of_the_tables(run, found):
     shuffled = run.shuffled()
-    assert printed(conclusions(shuffled.cells, shuffled.cycles.assign(width_after=1))) == printed(found)
+    assert printed(judged(shuffled)) == printed(found)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,7 @@ def test_the_view_does_not_depend_on_the_order_of_the_tables(run, found):
         (Effect("r", 0.5, 0.4, 0.6, "r"), "r: +0.50 [+0.40, +0.60]"),
         (Effect("s", 0.5, unit="percent"), "s: 50.00 %"),
         (Effect("s", math.nan), "s: –"),
+        (Effect("s", math.inf, unit="times"), "s: without end"),
         (Effect("Lempel-Ziv", -0.5, unit="r"), "Lempel-Ziv: −0.50"),
     ],
 )
@@ -61,8 +73,8 @@ def test_an_effect_reads_in_its_unit_with_its_interval(effect, text):
 
 def test_a_comparison_shows_its_side_its_adjusted_p_and_few_of_its_keys():
     keys = tuple(f"{n}" * 64 for n in range(6))
-    one = Comparison("[red]a[/] − b", Verdict.REFUTED, "below 0", seeds=5, cells=keys, p=0.04)
-    text = printed([conclude("x", "X.", "rule", [one], nothing="")], ["a note"])
+    one = Comparison("[red]a[/] − b", Verdict.REFUTED, "below 0", seeds=5, cells=keys, p=0.04, p_adjusted=0.04)
+    text = printed([of(one)], ["a note"])
     assert "against  [red]a[/] − b: below 0 (adjusted p 0.040)" in text
     assert "000000000000, 111111111111, 222222222222, 333333333333 and 2 more" in text
     assert "a note" in text
@@ -72,18 +84,29 @@ def test_in_brief_the_claims_fit_a_screen_with_verdict_reason_and_effect(found):
     console = Console(width=80, height=24, file=io.StringIO(), force_terminal=False)
     console.print(brief_view(found))
     shown = console.file.getvalue()
-    assert len(shown.splitlines()) <= 40
-    for number, conclusion in enumerate(found, 1):
-        assert f"{number}. {conclusion.verdict}: " in shown
+    assert len(shown.splitlines()) <= 5 * len(found)
+    for conclusion in found:
+        assert f"{conclusion.id}: {conclusion.verdict}: " in shown
         assert " ".join(conclusion.reason.split()) in " ".join(shown.split())
     assert "--full" in shown
 
 
 def test_in_brief_an_effect_is_the_range_of_what_was_compared():
     def one(where, value):
-        return Comparison(where, Verdict.NOT_SHOWN, "open", (Effect("difference in accuracy", value),), seeds=5)
+        return Comparison(where, Verdict.UNDECIDED, "open", (Effect("difference in accuracy", value),), seeds=5)
 
     shown = io.StringIO()
     comparisons = [one("a", 0.01), one("b", math.nan), one("c", -0.02)]
-    Console(width=80, file=shown).print(brief_view([conclude("x", "X.", "rule", comparisons, nothing="")]))
+    Console(width=80, file=shown).print(brief_view([of(*comparisons)]))
     assert "difference in accuracy: −2.00 to +1.00 points" in shown.getvalue()
+
+
+def test_a_comparison_says_what_it_could_have_shown_and_what_it_lacks():
+    seeds = {"seeds_for_point": 12, "seeds_for_smallest": 40, "seeds_needed": 7}
+    one = Comparison("a − b", Verdict.UNDECIDED, "open", seeds=5, margin=0.004, detectable=0.0123, **seeds)
+    said = (
+        "margin ±0.40 points; could have shown 1.23 points (80 %); seeds it takes: 12 for 1 point, 40 for the smallest"
+    )
+    assert said in power_text(one)
+    assert power_text(one).endswith("7 more seeds would decide")
+    assert power_text(Comparison("a − b", Verdict.NOT_MEASURED, "nothing")) == ""

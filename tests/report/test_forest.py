@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict, conclude
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Level, Verdict
 from dtcbench.report.figures import COLOURS
 from dtcbench.report.forest import claim_figure, has_figure, shared_part
 
@@ -20,7 +20,7 @@ def figure_of(*comparisons, bounds=(0.0,)):
 
 
 def finding_of(*comparisons, bounds=(0.0,)):
-    return conclude("x", "X.", "rule", comparisons, nothing="nothing", bounds=bounds)
+    return Conclusion("x", "X", "X.", Verdict.UNDECIDED, "rule", "why", comparisons, bounds)
 
 
 def placed(figure) -> dict[float, tuple[float, str]]:
@@ -38,7 +38,7 @@ def test_each_comparison_stands_in_its_row_in_points_with_its_interval():
 
 
 def test_verdicts_have_colours_of_their_own():
-    verdicts = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.NOT_SHOWN)
+    verdicts = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNDECIDED)
     figure = figure_of(*(comparison(f"{n}: a − b", 0.1, verdict) for n, verdict in enumerate(verdicts)))
     assert len({trace.marker.color for trace in figure.data}) == 3
     assert {trace.marker.color for trace in figure.data} <= set(COLOURS)
@@ -60,7 +60,7 @@ def test_two_judged_effects_stand_beside_one_another():
 
 def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
     absent = Comparison("b: x", Verdict.NOT_MEASURED, "no cell")
-    without = comparison("c: x", math.nan, Verdict.NOT_SHOWN)
+    without = comparison("c: x", math.nan, Verdict.UNDECIDED)
     assert list(placed(figure_of(comparison("a: x", 0.1), absent, without))) == [0]
     simulated = comparison("d: x", 0.98, Verdict.NOT_MEASURED)
     assert not has_figure(finding_of(absent, without, simulated))
@@ -103,7 +103,7 @@ def test_the_shared_part_of_places_ends_before_what_is_compared(places, shared):
 def test_published_curves_are_drawn_beside_ours_with_what_one_more_seed_could_be():
     levels = (Level(460, 0.95, 0.96, 0.005), Level(9, 0.6, 0.8, 0.15))
     curve = Comparison(
-        "published · mnist · mlp: dtc / scs against the published curve", Verdict.NOT_SHOWN, "", levels=levels
+        "published · mnist · mlp: dtc / scs against the published curve", Verdict.UNDECIDED, "", levels=levels
     )
     figure = figure_of(curve)
     ours, published = figure.data

@@ -8,7 +8,7 @@ from typing import Any
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
-from dtcbench.report.claims_view import MARKS, NOTE, effect_text
+from dtcbench.report.claims_view import MARKS, NOTE, effect_text, power_text
 from dtcbench.report.columns import Column, Row
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, template
@@ -23,8 +23,6 @@ class ClaimsOnHardware:
     hardware: str
     suites: tuple[str, ...]
     findings: tuple[Conclusion, ...]
-    left_out: tuple[str, ...]
-    """Which suites did not count, and why."""
     conflicts: tuple[str, ...]
     """What must be said of cells that two suites hold with other numbers."""
 
@@ -50,7 +48,7 @@ def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]
         rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
         cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
         table = elements.table(_COLUMNS, rows)
-        claims.append({"number": number, "finding": finding, "figures": drawn, "table": table, "cells": cells})
+        claims.append({"finding": finding, "figures": drawn, "table": table, "cells": cells})
     return claims
 
 
@@ -79,4 +77,5 @@ _COLUMNS = (
     Column("Adjusted p", _adjusted, lambda row: _of(row).p_adjusted),
     Column("Why", lambda row: _of(row).reason, lambda row: _of(row).reason, is_number=False),
     Column("Effects", _effects, _effects, is_number=False),
+    Column("Power", lambda row: power_text(_of(row)) or ABSENT, lambda row: power_text(_of(row)), is_number=False),
 )

@@ -24,7 +24,7 @@ def overview_page(runs: Sequence[SiteRun], opening: str, judged: Sequence[Claims
     return template("overview.html").render(
         frame=Frame("assets"),
         opening=Markup(MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"]).render(opening)),  # noqa: S704
-        judged=[(one, list(enumerate(one.findings, 1))) for one in judged],
+        judged=judged,
         runs=runs,
         table=elements.table(columns, rows, lambda row: row["href"], _facets),
         facets=elements.facets(map(_facets, rows), FACETS),

@@ -7,9 +7,6 @@ from itertools import groupby
 
 import pandas as pd
 
-from dtcbench.analysis.claims import conclusions
-from dtcbench.analysis.verdicts import MIN_SEEDS
-from dtcbench.records import tables
 from dtcbench.records.run import Run
 from dtcbench.report import elements, html
 from dtcbench.report.build import pooling_notes
@@ -42,25 +39,16 @@ def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardwar
 def judge(runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> list[ClaimsOnHardware]:
     """The claims by the cells of all runs on one kind of hardware, for each kind.
 
-    A suite with fewer seeds than a verdict needs is left out, since it could only leave every claim open.
+    Every claim says itself which of the cells count.
     """
     groups = groupby(sorted(runs, key=lambda shown: shown.hardware), key=lambda shown: shown.hardware)
     return [_judged(hardware, list(same), reference) for hardware, same in groups]
 
 
 def _judged(hardware: str, runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> ClaimsOnHardware:
-    heard = [shown for shown in runs if shown.seeds >= MIN_SEEDS]
-    left_out = tuple(
-        f"{shown.suite} is left out: it has {shown.seeds} seeds, and a verdict needs {MIN_SEEDS}."
-        for shown in runs
-        if shown not in heard
-    )
-    if not heard:
-        nothing = tables.assembled((), (), "")
-        return ClaimsOnHardware(hardware, (), conclusions(nothing.cells, nothing.cycles, reference), left_out, ())
-    pooled = Run.pool([shown.run for shown in heard])
-    suites = tuple(dict.fromkeys(shown.suite for shown in heard))
-    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), left_out, tuple(pooling_notes(pooled)))
+    pooled = Run.pool([shown.run for shown in runs])
+    suites = tuple(dict.fromkeys(shown.suite for shown in runs))
+    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), tuple(pooling_notes(pooled)))
 
 
 def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,213 @@
+"""What a pair of arms says at a number of seeds: the estimate, the p-values of both ways, and its power.
+
+Every p-value here is two-sided: twice the smaller of two one-sided ones, so that a claim and its opposite are judged
+at the same level. docs/statistics.md, section 2, has the tests with their sources.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from dtcbench.analysis import stats
+from dtcbench.analysis.rivals import Pair
+from dtcbench.analysis.stats import Estimate
+from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Side, Verdict, lacks_seeds
+from dtcbench.plan.claim import TO_TARGET, Claim
+
+POINT = 0.01
+"""One percentage point."""
+MOST_SEEDS = 10_000
+"""More seeds than this are not asked for."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What some seeds of one comparison say."""
+
+    shown: Comparison
+    """Without a verdict yet."""
+    p_for: float = math.nan
+    """p-value of the claim's opposite: a small one is evidence for the claim. NaN without a test."""
+    p_against: float = math.nan
+    """p-value of the claim: a small one is evidence against it."""
+    p_equal: float = math.nan
+    """p-value of a difference of the margin or more; NaN where no equivalence is asked for."""
+
+    @property
+    def p_values(self) -> tuple[float, float, float]:
+        """For, against, equal."""
+        return self.p_for, self.p_against, self.p_equal
+
+    @property
+    def p(self) -> float:
+        """The smaller of both ways."""
+        return min(self.p_for, self.p_against)
+
+    @property
+    def leans_for(self) -> bool:
+        """Which way the numbers point."""
+        return self.p_for <= self.p_against
+
+
+def of_pair(claim: Claim, pair: Pair) -> Evidence:
+    """What all seeds of this pair say, by the claim's test."""
+    ok = pair.ok()
+    if not len(ok.ours):
+        return Evidence(Comparison(pair.where, Verdict.NOT_MEASURED, "no ok pair", sides=_sides(pair)))
+    if claim.estimand.quantity in TO_TARGET:
+        return _by_signs(claim, pair, ok)
+    return _by_accuracy(claim, pair, ok)
+
+
+def differences(ok: Pair) -> NDArray[np.float64]:
+    """Accuracy of one arm minus that of the other, `[seeds]`, of seeds whose cells are all ok."""
+    ours, theirs = (np.asarray(side["accuracy"], dtype=np.float64) for side in (ok.ours, ok.theirs))
+    found: NDArray[np.float64] = ours - theirs
+    return found
+
+
+def estimate_of(claim: Claim, ok: Pair) -> Estimate:
+    """The mean difference in accuracy with its interval."""
+    return stats.mean_estimate(differences(ok), confidence=1 - claim.alpha)
+
+
+def two_sided(estimate: Estimate) -> tuple[float, float]:
+    """p-values of "not above 0" and of "not below 0", each two-sided; NaN without an interval."""
+    p = float(stats.p_of([estimate])[0])
+    return (p, 1.0) if estimate.mean > 0 else (1.0, p) if not math.isnan(p) else (p, p)
+
+
+def within(estimate: Estimate, margin: float) -> float:
+    """p-value of "the margin or more away from 0", two-sided: at most α if the interval of 1 − α lies within."""
+    if not margin > 0:
+        return math.nan
+    return min(1.0, 2 * float(stats.equivalence_p_of([estimate], margin)[0])) if estimate.interval else math.nan
+
+
+def outside(estimate: Estimate, margin: float) -> float:
+    """p-value of "within the margin", two-sided: at most α if the interval of 1 − α lies outside."""
+    if not margin > 0 or estimate.interval is None:
+        return math.nan
+    above = stats.p_of([estimate], margin, alternative="greater")[0]
+    below = stats.p_of([estimate], -margin, alternative="less")[0]
+    return min(1.0, 2 * float(min(above, below)))
+
+
+def more_seeds(claim: Claim, spread: float, mean: float, margin: float, smallest: float, seeds: int) -> int | None:
+    """How many more seeds would decide, if the true difference is the `mean` seen, in 80 % of cases.
+
+    For an equivalence the distance from the margin is what must be found. For a difference it is the one seen, or the
+    smallest effect of interest where that is larger: a smaller one need not be found. None beyond `MOST_SEEDS`.
+    """
+    if claim.test == "equivalence" or (margin > 0 and abs(mean) < margin):
+        wanted = [abs(margin - abs(mean))]
+    else:
+        wanted = [max(abs(mean), 0.0 if math.isnan(smallest) else smallest), abs(mean)]
+    needed = (seeds_for(spread, difference, claim.alpha) for difference in wanted)
+    return next((n - seeds for n in needed if n is not None and n > seeds), None)
+
+
+def seeds_for(spread: float, difference: float, alpha: float) -> int | None:
+    """Seeds that find a true `difference` in 80 % of cases; None if it has no size, or needs beyond `MOST_SEEDS`."""
+    if not (difference > 0 and spread > 0) or 8 * (spread / difference) ** 2 > MOST_SEEDS:
+        return None
+    return stats.seeds_to_detect(spread, difference, alpha=alpha)
+
+
+def _by_accuracy(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
+    estimate = estimate_of(claim, ok)
+    margin = claim.margin.of(ok.dense_error) if claim.margin else math.nan
+    smallest = claim.smallest_effect.of(ok.dense_error)
+    seeds = len(ok.ours)
+    spread = float(np.std(differences(ok), ddof=1)) if seeds > 1 else math.nan
+    why = pair.obstacle(claim.estimand.equal)
+    if why is None and claim.test == "equivalence" and math.isnan(margin):
+        why = "no ok dense cell: the margin is a share of its error"
+    shown = Comparison(
+        pair.where,
+        Verdict.UNDECIDED,
+        why or estimate.reason or "",
+        (Effect.of("difference in accuracy", estimate),),
+        seeds,
+        ok.keys,
+        sides=_sides(pair),
+        margin=margin,
+        detectable=stats.detectable(spread, seeds, alpha=claim.alpha),
+        seeds_for_point=seeds_for(spread, POINT, claim.alpha),
+        seeds_for_smallest=seeds_for(spread, smallest, claim.alpha),
+        seeds_needed=more_seeds(claim, spread, estimate.mean, margin, smallest, seeds),
+    )
+    if shown.reason:
+        return Evidence(replace(shown, seeds_needed=_until_five(shown)))
+    if claim.test == "equivalence":
+        return Evidence(shown, within(estimate, margin), outside(estimate, margin))
+    return Evidence(shown, *two_sided(estimate), within(estimate, margin))
+
+
+def _until_five(shown: Comparison) -> int | None:
+    """What a comparison on too few seeds lacks at least; None if it is something else that bars it."""
+    return max(MIN_SEEDS - shown.seeds, shown.seeds_needed or 0) if lacks_seeds(shown.reason) else None
+
+
+def scores(claim: Claim, ok: Pair) -> NDArray[np.float64]:
+    """Per seed 1 where the claim's arm took less until the target, −1 where it took more, 0 for a tie, `[seeds]`.
+
+    What never reached the target took without end: both without end is a tie. NaN where it is not known.
+    """
+    ours, theirs = (np.asarray(side[claim.estimand.quantity], dtype=np.float64) for side in (ok.ours, ok.theirs))
+    signs = np.where(ours < theirs, 1.0, np.where(ours > theirs, -1.0, 0.0))
+    return np.where(np.isnan(ours) | np.isnan(theirs), np.nan, signs)
+
+
+def _by_signs(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
+    """The sign test, which needs no mean: what is never reached has none."""
+    signs = scores(claim, ok)
+    known = signs[~np.isnan(signs)]
+    faster, slower = int((known > 0).sum()), int((known < 0).sum())
+    effects = tuple(_of_target(claim, ok, known, faster))
+    why = pair.obstacle(claim.estimand.equal)
+    if why is None and len(known) < len(signs):
+        why = f"not recorded in {len(signs) - len(known)} of {len(signs)} seeds"
+    shown = Comparison(pair.where, Verdict.UNDECIDED, why or "", effects, len(known), ok.keys, sides=_sides(pair))
+    if not len(known):
+        return Evidence(replace(shown, verdict=Verdict.NOT_MEASURED))
+    if why or not faster + slower:
+        return Evidence(replace(shown, reason=why or "no seed differs"))
+    p = float(scipy.stats.binomtest(faster, faster + slower).pvalue)
+    shown = replace(shown, seeds_needed=_more_signs(faster, faster + slower, claim.alpha))
+    return Evidence(shown, *((p, 1.0) if faster > slower else (1.0, p)))
+
+
+def _more_signs(faster: int, differing: int, alpha: float) -> int | None:
+    """How many more seeds would decide if they fall as those that differed so far; None beyond `MOST_SEEDS`."""
+    share = max(faster, differing - faster) / differing
+    if 2 * share - 1 < 2 * math.sqrt(1 / MOST_SEEDS):
+        return None
+    n = differing
+    while scipy.stats.binomtest(round(share * n), n).pvalue > alpha:
+        n += 1
+    return n - differing or None
+
+
+def _of_target(claim: Claim, ok: Pair, known: NDArray[np.float64], faster: int) -> list[Effect]:
+    """Net share of the seeds in which the arm was faster, the median ratio, and how often the target was missed."""
+    ours, theirs = (np.asarray(side[claim.estimand.quantity], dtype=float) for side in (ok.ours, ok.theirs))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = ours / theirs
+    ratios = ratios[~np.isnan(ratios)]
+    median = float(np.quantile(ratios, 0.5, method="lower")) if ratios.size else math.nan
+    return [
+        Effect("faster minus slower, share of seeds", stats.mean(known), unit="percent"),
+        Effect("of the other's cost, median", median, unit="times"),
+        Effect("never reached the target", float(np.isinf(ours).mean()), unit="percent"),
+        Effect("the other never reached it", float(np.isinf(theirs).mean()), unit="percent"),
+    ]
+
+
+def _sides(pair: Pair) -> tuple[Side, Side]:
+    return pair.one.side, pair.other.side

@@ -1,0 +1,169 @@
+"""The mean over pairs of network and data: what `average` claims rest on.
+
+Every pair counts once, whatever number of sparsities it has: per seed the mean over these, then per pair the mean over
+seeds, then the mean over pairs by random effects. So the interval speaks of other networks and data of this kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import groupby
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from dtcbench.analysis import stats
+from dtcbench.analysis.evidence import MOST_SEEDS, Evidence, differences, scores, seeds_for
+from dtcbench.analysis.rivals import Pair
+from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Verdict, lacks_seeds
+from dtcbench.plan.claim import TO_TARGET, Claim
+
+MIN_NETWORKS = 3
+"""Fewer pairs of network and data have no pooled interval."""
+MIN_NETWORKS_OF_SIGNS = 6
+"""Of fewer pairs, no sign-flip test can be significant: 2 / 2⁵ is 6 %."""
+
+
+def of_all(claim: Claim, pairs: Sequence[Pair]) -> Evidence:
+    """What all pairs of arms say together; they are not empty."""
+    where = f"mean over {_count(len(_networks(pairs)))}"
+    keys = tuple(dict.fromkeys(key for pair in pairs for key in pair.ok().keys))
+    seeds = min(len(pair.ok().ours) for pair in pairs)
+    bars = dict.fromkeys(why for pair in pairs if (why := pair.obstacle(claim.estimand.equal)))
+    if bars:
+        needed = MIN_SEEDS - seeds if seeds < MIN_SEEDS and all(map(lacks_seeds, bars)) else None
+        return Evidence(
+            Comparison(where, Verdict.UNDECIDED, "; ".join(bars), seeds=seeds, cells=keys, seeds_needed=needed)
+        )
+    if claim.estimand.quantity in TO_TARGET:
+        return _of_signs(claim, pairs, Comparison(where, Verdict.UNDECIDED, "", seeds=seeds, cells=keys))
+    return _of_accuracies(claim, pairs, Comparison(where, Verdict.UNDECIDED, "", seeds=seeds, cells=keys))
+
+
+def _networks(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs of arms by their network and data."""
+    ordered = sorted(pairs, key=lambda pair: pair.network)
+    return [list(same) for _, same in groupby(ordered, key=lambda pair: pair.network)]
+
+
+def _count(networks: int) -> str:
+    return f"{networks} pair{'' if networks == 1 else 's'} of network and data"
+
+
+def _per_seed(networks: Sequence[Sequence[Pair]], scale: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Per network, the differences over `scale`, seed by seed, each the mean over the network's places."""
+    return [
+        np.mean([_on(differences(pair.ok()), pair, _shared(places)) for pair in places], axis=0) / by
+        for places, by in zip(networks, scale, strict=True)
+    ]
+
+
+def _shared(places: Sequence[Pair]) -> NDArray[np.int_]:
+    """The seeds that all places have."""
+    return reduce(np.intersect1d, [pair.ok().seeds for pair in places])
+
+
+def _on(values: NDArray[np.float64], pair: Pair, seeds: NDArray[np.int_]) -> NDArray[np.float64]:
+    return values[np.isin(pair.ok().seeds, seeds)]
+
+
+def _of_accuracies(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Evidence:
+    networks = _networks(pairs)
+    if (fewest := min(len(_shared(places)) for places in networks)) < MIN_SEEDS:
+        return Evidence(replace(empty, reason=f"{fewest} seeds that all sparsities of a pair share: five are needed"))
+    plain = _per_seed(networks, [1.0] * len(networks))
+    errors = [stats.mean(pair.dense_error for pair in places) for places in networks]
+    found = _pooled(plain, claim.alpha)
+    effect = Effect("difference in accuracy", found.mean, *(found.interval or ()))
+    margin = claim.margin.of(stats.mean(errors)) if claim.margin else math.nan
+    shown = replace(empty, effects=(effect,), margin=margin, reason=_too_few(len(networks)) or found.reason or "")
+    if shown.reason:
+        return Evidence(shown)
+    smallest = claim.smallest_effect.of(stats.mean(errors))
+    shown = _with_power(claim, shown, plain, found, smallest)
+    p_for, p_against = (found.p, 1.0) if found.mean > 0 else (1.0, found.p)
+    return Evidence(shown, p_for, p_against, _within(claim, networks, plain, errors))
+
+
+def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float = 0.0) -> stats.Pooled:
+    means = [stats.mean(values) for values in per_seed]
+    variances = [float(np.var(values, ddof=1)) / len(values) for values in per_seed]
+    return stats.pooled(means, variances, null=null, confidence=1 - alpha)
+
+
+def _too_few(networks: int) -> str | None:
+    return f"{_count(networks)}: three are needed" if networks < MIN_NETWORKS else None
+
+
+def _within(
+    claim: Claim, networks: Sequence[Sequence[Pair]], plain: list[NDArray[np.float64]], errors: Sequence[float]
+) -> float:
+    """p-value of "the pooled difference is the margin or more away from 0"; NaN without a margin.
+
+    Where the margin is a share of dense's error, so are the differences: networks of small and large errors pool alike.
+    """
+    if claim.margin is None or np.isnan(errors).any():
+        return math.nan
+    share = claim.margin.share_of_dense_error
+    values = plain if share is None else _per_seed(networks, errors)
+    margin = claim.margin.of(1.0)
+    below, above = (_pooled(values, claim.alpha, null) for null in (margin, -margin))
+    return max(below.p, above.p) if abs(below.mean) < margin else 1.0
+
+
+def _with_power(
+    claim: Claim, shown: Comparison, plain: list[NDArray[np.float64]], found: stats.Pooled, smallest: float
+) -> Comparison:
+    """With the smallest difference that could have been shown, and the seeds, or the pairs, that would decide."""
+    count, seeds = len(plain), shown.seeds
+    within = stats.mean(float(np.var(values, ddof=1)) for values in plain)
+    between = found.between_sd**2
+    spread = math.sqrt(between + within / seeds)
+
+    def seeds_to_find(difference: float) -> int | None:
+        """Seeds of every pair; None where the pairs differ so much that no number of seeds is enough."""
+        allowed = (difference / stats.detectable(1.0, count, alpha=claim.alpha)) ** 2
+        needed = math.ceil(within / (allowed - between)) if allowed > between else MOST_SEEDS + 1
+        return max(needed, stats.MIN_SEEDS) if needed <= MOST_SEEDS else None
+
+    size, margin = abs(found.mean), shown.margin
+    is_near = margin > 0 and size < margin
+    wanted = [margin - size] if is_near else [max(size, 0.0 if math.isnan(smallest) else smallest), size]
+    more = [n - seeds for difference in wanted if (n := seeds_to_find(difference)) is not None and n > seeds]
+    pairs = [n - count for difference in wanted if (n := seeds_for(spread, difference, claim.alpha)) and n > count]
+    lacking = "not shown either way"
+    if not more and pairs:
+        lacking += f"; pairs of network and data differ by {100 * found.between_sd:.2g} points: {pairs[0]} more would "
+        lacking += "decide, more seeds would not"
+    return replace(
+        shown,
+        reason=lacking,
+        detectable=stats.detectable(spread, count, alpha=claim.alpha),
+        seeds_for_point=seeds_to_find(0.01),
+        seeds_for_smallest=None if math.isnan(smallest) else seeds_to_find(smallest),
+        seeds_needed=more[0] if more else None,
+    )
+
+
+def _of_signs(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Evidence:
+    """An exact sign-flip test over the networks: each has the mean of its seeds' signs.
+
+    Source: Fisher, The Design of Experiments, 1935, section 21; `scipy.stats.permutation_test`.
+    """
+    networks = _networks(pairs)
+    means = np.array(
+        [stats.mean(score for pair in places for score in scores(claim, pair.ok())) for places in networks]
+    )
+    effect = Effect("faster minus slower, share of seeds", stats.mean(means), unit="percent")
+    shown = replace(empty, effects=(effect,))
+    if np.isnan(means).any():
+        return Evidence(replace(shown, reason="not recorded in a pair of network and data"))
+    if len(means) < MIN_NETWORKS_OF_SIGNS:
+        lacking = MIN_NETWORKS_OF_SIGNS - len(means)
+        return Evidence(replace(shown, reason=f"{_count(len(means))}: {lacking} more are needed"))
+    p = float(scipy.stats.permutation_test((means,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)
+    return Evidence(shown, *((p, 1.0) if shown.effects[0].value > 0 else (1.0, p)))
