@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dtcbench.analysis import energy_columns, stats
+from dtcbench.analysis.controls import false_verdicts
+from dtcbench.analysis.differences import BOTH, SEEDS, Difference, Side, difference
 from dtcbench.analysis.pairing import (
     COSTS,
     DENSE,
@@ -31,8 +34,10 @@ from dtcbench.analysis.pairing import (
 )
 from dtcbench.analysis.summary import summary
 from dtcbench.record import Metrics
-from dtcbench.text import one_line
+from dtcbench.text import one_line, percent
 
+POINT = 0.01
+"""The difference that `seeds_for_1_point` is about."""
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
 
@@ -90,12 +95,19 @@ COLUMNS = {
     "difference_mean": "accuracy minus the paired dense accuracy, a fraction of 1, mean over pairs",
     "difference_low": "lower end of its interval",
     "difference_high": "upper end of its interval",
-    "difference_p": "p-value of no difference to dense: two-sided paired t-test over seeds",
+    "difference_sources": f"what the difference's interval and tests take to vary: `{SEEDS}`, or `{BOTH}` if all "
+    "pairs kept which test images they got right",
+    "difference_p": "p-value of no difference to dense: two-sided paired t-test",
     "difference_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
-    "equivalence_p": f"p-value of a difference of {stats.MARGIN} or more: two one-sided paired t-tests over seeds",
+    "detectable_difference": "the smallest difference, a fraction of 1, that the row's test finds with a probability "
+    f"of {percent(stats.POWER, 'g')}, before the adjustment",
+    "seeds_for_1_point": "seeds on which the test would find a difference of 1 percentage point with that probability; "
+    "inf if no number of seeds is enough, since other test images could differ by as much",
+    "equivalence_margin": f"{stats.MARGIN_SHARE} of the error, 1 - accuracy, of the pool's dense cells",
+    "equivalence_p": "p-value of a difference of equivalence_margin or more: two one-sided paired t-tests",
     "equivalence_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
     "equivalent": f"yes if equivalence_p_adjusted is at most {stats.SIGNIFICANCE}: equivalent to dense within "
-    f"{stats.MARGIN}; no if that is not shown; empty without a test",
+    "equivalence_margin; no if that is not shown; empty without a test",
     "test_note": "why the row has no test",
     **{metric.mean: metric.meaning for metric in METRICS if metric.is_headline},
     "interval_note": "why an interval is absent",
@@ -124,7 +136,7 @@ class Leaderboard:
     rows: pd.DataFrame
     """`COLUMNS`; by protocol, dataset, model, sparsity (dense first), then the most accurate first."""
     summary: pd.DataFrame
-    """`summary.COLUMNS`: mean ranks and profiles; empty unless two methods share two (dataset, model) pairs."""
+    """`summary.COLUMNS`: mean ranks and profiles; empty unless two methods share six (dataset, model) pairs."""
     notes: tuple[str, ...]
     """Sentences that belong under any rendering of the rows."""
     hardware_classes: tuple[str, ...]
@@ -148,7 +160,7 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
     planned = with_baseline(energy_columns.with_targets(tidy(cells), cycles)).join(_last_entropies(cycles), on="key")
     rows = [_row(dict(zip(IDENTITY, names, strict=True)), group) for names, group in groups(planned, IDENTITY)]
     rows.sort(key=_rank)
-    _test(rows)
+    _test(rows, planned)
     ok = planned[planned["status"] == "ok"]
     table = energy_columns.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)]
     summed = summary(table)
@@ -156,7 +168,7 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
         suite=suite,
         question=question,
         rows=table,
-        notes=(*_notes(planned, ok), *_notes_on_tests(table, summed)),
+        notes=(*_notes(planned, ok, table), *_notes_on_tests(table, summed), *filter(None, [false_verdicts(cells)])),
         summary=summed,
         hardware_classes=distinct(ok["hardware_class"]),
         stacks=distinct(ok["stack"]),
@@ -198,33 +210,41 @@ def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
 
 
 def _accuracy(ok: Rows) -> dict[str, Any]:
-    """Accuracy and its paired difference to dense."""
+    """Accuracy and its paired difference to dense, which is not compared with itself."""
     accuracy = stats.mean_estimate(ok["accuracy"])
-    differences = ok["accuracy"] - ok["accuracy_baseline"]
-    difference = stats.mean_estimate(differences, of="paired seed")
+    found = difference(Side.of(ok), Side.of(ok, "_baseline"))
     reasons = [accuracy.reason] if len(ok) else []
-    if not known(differences).all():
-        reasons.append(difference.reason and f"{difference.reason} of the difference")
+    is_dense = DENSE in ok["method"]
+    if not is_dense and (len(found.values) < len(ok) or accuracy.reason is None):
+        reasons.append(found.estimate.reason and f"{found.estimate.reason} of the difference")
     return {
         "accuracy_mean": accuracy.mean,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
-        "difference_mean": difference.mean,
-        "difference_low": difference.low,
-        "difference_high": difference.high,
-        "differences": differences,
+        "difference_mean": found.estimate.mean,
+        "difference_low": found.estimate.low,
+        "difference_high": found.estimate.high,
+        "difference_sources": found.sources if found.estimate.interval and not is_dense else "",
+        "detectable_difference": found.detectable,
+        "seeds_for_1_point": found.seeds_for(POINT),
+        "difference": found,
         "interval_note": "; ".join(filter(None, reasons)),
     }
 
 
-def _test(rows: list[dict[str, Any]]) -> None:
+def _test(rows: list[dict[str, Any]], cells: pd.DataFrame) -> None:
     """Test every row's differences to dense, as one family of comparisons."""
-    # Dense is not compared with itself.
-    samples = [[] if row["method"] == DENSE else row["differences"] for row in rows]
-    different, equivalent = stats.p_values(samples), stats.equivalence_p_values(samples)
+    dense = cells[(cells["method"] == DENSE) & (cells["status"] == "ok")]
+    errors = {names: 1 - stats.mean(of_pool["accuracy"]) for names, of_pool in dense.groupby(POOL)}
+    found: list[Difference] = [row.pop("difference") for row in rows]
+    estimates = [one.estimate for one in found]
+    margins = np.array([stats.MARGIN_SHARE * errors.get(tuple(row[name] for name in POOL), math.nan) for row in rows])
+    margins[margins <= 0] = np.nan  # a network without an error leaves no margin
+    different, equivalent = stats.p_of(estimates), stats.equivalence_p_of(estimates, margins)
     columns = {
         "difference_p": different,
         "difference_p_adjusted": stats.benjamini_hochberg(different),
+        "equivalence_margin": margins,
         "equivalence_p": equivalent,
         "equivalence_p_adjusted": stats.benjamini_hochberg(equivalent),
     }
@@ -232,7 +252,7 @@ def _test(rows: list[dict[str, Any]]) -> None:
         row |= {name: float(values[place]) for name, values in columns.items()}
         p, is_dense = row["equivalence_p_adjusted"], row["method"] == DENSE
         row["equivalent"] = "" if math.isnan(p) else "yes" if p <= stats.SIGNIFICANCE else "no"
-        row["test_note"] = "" if is_dense else stats.untested(row["differences"], of="paired seed") or ""
+        row["test_note"] = "" if is_dense else stats.untested(found[place].values, of="paired seed") or ""
 
 
 def _pairing_note(ok: Rows) -> str:
@@ -260,12 +280,12 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
     return (*pool, row["method"] != DENSE, sparsity, -accuracy, row["method"], row["solver"])
 
 
-def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
+def _notes(cells: pd.DataFrame, ok: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
     """The notes under every rendering of the rows."""
     notes = [
         f"{len(ok)} of {len(cells)} planned cells are ok.",
-        "Intervals are 95 % percentile bootstrap intervals over seeds. With three seeds such an interval is "
-        "at most as wide as the range of the seeds: read it as a range. With fewer than three seeds it is left out.",
+        "Intervals are Student's t intervals of 95 % over seeds; with fewer than three seeds, or if all are equal, "
+        f"there is none. {_sources(rows)}",
         "Differences and ratios pair each seed with the dense cell of the same protocol, dataset, model and "
         "seed; a seed without an ok dense cell is left out.",
         "FLOPs count arithmetic; they are not energy. Energy is what a meter read while the cell trained "
@@ -279,14 +299,30 @@ def _notes(cells: pd.DataFrame, ok: pd.DataFrame) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _sources(rows: pd.DataFrame) -> str:
+    """What the intervals of the differences take to vary."""
+    counts = rows["difference_sources"].value_counts()
+    over_images, over_seeds = counts.get(BOTH, 0), counts.get(SEEDS, 0)
+    if not over_images:
+        return "They say nothing about other test images, which are the same in every seed."
+    which = "every row" if not over_seeds else f"{over_images} of {over_images + over_seeds} rows"
+    return f"That of a difference is over seeds and test images in {which}" + (
+        ", whose cells kept which images they got right; that of the others is over seeds alone." if over_seeds else "."
+    )
+
+
 def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
     """Notes on tests and ranks, if the leaderboard has any."""
-    within = f"within {100 * stats.MARGIN:g} point of dense"
     if rows["difference_p"].notna().any():
         yield (
             "The adjusted p is that of a paired t-test of the difference to dense, adjusted for all differences of the "
-            "leaderboard (Benjamini and Yekutieli). A large p does not show equality: a row is equivalent, "
-            f"{within}, only if two one-sided t-tests, adjusted in the same way, show it."
+            "leaderboard (Benjamini and Hochberg). A large p does not show equality: a row is equivalent only if two "
+            f"one-sided t-tests, adjusted in the same way, show it within {percent(stats.MARGIN_SHARE, 'g')} of the "
+            "error of the pool's dense cells."
+        )
+        yield (
+            "The detectable difference is the smallest that a row's test would have found with a probability of "
+            f"{percent(stats.POWER, 'g')}, not adjusted: a smaller one may be there unseen."
         )
     if len(summed):
         yield (

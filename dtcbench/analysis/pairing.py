@@ -39,6 +39,8 @@ POOL = list(Pool._fields)
 IDENTITY = [*POOL, "sparsity", "method", "solver"]
 """The columns that identify a row of the leaderboard: all but the seed."""
 COSTS = ["parameters", "training_flops", "inference_flops"]
+HITS = ["hits", "test_samples"]
+"""Which test images a cell got right, and how many there are; missing in older records and for text."""
 _NUMBERS = {
     "sparsity_reached",
     *number_fields(Metrics),
@@ -49,6 +51,7 @@ _NUMBERS = {
 _FROM_DENSE = [
     "key",
     "accuracy",
+    *HITS,
     *COSTS,
     "energy_j",
     "net_energy_j",
@@ -67,9 +70,10 @@ _FROM_DENSE = [
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` sorted by identity and seed; a missing solver becomes the empty string."""
+    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS` are there, if need be empty."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
-    typed = cells.assign(solver=solver).astype(dict.fromkeys(_NUMBERS.intersection(cells), float))
+    absent = {name: None for name in HITS if name not in cells}
+    typed = cells.assign(solver=solver, **absent).astype(dict.fromkeys(_NUMBERS.intersection(cells), float))
     return typed.sort_values([*IDENTITY, "seed"], kind="stable", ignore_index=True)
 
 

@@ -29,6 +29,9 @@ POWER = 0.8
 """A difference that a test could have shown is one that it finds with this probability: Cohen's convention."""
 MARGIN = 0.01
 """Accuracies this close, one percentage point, are called equivalent."""
+MARGIN_SHARE = 0.2
+"""A table calls a row equivalent to dense within this share of dense's error: one point is a fifth of the error at
+95 % accuracy, and half of it at 98 %."""
 TAU = 1.1
 """A performance profile counts the problems on which a method's error is at most this times the least."""
 ROUNDING = 1e-9
@@ -205,26 +208,34 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     return _adjusted(p, scipy.stats.false_discovery_control)
 
 
-def detectable(sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER) -> float:
+def detectable(
+    sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
+) -> float:
     """The smallest true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
 
-    `sd` is the standard deviation of the paired differences, and the result has its unit. NaN for fewer than three
-    pairs or an unknown `sd`. Source: `statsmodels.stats.power.TTestPower` (noncentral t).
+    `sd` is the standard deviation of the paired differences, and the result has its unit. `images_error` is the
+    standard error that the test images alone leave, if they are a source of the test's variance. NaN for fewer than
+    three pairs or an unknown `sd`. Source: `statsmodels.stats.power.TTestPower` (noncentral t).
     """
-    return sd * _detectable_effect(n, alpha, power) if n >= MIN_SEEDS and math.isfinite(sd) else math.nan
+    if n < MIN_SEEDS or not math.isfinite(sd):
+        return math.nan
+    return math.hypot(sd * _detectable_effect(n, alpha, power), _normal_effect(alpha, power) * images_error)
 
 
-def seeds_to_detect(sd: float, difference: float, *, alpha: float = SIGNIFICANCE, power: float = POWER) -> int:
-    """The fewest pairs on which a two-sided paired t-test finds a true mean `difference` with probability `power`.
+def seeds_to_detect(
+    sd: float, difference: float, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
+) -> int:
+    """The fewest pairs, at least three, whose `detectable` is at most `difference`.
 
-    `sd` is the standard deviation of the paired differences. At least three. ValueError for a `difference` that is not
-    positive or an `sd` that is not known.
+    ValueError for a `difference` that is not positive, that the test images alone hide from any number of pairs, or an
+    `sd` that is not known.
     """
-    if not (difference > 0 and math.isfinite(sd)):
-        raise ValueError(f"needs a positive difference and a known spread, got {difference:g} and {sd:g}")
-    normal = float(scipy.special.ndtri(1 - alpha / 2) + scipy.special.ndtri(power))
-    n = max(MIN_SEEDS, math.floor((normal * sd / difference) ** 2))  # t needs at least as many as the normal law
-    while _detectable_effect(n, alpha, power) * sd > difference:
+    normal = _normal_effect(alpha, power)
+    if not (difference > normal * images_error and math.isfinite(sd)):
+        raise ValueError(f"no number of pairs shows a difference of {difference:g} with a spread of {sd:g}")
+    by_seeds = math.sqrt(difference**2 - (normal * images_error) ** 2)
+    n = max(MIN_SEEDS, math.floor((normal * sd / by_seeds) ** 2))  # t needs at least as many as the normal law
+    while _detectable_effect(n, alpha, power) * sd > by_seeds:
         n += 1
     return n
 
@@ -392,6 +403,11 @@ def _detectable_effect(n: int, alpha: float, power: float) -> float:
         high *= 1.25  # not far past the root, where the noncentral t overflows
     # Its own solver can stop at five digits.
     return float(scipy.optimize.brentq(beyond, 0.0, high, xtol=1e-12))
+
+
+def _normal_effect(alpha: float, power: float) -> float:
+    """The detectable difference in standard errors, where the error is known."""
+    return float(scipy.special.ndtri(1 - alpha / 2) + scipy.special.ndtri(power))
 
 
 def _adjusted(p: ArrayLike, correct: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ import pandas as pd
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import DENSE
 
-MIN_PAIRS = 2
-"""A single pair needs no summary: its table is enough."""
+MIN_PAIRS = 6
+"""Over fewer pairs, ranks say nothing: among equal methods one of two is then often first on every pair."""
 COLUMNS = {
     "protocol": "training recipe, as in the leaderboard",
     "protocol_sha256": "its digest, as in the leaderboard",
@@ -37,7 +37,7 @@ _SHARED = ["protocol", "protocol_sha256", "sparsity"]
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """`COLUMNS` from a leaderboard's `rows`: by protocol, sparsity and pool, the largest pool and best rank first.
 
-    Empty unless two methods cover the same two pairs.
+    Empty unless two methods cover the same six pairs.
     """
     compressed = rows[rows["method"] != DENSE]
     found = [

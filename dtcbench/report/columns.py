@@ -75,6 +75,11 @@ def difference_p(row: Row) -> str:
     return row["test_note"] if math.isnan(p) else p_value(p)
 
 
+def seeds_for_a_point(row: Row) -> str:
+    """Seeds on which a difference of 1 point would be found: `12`, or `no number` if other images could hide it."""
+    return "no number" if math.isinf(seeds := float(row["seeds_for_1_point"])) else number_text(seeds, ".0f")
+
+
 def energy(row: Row) -> str:
     """Energy in per cent of dense with its interval, or `not measured`."""
     return _metered(row, "energy_measured", _share_with_interval(row, "energy"))
@@ -206,12 +211,19 @@ COLUMNS = (
     Column("Difference to dense, points", difference, _value("difference_mean")),
     Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
     Column(
-        f"Within {100 * stats.MARGIN:g} point of dense",
+        f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error",
         lambda row: _equivalent(row, ABSENT),
         _equivalent,
         is_number=False,
         concerns=_is_tested,
     ),
+    Column(
+        "Detectable difference, points",
+        lambda row: number_text(row["detectable_difference"], ".2f", scale=100),
+        _value("detectable_difference"),
+        concerns=_is_tested,
+    ),
+    Column("Seeds for 1 point", seeds_for_a_point, _value("seeds_for_1_point"), concerns=_is_tested),
     _share("Parameters, of dense", "parameters_ratio"),
     _share("Training FLOPs, of dense", "training_flops_ratio"),
     _share("Inference FLOPs, of dense", "inference_flops_ratio"),

@@ -11,6 +11,10 @@ from handmade import build, cell
 SEEDS = range(3)
 
 
+PAIRS = "abcdef"
+"""As many as ranks need."""
+
+
 def on(dataset: str, failed: tuple[str, ...] = (), **accuracies: float) -> list[dict]:
     """Cells of one data set, one accuracy a method; the last seed of the `failed` methods is not ok."""
     return [
@@ -37,39 +41,39 @@ def ranks(summary: pd.DataFrame, pairs: int) -> dict[str, float]:
 
 
 def test_ranks_are_means_over_pairs_the_best_first():
-    summary = lines(on("a", dtc=0.9, random=0.8, magnitude=0.95), on("b", dtc=0.7, random=0.6, magnitude=0.5))
+    first, second = {"dtc": 0.9, "random": 0.8, "magnitude": 0.95}, {"dtc": 0.7, "random": 0.6, "magnitude": 0.5}
+    summary = lines(*(on(pair, **(first if pair < "d" else second)) for pair in PAIRS))
     assert summary["method"].tolist() == ["dtc", "magnitude", "random"]
-    assert ranks(summary, 2) == {"dtc": 1.5, "magnitude": 2.0, "random": 2.5}
+    assert ranks(summary, 6) == {"dtc": 1.5, "magnitude": 2.0, "random": 2.5}
     assert summary["profile"].tolist() == [0.5, 0.5, 0.0]
 
 
 def test_a_failed_cell_costs_its_method_the_pair_and_changes_no_other_rank():
-    whole = lines(on("a", dtc=0.9, random=0.8), on("b", dtc=0.9, random=0.8), on("c", dtc=0.5, random=0.8))
+    whole = lines(*(on(pair, dtc=0.9, random=0.8) for pair in PAIRS), on("g", dtc=0.5, random=0.8))
     more = {"magnitude": 0.99}
     summary = lines(
-        on("a", dtc=0.9, random=0.8, **more),
-        on("b", dtc=0.9, random=0.8, **more),
-        on("c", dtc=0.5, random=0.8, **more, failed=("magnitude",)),
+        *(on(pair, dtc=0.9, random=0.8, **more) for pair in PAIRS),
+        on("g", dtc=0.5, random=0.8, **more, failed=("magnitude",)),
     )
-    assert ranks(summary, 3) == ranks(whole, 3) == {"dtc": pytest.approx(4 / 3), "random": pytest.approx(5 / 3)}
-    assert ranks(summary, 2) == {"magnitude": 1.0, "dtc": 2.0, "random": 3.0}
+    assert ranks(summary, 7) == ranks(whole, 7) == {"dtc": pytest.approx(8 / 7), "random": pytest.approx(13 / 7)}
+    assert ranks(summary, 6) == {"magnitude": 1.0, "dtc": 2.0, "random": 3.0}
     covered = summary.drop_duplicates("method").set_index("method")[["covered", "planned"]]
-    assert covered.loc["magnitude"].tolist() == [2, 3]
-    assert covered.loc["dtc"].tolist() == [3, 3]
+    assert covered.loc["magnitude"].tolist() == [6, 7]
+    assert covered.loc["dtc"].tolist() == [7, 7]
 
 
 def test_a_pool_is_of_methods_and_a_method_alone_has_no_rank():
-    summary = lines(on("a", dtc=0.9, random=0.8), on("b", dtc=0.9, random=0.8), on("c", dtc=0.9))
-    assert set(summary["pairs"]) == {"a · mlp; b · mlp"}
-    assert summary.set_index("method")["planned"].to_dict() == {"dtc": 3, "random": 2}
+    summary = lines(*(on(pair, dtc=0.9, random=0.8) for pair in PAIRS), on("g", dtc=0.9))
+    assert set(summary["pairs"]) == {"; ".join(f"{pair} · mlp" for pair in PAIRS)}
+    assert summary.set_index("method")["planned"].to_dict() == {"dtc": 7, "random": 6}
 
 
-def test_one_pair_needs_no_summary():
-    assert lines(on("a", dtc=0.9, random=0.8)).empty
+def test_five_pairs_are_too_few_for_ranks():
+    assert lines(*(on(pair, dtc=0.9, random=0.8) for pair in PAIRS[:5])).empty
 
 
 def test_protocols_and_sparsities_are_ranked_apart():
-    cells = on("a", dtc=0.9, random=0.8) + on("b", dtc=0.9, random=0.8)
+    cells = [c for pair in PAIRS for c in on(pair, dtc=0.9, random=0.8)]
     halved = [{**c, "sparsity": 0.5} for c in cells if c["method"] != "dense"]
     scheduled = [{**c, "sparsity": math.nan, "protocol": "published"} for c in cells if c["method"] != "dense"]
     summary = lines(cells, halved, scheduled)
@@ -77,5 +81,6 @@ def test_protocols_and_sparsities_are_ranked_apart():
 
 
 def test_the_order_of_the_cells_does_not_change_a_bit():
-    cells = on("a", dtc=0.9, random=0.8, magnitude=0.8) + on("b", dtc=0.7, random=0.6, magnitude=0.7)
+    cells = [c for pair in PAIRS for c in on(pair, dtc=0.9 - ord(pair) / 999, random=0.8, magnitude=0.8)]
+    assert len(build(cells).summary) == 3
     pd.testing.assert_frame_equal(build(cells).summary, build(cells[::-1]).summary, check_exact=True)

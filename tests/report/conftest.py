@@ -184,3 +184,9 @@ def run() -> Tables:
 def two_pools() -> Tables:
     """Two datasets, two seeds."""
     return tables(["digits", "mnist"], 2)
+
+
+@pytest.fixture(scope="session")
+def six_pools() -> Tables:
+    """Six datasets, as many as ranks need; one seed."""
+    return tables(["digits", "mnist", "c", "d", "e", "f"], 1)

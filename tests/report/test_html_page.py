@@ -96,14 +96,14 @@ def test_a_missing_figure_has_no_value_to_sort_by(html):
     assert set(re.findall(r'<td data-value="([^"]*)"[^>]*>–</td>', html)) == {""}
 
 
-def test_each_pool_has_its_table_and_its_figures(two_pools):
-    reader = Reader(page(two_pools.leaderboard, two_pools.cells, two_pools.cycles, {}))
+def test_each_pool_has_its_table_and_its_figures(six_pools):
+    reader = Reader(page(six_pools.leaderboard, six_pools.cells, six_pools.cycles, {}))
     plots = [d["id"] for d in reader.all("div") if d.get("class") == "plot"]
     names = ("accuracy-by-sparsity", "accuracy-by-training-flops", "over-cycles")
-    assert plots == [f"pool-{n}-{name}" for n in (1, 2) for name in names]
-    summed = two_pools.leaderboard.summary.groupby(["sparsity", "pairs"]).ngroups
+    assert plots == [f"pool-{n}-{name}" for n in range(1, 7) for name in names]
+    summed = six_pools.leaderboard.summary.groupby(["sparsity", "pairs"]).ngroups
     failed = 1
-    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 2 + summed + failed
+    assert len([t for t in reader.all("table") if t.get("class") == "sortable"]) == 6 + summed + failed
 
 
 def test_methods_that_measure_nothing_are_named(html):

@@ -134,18 +134,18 @@ def test_csv_keeps_every_row_column_and_digit_and_leaves_absent_fields_empty(run
     assert lines == [{name: written(row[name]) for name in COLUMNS} for row in rows]
 
 
-def test_csv_of_the_summary_keeps_every_line(two_pools):
-    lines = list(csv.DictReader(io.StringIO(summary_csv(two_pools.leaderboard))))
-    assert [float(line["mean_rank"]) for line in lines] == two_pools.leaderboard.summary["mean_rank"].tolist()
+def test_csv_of_the_summary_keeps_every_line(six_pools):
+    lines = list(csv.DictReader(io.StringIO(summary_csv(six_pools.leaderboard))))
+    assert lines and [float(line["mean_rank"]) for line in lines] == six_pools.leaderboard.summary["mean_rank"].tolist()
 
 
-def test_markdown_has_a_line_per_row_and_a_table_per_pool(two_pools):
-    leaderboard = two_pools.leaderboard
+def test_markdown_has_a_line_per_row_and_a_table_per_pool(six_pools):
+    leaderboard = six_pools.leaderboard
     text = leaderboard_markdown(leaderboard)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     pools = leaderboard.summary.groupby(["sparsity", "pairs"]).ngroups
-    assert len(lines) == 2 * (2 + 16) + 2 * pools + len(leaderboard.summary)
-    assert text.count("### standard · ") == 2
+    assert len(lines) == 6 * (2 + 16) + 2 * pools + len(leaderboard.summary)
+    assert text.count("### standard · ") == 6
     assert text.count("### Over pairs: standard · ") == pools == 3
     assert text.endswith("\n") and not text.endswith("\n\n")
 
@@ -159,16 +159,17 @@ def test_the_p_of_a_difference_is_shown_or_why_there_is_none(row):
 
 
 def test_markdown_shows_p_and_equivalence_where_there_are_three_seeds_and_nowhere_else(run, two_pools):
-    titles = ("Difference, adjusted p", "Within 1 point of dense")
+    titles = ("Difference, adjusted p", "Within 20 % of dense", "Detectable difference", "Seeds for 1 point")
     assert all(title in leaderboard_markdown(run.leaderboard) for title in titles)
     assert not any(title in leaderboard_markdown(two_pools.leaderboard) for title in titles)
 
 
 @pytest.mark.parametrize("render", [leaderboard_markdown, printed])
-def test_ranks_over_pairs_are_shown_with_the_coverage_of_every_method(two_pools, render):
-    text = render(two_pools.leaderboard)
-    assert "standard · 80 % removed · 2 pairs: digits · mlp" in text.replace("\\", "")
-    assert "2/2" in text and "2.00" in text
+def test_ranks_over_pairs_are_shown_with_the_coverage_of_every_method(six_pools, render):
+    text = render(six_pools.leaderboard)
+    assert "standard · 80 % removed · 6 pairs: c · mlp" in text.replace("\\", "")
+    ranks = six_pools.leaderboard.summary["mean_rank"]
+    assert "6/6" in text and all(f"{rank:.2f}" in text for rank in ranks)
 
 
 def test_markdown_shows_a_row_of_failures_with_its_coverage_and_reason(run):
