@@ -281,6 +281,34 @@ def test_power_without_a_spread_or_without_a_difference():
             stats.seeds_to_detect(sd, difference)
 
 
+# error rates, each in a world whose truth is known
+
+
+def rows_that_share_dense(rng, true: np.ndarray) -> np.ndarray:
+    """P-values over five seeds of rows with `true` differences; half of their variance comes from the dense cells."""
+    return stats.p_values(true[:, None] + rng.normal(0, 1, (len(true), 5)) - rng.normal(0, 1, 5))
+
+
+@pytest.mark.parametrize("effects", [0, 6])
+def test_a_table_and_a_claim_keep_their_error_rates_though_rows_share_dense_cells(effects):
+    rng, true = stats.generator("error rates"), np.where(np.arange(18) < effects, 3.5, 0.0)
+    false_share, any_false = [], []
+    for _ in range(500):
+        p = rows_that_share_dense(rng, true)
+        found, claimed = stats.benjamini_hochberg(p) <= 0.05, stats.holm(p) <= 0.05
+        false_share.append((found & (true == 0)).sum() / max(found.sum(), 1))
+        any_false.append((claimed & (true == 0)).any())
+    assert np.mean(false_share) <= 0.065  # 0.05 and the error of 500 draws
+    assert np.mean(any_false) <= 0.065
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 6])
+def test_the_t_interval_holds_the_mean_in_95_of_100_draws(seeds):
+    draws = stats.generator("coverage of t").normal(0, 1, (3000, seeds))
+    estimates = [stats.mean_estimate(values) for values in draws]
+    assert np.mean([e.low <= 0 <= e.high for e in estimates]) == pytest.approx(0.95, abs=0.012)
+
+
 # seeds and test images
 
 
@@ -379,6 +407,22 @@ def test_pairs_that_agree_better_than_their_seeds_allow_do_not_narrow_the_interv
     assert pooled.interval == pytest.approx(
         (0.01 - 4.302653 * 0.01 / math.sqrt(3), 0.01 + 4.302653 * 0.01 / math.sqrt(3)), rel=1e-4
     )
+
+
+def test_a_pair_that_outweighs_the_others_leaves_fewer_degrees_of_freedom():
+    variances = np.array([1e-6, 1e-2, 1e-2, 1e-2])
+    pooled = stats.pooled([0.0, 0.01, -0.01, 0.0], variances)
+    assert pooled.between_sd == 0  # so the weights are 1 / variance, and nearly one pair's
+    assert pooled.interval[1] == pytest.approx(scipy.stats.t.ppf(0.975, 1) / math.sqrt((1 / variances).sum()), rel=1e-3)
+
+
+def test_a_pooled_interval_holds_the_mean_over_pairs_in_95_of_100_draws():
+    rng, held, spreads = stats.generator("pooled coverage"), [], np.geomspace(0.3, 3, 8)
+    for _ in range(700):
+        seeds = rng.normal(0, 0.5, (8, 1)) + rng.normal(0, 1, (8, 5)) * spreads[:, None]
+        pooled = stats.pooled(seeds.mean(axis=1), seeds.var(axis=1, ddof=1) / 5)
+        held.append(pooled.interval[0] <= 0 <= pooled.interval[1])
+    assert np.mean(held) >= 0.94
 
 
 @FEW

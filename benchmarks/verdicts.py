@@ -1,0 +1,168 @@
+"""How often the statistics of the tables and claims err, and what they find: the figures of docs/statistics.md.
+
+    python benchmarks/verdicts.py
+
+Each line is one simulation from a fixed generator, on worlds whose truth is known: coverage of the intervals,
+false discoveries of a table whose rows share their dense cells, false comparisons of a claim, pooling over pairs, seeds
+crossed with test images, power. It takes a minute on one core; the errors of the figures are half a point and less.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from dtcbench.analysis import stats
+
+DRAWS = 2000
+FINISHED_SEEDS = (3, 5, 6)
+
+
+def share(of: Callable[[np.random.Generator], float], purpose: str, draws: int = DRAWS) -> str:
+    """The mean over draws of `of`, in per cent."""
+    rng = stats.generator(purpose)
+    return f"{100 * np.mean([of(rng) for _ in range(draws)]):5.1f} %"
+
+
+def holds(interval: tuple[float, float] | None, truth: float) -> bool:
+    return interval is not None and interval[0] <= truth <= interval[1]
+
+
+def student(seeds: int) -> Callable[[np.random.Generator], float]:
+    return lambda rng: holds(stats.mean_estimate(rng.normal(0, 1, seeds)).interval, 0.0)
+
+
+def bootstrap(seeds: int) -> Callable[[np.random.Generator], float]:
+    """The percentile bootstrap, which tables had before."""
+
+    def covered(rng: np.random.Generator) -> float:
+        values = rng.normal(0, 1, seeds)
+        means = values[rng.integers(0, seeds, (2000, seeds))].mean(axis=1)
+        return holds(tuple(np.quantile(means, [0.025, 0.975])), 0.0)
+
+    return covered
+
+
+def table(true: NDArray[np.float64], shared: float) -> Callable[[np.random.Generator], NDArray[np.float64]]:
+    """P-values over five seeds of rows with `true` differences to dense, whose cells make `shared` of the variance."""
+
+    def drawn(rng: np.random.Generator) -> NDArray[np.float64]:
+        own = rng.normal(0, math.sqrt(1 - shared), (len(true), 5))
+        return stats.p_values(true[:, None] + own - rng.normal(0, math.sqrt(shared), 5))
+
+    return drawn
+
+
+def false_discoveries(true: NDArray[np.float64], shared: float) -> Callable[[np.random.Generator], float]:
+    """The share of false ones among a table's significant rows."""
+    drawn = table(true, shared)
+
+    def of(rng: np.random.Generator) -> float:
+        found = stats.benjamini_hochberg(drawn(rng)) <= stats.SIGNIFICANCE
+        return (found & (true == 0)).sum() / max(found.sum(), 1)
+
+    return of
+
+
+def any_false(true: NDArray[np.float64], shared: float) -> Callable[[np.random.Generator], float]:
+    """Whether a claim has a false comparison among its significant ones."""
+    drawn = table(true, shared)
+    return lambda rng: ((stats.holm(drawn(rng)) <= stats.SIGNIFICANCE) & (true == 0)).any()
+
+
+def pooled_coverage(pairs: int, seeds: int, between: float) -> Callable[[np.random.Generator], float]:
+    """Pairs whose spreads over seeds differ tenfold, and whose true effects differ by `between`."""
+    spreads = np.geomspace(0.3, 3, pairs)
+
+    def of(rng: np.random.Generator) -> float:
+        values = rng.normal(0, between, (pairs, 1)) + rng.normal(0, 1, (pairs, seeds)) * spreads[:, None]
+        return holds(stats.pooled(values.mean(axis=1), values.var(axis=1, ddof=1) / seeds).interval, 0.0)
+
+    return of
+
+
+def hits(rng: np.random.Generator, seeds: int, images: int, by_seed: float, by_image: float) -> NDArray[np.int8]:
+    """Differences of hits of two equally good methods: right if ability + ease of the image + chance is above 0."""
+    ease = rng.normal(1.6, 1, images)  # about 87 % right
+
+    def side() -> NDArray[np.bool_]:
+        own = rng.normal(0, by_image, images)
+        ability = rng.normal(0, by_seed, (seeds, 1))
+        return ability + ease + own + rng.normal(0, 0.6, (seeds, images)) > 0
+
+    first, second = side(), side()
+    return first.astype(np.int8) - second
+
+
+def crossed_coverage(
+    seeds: int, images: int, by_seed: float, by_image: float, estimate: Callable[[NDArray[np.int8]], stats.Estimate]
+) -> Callable[[np.random.Generator], float]:
+    """Both methods are equally good over all seeds and images: the true difference is 0."""
+    return lambda rng: holds(estimate(hits(rng, seeds, images, by_seed, by_image)).interval, 0.0)
+
+
+def of_seeds(differences: NDArray[np.int8]) -> stats.Estimate:
+    return stats.mean_estimate(differences.mean(axis=1))
+
+
+def power(seeds: int, times: float) -> Callable[[np.random.Generator], float]:
+    """Whether a test finds so many times what it is said to detect."""
+    true = times * stats.detectable(1.0, seeds)
+    return lambda rng: bool(stats.p_values([rng.normal(true, 1, seeds)])[0] <= stats.SIGNIFICANCE)
+
+
+def lines() -> Iterator[str]:
+    yield "Coverage of 95 % intervals of the mean"
+    for seeds in FINISHED_SEEDS:
+        t, resampled = share(student(seeds), f"t {seeds}"), share(bootstrap(seeds), f"bootstrap {seeds}")
+        yield f"  {seeds} seeds: t {t}, percentile bootstrap {resampled}"
+    yield "Tables: false share of the significant rows by Benjamini and Hochberg, 18 rows, 5 seeds"
+    for effects in (0, 6, 12):
+        for common in (0.0, 0.5, 0.9):
+            true = np.where(np.arange(18) < effects, 2.5, 0.0)
+            found = share(false_discoveries(true, common), f"bh {effects} {common}")
+            yield f"  {effects:2d} true differences, {100 * common:.0f} % of the variance dense's: {found}"
+    yield "Claims: any false comparison by Holm, 18 comparisons, 5 seeds"
+    for effects in (0, 6, 12):
+        true = np.where(np.arange(18) < effects, 2.5, 0.0)
+        found = share(any_false(true, 0.5), f"holm {effects}")
+        yield f"  {effects:2d} true differences, half of the variance dense's: {found}"
+    yield "Pooled over 8 pairs: coverage"
+    for seeds in (5, 10, 40):
+        for between in (0.0, 0.5, 2.0):
+            found = share(pooled_coverage(8, seeds, between), f"pooled {seeds} {between}")
+            yield f"  {seeds:2d} seeds, true effects vary by {between:g}: {found}"
+    yield "Seeds crossed with images: coverage for other seeds and other images"
+    for seeds, images, by_seed, by_image in (
+        (5, 360, 0.1, 0.3),
+        (5, 2000, 0.1, 0.3),
+        (5, 2000, 0.1, 0.0),
+        (10, 360, 0.1, 0.3),
+    ):
+        both, alone = (
+            share(crossed_coverage(seeds, images, by_seed, by_image, e), f"crossed {seeds} {images} {by_image}", 1000)
+            for e in (stats.crossed_estimate, of_seeds)
+        )
+        kind = "methods err on images of their own" if by_image else "no image favours a method"
+        yield f"  {seeds} seeds × {images} images, {kind}: both sources {both}, seeds alone {alone}"
+    yield "Power: tests that find what they are said to detect with 80 %"
+    for seeds in FINISHED_SEEDS:
+        whole, half = (share(power(seeds, times), f"power {seeds} {times}") for times in (1.0, 0.5))
+        yield f"  {seeds} seeds: {whole}, half as large a difference {half}"
+
+
+def main() -> None:
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, scipy {scipy.__version__}, {DRAWS} draws a figure"
+    )
+    for line in lines():
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
