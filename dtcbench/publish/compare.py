@@ -107,7 +107,7 @@ class Move:
         if self.equal == self.pairs:
             return "same"
         if self.accuracy.interval is None:
-            return "too few seeds"
+            return "too few seeds" if self.pairs < stats.MIN_SEEDS else "moved alike in every seed"
         low, high = self.accuracy.interval
         return "no difference shown" if low <= 0 <= high else "moved"
 

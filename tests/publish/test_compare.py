@@ -49,13 +49,19 @@ def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after
     found = rows(finished, after)
     assert found["magnitude"].verdict == "moved"
     assert found["magnitude"].accuracy.mean == pytest.approx(0.02)
-    assert 0.01 <= found["magnitude"].accuracy.low <= found["magnitude"].accuracy.high <= 0.031
+    half = 4.302653 * 0.002 / math.sqrt(3)  # t(0.975, 2) s / √n
+    assert found["magnitude"].accuracy.interval == pytest.approx((0.02 - half, 0.02 + half), abs=1e-6)
     assert found["dense"].verdict == found["dtc / lars"].verdict == "same"
 
 
 def test_what_moved_up_and_down_is_not_told_apart(finished, after):
     shift(after, "magnitude", [0.02, -0.02, 0.0])
     assert rows(finished, after)["magnitude"].verdict == "no difference shown"
+
+
+def test_what_moved_alike_in_every_seed_has_no_interval_and_says_so(finished, after):
+    shift(after, "magnitude", [0.02, 0.02, 0.02])
+    assert rows(finished, after)["magnitude"].verdict == "moved alike in every seed"
 
 
 def test_two_seeds_have_no_interval(finished, after):
