@@ -16,6 +16,7 @@ Drop = Literal["smallest", "largest"]
 Removal = Literal["scored", "start", "never"]
 Draws = Literal["published", "fresh"]
 """Random numbers from the published seed at every call, or from the cell's own generator."""
+Widths = Literal["uniform", "free"]
 Budget = Literal["steps", "flops"]
 Indices = NDArray[np.int64]
 
@@ -73,6 +74,9 @@ class Method(ABC):
     """Whether a solver's answer must keep the solver's tolerance for the duality gap."""
     removal: ClassVar[Removal] = "scored"
     """Neurons go by their scores, whichever before the first step (the rest drawn anew), or never."""
+    widths: Widths = "uniform"
+    """Each group keeps the number asked for; or one quantile of all groups' scores, which are then at least 0, decides
+    at the inference FLOPs of those numbers."""
     budget: Budget = "steps"
     """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
     sensitivity_samples: int = 0

@@ -16,6 +16,7 @@ from dtcbench.dtc.selection import (
     Method,
     Scores,
     Target,
+    Widths,
     below_quantile,
     left_below_quantile,
 )
@@ -41,6 +42,8 @@ class Dtc(Method):
     """Measurements per neuron: n = max(1, round(f · m))."""
     sides: Literal["both", "incoming", "outgoing"] = "both"
     """The whole weight ray, or one of its two parts alone."""
+    widths: Widths = "uniform"
+    """The same share of every group goes, or one quantile of all groups' scores decides, at equal inference FLOPs."""
 
     def scores(self, group: Group) -> Scores:
         """|weight ray| per neuron."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import Field, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -22,11 +22,21 @@ from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
 from dtcbench.training.determinism import generator
+from dtcbench.training.free_widths import FlopsOfWidths, free_widths
 from dtcbench.training.loop import cross_entropy
 from dtcbench.training.sensitivities import Batches, Loss, sensitivities
 from dtcbench.training.surgery import PrunableGroup, Surgery, checked_indices, refuse_optimizer
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What a method saw of a group, and its scores."""
+
+    group: Group
+    scores: Scores
+    solver_s: float
 
 
 class Compressor:
@@ -103,7 +113,7 @@ class Compressor:
         """Per group, the neurons that are left, as they were numbered in the original network."""
         self.cycle = 0
         """Number of compressions so far."""
-        self._device = example.device
+        self._example, self._device = torch.zeros_like(example), example.device
         self._solver_name, self._solve = _solver(self.method, solver)
         self._solver_s = 0.0
         self._last: dict[str, CompressedLayer] = {}
@@ -134,7 +144,8 @@ class Compressor:
 
         Parameters
         ----------
-        sparsity : fraction of each group's original neurons to have removed after this call
+        sparsity : fraction of each group's original neurons to have removed after this call; for a method with free
+            widths (`widths="free"`), the network gets the inference FLOPs of those widths
         counts : in place of `sparsity`, the number of neurons to keep: of every group, or by the group's name;
             groups that are not named stay as they are
         keep : without `sparsity` and `counts`, the fraction of the present neurons to keep, by the method's own rule
@@ -159,12 +170,20 @@ class Compressor:
                 "such as dtc, magnitude or random"
             )
         present = {group.name: group.width for group in self.groups}
-        due = targets(self.original_widths, present, sparsity, counts, keep)
+        free = self.method.widths == "free"
+        due = targets(self.original_widths, present, sparsity, counts, keep, free=free)
         seen: dict[str, Weights] = {}
         if due and (samples := self.method.sensitivity_samples):
             seen = sensitivities(self.model, self.groups, batches, samples, loss)
+        scored = {
+            group.name: self._score(group, place, due[group.name], seen.get(group.name))
+            for place, group in enumerate(self.groups)
+            if group.name in due
+        }
+        if free:
+            due = self._freed(due, scored)
         compressed = {
-            group.name: self._choose(group, place, due.get(group.name), seen.get(group.name))
+            group.name: self._choose(group, place, due.get(group.name), scored.get(group.name))
             for place, group in enumerate(self.groups)
         }
         self.cut({name: compressed[name].indices for name in due})
@@ -235,26 +254,50 @@ class Compressor:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Compressor cannot be copied or pickled; build a second one and load state_dict() into it")
 
-    def _choose(
-        self, group: PrunableGroup, place: int, target: Target | None, sensitivities: Weights | None
-    ) -> CompressedLayer:
-        original, null = self.original_indices[group.name], generator(self.seed, "null", self.cycle, place)
-        if target is None:
-            unchanged = np.arange(group.width, dtype=np.int64)
-            return CompressedLayer(group.name, group.width, unchanged, original, NOTHING_REMOVED, 0.0, null)
+    def _score(self, group: PrunableGroup, place: int, target: Target, sensitivities: Weights | None) -> _Scored:
         before, draws = self._solver_s, generator(self.seed, "compress", self.cycle, place)
         solve = partial(self._timed, self._solve) if self._solve else None
         seen = Group(group.w_in, group.w_out, target, draws, solve, sensitivities)
-        try:
+        with self._placing(group, target):
             scores = self.method.scores(seen)
-            indices = checked_indices(group, self.method.select(scores, seen), "the method kept")
-            _check(scores, indices, seen)
+            _check_scores(scores, group.width)
+        return _Scored(seen, scores, self._solver_s - before)
+
+    def _freed(self, due: dict[str, Target], scored: dict[str, _Scored]) -> dict[str, Target]:
+        """The targets at free widths of the groups that lose neurons, at the FLOPs of the widths that are due."""
+        present = {group.name: group.width for group in self.groups}
+        flops = FlopsOfWidths(self.model, self._example, self.groups)
+        counts = free_widths(
+            {name: one.scores.values for name, one in scored.items()},
+            self.method.drop,
+            lambda widths: flops({**present, **widths}),
+            flops({**present, **{name: count for name, target in due.items() if (count := target.count)}}),
+            generator(self.seed, "widths", self.cycle),
+        )
+        return {name: replace(due[name], count=count) for name, count in counts.items() if count < present[name]}
+
+    def _choose(
+        self, group: PrunableGroup, place: int, target: Target | None, scored: _Scored | None
+    ) -> CompressedLayer:
+        original, null = self.original_indices[group.name], generator(self.seed, "null", self.cycle, place)
+        if target is None or scored is None:
+            unchanged = np.arange(group.width, dtype=np.int64)
+            return CompressedLayer(group.name, group.width, unchanged, original, NOTHING_REMOVED, 0.0, null)
+        with self._placing(group, target):
+            chosen = self.method.select(scored.scores, replace(scored.group, target=target))
+            indices = checked_indices(group, chosen, "the method kept")
+            _check_count(indices, target)
+        measured = scored.scores.reconstruction or NOTHING_MEASURED
+        return CompressedLayer(group.name, group.width, indices, original[indices], measured, scored.solver_s, null)
+
+    @contextmanager
+    def _placing(self, group: PrunableGroup, target: Target) -> Iterator[None]:
+        """While a method works on a group: its errors name the place and the solver."""
+        try:
+            yield
         except CompressionError as error:
             solver = f", solver {self._solver_name}" if self._solver_name else ""
             raise type(error)(f"{where(group.name, group.width, target, self.cycle)}{solver}: {error}") from error
-        measured = scores.reconstruction or NOTHING_MEASURED
-        solver_s = self._solver_s - before
-        return CompressedLayer(group.name, group.width, indices, original[indices], measured, solver_s, null)
 
     def _timed(self, solve: Solve, theta: Array, y: Array, lam: float) -> Array:
         """Solve on the model's device, and count the seconds."""
@@ -273,11 +316,14 @@ def where(group: str, width: int, target: Target, cycle: int) -> str:
     return f"cycle {cycle}, group {group}, width {width}, {kept}"
 
 
-def _check(scores: Scores, indices: Indices, group: Group) -> None:
+def _check_scores(scores: Scores, width: int) -> None:
     """CompressionError if a method broke its contract: its choice must not be recorded."""
-    values, target = scores.values, group.target
-    if values.shape != (group.width,) or not np.isfinite(values).all():
+    values = scores.values
+    if values.shape != (width,) or not np.isfinite(values).all():
         raise CompressionError(f"the method gave no finite score for each neuron: shape {values.shape}")
+
+
+def _check_count(indices: Indices, target: Target) -> None:
     if target.count is not None and len(indices) != target.count:
         raise CompressionError(f"the method kept {len(indices)} neurons, not {target.count}")
 

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dtcbench.plan.protocol import Standard
 from dtcbench.training.loop import samples_in
+from dtcbench.training.structure import PrunableLayer
 from dtcbench.training.surgery import Surgery
 
 
@@ -23,6 +24,21 @@ def inference_flops(model: nn.Module, example: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _output_on_meta(model, example)
     return int(counter.get_total_flops()) // 2
+
+
+def inference_flops_by_layer(model: nn.Module, example: torch.Tensor) -> dict[nn.Module, int]:
+    """The same by the Linear and Conv2d layer; with the key `model` itself, those outside all such layers."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _output_on_meta(model, example)
+    counts = counter.get_flop_counts()
+    prefix = type(model).__name__
+    found: dict[nn.Module, int] = {
+        module: sum(counts[f"{prefix}.{name}"].values()) // 2
+        for name, module in model.named_modules()
+        if isinstance(module, PrunableLayer) and name and f"{prefix}.{name}" in counts
+    }
+    rest = int(counter.get_total_flops()) // 2 - sum(found.values())
+    return {**found, model: rest} if rest else found
 
 
 def training_flops(model: nn.Module, example: torch.Tensor) -> int:

@@ -17,8 +17,12 @@ Widths = Mapping[str, int]
 """The width of each prunable group, by name."""
 
 
-def targets(original: Widths, present: Widths, sparsity: Any, counts: Any, keep: Any) -> dict[str, Target]:
+def targets(
+    original: Widths, present: Widths, sparsity: Any, counts: Any, keep: Any, *, free: bool = False
+) -> dict[str, Target]:
     """The target of each group that has neurons to lose, from the arguments of `Compressor.compress`.
+
+    With `free` widths, the target of each group that is named, also if it has fewer neurons already.
 
     UserError for arguments that cannot be used; CompressionError for a number of neurons that a group does not have.
     """
@@ -31,12 +35,14 @@ def targets(original: Widths, present: Widths, sparsity: Any, counts: Any, keep:
         numbers = {name: round(width * (1 - removed)) for name, width in original.items()}
     elif counts is not None:
         numbers = {name: _count(name, value) for name, value in by_group(counts, names).items()}
+    elif free:
+        raise UserError("free widths need a sparsity or counts, whose FLOPs the network is to have; give one of them")
     else:
         return {name: Target(fraction, None) for name, fraction in fractions.items()}
     if isinstance(keep, Mapping) and (ignored := sorted(fractions.keys() - numbers.keys())):
         raise UserError(f"keep names group {', '.join(ignored)}, which counts does not name; give a count for it")
     for name, number in numbers.items():
-        if number > present[name]:
+        if number > present[name] and not free:
             raise CompressionError(
                 f"group {name}, width {present[name]}: cannot keep {number} neurons; removed neurons do not come "
                 "back, raise the sparsity or lower the count"
@@ -44,7 +50,7 @@ def targets(original: Widths, present: Widths, sparsity: Any, counts: Any, keep:
     return {
         name: Target(fractions.get(name, number / present[name]), number)
         for name, number in numbers.items()
-        if number != present[name]
+        if number != present[name] or free
     }
 
 

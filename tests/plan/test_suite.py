@@ -24,6 +24,7 @@ def test_the_design_s_example_is_valid():
         "lam": 0.3,
         "f": 0.1,
         "sides": "both",
+        "widths": "uniform",
         "stream": 0,
         "when": "during",
     }
