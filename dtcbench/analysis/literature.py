@@ -13,11 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dtcbench.analysis.pairing import DENSE, POOL, registered_name
 from dtcbench.errors import UserError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 NAMES = ("source", "network", "dataset", "method")
 """Columns that every row fills in."""
@@ -91,7 +95,7 @@ class PublishedRow:
         return Recomputed(before, after, 1 - after / before, stated, _half_unit(stated))
 
 
-def read_published(path: Path) -> list[PublishedRow]:
+def read_published(path: Path | UPath) -> list[PublishedRow]:
     """The rows of a CSV of published results, in its order.
 
     UserError names every line and column that cannot be read.

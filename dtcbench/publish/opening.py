@@ -19,11 +19,14 @@ import pandas as pd
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
+from dtcbench.analysis.literature import read_published
 from dtcbench.analysis.pairing import DENSE, POOL, registered_name
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect
 from dtcbench.errors import UserError
+from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
+from dtcbench.report.literature import published_markdown
 from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import number_text, p_value, with_interval
@@ -33,6 +36,11 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 _SPELT = "|".join([*_WORDS[3:], "(?:thir|four|fif|six|seven|eigh|nine)teen", "twenty", "thirty", "forty", "fifty"])
 _NUMBER = re.compile(rf"(?<![\w.])(?<!\w-)\d(?:[\d.,]*\d)?(?![\w-])|\b(?:{_SPELT})\b", re.IGNORECASE)
 """A number in prose: not the digits of a name, as in LeNet-300-100 or log2."""
+_ASKED = (
+    *("suite", "trainings", "row", "accuracy", "difference", "published"),
+    *("claim", "comparisons", "comparison", "effect"),
+)
+"""The functions that a template may call, besides `given`."""
 _LISTED = 12
 _NO_PROSE = re.compile(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", re.DOTALL)
 """Code, the targets of links, comments."""
@@ -55,9 +63,11 @@ class Paired:
 class Evidence:
     """What a template may ask for. UserError where it asks for something that is not there, or not unique."""
 
-    def __init__(self, runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> None:
+    def __init__(self, runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware], folder: AnyPath) -> None:
+        """`folder` is where the files lie that a template names, such as a checkout."""
         self._runs = [shown.run for shown in runs]
         self._judged = judged
+        self._folder = folder
 
     def suite(self, name: str) -> Run:
         """The bundles of a suite as one run."""
@@ -112,6 +122,14 @@ class Evidence:
                 if len(d := (left - right).dropna()) and sparsity != 0:
                     yield dict(zip(POOL, pool, strict=True)) | {"sparsity": sparsity}, list(d)
 
+    def published(self, file: str, suite: str | None = None, methods: Sequence[str] = ()) -> str:
+        """A CSV of others' published results as a table, recomputed; under it a suite's rows of these methods, or of
+        all, at the nearest sparsity or speed-up."""
+        board = self.suite(suite).leaderboard().rows if suite else None
+        if board is not None and methods:
+            board = pd.concat([_methods(board, name) for name in methods])
+        return published_markdown(read_published(self._folder / file), board)
+
     def claim(self, name: str) -> Conclusion:
         """The conclusion on a claim; of several kinds of hardware, the one with the most suites."""
         judged = max(self._judged, key=lambda one: len(one.suites), default=None)
@@ -144,8 +162,7 @@ def rendered(source: str, name: str, evidence: Evidence) -> str:
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
-    asked = ("suite", "trainings", "row", "accuracy", "difference", "claim", "comparisons", "comparison", "effect")
-    environment.globals |= {"given": str, **{name: getattr(evidence, name) for name in asked}}
+    environment.globals |= {"given": str, **{name: getattr(evidence, name) for name in _ASKED}}
     environment.filters |= FILTERS
     try:
         uncomputed = [f"{name}, line {line}: {number}" for line, number in _uncomputed(environment.lex(source))]

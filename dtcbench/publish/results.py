@@ -158,7 +158,7 @@ def _opening(results: AnyPath, published: Sequence[SiteRun], judged: Sequence[Cl
     """What the template gives; without one the findings as they were written, or how to begin."""
     template, path = results / TEMPLATE, results / OPENING
     if template.is_file():
-        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Evidence(published, judged))
+        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Evidence(published, judged, results.parent))
     return path.read_text(encoding="utf-8") if path.is_file() else _OPENING
 
 

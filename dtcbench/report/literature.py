@@ -13,6 +13,7 @@ from rich.text import Text
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.literature import PublishedRow, Recomputed, counterparts
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.markdown import markdown_table
 from dtcbench.text import ABSENT, number_text, one_line, with_interval
 
 _TITLES = ("method", "removed", "accuracy, %", "points to baseline", "speed-up")
@@ -40,6 +41,14 @@ def published_view(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> 
     parts.append(Text(f"{sum(found)} of {len(found)} stated differences disagree with their own table."))
     parts += [Text(f"Source: {one_line(source)}") for source in dict.fromkeys(row.source for row in rows)]
     return Group(*parts, Text(_LEGEND, style="dim"))
+
+
+def published_markdown(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> str:
+    """The rows as a table in Markdown with their sources, then ours at the nearest places."""
+    ours = [] if board is None else _ours(rows, board)[0]
+    lines = [(*_published_line(row), row.source) for row in rows]
+    lines += [(*_our_line(row), row["protocol"]) for row in ours]
+    return markdown_table((*_TITLES, "source"), lines, _TITLES[1:])
 
 
 def _disagreements(rows: Iterable[PublishedRow]) -> Iterator[str]:

@@ -13,10 +13,14 @@ from dtcbench.records.run import Run
 from dtcbench.report.site.pages import judge
 
 
+def runs_of(folder):
+    return list(on_site([Run(folder)]))
+
+
 @pytest.fixture(scope="module")
 def evidence(finished):
-    runs = list(on_site([Run(finished)]))
-    return Evidence(runs, judge(runs, None))
+    runs = runs_of(finished)
+    return Evidence(runs, judge(runs, None), finished)
 
 
 @pytest.fixture
@@ -67,6 +71,19 @@ def test_a_count_a_verdict_and_a_cost_come_from_the_records(read, evidence):
     assert read("{{ comparisons('4-random-as-good', verdict='supported') | length | words }}") == "no"
     ratio = evidence.row("tiny", "magnitude", 0.5)["parameters_ratio"]
     assert read("{{ row('tiny', 'magnitude', 0.5).parameters_ratio | percent }}") == f"{100 * ratio:.1f} %"
+
+
+def test_a_published_table_comes_with_its_sources_and_ours_under_it(finished, tmp_path, accuracies):
+    (tmp_path / "table.csv").write_text(
+        "source,network,dataset,method,baseline_accuracy_pct,accuracy_pct,sparsity\n"
+        "a paper,mlp,digits,theirs,98.1,97.4,0.6\n"
+    )
+    call = "{{ published('table.csv', 'tiny', ['magnitude']) }}"
+    titles, _, theirs, ours = rendered(call, "x", Evidence(runs_of(finished), (), tmp_path)).splitlines()
+    assert titles == "| method | removed | accuracy, % | points to baseline | speed-up | source |"
+    assert theirs == "| theirs | 60.0 %\\* | 97.4 | −0.7 | – | a paper |"
+    assert ours.startswith("| ours: magnitude | 50.0 % | ")
+    assert f"| {100 * mean(accuracies['magnitude'].values()):.2f} " in ours
 
 
 @pytest.mark.parametrize("text", ["In 11 of the comparisons", "by −2.6 points", "of five\nseeds", "on 98 %", "(58.7)"])
