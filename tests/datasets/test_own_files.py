@@ -248,6 +248,17 @@ def test_no_more_than_the_limit_is_read(archive, tmp_path, monkeypatch):
         from_file(tmp_path / "images")
 
 
+def test_an_array_that_claims_more_than_the_archive_holds_is_refused(archive):
+    with zipfile.ZipFile(archive) as held:
+        members = {name: held.read(name) for name in held.namelist()}
+    members["x.npy"] = members["x.npy"].replace(b"(60, 3), }     ", b"(6000000, 3), }")
+    with zipfile.ZipFile(archive, "w") as written:
+        for name, bytes_ in members.items():
+            written.writestr(name, bytes_)
+    with pytest.raises(DatasetError, match=r"own\.npz: cannot be read: ValueError: .*; write it with numpy\.savez"):
+        from_file(archive)
+
+
 def test_what_is_not_there_or_of_no_known_kind_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"away\.npz: no such file or folder"):
         from_file(tmp_path / "away.npz")
