@@ -18,9 +18,10 @@ import jinja2.sandbox
 import pandas as pd
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.differences import Difference, Side, difference
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.literature import read_published
-from dtcbench.analysis.pairing import DENSE, POOL, registered_name
+from dtcbench.analysis.pairing import DENSE, HITS, POOL, registered_name
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect
 from dtcbench.errors import UserError
@@ -42,13 +43,14 @@ _ASKED = (
 )
 """The functions that a template may call, besides `given`."""
 _LISTED = 12
+_SIDE = ("accuracy", *HITS)
 _NO_PROSE = re.compile(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", re.DOTALL)
 """Code, the targets of links, comments."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference in test accuracy of two methods, seed by seed, as a fraction of 1."""
+    """The difference in test accuracy of two methods, as a fraction of 1: its interval is that of a leaderboard's."""
 
     mean: float
     low: float
@@ -101,26 +103,25 @@ class Evidence:
     def difference(self, suite: str, one: str, other: str, sparsity: float | None = None, **where: str) -> Paired:
         """Accuracy of one method minus that of the other."""
         family = list(self._pairs(suite, one, other))
-        samples = [d for _, d in family]
-        p = stats.p_values(samples)
+        p = stats.p_of([found.estimate for _, found in family])
         rows = pd.DataFrame([place for place, _ in family])
         rows["number"] = range(len(rows))
         there = rows[_at(rows, sparsity) & _like(rows, where)] if len(rows) else rows
         what = f"{suite}: {one} − {other} at {sparsity}, {where}"
         number = _one(what, list(there["number"]), [f"{row.model} at {row.sparsity}" for row in rows.itertuples()])
-        mean = stats.mean_estimate(samples[number], of="paired seed")
-        p_adjusted = float(stats.holm(p)[number])
-        return Paired(mean.mean, mean.low, mean.high, len(samples[number]), float(p[number]), p_adjusted)
+        mean, seeds = family[number][1].estimate, len(family[number][1].values)
+        return Paired(mean.mean, mean.low, mean.high, seeds, float(p[number]), float(stats.holm(p)[number]))
 
-    def _pairs(self, suite: str, one: str, other: str) -> Iterator[tuple[dict[str, Any], list[float]]]:
-        """Per pool and sparsity with both methods: the place, and the differences seed by seed."""
+    def _pairs(self, suite: str, one: str, other: str) -> Iterator[tuple[dict[str, Any], Difference]]:
+        """Per pool and sparsity with both methods: the place, and the difference seed by seed."""
         cells = self.suite(suite).cells.query("status == 'ok'")
         for pool, same in cells.groupby(POOL, sort=False):
-            for sparsity in sorted(same["sparsity"].dropna().unique()) or [math.nan]:
+            for sparsity in same.loc[same["method"] != DENSE, "sparsity"].unique():
                 here = same[_at(same, sparsity) | (same["method"] == DENSE)]
                 left, right = (_by_seed(here, name) for name in (one, other))
-                if len(d := (left - right).dropna()) and sparsity != 0:
-                    yield dict(zip(POOL, pool, strict=True)) | {"sparsity": sparsity}, list(d)
+                if len(seeds := left.index.intersection(right.index).sort_values()):
+                    sides = [Side(*(cells.loc[seeds, name].to_numpy() for name in _SIDE)) for cells in (left, right)]
+                    yield dict(zip(POOL, pool, strict=True)) | {"sparsity": sparsity}, difference(*sides)
 
     def published(self, file: str, suite: str | None = None, methods: Sequence[str] = ()) -> str:
         """A CSV of others' published results as a table, recomputed; under it a suite's rows of these methods, or of
@@ -260,13 +261,13 @@ def _methods(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows.iloc[:0]
 
 
-def _by_seed(cells: pd.DataFrame, name: str) -> pd.Series:
-    """Accuracy of a competitor by seed."""
+def _by_seed(cells: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The cells of a competitor by seed."""
     found = _methods(cells, name)
     labels = found["method"] + " / " + found["solver"].fillna("")
     if labels.nunique() > 1:
         _refuse(f"{name}, which is not one competitor", list(labels))
-    return found.set_index("seed")["accuracy"]
+    return found.set_index("seed")
 
 
 def _one(what: str, found: Sequence[T], there: Sequence[str]) -> T:

@@ -57,12 +57,17 @@ def test_an_accuracy_is_the_mean_of_the_records(read, accuracies):
 
 @pytest.mark.parametrize("other", ["dense", "magnitude"])
 def test_a_difference_is_paired_by_seed(read, accuracies, other):
-    d = [accuracies["dtc"][seed] - accuracies[other][seed] for seed in accuracies["dtc"]]
-    ends = ", ".join(f"{100 * end:+.1f}" for end in t_interval(d))
-    expected = f"{100 * mean(d):+.1f} [{ends}] over three seeds".replace("-", "−")
+    d = mean(accuracies["dtc"][seed] - accuracies[other][seed] for seed in accuracies["dtc"])
     call = f"difference('tiny', 'dtc', '{other}', 0.5)"
-    assert read(f"{{{{ {call} | points(1, interval=True) }}}} over {{{{ {call}.seeds | words }}}} seeds") == expected
-    assert read(f"{{{{ {call} | points(1, sign=False) }}}}") == f"{abs(100 * mean(d)):.1f}"
+    assert read(f"{{{{ {call} | points(2) }}}}") == f"{100 * d:+.2f}".replace("-", "−")
+    assert read(f"{{{{ {call} | points(1, sign=False) }}}}") == f"{abs(100 * d):.1f}"
+    assert read(f"{{{{ {call}.seeds | words }}}} seeds") == "three seeds"
+
+
+def test_a_difference_to_dense_has_the_interval_and_the_p_of_the_leaderboard(evidence):
+    row, found = evidence.row("tiny", "dtc", 0.5), evidence.difference("tiny", "dtc", "dense", 0.5)
+    assert (found.low, found.high) == (row["difference_low"], row["difference_high"])
+    assert found.p == found.p_adjusted == pytest.approx(row["difference_p"])
 
 
 def test_a_count_a_verdict_and_a_cost_come_from_the_records(read, evidence):
