@@ -24,8 +24,8 @@ from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Energy, Provenance, Result, Status
 from dtcbench.text import error_line
 from dtcbench.training.determinism import deterministic
-from dtcbench.training.loop import to_device
 from dtcbench.training.network import ModelError
+from dtcbench.training.prepared import prepared
 from dtcbench.training.protocols import run
 from dtcbench.training.training_run import CellContext, warm_up
 
@@ -45,8 +45,8 @@ def attempt(task: Task) -> Report:
             threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)
             measured["provenance"] = provenance = collect(task.job.device, threads, plugins)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
-            measured["provenance"] = with_dataset(provenance, splits.sha256)
-            measured["result"], measured["energy"], trace = _measured(task, splits, meter)
+            measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
+            measured["result"], measured["energy"], trace = _measured(task, splits, sha256, meter)
     except Exception as error:
         status, reason, detail = _failure(error)
     record = task.record(status, reason, started_at, time.perf_counter() - begin, detail, **measured)
@@ -69,13 +69,13 @@ def _failure(error: Exception) -> tuple[Status, str, str]:
     return status, without_places(reason), without_folders(traceback.format_exc()) if needs_traceback else ""
 
 
-def _measured(task: Task, splits: Splits, meter: EnergyMeter) -> tuple[Result, Energy, bytes | None]:
+def _measured(task: Task, splits: Splits, sha256: str, meter: EnergyMeter) -> tuple[Result, Energy, bytes | None]:
     """Train the cell, and repeat it until the meter has seen enough: its result, and the energy of one training."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.job.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
-        train, test = to_device(splits, device)
+        train, test = prepared(splits, sha256, device)
         phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
         context = CellContext(cell, splits, train, test, phases)
         if device.type == "cuda":

@@ -39,7 +39,28 @@ class Samples:
 
     def take(self, index: torch.Tensor) -> Samples:
         """The samples at `index`."""
+        index = index.to(self.x.device)
         return Samples(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of the samples, by their indices [n]. They are gathered batch by batch: all at once they would be a copy of
+    most of the data."""
+
+    samples: Samples
+    index: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def first(self, count: int | None) -> Samples:
+        """The first `count` samples; all if there are fewer, or if `count` is None."""
+        return self.samples.take(self.index[:count])
+
+    def take(self, index: torch.Tensor) -> Samples:
+        """The samples at `index`, as they are numbered here."""
+        return self.samples.take(self.index[index.to(self.index.device)])
 
 
 def to_device(splits: Splits, device: torch.device) -> tuple[Samples, Samples]:
@@ -63,7 +84,7 @@ def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
     return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
 
 
-def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
+def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Selection, Samples]:
     """(train, validation): a random `fraction` of the samples, by the cell's seed, goes to validation."""
     order = torch.from_numpy(generator(seed, "validation").permutation(len(samples))).to(samples.x.device)
     held_out = round(len(samples) * fraction)
@@ -72,16 +93,18 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
             f"protocol.validation {fraction:g} of {len(samples)} samples leaves a split empty; "
             "change it, or protocol.samples"
         )
-    return samples.take(order[held_out:]), samples.take(order[:held_out])
+    return Selection(samples, order[held_out:]), samples.take(order[:held_out])
 
 
-def shuffled_batches(samples: Samples, size: int, seed: int, augment: Augment | None = None) -> Iterator[Samples]:
+def shuffled_batches(
+    samples: Samples | Selection, size: int, seed: int, augment: Augment | None = None
+) -> Iterator[Samples]:
     """Endless batches, in a new order and newly augmented every epoch; seed and epoch alone decide both."""
     epoch = 0
     while True:
         order = torch.randperm(len(samples), generator=torch_generator(seed, "order", epoch))
         draws = torch_generator(seed, "augmentation", epoch)
-        for index in order.to(samples.x.device).split(size):
+        for index in order.split(size):
             batch = samples.take(index)
             yield batch if augment is None else Samples(augment(batch.x, draws), batch.y)
         epoch += 1

@@ -22,6 +22,7 @@ from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
 from dtcbench.training.loop import (
     Samples,
+    Selection,
     Step,
     accuracy,
     bits_per_token,
@@ -111,7 +112,7 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     )
 
 
-def _begin(run: TrainingRun, protocol: Standard, training: Samples, sparsity: float) -> int:
+def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: float) -> int:
     """Make the network as small as the method begins with; the number of steps to train it."""
     compressor, example, steps = run.compressor, run.context.example, protocol.steps
     budget = None
@@ -126,7 +127,7 @@ def _begin(run: TrainingRun, protocol: Standard, training: Samples, sparsity: fl
     return steps
 
 
-def _training(run: TrainingRun, protocol: Standard, training: Samples, steps: int) -> tuple[Step, Iterator[Samples]]:
+def _training(run: TrainingRun, protocol: Standard, training: Selection, steps: int) -> tuple[Step, Iterator[Samples]]:
     """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
     run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None

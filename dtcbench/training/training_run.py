@@ -24,7 +24,7 @@ from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
-from dtcbench.training.loop import Samples, Step, cross_entropy, gradient_step, train
+from dtcbench.training.loop import Samples, Selection, Step, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build
 from dtcbench.training.sensitivities import Loss
 from dtcbench.training.surgery import PrunableGroup
@@ -113,7 +113,7 @@ class TrainingRun:
                 raise NonFiniteError(f"{name} is not finite after step {self.steps}; lower the learning rate")
         return loss
 
-    def compress(self, samples: Samples, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
+    def compress(self, samples: Samples | Selection, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
         """Compress by `Compressor.compress` with these targets; the record of each group.
 
         A method that uses gradients of the loss gets the first of `samples`.
@@ -143,7 +143,7 @@ class TrainingRun:
             "lempel_ziv": evaluate(lambda: lempel_ziv(incoming_projection(group.w_in))),
         }
 
-    def _counted(self, samples: Samples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _counted(self, samples: Samples | Selection) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches for the method's sensitivities; those that it takes are counted in the training FLOPs."""
         flops = training_flops(self.model, self.context.example)
         for batch in samples.first(self.compressor.method.sensitivity_samples).batches(_BATCH):

@@ -20,7 +20,7 @@ from dtcbench.execution.worker import attempt
 from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
 from dtcbench.training import training_run
-from dtcbench.training.loop import to_device
+from dtcbench.training.prepared import prepared
 from dtcbench.training.protocols import run
 from dtcbench.training.training_run import warm_up
 
@@ -363,7 +363,7 @@ def test_a_network_that_warms_up_changes_nothing_of_the_cell():
 def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_segment_wait_for_the_device(patient, monkeypatch):
     meter, log, cpu = patient(2), [], torch.device("cpu")
     monkeypatch.setattr(worker, "_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(worker, "to_device", lambda splits, device: to_device(splits, cpu))
+    monkeypatch.setattr(worker, "prepared", lambda splits, sha256, device: prepared(splits, sha256, cpu))
     monkeypatch.setattr(worker, "warm_up", lambda work: log.append("warm-up"))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("waited"))
     assert record_of(cell("random")).status == "ok"
