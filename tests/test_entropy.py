@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import entropy
 
 from dtcbench.entropy import compressed_bits, entropy_bits, lempel_ziv, normalised_entropy, published_entropy
 from dtcbench.unavailable import Unavailable
@@ -18,6 +19,15 @@ def test_four_values_in_four_bins_are_two_bits_and_log_4_nats():
     assert published_entropy(y, "outgoing") == pytest.approx(math.log(4))
     assert entropy_bits(y) == pytest.approx(2)
     assert normalised_entropy(y) == pytest.approx(1)
+
+
+@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-60, 60)))
+def test_the_entropies_are_scipy_s_to_the_last_bit(y):
+    _, counts = np.unique(np.floor(y / 0.2), return_counts=True)
+    assert entropy_bits(y) == entropy(counts, base=2)
+    published, _ = np.histogram(y, bins=np.arange(-50, 50, 0.2))
+    if published.any():
+        assert published_entropy(y, "outgoing") == entropy(published)
 
 
 def test_the_published_estimator_drops_what_lies_outside_fifty_and_ours_does_not():
