@@ -90,7 +90,8 @@ def _inference_flops(model: nn.Module, example: torch.Tensor) -> int:
 
 
 def inference_flops_by_layer(model: nn.Module, example: torch.Tensor) -> dict[nn.Module, int]:
-    """FLOPs of the forward pass of one sample by the Linear and Conv2d layer; with the key `model` itself, those outside all such layers."""
+    """FLOPs of the forward pass of one sample by the Linear and Conv2d layer; with the key `model` itself, those
+    outside all such layers."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _output_on_meta(model, example)
     counts = counter.get_flop_counts()
