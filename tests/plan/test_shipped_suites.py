@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from suites_for_tests import TINY
 
-from dtcbench.plan import shipped
+from dtcbench.plan import claim, shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, load, parse, read
 
@@ -34,11 +34,20 @@ def test_quick_is_the_grid_the_readme_shows_results_of():
     assert {cell.method.name for cell in cells} == {"dense", "dtc", "dtc-published", "magnitude", "random"}
 
 
-def test_published_is_the_papers_three_methods_and_their_dense_pair_by_the_papers_seed_and_five_others():
+def test_published_is_the_papers_methods_also_with_fresh_draws_by_the_papers_seed_and_nineteen_others():
     cells = expand(load("published")).cells
-    methods = {"dense", "magnitude-published", "random-published", "dtc-published"}
-    seeds = {42424242, 0, 1, 2, 3, 4}
-    assert sorted((cell.method.name, cell.seed) for cell in cells) == sorted(itertools.product(methods, seeds))
+    fresh = {f"{name}(draws=fresh)" for name in ("random-published", "dtc-published")}
+    methods = {"dense", "magnitude-published", "random-published", "dtc-published", *fresh}
+    seeds = {42424242, *range(19)}
+    assert sorted((cell.method.label, cell.seed) for cell in cells) == sorted(itertools.product(methods, seeds))
+
+
+def test_claims_has_each_arm_that_a_claim_compares_on_eight_pairs_of_network_and_data():
+    cells = expand(load("claims")).cells
+    needed = [file.claim.estimand for file in claim.load() if "claims" in (file.claim.cells.suites or ())]
+    arms = {label for estimand in needed for label in (*estimand.of, *estimand.minus) if "published" not in label}
+    assert arms <= {cell.method.label for cell in cells}
+    assert len({(cell.model.label, cell.dataset.label) for cell in cells}) == 8
 
 
 def test_a_name_means_the_shipped_suite_unless_there_is_a_file_called_so(tmp_path, monkeypatch):
