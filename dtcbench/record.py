@@ -343,6 +343,7 @@ class Outline(BaseModel):
     attempt: int
     status: Status
     reason: str
+    started_at: str
     wall_s: float
     plugins: dict[str, str] = Field({}, validation_alias=AliasPath("provenance", "plugins"))
     dataset_sha256: str | None = Field(None, validation_alias=AliasPath("provenance", "dataset_sha256"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -457,6 +458,23 @@ def test_claims_of_ones_own_are_judged_and_drawn_for_paper(copy_of_tiny, dtcbenc
     assert names == ["claim-mine.pdf", "claim-mine.svg"]
     assert all(f"  drawn/{name}" in ended.out for name in names)
     assert Path("drawn", names[0]).read_bytes().startswith(b"%PDF")
+
+
+def test_rules_are_sealed_before_the_first_cell_and_a_change_is_said(tmp_path, dtcbench, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("mine.yaml").write_text(OWN_CLAIM)
+    sealed = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml")
+    assert (sealed.code, "1 claims, rule fixed as " in sealed.out) == (0, True)
+    assert dtcbench("run", "tiny.yaml", "--inline").code == 0
+    judged = dtcbench("claims", "tiny", "--claims", "mine.yaml").out
+    assert re.search(
+        r"tiny: rule fixed as [0-9a-f]{12} on \d{4}-\d\d-\d\d, before the first cell\s*$", judged, re.MULTILINE
+    )
+    Path("mine.yaml").write_text(OWN_CLAIM.replace("points: 1", "points: 2"))
+    assert "before the first cell; changed since: claim mine" in dtcbench("claims", "tiny", "--claims", "mine.yaml").out
+    refused = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml")
+    assert (refused.code, "changed since: claim mine. Bring those back" in refused.err) == (2, True)
 
 
 def test_a_mistake_in_a_claim_is_named_with_its_line(copy_of_tiny, dtcbench):

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from dtcbench.analysis import stats
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Side, Verdict, lacks_seeds
+from dtcbench.hits import unpacked
 from dtcbench.plan.claim import TO_TARGET, Claim
 
 POINT = 0.01
@@ -72,8 +74,25 @@ def differences(ok: Pair) -> NDArray[np.float64]:
 
 
 def estimate_of(claim: Claim, ok: Pair) -> Estimate:
-    """The mean difference in accuracy with its interval."""
+    """The mean difference in accuracy with its interval: over seeds and test images where every hit is recorded."""
+    by_image = _by_image(ok)
+    if by_image is not None:
+        return stats.crossed_estimate(by_image, confidence=1 - claim.alpha)
     return stats.mean_estimate(differences(ok), confidence=1 - claim.alpha)
+
+
+def _by_image(ok: Pair) -> NDArray[np.float64] | None:
+    """The differences between hits [seeds, images]; None where a cell has none, or where accuracy is not their mean."""
+    sides = []
+    for rows in (ok.ours, ok.theirs):
+        texts, samples = rows["hits"], rows["test_samples"]
+        if pd.isna(texts).any() or pd.isna(samples).any() or len(set(samples)) != 1:
+            return None
+        sides.append(np.stack([unpacked(text, int(n)) for text, n in zip(texts, samples, strict=True)]).astype(float))
+    if sides[0].shape != sides[1].shape:
+        return None
+    found: NDArray[np.float64] = sides[0] - sides[1]
+    return found if np.allclose(found.mean(axis=1), differences(ok), rtol=0, atol=stats.ROUNDING) else None
 
 
 def two_sided(estimate: Estimate) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def claims(
         bool, typer.Option("--full", help="Every rule, comparison and cell, not only the verdicts.")
     ] = False,
 ) -> None:
-    """Claims one by one, those of the paper or one's own: verdict, reason, effect.
+    """The claims one by one: verdict, reason, effect.
 
     Example: dtcbench claims runs/lenet runs/published; dtcbench claims runs/mine --claims mine.yaml
     """
@@ -116,7 +116,7 @@ def claims(
     run = Run.pool([Run(folder) for folder in run_folders])
     found = run.claims(published, claim_files)
     view = claims_view if full else brief_view
-    say(view(found, pooling_notes(run)))
+    say(view(found, pooling_notes(run), run.rules(claim_files)))
     if figures:
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 

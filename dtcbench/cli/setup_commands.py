@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -156,22 +157,39 @@ def plan(
     every: Annotated[
         bool, typer.Option("--all", help="Print every cell on a tab-separated line, and nothing else.")
     ] = False,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="Fix the rules of verdicts in the run's folder, before its first cell.")
+    ] = False,
+    claim_files: Annotated[
+        list[Path] | None,
+        typer.Option("--claims", metavar="FILE", help="The claims to seal; again for more [default: the paper's]."),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """List a suite's cells with their states, and run none.
 
     If there are many cells it lists the first and counts all by method.
 
-    Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv
+    Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv; dtcbench plan quick --seal
     """
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
+    from dtcbench.plan.claim import load as load_claims
+    from dtcbench.records.fixed_rules import fixed_rules
     from dtcbench.records.lookup import run_of
     from dtcbench.registry import load_plugins
     from dtcbench.report.plans import plan_lines, plan_view
 
+    refuse_idle("--claims", claim_files, "--seal", seal)
     plugins = load_plugins(plugin or ())
-    _, planned = read_suite(suite, out)
+    text, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
+    if seal:
+        rules = fixed_rules(load_claims(claim_files or ()), text, datetime.now(UTC))
+        with store.locked() as writer:
+            sealed = writer.fix_rules(rules)
+        starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
+        say(f"{store.rules}: {len(rules.claims)} claims, {sealed.state(rules, starts)}")
+        return
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
     if every:

@@ -93,25 +93,31 @@ class Counted(Strict):
     """Seeds that say nothing new, such as the one that the source itself used."""
 
 
-class Margin(Strict):
-    """How far two accuracies may be apart and still be called equal: one of the two."""
+class Size(Strict):
+    """How large a difference is: one of these."""
 
     share_of_dense_error: Annotated[float, Field(gt=0, lt=1)] | None = None
     """As a share of the dense network's error: 0.2 is 0.4 points where dense is right in 98 %."""
     points: Annotated[float, Field(gt=0, lt=100)] | None = None
     """In percentage points."""
+    correlation: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of a claim about a correlation."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Margin:
-        if (self.share_of_dense_error is None) == (self.points is None):
-            raise ValueError("give either share_of_dense_error or points, such as {share_of_dense_error: 0.2}")
+    def _one_of_all(self) -> Size:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"give one of {', '.join(Size.model_fields)}, such as {{share_of_dense_error: 0.2}}")
         return self
 
     def of(self, dense_error: float) -> float:
-        """The margin as a fraction of 1, where dense has this error; NaN where that is not known."""
+        """The size as a fraction of 1, where dense has this error; NaN where that is not known."""
+        if self.correlation is not None:
+            return self.correlation
         return self.points / 100 if self.points is not None else (self.share_of_dense_error or 0.0) * dense_error
 
     def __str__(self) -> str:
+        if self.correlation is not None:
+            return f"a correlation of {self.correlation:g}"
         if self.points is not None:
             return f"{self.points:g} point{'' if self.points == 1 else 's'}"
         return f"{100 * (self.share_of_dense_error or 0.0):g} % of dense's error"
@@ -139,10 +145,11 @@ class Claim(Strict):
     null: Text
     """What would be the case if the claim said nothing, in a sentence."""
     test: TestName
-    margin: Margin | None = None
+    margin: Size | None = None
+    """How far two accuracies may be apart and still be called equal."""
     family: Text
     """Claims that share this name share the error rate: their p-values are adjusted together."""
-    smallest_effect: Margin
+    smallest_effect: Size
     """The smallest difference that would matter to a user."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     shown: list[Variance] = Field(default=[])

@@ -11,7 +11,7 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import FileKind, Store
 from dtcbench.records.untrusted import listing
 
-PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "names", "suite")
+PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "rules", "names", "suite")
 """The kinds of files that are copied, in this order: a record never speaks of samples that are missing."""
 _NO_HARDWARE = "unknown-hardware"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -46,10 +47,27 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     findings += _records(store, plan, unclaimed)
     weigh = error if CARD in files else warning
     findings += [weigh("files", name, "samples that no record speaks of") for name in sorted(unclaimed)]
+    findings += _rules(store)
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
     run, more = _run(plan, store)
     return [*findings, *more], run
+
+
+def _rules(store: Store) -> Iterator[Finding]:
+    """What is wrong with the sealed rules; a newer dtcbench may judge by others, and says so with its verdicts."""
+    try:
+        sealed = store.fixed_rules()
+    except StoreError as wrong:
+        yield error("rules", store.rules.name, str(wrong).removeprefix(f"{store.rules}: "))
+        return
+    if sealed is None:
+        return
+    if sealed.suite_sha256 != hashlib.sha256(store.suite.read_bytes()).hexdigest():
+        yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal} for another text of the suite")
+    starts = [one.started_at for _, one in store.examined() if not isinstance(one, Unavailable)]
+    if not sealed.is_before(starts):
+        yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
 
 
 def unclaimed_samples(findings: Iterable[Finding]) -> set[str]:

@@ -28,6 +28,7 @@ from dtcbench.publish.bundle import slug
 from dtcbench.publish.compare import differences, numbers
 from dtcbench.record import CellRecord, Result
 from dtcbench.records import mixing
+from dtcbench.records.fixed_rules import FixedRules
 from dtcbench.records.location import AnyPath, make_folder, write
 from dtcbench.records.lookup import names_of
 from dtcbench.records.run import Run
@@ -164,8 +165,18 @@ def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names:
         plugins = {name: digest for _, record in records for name, digest in _plugins(record).items()}
         kept = declared(plan.suite, Document.read(suite, "suite.yaml").value, names, plugins)
         writer.save_suite(plan.suite.name, suite, kept, store.outlines())
+        if (rules := _rules_of([run for run, _ in records])) is not None:
+            writer.fix_rules(rules)
         build.write(run, writer)
     return run
+
+
+def _rules_of(runs: Iterable[Store]) -> FixedRules | None:
+    """The sealed rules that all runs share, as they were first sealed; None if they do not."""
+    sealed = [run.fixed_rules() for run in {str(run.root): run for run in runs}.values()]
+    known = [rules for rules in sealed if rules is not None]
+    alike = len(known) == len(sealed) and len({rules.sha256 for rules in known}) == 1
+    return min(known, key=lambda rules: rules.fixed_at) if alike else None
 
 
 def _plugins(record: CellRecord) -> dict[str, str]:

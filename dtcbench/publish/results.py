@@ -117,7 +117,7 @@ def _verdicts(judged: Sequence[ClaimsOnHardware]) -> Iterator[str]:
         yield _CLAIMS
     for one in judged:
         by = ", ".join(one.suites) or "no suite"
-        yield escaped(f"On {one.hardware}, by {by}.")
+        yield escaped(f"On {one.hardware}, by {by}. {'; '.join(one.rules)}.")
         yield markdown_table(("", "Claim", "Verdict", "Why"), verdict_rows(one.findings))
         yield from (f"> **{escaped(note)}**" for note in one.conflicts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Self
 
@@ -16,11 +17,12 @@ from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
-from dtcbench.plan.claim import Claim
+from dtcbench.plan.claim import Claim, ClaimFile
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
 from dtcbench.record import CellRecord, Outline, Tabled
 from dtcbench.records import mixing, tables
+from dtcbench.records.fixed_rules import NOT_SEALED, fixed_rules
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import plan_of, run_named
 from dtcbench.records.store import Contents, Store, uncollected
@@ -171,7 +173,7 @@ class Run:
         """
         given = [load_claims([one])[0].claim if not isinstance(one, Claim) else one for one in claims or ()]
         return conclusions(
-            given or [file.claim for file in load_claims()],
+            given or [one.claim for one in load_claims()],
             self.cells.assign(suite=self._suites),
             self.cycles,
             looks={
@@ -181,6 +183,23 @@ class Run:
             },
             reference=published.accuracies() if reference is None else read_reference(reference),
         )
+
+    def rules(self, claims: Sequence[str | PathLike[str]] | None = None) -> tuple[str, ...]:
+        """Of each run, whether the rules of these claims, or of the package's, were sealed before its first cell.
+
+        UserError for a claim's file, or sealed rules, that cannot be read.
+        """
+        judged, at = load_claims(claims or ()), datetime.now(UTC)
+        return tuple(dict.fromkeys(self._rules_of(plan, store, judged, at) for plan, store in self._runs))
+
+    @staticmethod
+    def _rules_of(plan: Plan, store: Store, judged: tuple[ClaimFile, ...], at: datetime) -> str:
+        sealed = store.fixed_rules()
+        if sealed is None:
+            return f"{plan.suite.name}: {NOT_SEALED}"
+        starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
+        now = fixed_rules(judged, store.suite.read_text(encoding="utf-8"), at)
+        return f"{plan.suite.name}: {sealed.state(now, starts)}"
 
     @property
     def _suites(self) -> list[str]:

@@ -2,6 +2,7 @@
 
     RUN/suite.yaml                     the suite as it was last run
     RUN/names.json                     what its names meant then: options, defaults, plug-ins
+    RUN/rules.json                     the rules of its verdicts, if they were sealed
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dtcbench.plan.names import Declared
+    from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
-FileKind = Literal["suite", "names", "record", "trace", "card", "lock", "own"]
+FileKind = Literal["suite", "names", "rules", "record", "trace", "card", "lock", "own"]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
     ("names", re.compile(r"names\.json")),
+    ("rules", re.compile(r"rules\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
     ("card", re.compile(r"README\.md")),
@@ -90,6 +93,23 @@ class Store:
     def names(self) -> AnyPath:
         """The file that says what the suite's names meant when this run was last started; older runs lack it."""
         return self.root / "names.json"
+
+    @property
+    def rules(self) -> AnyPath:
+        """The file with the rules of its verdicts as they were sealed; a run may lack it."""
+        return self.root / "rules.json"
+
+    def fixed_rules(self) -> FixedRules | None:
+        """The sealed rules; None if there are none. StoreError if they cannot be read, or were altered."""
+        from dtcbench.records.fixed_rules import FixedRules
+
+        if not self.rules.is_file():
+            return None
+        try:
+            return FixedRules.model_validate_json(self.rules.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise StoreError(f"{self.rules}: {reason}; bring back the file as it was sealed, or remove it") from error
 
     def existing(self) -> Store:
         """Itself; StoreError if the folder holds no run."""
@@ -266,6 +286,20 @@ class Writer:
         """Keep what the suite's names mean."""
         self._check()
         write(self.store.names, f"{names.model_dump_json(indent=1)}\n".encode())
+
+    def fix_rules(self, rules: FixedRules) -> FixedRules:
+        """Seal the rules; those that hold: the same ones keep their date. StoreError if others are sealed already."""
+        self._check()
+        known = self.store.fixed_rules()
+        if known is not None and known.sha256 != rules.sha256:
+            raise StoreError(
+                f"{self.store.root} has other rules, fixed as {known.seal}; changed since: "
+                f"{', '.join(known.changed(rules)) or 'claims were left out'}. Bring those back, or seal the new ones "
+                "for a run of their own with --out"
+            )
+        if known is None:
+            write(self.store.rules, f"{rules.model_dump_json(indent=1)}\n".encode())
+        return known or rules
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.

@@ -41,8 +41,10 @@ NOTE = (
 )
 
 
-def brief_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> RenderableType:
-    """On a screen: per claim its verdict, the reason and the size of the effect."""
+def brief_view(
+    conclusions: Sequence[Conclusion], notes: Sequence[str] = (), rules: Sequence[str] = ()
+) -> RenderableType:
+    """On a screen: per claim its verdict, the reason and the size of the effect; `rules` says when each was fixed."""
     parts: list[RenderableType] = []
     for conclusion in conclusions:
         lines = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
@@ -51,10 +53,12 @@ def brief_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> 
             Padding(Group(*lines), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
-    return Group(*parts, Padding(Text(READ_ON, style="dim"), _BLANK_LINE_ABOVE))
+    return Group(*parts, _last_lines(rules, READ_ON))
 
 
-def claims_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) -> RenderableType:
+def claims_view(
+    conclusions: Sequence[Conclusion], notes: Sequence[str] = (), rules: Sequence[str] = ()
+) -> RenderableType:
     """The verdicts, then per claim its rule, its reason, its comparisons and the keys of its cells."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     for title in ("", "claim", "verdict"):
@@ -64,7 +68,11 @@ def claims_view(conclusions: Sequence[Conclusion], notes: Sequence[str] = ()) ->
     parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
     for conclusion in conclusions:
         parts.append(Padding(_details(conclusion), _BLANK_LINE_ABOVE))
-    return Group(*parts, Padding(Text(NOTE, style="dim"), _BLANK_LINE_ABOVE))
+    return Group(*parts, _last_lines(rules, NOTE))
+
+
+def _last_lines(rules: Sequence[str], words: str) -> RenderableType:
+    return Padding(Group(*(Text(one_line(line)) for line in rules), Text(words, style="dim")), _BLANK_LINE_ABOVE)
 
 
 def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str, str]]:

@@ -15,6 +15,8 @@ RESULTS = {
     "bits_per_character": math.nan,
     "sparsity_reached": 0.9,
     "steps": 600,
+    "hits": None,
+    "test_samples": math.nan,
     "parameters": 100,
     "training_flops": 1000,
     "inference_flops": 10,

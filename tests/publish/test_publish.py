@@ -267,3 +267,19 @@ def test_a_bundle_with_its_page_and_figures_made_still_passes(published, dtcbenc
     assert list((published / "figures").glob("*.pdf"))
     ended = dtcbench("check", published)
     assert ended.code == 0, ended.out
+
+
+def test_the_rules_that_were_sealed_come_along_and_are_verified(run, results, dtcbench, found):
+    suite = (run / "suite.yaml").read_text()
+    (run.parent / "sealed.yaml").write_text(suite)
+    assert dtcbench("plan", run.parent / "sealed.yaml", "--out", run, "--seal").code == 0
+    assert [line for line in found(run) if "rules" in line] == [
+        next(line for line in found(run) if "rules.json: rules fixed as" in line and "after the first cell" in line)
+    ]
+    assert dtcbench("publish", run, "--results", results).code == 0
+    (bundle,) = (results / "tiny").iterdir()
+    assert (bundle / "rules.json").read_bytes() == (run / "rules.json").read_bytes()
+    assert "rule fixed as" in (results / "README.md").read_text()
+    altered = (bundle / "rules.json").read_text().replace("share_of_dense_error: 0.2", "share_of_dense_error: 0.9")
+    (bundle / "rules.json").write_text(altered)
+    assert any(line.startswith("error: rules: rules.json: ") for line in found(bundle))

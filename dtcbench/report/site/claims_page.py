@@ -23,6 +23,8 @@ class ClaimsOnHardware:
     hardware: str
     suites: tuple[str, ...]
     findings: tuple[Conclusion, ...]
+    rules: tuple[str, ...]
+    """Of each suite, whether its rules were sealed before its first cell."""
     conflicts: tuple[str, ...]
     """What must be said of cells that two suites hold with other numbers."""
 

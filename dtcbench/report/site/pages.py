@@ -48,7 +48,7 @@ def judge(runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> list[Claim
 def _judged(hardware: str, runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> ClaimsOnHardware:
     pooled = Run.pool([shown.run for shown in runs])
     suites = tuple(dict.fromkeys(shown.suite for shown in runs))
-    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), tuple(pooling_notes(pooled)))
+    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), pooled.rules(), tuple(pooling_notes(pooled)))
 
 
 def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:
