@@ -17,7 +17,7 @@ Removal = Literal["scored", "start", "never"]
 Draws = Literal["published", "fresh"]
 """Random numbers from the published seed at every call, or from the cell's own generator."""
 Widths = Literal["uniform", "free"]
-Budget = Literal["steps", "flops"]
+Budget = Literal["steps", "flops", "retraining"]
 Indices = NDArray[np.int64]
 
 
@@ -78,7 +78,8 @@ class Method(ABC):
     """Each group keeps the number asked for; or one quantile of all groups' scores, which are then at least 0, decides
     at the inference FLOPs of those numbers."""
     budget: Budget = "steps"
-    """What a cell shares with the compressed cells of its sparsity: optimiser steps or training FLOPs."""
+    """What a cell shares with the compressed cells of its sparsity: optimiser steps, training FLOPs, or the steps after
+    a rewind."""
     sensitivity_samples: int = 0
     """Number of training samples for `Group.sensitivities`; 0 if the scores do not need them."""
     drop: Drop

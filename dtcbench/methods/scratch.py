@@ -16,13 +16,14 @@ class Scratch(Method):
     """Trains the final widths from new weights (Liu et al., ICLR 2019, arXiv 1810.05270).
 
     With budget `steps` their scratch-E. With budget `flops` it gets the training FLOPs of the compressed cells,
-    which is less than their scratch-B gets: the large network's.
+    which is less than their scratch-B gets: the large network's. With budget `retraining` it is a lottery ticket's
+    control (Frankle & Carbin, arXiv 1803.03635): new weights for a rewound network's widths, steps and batches.
     """
 
     removal = "start"
     drop = "smallest"
     budget: Budget = "steps"
-    """As many optimiser steps as the compressed cells, or as many training FLOPs."""
+    """As many optimiser steps as the compressed cells, as many training FLOPs, or the steps after a rewind."""
 
     def scores(self, group: Group) -> Scores:
         """All alike: the choice of neurons does not matter, because all weights are drawn anew."""

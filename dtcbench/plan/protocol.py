@@ -98,6 +98,10 @@ class Standard(Protocol):
         trained = math.floor(self.steps * _TRAINED[when] / self.cycle_steps)
         return {min(max(1, trained), self.cycles_held) - 1: 1 - sparsity}
 
+    def retraining(self, sparsity: float) -> int:
+        """Steps left after a rewind."""
+        return self.steps - self.cycle_steps * (1 + max(self.removals(sparsity, "rewind"), default=-1))
+
     def kept_at_once(self, sparsity: float, when: str = "during") -> float:
         """Fraction of the neurons that each compression but the last keeps, or the only one."""
         return self.ratio(sparsity) if when == "during" else 1 - sparsity

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import numpy as np
 
 from dtcbench import registry
-from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
+from dtcbench.dtc.selection import Group, Indices, Method, Removal, Scores, Target
 from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.selftest.checking import Check, Contradicted
 
-_WIDTH, _COUNT = 40, 15
+_WIDTH, _COUNT, _FEW = 40, 15, 4
 
 
 def checks(name: str) -> list[Check]:
@@ -22,15 +23,17 @@ def checks(name: str) -> list[Check]:
     claims: dict[str, tuple[Callable[[Method], None], str]] = {
         "there is one finite score for each neuron": (_scores_fit, ""),
         "exactly the count asked for is kept, each neuron once, in ascending order": (_count_is_exact, keeps_all),
+        "nine in ten go at once, as after training or before a rewind": (_most_go_at_once, keeps_all),
         "equal scores do not remove more": (_ties_are_broken, keeps_all),
         "equal generators give equal choices": (_generator_decides, ""),
         "the weights are only looked at": (_weights_stay, ""),
         "it says which end of the scores it drops": (_drop_is_said, ""),
+        "it says whether its scores choose, and leaves it to the cell when": (_removal_is_said, ""),
     }
     return [Check(claim, partial(run, method), waived) for claim, (run, waived) in claims.items()]
 
 
-def _groups(method: Method, seed: int = 0) -> list[Group]:
+def _groups(method: Method, seed: int = 0, count: int = _COUNT) -> list[Group]:
     """A group of Linear layers, one of convolutions and a flattened one, as the method asks for them."""
     shapes = [((8,), (5, _WIDTH)), ((3, 3, 3), (6, _WIDTH, 3, 3)), ((3, 3, 3), (4, _WIDTH, 9))]
     solve = registry.solvers.bind(DEFAULT_SOLVER, {}) if method.uses_solver else None
@@ -42,7 +45,7 @@ def _groups(method: Method, seed: int = 0) -> list[Group]:
             array.setflags(write=False)
         sensitivities = looked_at if method.sensitivity_samples else None
         draws = np.random.default_rng(seed)
-        groups.append(Group(w_in, w_out, Target(_COUNT / _WIDTH, _COUNT), draws, solve, sensitivities))
+        groups.append(Group(w_in, w_out, Target(count / _WIDTH, count), draws, solve, sensitivities))
     return groups
 
 
@@ -66,6 +69,13 @@ def _count_is_exact(method: Method) -> None:
         _, kept = _choice(method, group)
         if len(kept) != _COUNT or (np.diff(kept) <= 0).any() or not set(kept) <= set(range(_WIDTH)):
             raise Contradicted(f"kept {list(kept)} and not {_COUNT} of {_WIDTH} neurons; see Method.select")
+
+
+def _most_go_at_once(method: Method) -> None:
+    for group in _groups(method, count=_FEW):
+        _, kept = _choice(method, group)
+        if len(set(kept)) != _FEW:
+            raise Contradicted(f"kept {len(set(kept))} and not {_FEW} of {_WIDTH} neurons; see Method.select")
 
 
 def _ties_are_broken(method: Method) -> None:
@@ -100,3 +110,10 @@ def _drop_is_said(method: Method) -> None:
     lowest = method.select(Scores(np.arange(_WIDTH, dtype=float)), group)[0]
     if (lowest == 0) != (method.drop == "largest"):
         raise Contradicted(f"it says it drops the {method.drop} scores and keeps neuron {lowest} of ascending ones")
+
+
+def _removal_is_said(method: Method) -> None:
+    if method.removal not in get_args(Removal):
+        raise Contradicted(f"`removal` is {method.removal!r}; set it to one of {', '.join(get_args(Removal))}")
+    if hasattr(method, "when"):
+        raise Contradicted("`when` is an option that dtcbench adds; say by `removal` whether the scores choose")

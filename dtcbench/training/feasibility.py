@@ -79,7 +79,7 @@ def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths)
     """
     sparsity = cell.sparsity or 0.0
     fractions = list(protocol.removals(sparsity, cell.when).values())
-    if method.removal == "start" and method.budget == "steps":
+    if method.removal == "start" and method.budget != "flops":
         fractions = fractions[-1:]
     in_cycles = method.removal == "scored" and method.budget == "steps"
     keep = protocol.kept_at_once(sparsity, cell.when) if sparsity else 1.0

@@ -116,6 +116,8 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
     """Make the network as small as the method begins with; the number of steps to train it."""
     compressor, example, steps = run.compressor, run.context.example, protocol.steps
     budget = None
+    if compressor.method.budget == "retraining":
+        steps = protocol.retraining(sparsity)
     if compressor.method.budget == "flops":
         budget = compressed_flops(run.model, example, protocol, sparsity, len(training))
     if compressor.method.removal == "start":

@@ -55,6 +55,16 @@ def test_dense_stands_once_for_each_model_and_dataset():
     assert {(cell.solver, cell.sparsity) for cell in dense} == {(None, 0.0)}
 
 
+def test_dense_with_another_stream_is_planned_beside_the_baseline_at_sparsity_0_alone():
+    control = edited(TINY, ("[dtc, magnitude]", "[{name: dense, stream: 1}, dtc, {name: dtc, stream: 1}]"))
+    cells = plan(control).cells
+    assert [cell.label.split()[0] for cell in cells if cell.seed == 0] == [
+        "dense", "dense(stream=1)", "dtc/lars", "dtc(stream=1)/lars",
+    ]  # fmt: skip
+    assert {cell.sparsity for cell in cells if cell.method.name == "dense"} == {0.0}
+    assert [cell.method.label for cell in cells if cell.is_dense] == ["dense"] * len({cell.seed for cell in cells})
+
+
 def test_solvers_multiply_only_the_methods_that_use_one():
     cells = plan(edited(TINY, ("[lars]", "[lars, scs]"), ("[dtc, magnitude]", "[dtc, magnitude, random]"))).cells
     assert [(cell.method.name, cell.solver and cell.solver.name) for cell in cells] == [

@@ -285,6 +285,21 @@ def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
     assert solver.values == registry.solvers.options(DEFAULT_SOLVER)().model_dump(mode="json")
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("{name: random, when: rewind}", "'random' with when: rewind belongs to protocol standard"),
+        ("{name: dtc, widths: free}", "'dtc' with widths: free belongs to protocol standard"),
+        ("{name: dense, stream: 1}", "protocol published draws no data order"),
+    ],
+)
+def test_an_arm_that_protocol_published_does_not_have_is_refused(method, message):
+    block = (SPARSITIES, "")
+    text = edited(DESIGN, (STANDARD, "published"), block, ("random]", f"{method}]"), ("cpus: 1", "cpus: 2"))
+    found = mistakes(text)
+    assert [place for _, place, said in found if message in said] == ["grid[0].methods"], found
+
+
 def test_a_baseline_of_protocol_standard_is_refused_under_published():
     text = edited(DESIGN, (STANDARD, "published"), (SPARSITIES, ""), ("random", "scratch"), ("cpus: 1", "cpus: 2"))
     assert [(place, message) for _, place, message in mistakes(text)] == [

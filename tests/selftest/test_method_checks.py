@@ -76,6 +76,20 @@ class SaysNothing(Good):
         return np.sort(np.argsort(scores.values)[: group.target.count])
 
 
+class KeepsAFourth(Good):
+    def select(self, scores, group):
+        count = max(group.target.count, group.width // 4)
+        return np.sort(np.argsort(scores.values)[-count:])
+
+
+class SaysWhen(Good):
+    when = "cycles"
+
+
+class GoesAnyhow(Good):
+    removal = "cycles"
+
+
 BROKEN = {
     OneScoreTooFew: "one finite score for each neuron",
     Infinite: "one finite score for each neuron",
@@ -86,6 +100,9 @@ BROKEN = {
     Writing: "only looked at",
     DropsTheOtherEnd: "which end of the scores",
     SaysNothing: "which end of the scores",
+    KeepsAFourth: "nine in ten go at once",
+    SaysWhen: "leaves it to the cell when",
+    GoesAnyhow: "whether its scores choose",
 }
 
 

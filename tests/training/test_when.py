@@ -165,6 +165,13 @@ def test_after_a_rewind_the_network_trains_as_from_the_beginning(monkeypatch, sc
     assert equal(model.state_dict(), seen.final)
 
 
+def test_new_weights_are_trained_for_the_steps_and_batches_of_a_rewound_network(monkeypatch):
+    rewound, new = Seen(monkeypatch, arm(when="rewind")), Seen(monkeypatch, arm("scratch", budget="retraining"))
+    assert new.batches == rewound.batches[30:]
+    assert (new.result.steps, new.result.widths) == (30, rewound.result.widths)
+    assert not equal(new.final, rewound.final)
+
+
 @pytest.mark.parametrize(("when", "trained"), [("after", 40), ("rewind", 30)])
 def test_the_flops_are_those_of_the_large_network_until_the_neurons_go(monkeypatch, when, trained):
     seen = Seen(monkeypatch, arm(when=when))
