@@ -109,14 +109,14 @@ def claims(
     """
     from dtcbench.analysis.reproduction import read_reference
     from dtcbench.records.run import Run
-    from dtcbench.report.build import pooling_notes, write_claims
+    from dtcbench.report.build import claims_notes, write_claims
     from dtcbench.report.claims_view import brief_view, claims_view
 
     published = read_reference(reference, None) if reference else None
     run = Run.pool([Run(folder) for folder in run_folders])
     found = run.claims(published, claim_files)
     view = claims_view if full else brief_view
-    say(view(found, pooling_notes(run), run.rules(claim_files)))
+    say(view(found, claims_notes(run), run.rules(claim_files)))
     if figures:
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 

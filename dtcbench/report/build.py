@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.records import location
 from dtcbench.records.location import AnyPath
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from dtcbench.report.drawings import Drawing, Form
 
 
-def pooling_notes(run: Run) -> list[str]:
-    """What a reader must know of cells that several runs of a pool hold."""
-    if not run.conflicts:
-        return []
+def claims_notes(run: Run) -> list[str]:
+    """What a reader of the claims must know: cells that several runs of a pool hold, and the A/A control."""
     keys = ", ".join(key[:12] for key in sorted(run.conflicts))
-    return [f"Other accuracies in a later run, which do not count: {keys}"]
+    conflicts = f"Other accuracies in a later run, which do not count: {keys}" if keys else None
+    return [note for note in (conflicts, false_verdicts(run.cells)) if note]
 
 
 def files(run: Run) -> dict[str, bytes | str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 from cells import task
 from suites_for_tests import TINY, edited
@@ -11,6 +14,7 @@ from dtcbench.plan.suite import parse
 from dtcbench.record import Status
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
+from dtcbench.report.build import claims_notes
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 
@@ -63,3 +67,15 @@ def test_protocols_of_two_suites_that_differ_are_told_apart(finished, tmp_path):
         "standard(cycle_steps=5, steps=60)",
     ]
     assert cells.groupby("protocol")["status"].first().tolist() == ["ok", "missing"]
+
+
+def test_the_notes_on_claims_name_conflicts_and_give_the_control(finished):
+    assert claims_notes(finished) == []
+    controls = [
+        {**finished.cells.iloc[0].to_dict(), "method": method, "seed": seed, "accuracy": 0.9 + seed**2 * share / 100}
+        for method, share in (("dtc", 0), ("dtc(stream=1)", 1))
+        for seed in range(3)
+    ]
+    conflict, control = claims_notes(SimpleNamespace(conflicts={"b" * 64}, cells=pd.DataFrame(controls)))
+    assert conflict == "Other accuracies in a later run, which do not count: bbbbbbbbbbbb"
+    assert control.startswith("A/A control: 1 comparison of a method with itself")

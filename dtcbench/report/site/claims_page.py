@@ -25,8 +25,8 @@ class ClaimsOnHardware:
     findings: tuple[Conclusion, ...]
     rules: tuple[str, ...]
     """Of each suite, whether its rules were sealed before its first cell."""
-    conflicts: tuple[str, ...]
-    """What must be said of cells that two suites hold with other numbers."""
+    notes: tuple[str, ...]
+    """What must be said of cells that two suites hold with other numbers, and of the A/A control."""
 
 
 def claims_page(judged: Sequence[ClaimsOnHardware], runs: Sequence[SiteRun]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dtcbench.records.run import Run
 from dtcbench.report import elements, html
-from dtcbench.report.build import pooling_notes
+from dtcbench.report.build import claims_notes
 from dtcbench.report.columns import Row
 from dtcbench.report.site.cell_page import cell_page
 from dtcbench.report.site.claims_page import ClaimsOnHardware, claims_page
@@ -48,7 +48,7 @@ def judge(runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> list[Claim
 def _judged(hardware: str, runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> ClaimsOnHardware:
     pooled = Run.pool([shown.run for shown in runs])
     suites = tuple(dict.fromkeys(shown.suite for shown in runs))
-    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), pooled.rules(), tuple(pooling_notes(pooled)))
+    return ClaimsOnHardware(hardware, suites, pooled.claims(reference), pooled.rules(), tuple(claims_notes(pooled)))
 
 
 def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:
