@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis import energy_columns, stats
+from dtcbench.analysis import energy_columns, ranks, stats
 from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.differences import BOTH, SEEDS, Difference, Side, difference
 from dtcbench.analysis.pairing import (
@@ -328,5 +328,5 @@ def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
         yield (
             "Mean ranks and profiles are over (dataset, model) pairs, among the methods whose cells of those "
             "pairs are all ok; each pool of methods has ranks of its own. The profile is the share of pairs on which a "
-            f"method's error is at most {stats.TAU:g} times the least of its pool."
+            f"method's error is at most {ranks.TAU:g} times the least of its pool."
         )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import DENSE
+from dtcbench.analysis.ranks import TAU, mean_ranks, performance_profile
 
 MIN_PAIRS = 6
 """Over fewer pairs, ranks say nothing: among equal methods one of two is then often first on every pair."""
@@ -28,7 +28,7 @@ COLUMNS = {
     "covered": "pairs in which all the method's cells are ok, among all pairs of this protocol and sparsity",
     "planned": "pairs the method was planned on",
     "mean_rank": "mean over the pool's pairs of the method's rank by mean test accuracy, 1 the most accurate",
-    "profile": f"share of the pool's pairs on which its error, 1 - accuracy, is at most {stats.TAU} times the least",
+    "profile": f"share of the pool's pairs on which its error, 1 - accuracy, is at most {TAU} times the least",
 }
 """The summary's columns, in order, and their meanings."""
 _SHARED = ["protocol", "protocol_sha256", "sparsity"]
@@ -62,7 +62,7 @@ def _lines(rows: pd.DataFrame, shared: dict[str, Any]) -> Iterator[dict[str, Any
     for pool in _pools(covered):
         methods = [name for name in sorted(covered) if covered[name] >= set(pool)]
         losses = np.array([[error[name, pair] for name in methods] for pair in pool])  # [pairs, methods]
-        ranks, profile = stats.mean_ranks(losses), stats.performance_profile(losses)
+        ranks, profile = mean_ranks(losses), performance_profile(losses)
         for place in np.lexsort((np.arange(len(methods)), ranks)):
             name = methods[place]
             yield {

@@ -119,7 +119,7 @@ def _verdicts(judged: Sequence[ClaimsOnHardware]) -> Iterator[str]:
         by = ", ".join(one.suites) or "no suite"
         yield escaped(f"On {one.hardware}, by {by}. {'; '.join(one.rules)}.")
         yield markdown_table(("", "Claim", "Verdict", "Why"), verdict_rows(one.findings))
-        yield from (f"> **{escaped(note)}**" for note in one.conflicts)
+        yield from (f"> **{escaped(note)}**" for note in one.notes)
 
 
 def on_site(runs: Iterable[Run]) -> Iterator[SiteRun]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import ranks, stats
 from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
 from dtcbench.analysis.pairing import DENSE
 from dtcbench.text import ABSENT, number_text, p_value, percent, with_interval
@@ -270,7 +270,7 @@ SUMMARY_COLUMNS = (
     label("Method", "method"),
     label("Solver", "solver"),
     _number_text("Mean rank", "mean_rank", ".2f"),
-    Column(f"Error at most {stats.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
+    Column(f"Error at most {ranks.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
     Column("Pairs covered", lambda row: f"{row['covered']}/{row['planned']}", lambda row: row["covered"]),
 )
 """The columns of a summary over (dataset, model) pairs."""

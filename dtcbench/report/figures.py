@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import ranks
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE
 from dtcbench.report.columns import Row, sparsity, sparsity_shown
@@ -78,7 +78,7 @@ def accuracy_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style]) -> g
     figure = blank(1)
     placed = _placed(rows).dropna(subset=["training_flops_ratio"])
     placed = placed.sort_values("training_flops_ratio", kind="stable")
-    on_front = stats.pareto_front(placed["training_flops_ratio"], placed["accuracy_mean"])
+    on_front = ranks.pareto_front(placed["training_flops_ratio"], placed["accuracy_mean"])
     front = placed[on_front]
     figure.add_trace(
         go.Scatter(
