@@ -1,5 +1,6 @@
 """How random a layer is: Gibbs entropy of its measurement vectors, by the published estimator and by ours, and two
-measures of complexity that do not depend on the number of measurements.
+measures of complexity that do not depend on the number of measurements. And what the entropy of a Gaussian Φ's
+measurement must be, by the number of measurements and the norm alone.
 
 The published one (arXiv 2505.23869, supplement code) bins the measurements over ±50, drops what
 falls outside, and takes log2 for the incoming but the natural logarithm for the outgoing vector.
@@ -9,22 +10,24 @@ measurements, which falls with every cycle: hence the normalised form.
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import entr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr, gammaln, ndtr, xlog1py, xlogy
 
 from dtcbench.unavailable import Unavailable
 
+Side = Literal["incoming", "outgoing"]
 BIN = 0.2
 """Width of a bin, in units of y."""
 PUBLISHED_EDGES = np.arange(-50, 50, BIN)
 
 
-def published_entropy(y: NDArray[np.float64], side: Literal["incoming", "outgoing"]) -> float | Unavailable:
+def published_entropy(y: NDArray[np.float64], side: Side) -> float | Unavailable:
     """Entropy of y [n] by the published estimator: bits if incoming, nats if outgoing.
 
     Unavailable if no value falls inside ±50, for which the published code gives NaN.
@@ -52,6 +55,59 @@ def normalised_entropy(y: NDArray[np.float64]) -> float | Unavailable:
     if len(y) < 2:
         return Unavailable("one measurement bounds the entropy by log2 1 = 0")
     return entropy_bits(y) / math.log2(len(y))
+
+
+_WIDEST = 8.5
+"""Beyond this many standard deviations lies no draw."""
+_CELLS = 4096
+"""Of one side of 0, at most: more bins are taken in groups of equal probability."""
+
+
+@functools.lru_cache(maxsize=2**16)
+def expected_entropy(n: int, norm: float) -> float:
+    """Expected entropy, in bits, of n draws of N(0, norm²) by `entropy_bits`: bins of 0.2 over all values.
+
+    Exact but for grouping: the count of each bin is binomial, so it is the sum over bins of E[−(k/n) log2(k/n)].
+    """
+    if norm == 0:
+        return 0.0
+    bins = math.ceil(_WIDEST * norm / BIN)
+    group = math.ceil(bins / _CELLS)
+    edges = BIN * group * np.arange(math.ceil(bins / group) + 1)
+    p = -np.diff(ndtr(-edges / norm)) / group  # of each bin in a group, on one side of 0
+    return 2 * group * float(_summed(n, p)) / math.log(2)
+
+
+def expected_published_entropy(n: int, norm: float, side: Side) -> float:
+    """Expected entropy of n draws of N(0, norm²) by the published estimator, given that a value lies within its bins.
+
+    Bits if `side` is incoming, nats if outgoing. The number of values within the bins is binomial; given it, so is each
+    bin's count.
+    """
+    p = np.diff(ndtr(PUBLISHED_EDGES / norm))
+    inside = float(p.sum())
+    within = np.arange(1, n + 1)
+    weights = _binomial(within, n, inside)
+    expected = sum(weight * _summed(int(k), p / inside) for k, weight in zip(within, weights, strict=True))
+    return float(expected / weights.sum()) / (math.log(2) if side == "incoming" else 1.0)
+
+
+def _summed(n: int, p: NDArray[np.float64]) -> float:
+    """Σ over bins of probability p of E[−(k/n) ln(k/n)], k binomial of n draws; nats."""
+    expected = 0.0
+    for k in range(1, n + 1):
+        pmf = _binomial(k, n, p)
+        expected -= k / n * math.log(k / n) * float(pmf.sum())
+        if k > n * p.max() and pmf.max() < 1e-18:
+            break
+    return expected
+
+
+def _binomial(k: ArrayLike, n: int, p: ArrayLike) -> NDArray[np.float64]:
+    """Probability of k of n draws."""
+    ways = gammaln(n + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n + 1, k))
+    found: NDArray[np.float64] = np.exp(ways + xlogy(k, p) + xlog1py(np.subtract(n, k), np.negative(p)))
+    return found
 
 
 _LEVELS = 256

@@ -200,6 +200,11 @@ class Layer(Explained):
     lempel_ziv: float | None
     """Normalised Lempel-Ziv complexity of the incoming projection, read as above or below its median, before this
     compression."""
+    projection_in_norm: float | None = None
+    """Euclidean norm of the incoming projection that was measured: it and `measurements` decide what the entropy law
+    predicts."""
+    projection_out_norm: float | None = None
+    """The same of the outgoing projection."""
 
 
 def number_fields(model: type[BaseModel]) -> tuple[str, ...]:

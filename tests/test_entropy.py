@@ -2,12 +2,22 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
 
-from dtcbench.entropy import compressed_bits, entropy_bits, lempel_ziv, normalised_entropy, published_entropy
+from dtcbench.entropy import (
+    compressed_bits,
+    entropy_bits,
+    expected_entropy,
+    expected_published_entropy,
+    lempel_ziv,
+    normalised_entropy,
+    published_entropy,
+)
 from dtcbench.unavailable import Unavailable
 
 vectors = arrays(float, st.integers(2, 60), elements=st.floats(-40, 40))
@@ -103,3 +113,52 @@ def test_coin_tosses_are_complex_and_order_is_not():
     assert lempel_ziv(tosses) == pytest.approx(1, abs=0.1)
     assert lempel_ziv(np.sort(tosses)) < 0.05
     assert isinstance(lempel_ziv(tosses[:1]), Unavailable)
+
+
+# the entropy law
+
+PATTERNS = {
+    "sparse": lambda rng, m: rng.normal(size=m) * (rng.random(m) < 0.05) + (np.arange(m) == 0),
+    "sorted": lambda rng, m: np.sort(rng.normal(size=m)),
+    "constant": lambda rng, m: np.ones(m),
+    "heavy-tailed": lambda rng, m: rng.standard_cauchy(size=m),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize(("n", "norm"), [(4, 1.0), (51, 5.0), (51, 60.0)])
+def test_the_entropy_of_a_gaussian_measurement_depends_on_n_and_the_norm_alone(pattern, n, norm):
+    rng = np.random.default_rng([n, int(norm), len(pattern)])
+    found = []
+    for _ in range(400):
+        a = PATTERNS[pattern](rng, 200)
+        found.append(entropy_bits(rng.normal(size=(n, 200)) @ (a * norm / np.linalg.norm(a))))
+    residuals = np.array(found) - expected_entropy(n, norm)
+    assert abs(residuals.mean()) < 4 * residuals.std() / math.sqrt(len(residuals))
+
+
+@pytest.mark.parametrize(("n", "norm"), [(3, 40.0), (20, 0.5), (30, 80.0)])
+@pytest.mark.parametrize("side", ["incoming", "outgoing"])
+def test_the_published_estimator_s_expectation_is_that_of_its_draws(n, norm, side):
+    rng = np.random.default_rng([n, len(side)])
+    drawn = [published_entropy(norm * rng.normal(size=n), side) for _ in range(2000)]
+    known = np.array([value for value in drawn if not isinstance(value, Unavailable)])
+    expected = expected_published_entropy(n, norm, side)
+    assert abs(known.mean() - expected) < 4 * known.std() / math.sqrt(len(known))
+
+
+def test_the_expected_entropy_reaches_its_bounds():
+    assert expected_entropy(30, 0.0) == 0
+    assert expected_entropy(1, 5.0) == 0
+    assert expected_entropy(30, 1e-3) == pytest.approx(1, abs=0.03)  # two bins meet at 0
+    assert math.log2(30) - 1e-3 < expected_entropy(30, 1e6) < math.log2(30)
+
+
+def test_groups_of_bins_change_nothing():
+    """Wide draws take bins in groups; the sum over all bins is the same."""
+    n, norm = 51, 300.0
+    edges = np.arange(0, 9 * norm, 0.2)
+    p = -np.diff(scipy.special.ndtr(-edges / norm))
+    k = np.arange(1, n + 1)
+    counts = scipy.stats.binom.pmf(k[:, None], n, p).sum(axis=1)
+    assert expected_entropy(n, norm) == pytest.approx(2 * float(-(counts * k / n * np.log2(k / n)).sum()), abs=1e-8)

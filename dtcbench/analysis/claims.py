@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dtcbench.analysis import draws, energy_columns, reproduction, saving, target, tracking
+from dtcbench.analysis import draws, energy_columns, entropy_law, reproduction, saving, target
 from dtcbench.analysis.evidence import Evidence
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.rivals import counted, pairs
@@ -29,6 +29,7 @@ def conclusions(
     *,
     looks: Mapping[str, Looks] | None = None,
     reference: pd.DataFrame | None = None,
+    measurements: pd.DataFrame | None = None,
 ) -> tuple[Conclusion, ...]:
     """Each claim's verdict, in the order of `claims`, from the tables of one or several runs.
 
@@ -37,9 +38,10 @@ def conclusions(
     cells : one row a key; `suite` names the suites that plan it, with commas
     looks : by suite, the numbers of seeds at which it is looked at; others are looked at once, with all their seeds
     reference : published accuracies: `cycle`, `width`, one column a method
+    measurements : what DTC measured in the published run: `cycle`, `side`, `y`
     """
     planned = target.with_costs(energy_columns.with_targets(tidy(cells), cycles), cycles)
-    cases = [_case(claim, planned, cycles, looks or {}, reference) for claim in claims]
+    cases = [_case(claim, planned, cycles, looks or {}, reference, measurements) for claim in claims]
     return tuple(_conclusion(case, adjusted) for case, adjusted in zip(cases, families(cases), strict=True))
 
 
@@ -49,17 +51,22 @@ def _case(
     cycles: pd.DataFrame,
     looks: Mapping[str, Looks],
     reference: pd.DataFrame | None,
+    measurements: pd.DataFrame | None,
 ) -> Case:
     cells = counted(planned, claim.cells)
     if not len(cells):
         return Case(claim, (), nothing=f"no cell that counts: {_which(claim)}")
     if claim.test == "curves":
         nothing = "no cell of a published curve" if reference is not None else "no published curves were given"
-        found = reproduction.comparisons(cells, cycles, reference) if reference is not None else ()
+        found = reproduction.comparisons(cells, cycles, reference, alpha=claim.alpha) if reference is not None else ()
         return Case(claim, _given(found), nothing=nothing)
     nothing = f"no cell of {' or '.join(claim.estimand.of)}"
     if claim.test == "entropy_law":
-        return Case(claim, _given(tracking.comparisons(cells, cycles)), nothing=nothing)
+        paper = (measurements, reference)
+        laws = list(entropy_law.comparisons(cells, cycles, *paper, alpha=claim.alpha))
+        measured = [one for one in laws if one.verdict is not Verdict.NOT_MEASURED]
+        shown = [one for one in laws if one.verdict is Verdict.NOT_MEASURED]
+        return Case(claim, _given(measured or shown), _given(shown if measured else ()), nothing=nothing)
     if claim.test == "saving":
         if claim.estimand.quantity not in cells:
             nothing = f"no record holds {claim.estimand.quantity}"
@@ -95,6 +102,7 @@ def _conclusion(case: Case, adjusted: Sequence[float]) -> Conclusion:
     if claim.test == "average":
         beside = [_asks_for(one, more) for one in beside]
     bounds = (claim.estimand.at_least,) if claim.estimand.at_least is not None else (0.0,)
+    bounds = (entropy_law.STRONG,) if claim.test == "entropy_law" else bounds
     sources = tuple(map(str, claim.sources))
     comparisons = (*deciding, *beside)
     return Conclusion(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from os import PathLike, fspath
 
@@ -21,12 +21,13 @@ from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import registered_name, tidy
 from dtcbench.analysis.rank_test import detectable_departure, maximal_departures, rank_p_values
 from dtcbench.analysis.rivals import Series, all_series
-from dtcbench.analysis.verdicts import Comparison, Effect, Level, Verdict
+from dtcbench.analysis.verdicts import Comparison, Effect, Level, Side, Verdict
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 from dtcbench.errors import UserError
 
 PROTOCOL = "published"
 """The protocol of the published curves."""
+ANY_LEVEL = "departure found with 80 %: at any one level"
 Array = NDArray[np.float64]
 
 
@@ -79,6 +80,7 @@ class _Curve:
     """A published curve and ours of the same method."""
 
     where: str
+    side: Side
     widths: Array
     published: Array
     """[levels]."""
@@ -148,7 +150,7 @@ def _curve(series: Series, curve: pd.DataFrame, by_key: dict[str, pd.DataFrame])
     widths, published = (curve[name].to_numpy()[there] for name in ("width", series.method))
     keys = {seed: of_seed[seed] for seed in sorted(accuracies)}
     own_there = None if own is None else own.to_numpy()[there]
-    return _Curve(where, widths, published, ours.to_numpy()[there], keys, own_there, why)
+    return _Curve(where, series.side, widths, published, ours.to_numpy()[there], keys, own_there, why)
 
 
 def _of_cell(rows: pd.DataFrame, curve: pd.DataFrame) -> pd.Series:
@@ -171,7 +173,8 @@ def _judged(curves: Sequence[_Curve], alpha: float) -> Iterator[Comparison]:
     if len(seeds) < needed:
         for curve in family:
             why = f"{_seeds(len(seeds))} other than the paper's: a rank among {needed + 1} needs {needed}"
-            yield _comparison(curve, seeds, Verdict.UNDECIDED, why)
+            lacking = _comparison(curve, seeds, Verdict.UNDECIDED, why)
+            yield replace(lacking, seeds_needed=needed - len(seeds))
         return
     ours = [curve.of(seeds) for curve in family]
     together = [np.column_stack([curve.published, mine]) for curve, mine in zip(family, ours, strict=True)]
@@ -208,6 +211,8 @@ def _comparison(
         p=p,
         p_adjusted=p_adjusted,
         levels=levels,
+        sides=(curve.side,),
+        detectable=next((effect.value for effect in power if effect.name == ANY_LEVEL), math.nan),
     )
 
 
@@ -248,7 +253,7 @@ def _power(ours: Array, others: Array) -> Iterator[Effect]:
     least = min(alone, key=lambda found: (math.isnan(found), found))
     most = math.nan if any(map(math.isnan, alone)) else max(alone)
     yield Effect("departure found with 80 %: at the level that shows it best", least)
-    yield Effect("departure found with 80 %: at any one level", most)
+    yield Effect(ANY_LEVEL, most)
     yield Effect(
         "departure found with 80 %: at every level alike",
         detectable_departure(ours, np.ones(len(ours), dtype=bool), others),

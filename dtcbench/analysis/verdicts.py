@@ -74,6 +74,14 @@ class Side(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LawPoint:
+    """The entropy of one cycle's measurements and what the entropy law predicts for it."""
+
+    predicted: float
+    measured: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One of the comparisons behind a claim."""
 
@@ -95,6 +103,8 @@ class Comparison:
     """The number of effects, from the first, that the rule compares with its bounds."""
     levels: tuple[Level, ...] = ()
     """Of a published curve, from the first cycle to the last."""
+    law: tuple[LawPoint, ...] = ()
+    """Of measurements, from the first cycle to the last: their entropy beside the predicted one."""
     sides: tuple[Side, ...] = ()
     """The two arms that are compared; empty where the comparison is of something else."""
     margin: float = math.nan

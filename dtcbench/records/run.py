@@ -182,6 +182,7 @@ class Run:
                 if (growing := plan.suite.growing)
             },
             reference=published.accuracies() if reference is None else read_reference(reference),
+            measurements=published.measurements(),
         )
 
     def rules(self, claims: Sequence[str | PathLike[str]] | None = None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def write_claims(findings: Sequence[Conclusion], folder: Path) -> list[Path]:
 
     location.make_folder(folder)
     written = []
-    for drawing in drawings.of_claims(findings).values():
+    for drawing in chain.from_iterable(drawings.of_claims(findings).values()):
         for form in drawings.FORMS:
             location.write(folder / f"{drawing.name}.{form}", _on_paper(drawing, form))
             written.append(folder / f"{drawing.name}.{form}")

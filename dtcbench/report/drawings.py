@@ -36,6 +36,10 @@ _CURVES = (
     "The published accuracies after each compression, and ours: mean over seeds, and the interval in which one more "
     "seed would lie."
 )
+_LAW = (
+    "The entropy of each cycle's measurements against what n Gaussian numbers of the same norm are expected to have. "
+    "Ours in bits, means over seeds; the paper's as published, bits incoming and nats outgoing, from 3 measurements on."
+)
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,19 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
         )
 
 
-def of_claims(conclusions: Sequence[Conclusion]) -> dict[int, Drawing]:
-    """One figure per claim, by its place, counted from 1; a claim without any value has no figure."""
-    drawn = {}
+def of_claims(conclusions: Sequence[Conclusion]) -> dict[int, list[Drawing]]:
+    """The figures of each claim, by its place, counted from 1; a claim without any value has none."""
+    drawn: dict[int, list[Drawing]] = {}
     for number, conclusion in enumerate(conclusions, 1):
         if forest.has_figure(conclusion):
             caption = _CURVES if any(comparison.levels for comparison in conclusion.comparisons) else _COMPARISONS
             name = f"claim-{file_name(conclusion.id)}"
-            drawn[number] = Drawing(name, conclusion.title, caption, partial(forest.claim_figure, conclusion))
+            figure = partial(forest.claim_figure, conclusion)
+            drawn.setdefault(number, []).append(Drawing(name, conclusion.title, caption, figure))
+        if any(comparison.law for comparison in conclusion.comparisons):
+            name = f"claim-{file_name(conclusion.id)}-law"
+            law = Drawing(name, "The entropy law", _LAW, partial(forest.law_figure, conclusion))
+            drawn.setdefault(number, []).append(law)
     return drawn
 
 

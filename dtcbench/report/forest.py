@@ -9,7 +9,7 @@ from itertools import takewhile
 
 import plotly.graph_objects as go
 
-from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, LawPoint, Verdict
 from dtcbench.report import figures
 from dtcbench.report.figures import COLOURS, NEUTRAL
 
@@ -109,6 +109,32 @@ def _curves(conclusion: Conclusion) -> go.Figure:
         figure.update_yaxes(title=f"{method}, %", row=panel, col=1)
     figure.update_xaxes(title="Train-compress cycle", row=len(curves), col=1)
     return figure.update_layout(height=_AROUND_PX + 260 * len(curves))
+
+
+def law_figure(conclusion: Conclusion) -> go.Figure:
+    """The entropies of a conclusion's measurements against those that the entropy law predicts, the diagonal.
+
+    Points of comparisons that differ only after their first comma, such as in layer and side, look alike.
+    """
+    figure = figures.blank(1)
+    drawn: dict[str, list[LawPoint]] = {}
+    for comparison in conclusion.comparisons:
+        if comparison.law:
+            drawn.setdefault(comparison.where.partition(", layer")[0], []).extend(comparison.law)
+    ends = [0.0, max(max(point.predicted, point.measured) for points in drawn.values() for point in points)]
+    diagonal = {"color": NEUTRAL, "dash": "dash", "width": 1.5}
+    figure.add_trace(go.Scatter(x=ends, y=_drawn(ends, 1), name="the law", mode="lines", line=diagonal))
+    for place, (name, points) in enumerate(drawn.items()):
+        look = {
+            "color": COLOURS[place % len(COLOURS)],
+            "symbol": figures.MARKERS[place % len(figures.MARKERS)],
+            "size": 6,
+        }
+        x, y = (_drawn(values, 1) for values in zip(*((p.predicted, p.measured) for p in points), strict=True))
+        figure.add_trace(go.Scatter(x=x, y=y, name=html.escape(name), mode="markers", marker=look))
+    figure.update_xaxes(title="Entropy predicted from n and the norm")
+    figure.update_yaxes(title="Measured entropy")
+    return figure
 
 
 def shared_part(places: Sequence[str]) -> str:

@@ -67,6 +67,8 @@ class CompressedLayer:
             "entropy_out_normalised": normalised_entropy(outgoing),
             "entropy_in_shuffled_bits": entropy_bits(found.phi @ self.null.permutation(found.a_in)),
             "entropy_out_shuffled_bits": entropy_bits(found.phi @ self.null.permutation(found.a_out)),
+            "projection_in_norm": float(np.linalg.norm(found.a_in.astype(np.float64))),
+            "projection_out_norm": float(np.linalg.norm(found.a_out.astype(np.float64))),
         }
 
     def record(self, **numbers: Any) -> Layer:

@@ -81,6 +81,7 @@ def test_fewer_than_19_other_seeds_decide_nothing():
     for one in compared(curves[:, :, 1:], curves[:, :, 0]):
         assert one.verdict is Verdict.UNDECIDED
         assert one.reason == "18 seeds other than the paper's: a rank among 20 needs 19"
+        assert one.seeds_needed == 1
 
 
 def test_the_papers_own_seed_is_no_second_draw_and_its_departure_is_shown():

@@ -4,9 +4,11 @@ import math
 
 import pytest
 
-from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Level, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, LawPoint, Level, Verdict
+from dtcbench.report.drawings import of_claims
 from dtcbench.report.figures import COLOURS
-from dtcbench.report.forest import claim_figure, has_figure, shared_part
+from dtcbench.report.forest import claim_figure, has_figure, law_figure, shared_part
+from dtcbench.report.vector import drawn
 
 
 def comparison(where, value, verdict=Verdict.SUPPORTED, low=None, unit="points", more=(), judged=1):
@@ -111,3 +113,21 @@ def test_published_curves_are_drawn_beside_ours_with_what_one_more_seed_could_be
     assert ours.error_y.array == pytest.approx([0.5, 15.0])
     assert (published.name, list(published.y), list(published.x)) == ("published", [95.0, 60.0], [0, 1])
     assert figure.layout.yaxis.title.text == "dtc / scs, %"
+
+
+def test_the_entropy_law_is_a_diagonal_with_the_layers_and_sides_of_one_method_alike_around_it():
+    def measured(where, *points):
+        return Comparison(where, Verdict.NOT_MEASURED, "", law=tuple(LawPoint(*point) for point in points))
+
+    finding = finding_of(
+        measured("p: dtc / lars, layer a, incoming", (1.0, 1.1), (2.0, 1.9)),
+        measured("p: dtc / lars, layer a, outgoing", (3.0, 3.0)),
+        measured("the paper's own measurements: dtc-published, incoming", (4.0, 4.5)),
+    )
+    law, ours, paper = law_figure(finding).data
+    assert (list(law.x), list(law.y)) == ([0.0, 4.5], [0.0, 4.5])
+    assert (ours.name, list(ours.x), list(ours.y)) == ("p: dtc / lars", [1.0, 2.0, 3.0], [1.1, 1.9, 3.0])
+    assert "paper" in paper.name
+    [[drawing]] = of_claims([finding]).values()
+    assert drawing.name == "claim-x-law"
+    assert drawn(drawing.figure(), "svg").startswith(b"<?xml")

@@ -46,7 +46,7 @@ def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]
     drawings = of_claims(findings)
     claims: list[dict[str, Any]] = []
     for number, finding in enumerate(findings, 1):
-        drawn = [_figure(place, drawings[number])] if number in drawings else []
+        drawn = [_figure(place, drawing) for drawing in drawings.get(number, ())]
         rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
         cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
         table = elements.table(_COLUMNS, rows)
