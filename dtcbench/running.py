@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,8 +12,12 @@ import numpy as np
 
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher
-from dtcbench.execution.suite_run import executed, read_suite
-from dtcbench.records.lookup import one_cell, run_of
+from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
+from dtcbench.execution.until_decided import next_look
+from dtcbench.plan.claim import load as load_claims
+from dtcbench.plan.claim import plain_label
+from dtcbench.plan.grid import Plan
+from dtcbench.records.lookup import one_cell, plan_in, run_of
 from dtcbench.records.run import Run
 from dtcbench.registry import load_plugins
 from dtcbench.report import build
@@ -26,6 +31,8 @@ def run(
     inline: bool = False,
     smoke: bool = False,
     cell: str | None = None,
+    until_decided: bool = False,
+    claims: Sequence[str | PathLike[str]] | PathLike[str] = (),
     retry_failed: bool = False,
     fail_over: float | None = None,
     address: str | None = None,
@@ -45,6 +52,9 @@ def run(
     inline : run the cells in this process, one after another, without Ray
     smoke : run a rehearsal instead: one seed, a few steps; its run is called NAME-smoke
     cell : run only the cell whose key begins with these digits
+    until_decided : after the first seeds, run more of them where a comparison is undecided, up to the most; the suite
+        has `seeds: {first: 5, step: 5, most: 40}`
+    claims : with `until_decided`, YAML files of the claims to decide, or one file; the package's own if empty
     retry_failed : run failed cells again
     fail_over : start no more cells when a larger share of them has failed, from 0 to 1
     address : HOST:PORT of a Ray cluster, or `auto`; a Ray is started on this machine if None
@@ -82,6 +92,11 @@ def run(
             raise UserError(f"{option} does nothing with --inline: remove one of them")
     if cell is not None and smoke:
         raise UserError("--cell names a cell of the suite, and a rehearsal has others: remove --cell or --smoke")
+    if until_decided and (smoke or cell is not None):
+        other = "--smoke" if smoke else "--cell"
+        raise UserError(f"--until-decided needs all cells of the suite itself: remove it or {other}")
+    if claims and not until_decided:
+        raise UserError("--claims does nothing without --until-decided: add --until-decided, or remove --claims")
     folder = None if out is None else fspath(out)
     files = (plugins,) if isinstance(plugins, str | PathLike) else plugins
     loaded = load_plugins(Path(file).expanduser() for file in files)
@@ -89,6 +104,7 @@ def run(
     cells = plan.cells if cell is None else (one_cell(cell, plan.cells),)
     store = run_of(plan.suite.name, folder)
     watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
+    grow = _until_decided(plan, watcher, claims) if until_decided else not_at_all
     with executed(
         plan,
         text,
@@ -96,15 +112,30 @@ def run(
         watcher,
         cells=cells,
         plugins=loaded,
+        grow=grow,
         retry_failed=retry_failed,
         fail_over=fail_over,
         workers=workers,
         address=address,
         inline=inline,
     ) as writer:
-        done = Run.of(plan, store)
+        done = Run.of(plan_in(store, plan.suite, plan.names) if until_decided else plan, store)
         watcher.written(build.write(done, writer))
     return done
+
+
+def _until_decided(plan: Plan, watcher: Watcher, files: Sequence[str | PathLike[str]] | PathLike[str]) -> Grow:
+    """How the plan grows until the claims in these files are decided; UserError if it cannot."""
+    name = plan.suite.name
+    if plan.suite.growing is None:
+        growing = "write `seeds: {first: 5, step: 5, most: 40}` in each of its blocks"
+        raise UserError(f"--until-decided: the seeds of suite {name} are fixed; {growing}")
+    named = (files,) if isinstance(files, str | PathLike) else files
+    claims = [one.claim for one in load_claims([fspath(file) for file in named])]
+    claims = [one for one in claims if one.cells.suites is None or name in one.cells.suites]
+    if not {plain_label(cell.method.label) for cell in plan.cells} & {arm for one in claims for arm in one.estimand.of}:
+        raise UserError(f"--until-decided: no claim is about suite {name} and one of its methods; name one by --claims")
+    return functools.partial(next_look, watcher=watcher, claims=claims)
 
 
 def _refuse_misfits(workers: Any, fail_over: Any, progress: object) -> None:

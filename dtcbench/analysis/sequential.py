@@ -73,9 +73,10 @@ class Looks:
         """The p-value of the whole sequence, from the nominal `p` at each look so far; NaN is a look without a test.
 
         It is the smallest alpha at which one of these looks reaches its level, so it can only fall from look to look
-        (Liu and Anderson, Biometrics 64, 822-829, 2008). It errs as a p-value does wherever the sequence is stopped:
-        Holm's correction applies to such p-values of comparisons that have different numbers of seeds. NaN without
-        any test. ValueError for more p-values than looks.
+        (Liu and Anderson, J. Am. Stat. Assoc. 103, 1621-1630, 2008). It errs as a p-value does wherever the sequence
+        is stopped: Holm's correction applies to such p-values of comparisons that have different numbers of seeds
+        (Maurer and Bretz, Stat. Biopharm. Res. 5, 311-320, 2013). NaN without any test. ValueError for more p-values
+        than looks.
         """
         if len(p) > len(self.sizes):
             raise ValueError(f"{len(p)} p-values for {len(self.sizes)} looks")

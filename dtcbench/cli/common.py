@@ -35,6 +35,13 @@ Plugins = Annotated[
     typer.Option("--plugin", metavar="FILE", help="A Python file that registers models, methods, solvers or datasets."),
 ]
 
+ClaimFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--claims", metavar="FILE", help="A claim's YAML file, also one's own; again for more [default: the paper's]."
+    ),
+]
+
 
 def console() -> Console:
     """A console on standard output: as wide as COLUMNS, else as the terminal, else wide enough for every column."""

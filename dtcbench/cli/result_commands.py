@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import RunFolder, console, exit_by, refuse_both, refuse_idle, say, show_rebuilt
+from dtcbench.cli.common import ClaimFiles, RunFolder, console, exit_by, refuse_both, refuse_idle, say, show_rebuilt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,14 +91,7 @@ def claims(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw each claim there, as PDF and SVG.")
     ] = None,
-    claim_files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--claims",
-            metavar="FILE",
-            help="A claim's YAML file, also one's own; again for more [default: the paper's].",
-        ),
-    ] = None,
+    claim_files: ClaimFiles = None,
     full: Annotated[
         bool, typer.Option("--full", help="Every rule, comparison and cell, not only the verdicts.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Address, Out, Plugins, SuiteName, console, exit_by, say, show_rebuilt
+from dtcbench.cli.common import Address, ClaimFiles, Out, Plugins, SuiteName, console, exit_by, say, show_rebuilt
 
 
 def run(
@@ -20,6 +20,10 @@ def run(
     cell: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only the cell whose key begins with these digits.")
     ] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Run more seeds where a comparison is undecided.")
+    ] = False,
+    claims: ClaimFiles = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     fail_over: Annotated[
         float | None,
@@ -44,6 +48,8 @@ def run(
         inline=inline,
         smoke=smoke,
         cell=cell,
+        until_decided=until_decided,
+        claims=claims or (),
         retry_failed=retry_failed,
         fail_over=fail_over,
         address=address,

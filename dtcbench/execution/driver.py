@@ -17,6 +17,7 @@ from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.looks import Look
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
@@ -56,6 +57,9 @@ class Watcher:
     def stopping(self, running: int) -> None:
         """The user asked to stop; this number of cells is still running."""
 
+    def looked(self, look: Look) -> None:
+        """The run was looked at: this is decided, and those rows get more seeds."""
+
     def written(self, files: Sequence[AnyPath]) -> None:
         """Tables and leaderboard were rebuilt in these files."""
 
@@ -79,6 +83,7 @@ def drive(
     executor: Executor,
     watcher: Watcher,
     data: Mapping[str, str] = MappingProxyType({}),
+    interrupts: Interrupts | None = None,
 ) -> dict[str, Status]:
     """Execute the tasks and seal a record of each; the cells' final statuses by key.
 
@@ -88,10 +93,11 @@ def drive(
     ----------
     data : SHA-256 of the content of each data set that the run's ok cells were trained on, by `Choice.label`. A cell
         whose node has other content ends as `error`.
+    interrupts : says afterwards whether the user has asked to stop
     """
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
     scheduler = Scheduler(tasks, executor.slots, limit)
-    interrupts, is_stopping = Interrupts(), False
+    interrupts, is_stopping = interrupts or Interrupts(), False
     driver = _Driver(scheduler, len(tasks), job, writer, executor, watcher, interrupts, dict(data))
     with interrupts.caught():
         try:

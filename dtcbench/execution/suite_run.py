@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,7 @@ from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
+from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.own_files import NamesWithFiles
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
@@ -27,13 +28,15 @@ from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
-from dtcbench.records.lookup import RUNS, names_of, refuse_missing_code, run_of_text
+from dtcbench.records.lookup import RUNS, names_of, plan_in, refuse_missing_code, run_of, run_of_text
 from dtcbench.records.mixing import changed, data_of
 from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
 from dtcbench.training.feasibility import refuse_impossible
 from dtcbench.validation import KeyPath, key_path_text, shown
 
+Grow = Callable[[Plan, Writer], Plan | None]
+"""The plan with more cells, now that all of its own have ended; None if it needs none, or a cell has not ended."""
 _ONE_LINE = re.compile(r"\s*(\{|[\w-]+:\s)")
 """The beginning of YAML's mapping, which a file's name or a suite's name does not have."""
 
@@ -56,7 +59,8 @@ def read_suite(
     text, file = _text(suite)
     names = NamesWithFiles(REGISTERED, Path(file).expanduser().parent)
     try:
-        plan = expand(parse(text, file, names), names)
+        here = parse(text, file, names)
+        plan = plan_in(run_of(here.name, out), here, names)
     except SuiteError:
         if store := run_of_text(text, file, out):
             refuse_missing_code(store)
@@ -99,6 +103,10 @@ def _plain(value: Any, place: KeyPath) -> Any:
         return value
     wrong = f"a {type(value).__name__}, and a suite holds numbers, text, true and false, lists and mappings"
     raise SuiteError([Mistake("suite", 0, key_path_text(place), f"{shown(value)} is {wrong}")])
+
+
+def not_at_all(plan: Plan, writer: Writer) -> None:
+    """The way of growing of a plan that is what it is."""
 
 
 def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins: Sequence[Plugin]) -> None:
@@ -169,6 +177,7 @@ def executed(
     *,
     cells: tuple[Cell, ...],
     plugins: tuple[Plugin, ...],
+    grow: Grow = not_at_all,
     retry_failed: bool = False,
     fail_over: float | None = None,
     workers: int | None = None,
@@ -178,6 +187,7 @@ def executed(
     """Execute the missing cells among `cells`. Inside the context no cell runs, and the writer still holds the folder.
 
     A new run that is refused leaves no folder: whatever could refuse it is checked before the first file is written.
+    Once the cells have ended, those that `grow` adds to the plan are executed, until it adds none.
     """
     with ExitStack() as lock:
         is_new = not store.suite.is_file()
@@ -185,6 +195,9 @@ def executed(
             writer = lock.enter_context(store.locked())
         job = Job.of(plan.suite, plugins, fail_over)
         contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
+        if not is_new and not tasks:
+            plan, tasks = _grown(plan, writer, job, grow)
+            cells = plan.cells if tasks else cells
         is_inline = inline or not tasks
         if not is_inline:
             _refuse_what_only_this_process_has(tasks, plugins)
@@ -196,20 +209,43 @@ def executed(
                 writer = lock.enter_context(store.locked())
                 # Another run of the suite may have ended since.
                 contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
-            data = data_of(plan, contents)
             document = Document.read(text, plan.suite.name).value
             names = declared(plan.suite, document, plan.names, plugin_digests(plan, plugins))
             writer.save_suite(plan.suite.name, text, names, contents)
             for damaged, reason in contents.damaged.items():
                 watcher.damaged(damage(damaged, reason))
                 writer.set_aside(damaged)
-            watcher.planned(plan.suite.name, len(cells), len(tasks))
             del contents  # a large run's take much memory
-            if tasks:
-                if not is_inline:
-                    watcher.ray_log(_ray_log(store, plan.suite.name))
-                drive(tasks, job, writer, executor, watcher, data)
+            watcher.planned(plan.suite.name, len(cells), len(tasks))
+            if tasks and not is_inline:
+                watcher.ray_log(_ray_log(store, plan.suite.name))
+            _drive(plan, tasks, job, writer, executor, watcher, grow)
         yield writer
+
+
+def _drive(
+    plan: Plan, tasks: list[Task], job: Job, writer: Writer, executor: Executor, watcher: Watcher, grow: Grow
+) -> None:
+    """Execute the tasks, and those of the cells that the plan grows by, unless the user asks to stop."""
+    interrupts = Interrupts()
+    while tasks:
+        data = data_of(plan, writer.store.outlines())
+        drive(tasks, job, writer, executor, watcher, data, interrupts)
+        if interrupts.asked_to_stop:
+            return
+        plan, tasks = _grown(plan, writer, job, grow)
+        if tasks:
+            watcher.planned(plan.suite.name, len(plan.cells), len(tasks))
+
+
+def _grown(plan: Plan, writer: Writer, job: Job, grow: Grow) -> tuple[Plan, list[Task]]:
+    """The plan once it has grown by cells that have no record yet, and their tasks; none if it grows no more."""
+    while (larger := grow(plan, writer)) is not None:
+        new = larger.cells[len(plan.cells) :]
+        plan = larger
+        if tasks := _missing(plan, writer.store, new, job, retry_failed=False)[1]:
+            return plan, tasks
+    return plan, []
 
 
 def _refuse_what_only_this_process_has(tasks: Sequence[Task], plugins: Sequence[Plugin]) -> None:

@@ -40,7 +40,7 @@ def expand(suite: Suite, names: Names = REGISTERED, further: Sequence[Collection
     Parameters
     ----------
     names : those it was parsed with
-    further : per look after the first, the keys at seed 0 (`Cell.row`) of the rows that have its seeds
+    further : per look after the first, the keys at seed 0 (`Cell.row`) of the rows that have all seeds up to it
     """
     planned: dict[str, Cell] = {}
     excluded: dict[Cell, str] = {}
@@ -70,8 +70,8 @@ def _candidates(suite: Suite, names: Names, further: Sequence[Collection[str]]) 
         yield from _block_cells(suite, block, names, block.first_seeds)
     for look, rows in enumerate(further, 1):
         for block in suite.grid:
-            new = suite.growing.of_look(look) if suite.growing else ()
-            yield from (cell for cell in _block_cells(suite, block, names, new) if cell.row in rows)
+            seeds = suite.growing.until(look) if suite.growing else ()
+            yield from (cell for cell in _block_cells(suite, block, names, seeds) if cell.row in rows)
 
 
 def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int]) -> Iterator[Cell]:

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from dtcbench.errors import UserError
 from dtcbench.validation import Strict
 
 
@@ -31,9 +32,9 @@ class GrowingSeeds(Strict):
             )
         return self
 
-    def of_look(self, look: int) -> range:
-        """The seeds that are new at a look, the first one being 0."""
-        return range(self.first) if look == 0 else range(self.first, self.most)[(look - 1) * self.step :][: self.step]
+    def until(self, look: int) -> range:
+        """The seeds of a row that goes on until this look, the first one being 0."""
+        return range(min(self.first + look * self.step, self.most))
 
     def __str__(self) -> str:
         return f"{{first: {self.first}, step: {self.step}, most: {self.most}}}"
@@ -76,10 +77,10 @@ class Course(Strict):
     def union(courses: Sequence[Course]) -> Course:
         """The looks of several runs of one suite as one: a row goes on if it does in any of them.
 
-        ValueError if they grow by different seeds.
+        UserError if they grow by different seeds.
         """
-        if len({str(course.seeds) for course in courses}) > 1:
-            raise ValueError("their seeds grow differently")
+        if len(seeds := sorted({str(course.seeds) for course in courses})) > 1:
+            raise UserError(f"the runs' seeds grow differently: {' and '.join(seeds)}; merge runs of one suite")
         together = zip_longest(*(course.looks for course in courses))
         return Course(seeds=courses[0].seeds, looks=[_union([look for look in looks if look]) for looks in together])
 

@@ -83,7 +83,7 @@ class Block(Strict):
     @property
     def first_seeds(self) -> list[int]:
         """The seeds that every row of the block has."""
-        return self.seeds if isinstance(self.seeds, list) else list(self.seeds.of_look(0))
+        return self.seeds if isinstance(self.seeds, list) else list(self.seeds.until(0))
 
     @property
     def axes(self) -> dict[str, list[Choice]]:

@@ -11,7 +11,7 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import FileKind, Store
 from dtcbench.records.untrusted import listing
 
-PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "rules", "names", "suite")
+PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "looks", "rules", "names", "suite")
 """The kinds of files that are copied, in this order: a record never speaks of samples that are missing."""
 _NO_HARDWARE = "unknown-hardware"
 
@@ -36,7 +36,7 @@ def copy(store: Store, bundle: AnyPath, omitted: Collection[str]) -> int:
     files, _ = listing(store.root)
     names = [name for copied in PUBLISHED for name, kind in files.items() if kind == copied and name not in omitted]
     new = [name for name in names if not _is_there(store, bundle, name)]
-    grows = (store.suite.name, store.names.name)
+    grows = (store.suite.name, store.names.name, store.looks.name)
     clash = [name for name in new if name not in grows and (bundle / name).exists()]
     if clash:
         raise UserError(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from dtcbench.plan.document import SuiteError
-from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.grid import Plan
 from dtcbench.plan.names import REGISTERED, Declared, Meaning, Names
 from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
@@ -17,7 +17,7 @@ from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
 from dtcbench.records import mixing
 from dtcbench.records.location import StoreError
-from dtcbench.records.lookup import names_of
+from dtcbench.records.lookup import names_of, plan_in
 from dtcbench.records.run import Run
 from dtcbench.records.store import CARD, Store
 from dtcbench.records.untrusted import listing, read_parquet
@@ -85,9 +85,11 @@ def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
         if (cells := _planned(suite)) > MOST_CELLS:
             return None, [error("suite", name, f"it plans {cells} cells, more than {MOST_CELLS}")]
         rehearsed = [error("suite", name, "a rehearsal: its figures mean nothing; run the suite itself")]
-        return expand(suite, names), [*_misnamed(names), *(rehearsed if suite.name.endswith(SUFFIX) else [])]
+        return plan_in(store, suite, names), [*_misnamed(names), *(rehearsed if suite.name.endswith(SUFFIX) else [])]
     except SuiteError as wrong:
         return None, [error("suite", mistake.file, str(mistake)) for mistake in wrong.mistakes]
+    except StoreError as wrong:
+        return None, [error("suite", store.looks.name, str(wrong).removeprefix(f"{store.looks}: "))]
     except (OSError, ValueError) as wrong:
         return None, [error("suite", name, f"it cannot be read: {wrong}")]
 

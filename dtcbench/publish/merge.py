@@ -21,7 +21,7 @@ import yaml
 
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
-from dtcbench.plan.grid import expand
+from dtcbench.plan.looks import Course
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
@@ -30,7 +30,7 @@ from dtcbench.record import CellRecord, Result
 from dtcbench.records import mixing
 from dtcbench.records.fixed_rules import FixedRules
 from dtcbench.records.location import AnyPath, make_folder, write
-from dtcbench.records.lookup import names_of
+from dtcbench.records.lookup import names_of, plan_in
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.records.tables import MISSING, filed, parquet
@@ -156,9 +156,13 @@ def _names_of(runs: Sequence[Store]) -> Names:
 
 
 def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names: Names, folder: AnyPath) -> Run:
-    plan, store = expand(parse(suite, "suite.yaml", names), names), Store(folder)
-    run = Run.of(plan, store)
+    store = Store(folder)
+    courses = [course for run in {str(run.root): run for run, _ in records}.values() if (course := run.course())]
     with store.locked() as writer:
+        if courses:
+            writer.save_course(Course.union(courses))
+        plan = plan_in(store, parse(suite, "suite.yaml", names), names)
+        run = Run.of(plan, store)
         for trace, record in _numbered(records):
             traced = record.energy is not None and record.energy.trace_sha256 is not None
             writer.append(record, trace.read_bytes() if traced else None)

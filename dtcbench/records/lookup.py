@@ -13,7 +13,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.names import REGISTERED, Declared, Names
-from dtcbench.plan.suite import NAME, parse
+from dtcbench.plan.suite import NAME, Suite, parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import AnyPath, StoreError, place
 from dtcbench.records.store import Store
@@ -70,7 +70,23 @@ def names_of(store: Store) -> Names:
 def plan_of(store: Store) -> Plan:
     """The plan of a run's suite, which needs no plug-in of it; errors bear the suite's path."""
     names = names_of(store)
-    return expand(parse(store.suite.read_text(encoding="utf-8"), str(store.suite), names), names)
+    return plan_in(store, parse(store.suite.read_text(encoding="utf-8"), str(store.suite), names), names)
+
+
+def plan_in(store: Store, suite: Suite, names: Names = REGISTERED) -> Plan:
+    """The plan of a suite in this folder: if its seeds grow, with the cells of the looks that the run has taken.
+
+    StoreError if those looks were at other seeds: the error rate holds for one sequence of looks.
+    """
+    course = store.course() if suite.growing else None
+    if course is None:
+        return expand(suite, names)
+    if course.seeds != suite.growing:
+        raise StoreError(
+            f"{store.looks}: the run was looked at with seeds {course.seeds}, and the suite now has {suite.growing}; "
+            "bring those back, or choose another folder with --out"
+        )
+    return expand(suite, names, course.rows)
 
 
 def refuse_missing_code(store: Store) -> None:

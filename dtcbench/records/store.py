@@ -3,6 +3,7 @@
     RUN/suite.yaml                     the suite as it was last run
     RUN/names.json                     what its names meant then: options, defaults, plug-ins
     RUN/rules.json                     the rules of its verdicts, if they were sealed
+    RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
@@ -33,16 +34,18 @@ from dtcbench.unavailable import Unavailable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dtcbench.plan.looks import Course
     from dtcbench.plan.names import Declared
     from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
-FileKind = Literal["suite", "names", "rules", "record", "trace", "card", "lock", "own"]
+FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "card", "lock", "own"]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
     ("names", re.compile(r"names\.json")),
     ("rules", re.compile(r"rules\.json")),
+    ("looks", re.compile(r"looks\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
     ("card", re.compile(r"README\.md")),
@@ -110,6 +113,23 @@ class Store:
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise StoreError(f"{self.rules}: {reason}; bring back the file as it was sealed, or remove it") from error
+
+    @property
+    def looks(self) -> AnyPath:
+        """The file that says what each look at growing seeds decided; other runs lack it."""
+        return self.root / "looks.json"
+
+    def course(self) -> Course | None:
+        """The looks that a run until decided has taken; None before the first. StoreError if they cannot be read."""
+        from dtcbench.plan.looks import Course
+
+        if not self.looks.is_file():
+            return None
+        try:
+            return Course.model_validate_json(self.looks.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StoreError(f"{self.looks}: it cannot be read: {reason}; bring back the file as it was") from error
 
     def existing(self) -> Store:
         """Itself; StoreError if the folder holds no run."""
@@ -300,6 +320,11 @@ class Writer:
         if known is None:
             write(self.store.rules, f"{rules.model_dump_json(indent=1)}\n".encode())
         return known or rules
+
+    def save_course(self, course: Course) -> None:
+        """Keep what the looks decided: before a cell of the next one starts."""
+        self._check()
+        write(self.store.looks, f"{course.model_dump_json(indent=1)}\n".encode())
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.

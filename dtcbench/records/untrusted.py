@@ -22,6 +22,7 @@ MOST_BYTES: dict[FileKind | None, int] = {
     "suite": 2**20,
     "names": 2**24,
     "rules": 2**24,
+    "looks": 2**24,
     "record": 2**26,
     "trace": 2**28,
     "card": 2**20,

@@ -15,6 +15,7 @@ from rich.text import Text
 from dtcbench.execution.driver import Watcher
 from dtcbench.execution.quiet import quiet
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.looks import Look
 from dtcbench.record import CellRecord, Status
 from dtcbench.records.location import AnyPath
 
@@ -69,13 +70,21 @@ class RunProgress(Watcher):
     def planned(self, suite: str, cells: int, to_run: int) -> None:
         """Say how many cells there are, and start the display on a terminal."""
         self._print(f"{suite}: {cells} cells, {to_run} to run")
-        self._bar.update(self._task, total=to_run)
-        if self._entered is not None and to_run and self._console.is_terminal:
+        self._bar.update(self._task, total=self._done + self._failed + to_run)
+        if self._entered is not None and to_run and self._console.is_terminal and not self._live.is_started:
             self._entered.enter_context(self._live)
 
     def ray_log(self, file: Path) -> None:
         """Write what Ray prints to the file."""
         self._keep(file)
+
+    def looked(self, look: Look) -> None:
+        """Print what the look decided, and what goes on."""
+        end = f"{len(look.rows)} rows get more seeds" if look.rows else "no row gets more seeds"
+        self._print(f"look at {look.seeds} seeds: {len(look.decided)} newly decided, {len(look.open)} open; {end}")
+        for title, lines in (("decided", look.decided), ("open", look.open)):
+            for line in lines:
+                self._print(f"  {title}: {line}")
 
     def written(self, files: Sequence[AnyPath]) -> None:
         """Keep the names of the files."""

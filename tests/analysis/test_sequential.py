@@ -91,3 +91,26 @@ def test_the_p_of_a_sequence_only_falls_and_is_missing_only_without_any_test() -
 def test_an_alpha_that_is_no_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="alpha must be between 0 and 1, got 1"):
         LOOKS.levels(1.0)
+
+
+def family(draws: int, comparisons: int, effect: float = 0.0) -> NDArray[np.float64]:
+    """Differences `[draws, comparisons, seeds]` of one method minus others: correlated by 1/2, since it is in all."""
+    rng = stats.generator("family of sequences")
+    shared, own = (rng.normal(size=(draws, rows, LOOKS.most)) for rows in (1, comparisons))
+    return (shared - own) / math.sqrt(2) + effect
+
+
+def test_a_family_that_shares_a_method_has_a_false_verdict_in_at_most_five_per_cent_with_holm() -> None:
+    p = nominal(family(4000, 6))
+    some = (p <= LOOKS.levels(0.05 / 6)).any(axis=(1, 2))  # Holm decides one at all only if it decides at 0.05 / 6
+
+    assert some.mean() <= 0.05
+    assert (p <= LOOKS.levels(0.05)).any(axis=(1, 2)).mean() > 0.15
+
+
+def test_an_effect_of_one_standard_deviation_is_decided_with_a_third_of_forty_seeds() -> None:
+    crossed = nominal(family(4000, 1, effect=1.0))[:, 0] <= LOOKS.levels(0.05)
+    seeds = np.array(LOOKS.sizes)[crossed.argmax(axis=1)]
+
+    assert crossed.any(axis=1).mean() > 0.99
+    assert seeds.mean() < 14.5

@@ -3,6 +3,7 @@
 import pytest
 
 from dtcbench.analysis.sequential import Looks
+from dtcbench.errors import UserError
 from dtcbench.plan.looks import Course, GrowingSeeds, Look
 
 SEEDS = GrowingSeeds(first=5, step=5, most=15)
@@ -12,8 +13,8 @@ def look(seeds, *rows, decided=()):
     return Look(seeds=seeds, decided=list(decided), open=[], rows=list(rows))
 
 
-def test_the_seeds_of_all_looks_are_those_up_to_the_most_each_once():
-    assert [list(SEEDS.of_look(number)) for number in range(4)] == [[*range(5)], [*range(5, 10)], [*range(10, 15)], []]
+def test_a_row_has_more_seeds_at_each_look_up_to_the_most():
+    assert [SEEDS.until(look) for look in range(4)] == [range(5), range(10), range(15), range(15)]
 
 
 def test_the_smallest_numbers_that_a_suite_may_give_make_looks_with_levels():
@@ -37,5 +38,5 @@ def test_of_several_runs_a_row_goes_on_if_it_does_in_one():
     assert Course.union([one, other]) == Course(
         seeds=SEEDS, looks=[look(5, "a", "b", decided=["x", "y"]), look(10, "a")]
     )
-    with pytest.raises(ValueError, match="grow differently"):
+    with pytest.raises(UserError, match=r"grow differently: .*most: 15} and .*most: 20}"):
         Course.union([one, Course(seeds=GrowingSeeds(first=5, step=5, most=20), looks=[])])

@@ -1,0 +1,78 @@
+"""A run until decided is published, checked and merged with the looks that say why some rows have more seeds."""
+
+import contextlib
+import json
+import shutil
+
+import pytest
+from sketches import sketches
+from suites_for_tests import TINY, edited
+from tampering import made_clean, records, reseal
+
+import dtcbench as package
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict
+from dtcbench.records.run import Run
+
+SUITE = edited(
+    TINY,
+    ("name: tiny", "name: claims"),
+    ("seeds: 1", "seeds: {first: 5, step: 3, most: 8}"),
+    ("steps: 30", "steps: 8"),
+    ("cycle_steps: 5", "cycle_steps: 2, samples: 200"),
+)
+
+
+def fake(run: Run, claims: object = ()) -> tuple[Conclusion, ...]:
+    """A claim about magnitude that nothing decides."""
+    keys = tuple(run.cells.loc[run.cells["method"] == "magnitude", "key"])
+    open_one = Comparison("magnitude", Verdict.UNDECIDED, "", seeds=len(keys), cells=keys, seeds_needed=9)
+    return (Conclusion("fake", "", "", Verdict.UNDECIDED, "", "", (open_one,)),)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A finished run, of which one method has more seeds than the other; only to be read."""
+    folder = tmp_path_factory.mktemp("grown")
+    with contextlib.chdir(folder), sketches(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "claims", fake)
+        package.run(SUITE, inline=True, progress=False, until_decided=True)
+        for path in records(folder / "runs/claims"):
+            reseal(path, made_clean)
+    return folder / "runs/claims"
+
+
+def test_a_grown_run_is_published_with_its_looks_and_passes_every_check(grown, tmp_path, found, sketched, dtcbench):
+    run = shutil.copytree(grown, tmp_path / "run")
+    assert dtcbench("publish", run, "--results", tmp_path / "results").code == 0
+    (looks,) = (tmp_path / "results").rglob("looks.json")
+
+    assert looks.read_bytes() == (grown / "looks.json").read_bytes()
+    assert found(looks.parent) == []
+    assert Run(looks.parent).status() == {"ok": 5 * 3 + 3 * 2}
+
+
+def test_records_without_their_looks_are_said_to_be_in_no_table(grown, tmp_path, found):
+    run = shutil.copytree(grown, tmp_path / "run")
+    (run / "looks.json").unlink()
+    assert any("the suite does not plan: it is in no table" in line for line in found(run))
+    assert Run(run).status() == {"ok": 5 * 3}
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", '{"seeds": {"first": 5, "step": 5, "most": 10}, "looks": []}'])
+def test_looks_that_are_not_the_suites_are_an_error(grown, tmp_path, found, text):
+    run = shutil.copytree(grown, tmp_path / "run")
+    (run / "looks.json").write_text(text)
+    assert any(line.startswith("error: suite: looks.json: ") for line in found(run)), found(run)
+
+
+def test_a_merged_run_has_the_looks_of_both(grown, tmp_path, sketched, dtcbench):
+    short = shutil.copytree(grown, tmp_path / "short")
+    course = json.loads((short / "looks.json").read_text())
+    course["looks"] = []
+    (short / "looks.json").write_text(json.dumps(course))
+    ended = dtcbench("merge", short, grown, "--out", tmp_path / "both")
+    assert ended.code == 0, ended.out + ended.err
+    (looks,) = (tmp_path / "both").glob("*/looks.json")
+
+    assert json.loads(looks.read_text()) == json.loads((grown / "looks.json").read_text())
+    assert Run(looks.parent).status() == {"ok": 5 * 3 + 3 * 2}
