@@ -196,10 +196,16 @@ def pairs(claim: Claim, cells: pd.DataFrame) -> Iterator[Pair]:
     for one in arms(claim, series):
         for other in series:
             if plain_label(other.method) in claim.estimand.minus and _meet(one, other):
-                shared = np.intersect1d(one.cells["seed"], other.cells["seed"])
-                ours, theirs = (side.cells.where(np.isin(side.cells["seed"], shared)) for side in (one, other))
-                if shared.size:
-                    yield Pair(one, other, ours, theirs, dense.get(one.pool))
+                pair = paired(one, other, dense.get(one.pool))
+                if len(pair.ours):
+                    yield pair
+
+
+def paired(one: Series, other: Series, dense: Rows | None) -> Pair:
+    """Two series over the seeds that both were planned on."""
+    shared = np.intersect1d(one.cells["seed"], other.cells["seed"])
+    ours, theirs = (side.cells.where(np.isin(side.cells["seed"], shared)) for side in (one, other))
+    return Pair(one, other, ours, theirs, dense)
 
 
 def _meet(one: Series, other: Series) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dtcbench.cli.common import (
+    ClaimFiles,
     Out,
     Plugins,
     SuiteName,
@@ -19,6 +21,12 @@ from dtcbench.cli.common import (
     say,
 )
 from dtcbench.errors import UserError, near
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dtcbench.plan.grid import Plan
+    from dtcbench.records.store import Store
 
 
 def doctor(
@@ -160,17 +168,21 @@ def plan(
     seal: Annotated[
         bool, typer.Option("--seal", help="Fix the rules of verdicts in the run's folder, before its first cell.")
     ] = False,
-    claim_files: Annotated[
-        list[Path] | None,
-        typer.Option("--claims", metavar="FILE", help="The claims to seal; again for more [default: the paper's]."),
+    detect: Annotated[
+        float | None,
+        typer.Option(metavar="POINTS", help="The seeds that find a difference of so many points, by finished records."),
     ] = None,
+    records: Annotated[
+        list[str] | None, typer.Option("--from", metavar="RUN", help="A further run with records, for --detect.")
+    ] = None,
+    claim_files: ClaimFiles = None,
     plugin: Plugins = None,
 ) -> None:
     """List a suite's cells with their states, and run none.
 
     If there are many cells it lists the first and counts all by method.
 
-    Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv; dtcbench plan quick --seal
+    Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv; dtcbench plan quick --detect 1.0
     """
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
     from dtcbench.plan.claim import load as load_claims
@@ -179,7 +191,9 @@ def plan(
     from dtcbench.registry import load_plugins
     from dtcbench.report.plans import plan_lines, plan_view
 
-    refuse_idle("--claims", claim_files, "--seal", seal)
+    refuse_idle("--claims", claim_files, "--seal or --detect", seal or detect is not None)
+    refuse_idle("--from", records, "--detect", detect is not None)
+    refuse_both("--all", every, "--detect", detect is not None)
     plugins = load_plugins(plugin or ())
     text, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
@@ -192,7 +206,28 @@ def plan(
         return
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
-    if every:
+    if detect is not None:
+        say(_detection(planned, store, detect, records or (), claim_files or ()))
+    elif every:
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
     else:
         say(plan_view(planned, contents))
+
+
+def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> RenderableType:
+    """What the suite's seeds can show, by the records of its run and of further ones."""
+    from dtcbench.analysis.detection import detections
+    from dtcbench.analysis.pairing import tidy
+    from dtcbench.plan.claim import load as load_claims
+    from dtcbench.records.run import Run
+    from dtcbench.report.detection_view import detection_view
+
+    if not 0 < points < 100:
+        raise UserError(f"--detect {points:g}: give a difference in percentage points, between 0 and 100")
+    name, growing = plan.suite.name, plan.suite.growing
+    loaded = [one.claim for one in load_claims(claims)]
+    concerned = [one for one in loaded if one.cells.suites is None or name in one.cells.suites]
+    cells = tidy(Run.pool([Run.of(plan, store), *map(Run, runs)]).cells)
+    keys = {cell.key for cell in plan.cells}
+    found = detections(concerned, cells, keys, points / 100, growing.most if growing else None)
+    return detection_view(found, points, name)

@@ -302,3 +302,18 @@ def test_ones_own_claim_is_decided_by_its_rule_and_the_run_says_the_same_afterwa
     assert {line: seeds for line, seeds in decided_at.items() if " − " in line} == verdicts
     assert {one.seeds for one in conclusion.undecided} <= {11}
     assert Run(tmp_path / "run").status() == {"ok": len(done.cells)}
+
+
+def test_a_plan_says_how_many_seeds_find_a_difference_by_the_records_of_the_run(tmp_path, whole, dtcbench):
+    suite = tmp_path / "claims.yaml"
+    suite.write_text(SUITE)
+    lacking = dtcbench("plan", suite, "--out", tmp_path / "none", "--detect", "1")
+    known = dtcbench("plan", suite, "--out", whole, "--detect", "1")
+    other = dtcbench("plan", suite, "--out", tmp_path / "none", "--detect", "1", "--from", whole)
+
+    assert "comparisons have fewer than 3 finished pairs: `dtcbench run claims` makes them" in lacking.out
+    assert "seeds find a true difference of 1 point in 80 % of cases in each of" in known.out
+    assert "fewer than 3 finished pairs" not in known.out
+    assert other.out == known.out
+    assert "does nothing without --detect" in dtcbench("plan", suite, "--from", whole).err
+    assert "--detect 0: give a difference in percentage points" in dtcbench("plan", suite, "--detect", "0").err

@@ -1,0 +1,58 @@
+"""What a suite's seeds can show, on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dtcbench.analysis.detection import Detection, uncertainty
+from dtcbench.analysis.stats import MIN_SEEDS
+from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import ABSENT
+
+
+def detection_view(found: Sequence[Detection], points: float, suite: str) -> RenderableType:
+    """Per comparison its spread, the smallest difference that the planned seeds find, and the seeds that find one of so
+    many `points`; then the seeds for all of them, and what is lacking."""
+    if not found:
+        return Text(f"{suite} compares nothing: no method at the place of a dense cell")
+    known = [one for one in found if one.needed is not None]
+    parts: list[RenderableType] = []
+    if known:
+        seeds = max(one.needed or 0 for one in known)
+        low, high = uncertainty(min(one.pairs for one in known))
+        each = "the one comparison" if len(known) == 1 else f"each of {len(known)} comparisons"
+        found_by = f"{seeds} seeds find a true difference of {_difference(points)} in 80 % of cases in {each}"
+        parts = [
+            Fitted(_layouts(found, points)),
+            Text(f"{found_by}, by a two-sided paired t-test at 5 %; Holm's correction for many takes more."),
+            Text(f"With the fewest pairs here a true spread is {low:.1f} to {high:.1f} times the one seen (95 %)."),
+        ]
+    if lacking := len(found) - len(known):
+        what = f"{lacking} of {len(found)} comparisons have fewer than {MIN_SEEDS} finished pairs"
+        parts.append(Text(f"{what}: `dtcbench run {suite}` makes them, or name a run that has them with --from"))
+    return Group(*parts)
+
+
+def _layouts(found: Sequence[Detection], points: float) -> list[list[Strip]]:
+    """All columns; on a narrow terminal those that answer."""
+    strips = [
+        Strip("comparison", [one.where for one in found]),
+        Strip("pairs", [str(one.pairs) for one in found], is_right=True),
+        Strip("spread", [_points(one.spread) for one in found], is_right=True),
+        Strip("planned", [str(one.planned) for one in found], is_right=True),
+        Strip("these find", [_points(one.smallest) for one in found], is_right=True),
+        Strip(f"for {_difference(points)}", [str(one.needed or ABSENT) for one in found], is_right=True),
+    ]
+    return [strips, [strips[0], strips[-2], strips[-1]]]
+
+
+def _points(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _difference(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"
