@@ -42,7 +42,7 @@ def conclusions(
     """
     planned = target.with_costs(energy_columns.with_targets(tidy(cells), cycles), cycles)
     cases = [_case(claim, planned, cycles, looks or {}, reference, measurements) for claim in claims]
-    return tuple(_conclusion(case, adjusted) for case, adjusted in zip(cases, families(cases), strict=True))
+    return tuple(concluded(case, adjusted) for case, adjusted in zip(cases, families(cases), strict=True))
 
 
 def _case(
@@ -86,7 +86,8 @@ def _which(claim: Claim) -> str:
     return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in lists.items())
 
 
-def _conclusion(case: Case, adjusted: Sequence[float]) -> Conclusion:
+def concluded(case: Case, adjusted: Sequence[float]) -> Conclusion:
+    """The verdict on a case, whose deciding comparisons have the `adjusted` p-values of `families`."""
     claim = case.claim
     deciding, beside = judged(case, adjusted)
     verdict = _verdict(claim, deciding)

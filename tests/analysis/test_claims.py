@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,10 +15,11 @@ from handmade import METER, cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtcbench.analysis import claims
+from dtcbench.analysis import claims, stats
 from dtcbench.analysis.draws import share_of_variance
 from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import Comparison, Verdict
+from dtcbench.hits import packed
 from dtcbench.plan.claim import Claim, load
 
 SUPPORTED, REFUTED, EQUIVALENT, UNDECIDED, NOT_MEASURED = Verdict
@@ -522,3 +525,55 @@ def test_every_shipped_claim_has_its_own_verdict_and_rests_on_nothing_without_ce
     found = claims.conclusions(shipped, pd.DataFrame([cell("dense", 0)]), pd.DataFrame(columns=CYCLES))
     assert [one.id for one in found] == [one.id for one in shipped]
     assert {one.verdict for one in found} == {NOT_MEASURED}
+
+
+# error rates, by the simulation of benchmarks/claims.py
+
+
+@pytest.mark.parametrize(
+    ("test", "between", "false"),
+    [("average", 0.5, {"supported", "refuted"}), ("everywhere", 0.0, {"supported", "refuted"})],
+)
+def test_a_rule_errs_in_at_most_one_of_twenty_draws_without_a_difference(simulation, test, between, false):
+    draws = 40
+    found = simulation.rates(test, 0.0, between, draws, seeds=5)
+    wrong = round(draws * sum(found.get(verdict, 0.0) for verdict in false))
+    assert scipy.stats.binomtest(wrong, draws, 0.05, alternative="greater").pvalue > 0.001
+
+
+def test_rules_have_power_where_the_difference_is_one_that_matters(simulation):
+    assert simulation.rates("average", 1.0, 0.0, 20, seeds=5)["supported"] > 0.9
+    assert simulation.rates("everywhere", -2.0, 0.0, 20, seeds=5)["refuted"] > 0.9
+    assert simulation.rates("equivalence", 0.0, 0.0, 20, seeds=20)["supported"] > 0.9
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    """The module benchmarks/claims.py."""
+    path = Path(__file__).parents[2] / "benchmarks/claims.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_claims", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# test images
+
+
+def test_where_every_hit_is_recorded_the_interval_is_over_test_images_too():
+    rng = np.random.default_rng(1)
+    hits = {method: rng.random((5, 40)) < share for method, share in (("dtc", 0.9), ("random", 0.7))}
+    cells = against(0.0)
+    for one in cells:
+        if one["method"] in hits:
+            of_seed = hits[one["method"]][one["seed"]]
+            one |= {"hits": packed(of_seed), "test_samples": 40, "accuracy": of_seed.mean()}
+    effect = judged(claim(), cells).comparisons[0].effects[0]
+    difference = hits["dtc"].astype(float) - hits["random"]
+    of_seeds_alone = scipy.stats.ttest_1samp(difference.mean(axis=1), 0).confidence_interval()
+    both = stats.crossed_estimate(difference)
+    assert (effect.low, effect.high) == pytest.approx((both.low, both.high))
+    assert effect.high - effect.low >= of_seeds_alone.high - of_seeds_alone.low
+    cells[-1] |= {"hits": None}  # a cell without them: seeds alone
+    alone = judged(claim(), cells).comparisons[0].effects[0]
+    assert (alone.low, alone.high) == pytest.approx(tuple(of_seeds_alone))
