@@ -15,10 +15,12 @@ from dtcbench.execution.driver import Watcher
 from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
 from dtcbench.execution.until_decided import next_look
 from dtcbench.plan.claim import load as load_claims
+from dtcbench.plan.claim import parse as parse_claim
 from dtcbench.plan.claim import plain_label
 from dtcbench.plan.grid import Plan
 from dtcbench.records.lookup import one_cell, plan_in, run_of
 from dtcbench.records.run import Run
+from dtcbench.records.store import Store
 from dtcbench.registry import load_plugins
 from dtcbench.report import build
 
@@ -54,7 +56,8 @@ def run(
     cell : run only the cell whose key begins with these digits
     until_decided : after the first seeds, run more of them where a comparison is undecided, up to the most; the suite
         has `seeds: {first: 5, step: 5, most: 40}`
-    claims : with `until_decided`, YAML files of the claims to decide, or one file; the package's own if empty
+    claims : with `until_decided`, YAML files of the claims to decide, or one file; if empty, those sealed with the
+        run, or the package's own
     retry_failed : run failed cells again
     fail_over : start no more cells when a larger share of them has failed, from 0 to 1
     address : HOST:PORT of a Ray cluster, or `auto`; a Ray is started on this machine if None
@@ -104,7 +107,7 @@ def run(
     cells = plan.cells if cell is None else (one_cell(cell, plan.cells),)
     store = run_of(plan.suite.name, folder)
     watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
-    grow = _until_decided(plan, watcher, claims) if until_decided else not_at_all
+    grow = _until_decided(plan, store, watcher, claims) if until_decided else not_at_all
     with executed(
         plan,
         text,
@@ -124,14 +127,21 @@ def run(
     return done
 
 
-def _until_decided(plan: Plan, watcher: Watcher, files: Sequence[str | PathLike[str]] | PathLike[str]) -> Grow:
-    """How the plan grows until the claims in these files are decided; UserError if it cannot."""
+def _until_decided(
+    plan: Plan, store: Store, watcher: Watcher, files: Sequence[str | PathLike[str]] | PathLike[str]
+) -> Grow:
+    """How the plan grows until the claims in these files are decided; UserError if it cannot.
+
+    Without files they are the claims that were sealed with the run, or the package's own.
+    """
     name = plan.suite.name
     if plan.suite.growing is None:
         growing = "write `seeds: {first: 5, step: 5, most: 40}` in each of its blocks"
         raise UserError(f"--until-decided: the seeds of suite {name} are fixed; {growing}")
     named = (files,) if isinstance(files, str | PathLike) else files
-    claims = [one.claim for one in load_claims([fspath(file) for file in named])]
+    sealed = store.fixed_rules() if not named else None
+    texts = [parse_claim(text, f"{store.rules}: {claim}") for claim, text in sealed.claims.items()] if sealed else ()
+    claims = [one.claim for one in texts or load_claims([fspath(file) for file in named])]
     claims = [one for one in claims if one.cells.suites is None or name in one.cells.suites]
     if not {plain_label(cell.method.label) for cell in plan.cells} & {arm for one in claims for arm in one.estimand.of}:
         raise UserError(f"--until-decided: no claim is about suite {name} and one of its methods; name one by --claims")

@@ -26,7 +26,7 @@ class Detection:
     pairs: int
     """Seeds of which both cells are ok."""
     spread: float
-    """Standard deviation of the differences, a fraction of 1; NaN with fewer than three pairs."""
+    """Standard deviation of the differences, a fraction of 1; NaN with fewer than three pairs, or if all are equal."""
     planned: int
     """Seeds that the suite plans at most."""
     smallest: float
@@ -74,6 +74,6 @@ def _compared(claims: Iterable[Claim], cells: pd.DataFrame) -> Iterator[Pair]:
 def _detection(pair: Pair, difference: float, planned: int) -> Detection:
     ok = pair.ok()
     values = np.asarray(ok.ours["accuracy"], dtype=float) - np.asarray(ok.theirs["accuracy"], dtype=float)
-    spread = float(np.std(values, ddof=1)) if len(values) >= stats.MIN_SEEDS else math.nan
+    spread = math.nan if stats.untested(values) else float(np.std(values, ddof=1))
     needed = None if math.isnan(spread) else stats.seeds_to_detect(spread, difference)
     return Detection(pair.where, len(values), spread, planned, stats.detectable(spread, planned), needed)

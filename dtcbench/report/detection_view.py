@@ -32,8 +32,8 @@ def detection_view(found: Sequence[Detection], points: float, suite: str) -> Ren
             Text(f"With the fewest pairs here a true spread is {low:.1f} to {high:.1f} times the one seen (95 %)."),
         ]
     if lacking := len(found) - len(known):
-        what = f"{lacking} of {len(found)} comparisons have fewer than {MIN_SEEDS} finished pairs"
-        parts.append(Text(f"{what}: `dtcbench run {suite}` makes them, or name a run that has them with --from"))
+        what = f"{lacking} of {len(found)} comparisons have fewer than {MIN_SEEDS} finished pairs, or equal ones"
+        parts.append(Text(f"{what}: `dtcbench run {suite}` makes more, or name a run that has some with --from"))
     return Group(*parts)
 
 

@@ -68,6 +68,10 @@ def test_fewer_than_three_finished_pairs_have_no_spread() -> None:
     assert math.isnan(random.spread)
 
 
+def test_differences_that_are_equal_in_all_seeds_have_no_spread() -> None:
+    assert found(cells())["dtc / lars − dense"].needed is None
+
+
 def test_records_of_another_run_give_the_spread_of_what_is_planned_alone() -> None:
     planned = [row for row in cells(1) if row["method"] != "random"]
     of_both = found(cells(), planned)

@@ -311,9 +311,23 @@ def test_a_plan_says_how_many_seeds_find_a_difference_by_the_records_of_the_run(
     known = dtcbench("plan", suite, "--out", whole, "--detect", "1")
     other = dtcbench("plan", suite, "--out", tmp_path / "none", "--detect", "1", "--from", whole)
 
-    assert "comparisons have fewer than 3 finished pairs: `dtcbench run claims` makes them" in lacking.out
+    assert (
+        "comparisons have fewer than 3 finished pairs, or equal ones: `dtcbench run claims` makes more" in lacking.out
+    )
     assert "seeds find a true difference of 1 point in 80 % of cases in each of" in known.out
     assert "fewer than 3 finished pairs" not in known.out
     assert other.out == known.out
     assert "does nothing without --detect" in dtcbench("plan", suite, "--from", whole).err
     assert "--detect 0: give a difference in percentage points" in dtcbench("plan", suite, "--detect", "0").err
+
+
+def test_the_claims_sealed_with_a_run_are_those_that_it_decides(tmp_path, seen, monkeypatch, dtcbench):
+    judged = []
+    monkeypatch.setattr(Run, "claims", lambda run, claims: judged.append([one.id for one in claims]) or ())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(edited(MINE, ("[anti-magnitude, random]", "[random]")))
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    assert dtcbench("plan", "suite.yaml", "--seal", "--claims", "mine.yaml").code == 0
+    package.run("suite.yaml", inline=True, progress=False, until_decided=True)
+
+    assert judged == [["largest-matter"]]
