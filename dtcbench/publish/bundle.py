@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dtcbench.errors import UserError
 from dtcbench.records.location import AnyPath, make_folder, write
 from dtcbench.records.run import Run
-from dtcbench.records.store import FileKind, Store
+from dtcbench.records.store import FileKind, Store, file_kind, forms, packed, unpacked
 from dtcbench.records.untrusted import listing
 
 PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "looks", "rules", "names", "suite")
@@ -37,7 +37,7 @@ def copy(store: Store, bundle: AnyPath, omitted: Collection[str]) -> int:
     names = [name for copied in PUBLISHED for name, kind in files.items() if kind == copied and name not in omitted]
     new = [name for name in names if not _is_there(store, bundle, name)]
     grows = (store.suite.name, store.names.name, store.looks.name)
-    clash = [name for name in new if name not in grows and (bundle / name).exists()]
+    clash = [name for name in new if name not in grows and _in(bundle, name) is not None]
     if clash:
         raise UserError(
             f"{bundle} holds another {clash[0]}" + (f" and {len(clash) - 1} more" if clash[1:] else "") + ": what was "
@@ -45,11 +45,21 @@ def copy(store: Store, bundle: AnyPath, omitted: Collection[str]) -> int:
             "hand makes room"
         )
     for name in new:
-        make_folder((bundle / name).parent)
-        write(bundle / name, (store.root / name).read_bytes())
+        target, content = bundle / name, (store.root / name).read_bytes()
+        if files[name] == "record":  # a long run's records are ten times smaller
+            packed_name, content = packed(store.root / name)
+            target = target.with_name(packed_name)
+        make_folder(target.parent)
+        write(target, content)
     return len(new)
 
 
+def _in(bundle: AnyPath, name: str) -> AnyPath | None:
+    """The file of a bundle that holds what the file of this name in a run holds; None if there is none."""
+    names = forms(name) if file_kind(name) == "record" else (name,)
+    return next((bundle / one for one in names if (bundle / one).exists()), None)
+
+
 def _is_there(store: Store, bundle: AnyPath, name: str) -> bool:
-    path = bundle / name
-    return path.is_file() and path.read_bytes() == (store.root / name).read_bytes()
+    there = _in(bundle, name)
+    return there is not None and there.is_file() and unpacked(there) == unpacked(store.root / name)

@@ -70,7 +70,7 @@ _FILES = """\
 | file | what |
 |---|---|
 | `suite.yaml`, `names.json` | the suite that was run, and what its names meant |
-| `records/KEY.ATTEMPT.json` | one attempt at one cell, sealed with the SHA-256 of its content |
+| `records/KEY.ATTEMPT.json.gz` | one attempt at one cell, sealed with the SHA-256 of its content |
 | `power/KEY.ATTEMPT.parquet` | the samples behind a cell's joules, if a GPU was metered |
 {tables}
 | `leaderboard.md`, `leaderboard.csv` | the table below, and with every number |

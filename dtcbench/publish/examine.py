@@ -102,13 +102,15 @@ def _misnamed(names: Names) -> Iterator[Finding]:
         for name, meaning in meanings.items():
             here = REGISTERED.meaning(noun, name) if name in REGISTERED.known(noun) else None
             is_ours = here.plugin is None if here else meaning.plugin is None
-            if is_ours and (here is None or _planned_by(here) != _planned_by(meaning)):
+            if is_ours and (here is None or not _plan_alike(meaning, here)):
                 yield error("suite", "names.json", f"{noun} {name!r} is not this dtcbench's; use the one that wrote it")
 
 
-def _planned_by(meaning: Meaning) -> Meaning:
-    """A meaning without its words, which may change between versions."""
-    return meaning.model_copy(update={"summary": ""})
+def _plan_alike(then: Meaning, here: Meaning) -> bool:
+    """Whether a name plans the same cells as it did in a run: words may change, and an option that came later leaves
+    all cells without it as they were."""
+    known = {option: value for option, value in here.defaults.items() if option in then.defaults}
+    return then == here.model_copy(update={"summary": then.summary, "defaults": known})
 
 
 def _planned(suite: Suite) -> int:

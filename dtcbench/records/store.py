@@ -4,7 +4,7 @@
     RUN/names.json                     what its names meant then: options, defaults, plug-ins
     RUN/rules.json                     the rules of its verdicts, if they were sealed
     RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
-    RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed
+    RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/tables/*.parquet               views of the records
@@ -18,10 +18,13 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
+import io
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from dtcbench.plan.names import Declared
     from dtcbench.records.fixed_rules import FixedRules
 
-_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(\.damaged)?")
+_RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
+_PACKED = ".gz"
+_MOST_RECORD_BYTES = 2**26
+"""Of a record that is unpacked: a compressed file may come from a stranger."""
 FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "card", "lock", "own"]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
@@ -46,7 +52,7 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("names", re.compile(r"names\.json")),
     ("rules", re.compile(r"rules\.json")),
     ("looks", re.compile(r"looks\.json")),
-    ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json")),
+    ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json(\.gz)?")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
     ("card", re.compile(r"README\.md")),
     ("lock", re.compile(r"\.lock|\.owner|\.lease")),
@@ -195,9 +201,9 @@ class Store:
                 yield f"{self.records.name}/{name}", Unavailable(str(error).partition("\n")[0])
 
     def sealed(self) -> Iterator[tuple[AnyPath, bytes]]:
-        """Every record file that was not set aside, and its content, sound or not."""
+        """Every record file that was not set aside, and its content unpacked, sound or not."""
         for name in [match[0] for match in self._matches() if not match[3]]:
-            yield self.records / name, (self.records / name).read_bytes()
+            yield self.records / name, unpacked(self.records / name)
 
     def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
         """The samples behind a record's energy; None if nothing was sampled.
@@ -265,7 +271,7 @@ class Store:
         """The record in a file of this name. ValueError says why it cannot be used."""
         path, (key, number, _) = self.records / name, name.split(".", 2)
         try:
-            record = unsealed(path.read_bytes(), kind)
+            record = unsealed(unpacked(path), kind)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
         if (record.key, record.attempt) != (key, int(number)):
@@ -345,7 +351,7 @@ class Writer:
         Interrupted at any point, the same call completes it.
         """
         self._check()
-        old_trace = self.store.power / f"{old.stem}.parquet"
+        old_trace = self.store.power / f"{old.name.partition('.json')[0]}.parquet"
         new, sealed = self._path(record), seal(record.model_dump(mode="json"))
         if old_trace.is_file():
             write(self.store.trace_path(record), old_trace.read_bytes())
@@ -370,6 +376,30 @@ class Writer:
 
     def _path(self, record: CellRecord) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
+
+
+def packed(path: AnyPath) -> tuple[str, bytes]:
+    """The name and the content of a record's file as a bundle has it: compressed."""
+    name, content = path.name, path.read_bytes()
+    # Without a time: the same record gives the same bytes.
+    return (name, content) if name.endswith(_PACKED) else (f"{name}{_PACKED}", gzip.compress(content, mtime=0))
+
+
+def unpacked(path: AnyPath) -> bytes:
+    """What a file holds; of a compressed one, nothing where it is unsound or unpacks to more than any record."""
+    content = path.read_bytes()
+    if not path.name.endswith(_PACKED):
+        return content
+    with suppress(OSError, EOFError, zlib.error), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        if len(found := file.read(_MOST_RECORD_BYTES + 1)) <= _MOST_RECORD_BYTES:
+            return found
+    return b""
+
+
+def forms(name: str) -> tuple[str, str]:
+    """The names that a record's file may have, plain and compressed, by either one."""
+    plain = name.removesuffix(_PACKED)
+    return plain, f"{plain}{_PACKED}"
 
 
 def file_kind(name: str) -> FileKind | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ from dtcbench.energy.joules import GpuContext, IdleBaseline, read
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.sealing import seal
+from dtcbench.records.store import unpacked
 from dtcbench.unavailable import Unavailable
 
 GPU = "NVIDIA H200"
@@ -26,19 +28,19 @@ def records(run: Path) -> list[Path]:
         cell = content(path)["cell"]
         return cell["method"]["name"] != "dense", cell["method"]["name"], cell["seed"]
 
-    return sorted((run / "records").glob("*.json"), key=order)
+    return sorted((run / "records").glob("*.json*"), key=order)
 
 
 def content(path: Path) -> dict:
     """What a sealed file holds."""
-    return json.loads(path.read_text())["record"]
+    return json.loads(unpacked(path))["record"]
 
 
 def reseal(path: Path, edit) -> None:
     """Change a record as who knows how seals are made can do it; `edit` changes its JSON values in place."""
     record = content(path)
     edit(record)
-    path.write_bytes(seal(record))
+    path.write_bytes(gzip.compress(seal(record)) if path.name.endswith(".gz") else seal(record))
 
 
 def claim_accuracy(record: dict, accuracy: float) -> None:

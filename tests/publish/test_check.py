@@ -150,7 +150,7 @@ def test_a_suite_that_is_not_text_is_refused(run, found):
 
 def test_a_suite_too_large_to_plan_is_refused_and_never_expanded(run, found, monkeypatch):
     monkeypatch.setattr(checking, "MOST_CELLS", 5)
-    monkeypatch.setattr(checking, "expand", None)
+    monkeypatch.setattr(checking, "plan_in", None)
     refused(found, run, "suite", "it plans 6 cells, more than 5")
 
 

@@ -1,5 +1,6 @@
 """From a run to results: refused with the reasons, or copied whole; rebuilt from the bundles to the same bytes."""
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 from tampering import content, records, reseal
 
 from dtcbench.publish import bundle as bundling
+from dtcbench.records.store import unpacked
 
 
 @pytest.fixture
@@ -52,8 +54,27 @@ def test_a_bundle_holds_what_others_need_and_nothing_of_the_machine(finished, pu
         "tables",
         *(f"leaderboard.{end}" for end in OF_A_BUNDLE),
     }
-    assert files(published / "records") == files(finished / "records")
+    assert {path.name: unpacked(path) for path in (published / "records").iterdir()} == {
+        f"{path.name}.gz": unpacked(path) for path in (finished / "records").iterdir()
+    }
     assert published.name.startswith("cpu-")
+
+
+def test_a_plain_record_of_an_older_bundle_is_not_published_twice(finished, published, results, dtcbench):
+    for path in list((published / "records").iterdir()):
+        path.with_suffix("").write_bytes(unpacked(path))
+        path.unlink()
+    before = files(published)
+    assert dtcbench("publish", finished, "--results", results).code == 0
+    assert files(published) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * (2**26 + 1))], ids=["empty", "text", "bomb"])
+def test_a_packed_record_that_cannot_be_unpacked_is_found(published, content, found):
+    records(published)[0].write_bytes(content)
+    assert any(
+        line.startswith("error: seals: records/") and "truncated or not JSON" in line for line in found(published)
+    )
 
 
 def test_the_power_of_a_metered_run_comes_along(with_power, results, dtcbench):
