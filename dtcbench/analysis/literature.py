@@ -122,8 +122,10 @@ def counterparts(row: PublishedRow, board: pd.DataFrame) -> Iterator[pd.DataFram
     removed, speedup = row.sparsity.best, row.speedup.best
     for _, pool in same.groupby(POOL, sort=False):
         compressed = pool[pool["sparsity_reached"] > 0]
+        dense = pool[pool["method"] == DENSE]
         if removed == 0 or (removed is None and speedup == 1):
-            yield pool[pool["method"] == DENSE]
+            if len(dense):
+                yield dense
         elif len(compressed) and removed is not None:
             yield _nearest(compressed, compressed["sparsity_reached"] - float(removed))
         elif len(compressed) and speedup is not None:

@@ -105,8 +105,8 @@ def _solvers(block: Block, method: Choice, names: Names) -> Sequence[Choice | No
     return block.solvers if names.meaning("method", method.name).uses_solver else [None]
 
 
-def _concerning(rules: Sequence[tuple[dict[str, Any], str]], cell: Cell) -> list[int]:
-    """The numbers of the rules that exclude the cell: it has all values that such a rule names."""
+def _concerning(rules: Sequence[tuple[dict[str, list[Any]], str]], cell: Cell) -> list[int]:
+    """The numbers of the rules that exclude the cell: it has one of the values that such a rule names on each axis."""
     if not rules:
         return []
     facts = {
@@ -117,7 +117,11 @@ def _concerning(rules: Sequence[tuple[dict[str, Any], str]], cell: Cell) -> list
         "sparsity": cell.sparsity,
         "seed": cell.seed,
     }
-    return [number for number, (shared, _) in enumerate(rules) if shared.items() <= facts.items()]
+    return [
+        number
+        for number, (shared, _) in enumerate(rules)
+        if all(facts[axis] in values for axis, values in shared.items())
+    ]
 
 
 def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:

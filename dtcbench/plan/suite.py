@@ -115,12 +115,14 @@ class Exclusion(Strict):
     method: Annotated[str, _known("method")] | None = None
     solver: Annotated[str, _known("solver")] | None = None
     sparsity: Sparsity | None = None
-    seed: Seed | None = None
+    seed: Seed | Annotated[list[Seed], Field(min_length=1)] | None = None
+    """One, or a list of them."""
 
     @property
-    def shared(self) -> dict[str, Any]:
-        """What the cells left out have in common."""
-        return self.model_dump(exclude={"reason"}, exclude_none=True)
+    def shared(self) -> dict[str, list[Any]]:
+        """What the cells left out have in common: by axis, the values that one of them may have."""
+        named = self.model_dump(exclude={"reason"}, exclude_none=True)
+        return {axis: value if isinstance(value, list) else [value] for axis, value in named.items()}
 
 
 class Resources(Strict):

@@ -163,7 +163,7 @@ def _run(plan: Plan, store: Store) -> tuple[Run | None, list[Finding]]:
     """The run with its tables and its leaderboard, which are made once, and what they say."""
     run = Run.of(plan, store)
     try:
-        findings = list(rules.of_tables(run.cells, run.cycles))
+        findings = list(rules.of_tables(run.cells, run.cycles, plan.excluded))
         obstacles = run.leaderboard().obstacles
     except Exception as wrong:  # records from elsewhere may hold anything that the schema lets through
         return None, [error("figures", "", f"no table can be made of the records: {type(wrong).__name__}: {wrong}")]

@@ -132,10 +132,10 @@ class Evidence:
         return published_markdown(read_published(self._folder / file), board)
 
     def claim(self, name: str) -> Conclusion:
-        """The conclusion on a claim; of several kinds of hardware, the one with the most suites."""
-        judged = max(self._judged, key=lambda one: len(one.suites), default=None)
-        found = judged.findings if judged else ()
-        return _one(f"claim {name!r}", [c for c in found if c.id == name], [c.id for c in found])
+        """The conclusion on a claim; of several kinds of hardware, that of the one with the most cells that count."""
+        found = [conclusion for judged in self._judged for conclusion in judged.findings]
+        same = sorted((c for c in found if c.id == name), key=lambda c: len(c.cells), reverse=True)
+        return _one(f"claim {name!r}", same[:1], [c.id for c in found])
 
     def comparisons(self, claim: str, *words: str, verdict: str | None = None) -> list[Comparison]:
         """A claim's comparisons whose description holds all of these words, and that have this verdict."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -226,14 +226,14 @@ _COURSE = ["cycle", "step", "loss", "validation_before", "test_after"]
 """What tells one training from another, cycle by cycle: no two seeds share a loss to its last bit."""
 
 
-def of_tables(cells: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
-    """What the cells of a run say together."""
+def of_tables(cells: pd.DataFrame, cycles: pd.DataFrame, excluded: Iterable[Cell] = ()) -> Iterator[Finding]:
+    """What the cells of a run say together; `excluded` are those that its suite leaves out with a reason."""
     cells = tidy(cells)
     ok = cells[cells["status"] == "ok"]
     if ok.empty:
         yield error("cells", "", "no cell is ok: there is nothing to publish")
     yield from _ends(cells)
-    yield from _pairs(cells, ok)
+    yield from _pairs(cells, ok, {(one.dataset.label, one.model.label, one.seed) for one in excluded if one.is_dense})
     yield from _hardware(ok)
     yield from _seeds(ok, cycles)
 
@@ -247,14 +247,16 @@ def _ends(cells: pd.DataFrame) -> Iterator[Finding]:
             yield warning("cells", where, f"{status}: it stands in the table as such")
 
 
-def _pairs(cells: pd.DataFrame, ok: pd.DataFrame) -> Iterator[Finding]:
+def _pairs(cells: pd.DataFrame, ok: pd.DataFrame, excluded: set[tuple[str, str, int]]) -> Iterator[Finding]:
     places = [*POOL, "seed"]
     dense = cells[cells["method"] == DENSE].drop_duplicates(places).set_index(places)["status"]
     for place, rows in ok[ok["method"] != DENSE].groupby(places, sort=True):
-        status = dense.get(place, "absent")
+        pool, seed = Pool(*map(str, place[:-1])), place[-1]
+        is_excluded = (pool.dataset, pool.model, seed) in excluded
+        status = dense.get(place, "left out by the suite" if is_excluded else "absent")
         if status == "ok":
             continue
-        of_seed = f"{Pool(*map(str, place[:-1])).title}, seed {place[-1]}"
+        of_seed = f"{pool.title}, seed {seed}"
         reason = f"{len(rows)} cells have no dense cell to compare with: it is {status}"
         yield (error if status in (*_NO_END, "absent") else warning)("pairs", of_seed, reason)
 

@@ -179,6 +179,15 @@ def test_each_rule_is_read_once_not_once_a_cell(monkeypatch):
     assert len(read) == 2
 
 
+def test_a_rule_of_several_seeds_leaves_out_each_of_them():
+    rule = "seeds: 4\nexclude: [{method: dense, seed: [1, 3], reason: it takes long}]"
+    plan = expand(parse(edited(TINY, ("seeds: 1", rule)), "suite.yaml"))
+    assert [cell.seed for cell in plan.cells if cell.is_dense] == [0, 2]
+    assert [(cell.label, reason) for cell, reason in plan.excluded.items()] == [
+        (f"dense mlp(widths=[16]) digits 0 seed {seed}", "it takes long") for seed in (1, 3)
+    ]
+
+
 GROWING = edited(TINY, ("seeds: 1", "seeds: {first: 5, step: 5, most: 15}"))
 
 

@@ -36,10 +36,10 @@ def test_quick_is_the_grid_the_readme_shows_results_of():
 
 def test_published_is_the_papers_methods_also_with_fresh_draws_by_the_papers_seed_and_nineteen_others():
     cells = expand(load("published")).cells
-    fresh = {f"{name}(draws=fresh)" for name in ("random-published", "dtc-published")}
-    methods = {"dense", "magnitude-published", "random-published", "dtc-published", *fresh}
-    seeds = {42424242, *range(19)}
-    assert sorted((cell.method.label, cell.seed) for cell in cells) == sorted(itertools.product(methods, seeds))
+    published = itertools.product(["magnitude-published", "random-published", "dtc-published"], [42424242, *range(19)])
+    fresh = itertools.product(["random-published(draws=fresh)", "dtc-published(draws=fresh)"], range(10))
+    dense = itertools.product(["dense"], [42424242, *range(6)])
+    assert sorted((cell.method.label, cell.seed) for cell in cells) == sorted([*published, *fresh, *dense])
 
 
 def test_claims_has_each_arm_that_a_claim_compares_on_eight_pairs_of_network_and_data():

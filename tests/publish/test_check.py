@@ -193,6 +193,15 @@ def test_a_missing_dense_cell_leaves_pairs_open(run, found):
     refused(found, run, "pairs", "seed 1: 2 cells have no dense cell to compare with: it is missing")
 
 
+def test_a_dense_cell_that_the_suite_leaves_out_is_said_and_bars_nothing(run, found):
+    records(run)[1].unlink()
+    with (run / "suite.yaml").open("a") as suite:
+        suite.write("exclude: [{method: dense, seed: [1], reason: it takes long}]\n")
+    lines = found(run)
+    assert any(line.startswith("warning: pairs: ") and "it is left out by the suite" in line for line in lines), lines
+    assert not any(line.startswith("error: pairs") for line in lines)
+
+
 def failed(record):
     record.update(status="oom", reason="no memory", result=None, energy=None)
     record["reasons"] = {"result": "no memory", "energy": "no memory"}

@@ -37,12 +37,13 @@ def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardwar
 
 
 def judge(runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> list[ClaimsOnHardware]:
-    """The claims by the cells of all runs on one kind of hardware, for each kind.
+    """The claims by the cells of all runs on one kind of hardware, for each kind on which something was measured.
 
-    Every claim says itself which of the cells count.
+    Every claim says itself which of the cells count. Without any that does, each kind says what is lacking.
     """
     groups = groupby(sorted(runs, key=lambda shown: shown.hardware), key=lambda shown: shown.hardware)
-    return [_judged(hardware, list(same), reference) for hardware, same in groups]
+    judged = [_judged(hardware, list(same), reference) for hardware, same in groups]
+    return [one for one in judged if any(finding.cells for finding in one.findings)] or judged
 
 
 def _judged(hardware: str, runs: Sequence[SiteRun], reference: pd.DataFrame | None) -> ClaimsOnHardware:
