@@ -12,7 +12,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import power, stats
 from dtcbench.analysis.sequential import Looks
 
 LOOKS = Looks(first=5, step=5, most=40)
@@ -88,7 +88,7 @@ def single() -> None:
         p = nominal(rng.normal(size=(SINGLE, LOOKS.most)) + effect)
         share, seeds = _first_crossing(p)
         fixed = (p[:, -1] <= stats.SIGNIFICANCE).mean()
-        equal = stats.seeds_to_detect(1.0, effect, power=min(share, MOST_POWER)) if effect else LOOKS.most
+        equal = power.seeds_to_detect(1.0, effect, power=min(share, MOST_POWER)) if effect else LOOKS.most
         saved = f"{100 * (1 - seeds / LOOKS.most):.0f} %, {100 * (1 - seeds / equal):.0f} %"
         print(f"{effect:>6g}  {100 * share:>5.1f} %  {seeds:>5.1f}  {100 * fixed:>6.1f} %  {equal:>5}  {saved:>12}")
 

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import power, random_effects, stats
 
 DRAWS = 2000
 FINISHED_SEEDS = (3, 5, 6)
@@ -81,7 +81,7 @@ def pooled_coverage(pairs: int, seeds: int, between: float) -> Callable[[np.rand
 
     def of(rng: np.random.Generator) -> float:
         values = rng.normal(0, between, (pairs, 1)) + rng.normal(0, 1, (pairs, seeds)) * spreads[:, None]
-        return holds(stats.pooled(values.mean(axis=1), values.var(axis=1, ddof=1) / seeds).interval, 0.0)
+        return holds(random_effects.pooled(values.mean(axis=1), values.var(axis=1, ddof=1) / seeds).interval, 0.0)
 
     return of
 
@@ -110,9 +110,9 @@ def of_seeds(differences: NDArray[np.int8]) -> stats.Estimate:
     return stats.mean_estimate(differences.mean(axis=1))
 
 
-def power(seeds: int, times: float) -> Callable[[np.random.Generator], float]:
+def power_at(seeds: int, times: float) -> Callable[[np.random.Generator], float]:
     """Whether a test finds so many times what it is said to detect."""
-    true = times * stats.detectable(1.0, seeds)
+    true = times * power.detectable(1.0, seeds)
     return lambda rng: bool(stats.p_values([rng.normal(true, 1, seeds)])[0] <= stats.SIGNIFICANCE)
 
 
@@ -152,7 +152,7 @@ def lines() -> Iterator[str]:
         yield f"  {seeds} seeds × {images} images, {kind}: both sources {both}, seeds alone {alone}"
     yield "Power: tests that find what they are said to detect with 80 %"
     for seeds in FINISHED_SEEDS:
-        whole, half = (share(power(seeds, times), f"power {seeds} {times}") for times in (1.0, 0.5))
+        whole, half = (share(power_at(seeds, times), f"power {seeds} {times}") for times in (1.0, 0.5))
         yield f"  {seeds} seeds: {whole}, half as large a difference {half}"
 
 

@@ -7,7 +7,7 @@ whose default changes needs a higher `version`.
     @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
-A method has two more options, which its code does not see: how a cell uses it (`Course`).
+A method has two more options, which its code does not see: how a cell uses it (`Usage`).
 
 A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
 installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.
@@ -47,14 +47,14 @@ PLUGIN_PREFIX = "dtcbench_plugin_"
 """The name of each `--plugin` file's module begins with this."""
 
 
-class Course(Strict):
+class Usage(Strict):
     """The options that every method has without stating them: how a cell uses the method."""
 
     stream: Annotated[int, Field(ge=0)] = 0
     """Another one draws the data order and the method's random numbers anew, for the same weights and split."""
 
 
-class CourseOfChoice(Course):
+class UsageOfChoice(Usage):
     """Those of a method that chooses neurons."""
 
     when: Literal["during", "after", "rewind"] = "during"
@@ -401,15 +401,15 @@ def _chooses(method: Callable[..., Any]) -> bool:
     return getattr(method, "removal", "scored") == "scored"
 
 
-def _course(method: Callable[..., Any]) -> type[Course]:
-    return CourseOfChoice if _chooses(method) else Course
+def _usage(method: Callable[..., Any]) -> type[Usage]:
+    return UsageOfChoice if _chooses(method) else Usage
 
 
-COURSE = frozenset(CourseOfChoice.model_fields)
-"""The names of the options of a cell's course."""
+USAGE = frozenset(UsageOfChoice.model_fields)
+"""The names of the options that say how a cell uses a method."""
 models = Axis("model")
 datasets = Axis("dataset")
-methods = Axis("method", _course)
+methods = Axis("method", _usage)
 solvers = Axis("solver")
 AXES = (models, datasets, methods, solvers)
 register_model = models.register

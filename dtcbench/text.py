@@ -53,6 +53,11 @@ def number_text(value: float | None, form: str, unit: str = "", scale: float = 1
     return f"{text} {unit}" if unit else text
 
 
+def count_of(number: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def percent(share: float | None, form: str = ".2f") -> str:
     """A fraction of 1 in per cent: `97.12 %`; `–` for None and NaN."""
     return number_text(share, form, "%", 100)

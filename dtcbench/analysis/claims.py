@@ -20,6 +20,7 @@ from dtcbench.analysis.rules import Case, case_of_pairs, families, judged, rule_
 from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict, lacks_seeds
 from dtcbench.plan.claim import Claim
+from dtcbench.text import count_of
 
 
 def conclusions(
@@ -99,7 +100,7 @@ def concluded(case: Case, adjusted: Sequence[float]) -> Conclusion:
         reason = _reasons(deciding)
     else:
         tally = _tally(deciding) if claim.test != "average" else _pooled_reason(deciding[0], beside)
-        reason = f"{tally}; {_seeds(more)} would decide" if more and not lacks_seeds(tally) else tally
+        reason = f"{tally}; {count_of(more, 'more seed')} would decide" if more and not lacks_seeds(tally) else tally
     if claim.test == "average":
         beside = [_asks_for(one, more) for one in beside]
     bounds = (claim.estimand.at_least,) if claim.estimand.at_least is not None else (0.0,)
@@ -145,8 +146,7 @@ def _tally(comparisons: Sequence[Comparison]) -> str:
     counts = Counter(one.verdict for one in comparisons)
     parts = [f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]]
     of_open = _reasons([one for one in comparisons if one.verdict is Verdict.UNDECIDED])
-    number = f"{len(comparisons)} comparison{'' if len(comparisons) == 1 else 's'}"
-    return f"{number}: {', '.join(parts)}" + (f" ({of_open})" if of_open else "")
+    return f"{count_of(len(comparisons), 'comparison')}: {', '.join(parts)}" + (f" ({of_open})" if of_open else "")
 
 
 def _pooled_reason(pooled: Comparison, beside: Sequence[Comparison]) -> str:
@@ -161,7 +161,3 @@ def _reasons(comparisons: Sequence[Comparison]) -> str:
     """Their distinct reasons, the most frequent first."""
     counts = Counter(one.reason for one in comparisons)
     return "; ".join(sorted(counts, key=lambda reason: (-counts[reason], reason)))
-
-
-def _seeds(more: int) -> str:
-    return f"{more} more seed{'' if more == 1 else 's'}"

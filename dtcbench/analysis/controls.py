@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.differences import Side, difference
+from dtcbench.analysis.differences import Accuracies, difference
 from dtcbench.analysis.pairing import IDENTITY, groups, tidy
-from dtcbench.text import percent
+from dtcbench.text import count_of, percent
 
 _STREAM = re.compile(r"stream=\d+")
 
@@ -40,7 +40,7 @@ def p_of_controls(cells: pd.DataFrame) -> NDArray[np.float64]:
     pairs = controls.merge(ok, on=[*IDENTITY, "seed"], suffixes=("", "_original"), validate="many_to_one")
     p = stats.p_of(
         [
-            difference(Side.of(rows), Side.of(rows, "_original")).estimate
+            difference(Accuracies.of(rows), Accuracies.of(rows, "_original")).estimate
             for _, rows in groups(pairs, [*IDENTITY, "control"])
         ]
     )
@@ -55,7 +55,7 @@ def false_verdicts(cells: pd.DataFrame) -> str | None:
     raw = _share(p <= stats.SIGNIFICANCE)
     adjusted = _share(stats.benjamini_hochberg(p) <= stats.SIGNIFICANCE)
     return (
-        f"A/A control: {len(p)} comparison{'' if len(p) == 1 else 's'} of a method with itself under another nuisance "
+        f"A/A control: {count_of(len(p), 'comparison')} of a method with itself under another nuisance "
         f"stream. {adjusted} come out different once adjusted, as in the tables: the bench's own false-verdict rate. "
         f"Before the adjustment, {raw}, where {percent(stats.SIGNIFICANCE, 'g')} are expected."
     )

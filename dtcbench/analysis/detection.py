@@ -7,11 +7,10 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import scipy.stats
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import differences
 from dtcbench.analysis.pairing import DENSE
 from dtcbench.analysis.rivals import Pair, all_series, counted, paired, pairs
 from dtcbench.analysis.verdicts import Side
@@ -32,7 +31,8 @@ class Detection:
     smallest: float
     """The smallest true difference that the planned seeds find in 80 % of cases; NaN if it is not known."""
     needed: int | None
-    """Seeds that find the difference asked for in 80 % of cases; None if it is not known."""
+    """Seeds that find the difference asked for in 80 % of cases; None if the spread is not known, or no number is
+    enough: other test images could differ by as much."""
 
 
 def detections(
@@ -72,8 +72,6 @@ def _compared(claims: Iterable[Claim], cells: pd.DataFrame) -> Iterator[Pair]:
 
 
 def _detection(pair: Pair, difference: float, planned: int) -> Detection:
-    ok = pair.ok()
-    values = np.asarray(ok.ours["accuracy"], dtype=float) - np.asarray(ok.theirs["accuracy"], dtype=float)
-    spread = math.nan if stats.untested(values) else float(np.std(values, ddof=1))
-    needed = None if math.isnan(spread) else stats.seeds_to_detect(spread, difference)
-    return Detection(pair.where, len(values), spread, planned, stats.detectable(spread, planned), needed)
+    found = differences.difference(*pair.ok().accuracies)
+    smallest, needed = found.detectable(planned), found.seeds_for(difference)
+    return Detection(pair.where, len(found.values), found.sd, planned, smallest, needed)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from dtcbench.analysis import stats
+from dtcbench.analysis import power, stats
 from dtcbench.analysis.pairing import HITS, Rows
 from dtcbench.hits import unpacked
 
@@ -35,24 +36,18 @@ class Difference:
     images_error: float = 0.0
     """The part of the standard error that more seeds would not lessen."""
 
-    @property
-    def detectable(self) -> float:
-        """The smallest difference that a test of this row finds with a probability of 80 %."""
-        return stats.detectable(self.sd, len(self.values), images_error=self.images_error)
+    def detectable(self, seeds: int | None = None, *, alpha: float = stats.SIGNIFICANCE) -> float:
+        """The smallest true difference that a test of so many seeds, by default of these, finds in 80 % of cases."""
+        seeds = len(self.values) if seeds is None else seeds
+        return power.detectable(self.sd, seeds, alpha=alpha, images_error=self.images_error)
 
-    def seeds_for(self, difference: float) -> float:
-        """The seeds on which a test would find `difference`; infinite if no number of them is enough for other test
-        images, NaN if the spread is not known.
-        """
-        if math.isnan(self.sd):
-            return math.nan
-        if stats.detectable(0.0, stats.MIN_SEEDS, images_error=self.images_error) >= difference:
-            return math.inf
-        return stats.seeds_to_detect(self.sd, difference, images_error=self.images_error)
+    def seeds_for(self, difference: float, *, alpha: float = stats.SIGNIFICANCE) -> int | None:
+        """The seeds on which a test finds a true `difference` in 80 % of cases; None as `power.seeds_to_detect`."""
+        return power.seeds_to_detect(self.sd, difference, alpha=alpha, images_error=self.images_error)
 
 
-class Side(NamedTuple):
-    """One side of a difference, a value per seed."""
+class Accuracies(NamedTuple):
+    """The test accuracies of one side of a difference, a value per seed, and the test images behind them."""
 
     accuracy: NDArray[Any]
     hits: NDArray[Any]
@@ -61,14 +56,12 @@ class Side(NamedTuple):
     """Test images."""
 
     @classmethod
-    def of(cls, rows: Rows, suffix: str = "") -> Side:
-        """That of tidy cells, or of the cells in their columns with this suffix."""
-        return cls(*(rows[f"{name}{suffix}"] for name in ("accuracy", *HITS)))
+    def of(cls, cells: Rows | pd.DataFrame, suffix: str = "") -> Accuracies:
+        """Those of tidy cells, or of the cells in their columns with this suffix."""
+        return cls(*(np.asarray(cells[f"{name}{suffix}"]) for name in ("accuracy", *HITS)))
 
 
-def difference(
-    ours: Side, theirs: Side, *, of: str = "paired seed", confidence: float = stats.CONFIDENCE
-) -> Difference:
+def difference(ours: Accuracies, theirs: Accuracies, *, confidence: float = stats.CONFIDENCE) -> Difference:
     """Accuracy of `ours` minus `theirs`, seed by seed; a seed that lacks one of them is left out.
 
     The mean is that of the accuracies, also where these are means over batches of unequal size.
@@ -76,12 +69,12 @@ def difference(
     accuracies = (ours.accuracy - theirs.accuracy).astype(float)
     known = np.isfinite(accuracies)
     values = accuracies[known]
-    alone = stats.mean_estimate(values, confidence=confidence, of=of)
+    alone = stats.mean_estimate(values, confidence=confidence, of="paired seed")
     if alone.interval is None:
         return Difference(values, alone, SEEDS)
     sd = alone.error * math.sqrt(len(values))
-    table = _by_image(*(Side(*(column[known] for column in side)) for side in (ours, theirs)))
-    crossed = None if table is None else stats.crossed_estimate(table, confidence=confidence, of=of)
+    table = _by_image(*(Accuracies(*(column[known] for column in side)) for side in (ours, theirs)))
+    crossed = None if table is None else stats.crossed_estimate(table, confidence=confidence, of="paired seed")
     if crossed is None or crossed.interval is None:
         return Difference(values, alone, SEEDS, sd)
     # The hits' own mean may differ from the accuracies' in the last bits, or as batches do.
@@ -90,7 +83,7 @@ def difference(
     return Difference(values, both, BOTH, sd, math.sqrt(max(crossed.error**2 - alone.error**2, 0.0)))
 
 
-def _by_image(ours: Side, theirs: Side) -> NDArray[np.float64] | None:
+def _by_image(ours: Accuracies, theirs: Accuracies) -> NDArray[np.float64] | None:
     """Differences of hits [seeds, images]; None if a seed lacks them, or two have other numbers of images."""
     if not all(isinstance(text, str) for text in (*ours.hits, *theirs.hits)):
         return None

@@ -26,6 +26,7 @@ from dtcbench.analysis.correlation import (
     smoothed,
 )
 from dtcbench.analysis.pairing import tidy
+from dtcbench.analysis.power import seeds_to_detect
 from dtcbench.analysis.rivals import Series, all_series, of_dtc
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, LawPoint, Verdict, obstacle
 from dtcbench.entropy import Side, expected_entropy, expected_published_entropy, published_entropy
@@ -261,7 +262,8 @@ def _seeds_needed(z: Array, least: float, alpha: float) -> int | None:
     if stats.untested(z) is not None:
         return None
     away = abs(stats.mean(z) - math.atanh(least))
-    return max(1, stats.seeds_to_detect(float(np.std(z, ddof=1)), away, alpha=alpha) - len(z)) if away > 0 else None
+    needed = seeds_to_detect(float(np.std(z, ddof=1)), away, alpha=alpha)
+    return max(1, needed - len(z)) if needed else None
 
 
 def _judged(found: list[_Course], own: Array, theirs: Array, least: float, alpha: float) -> tuple[Verdict, str]:

@@ -10,21 +10,16 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.differences import Difference, difference
+from dtcbench.analysis.power import MOST_SEEDS, POINT
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Side, Verdict, lacks_seeds
-from dtcbench.hits import unpacked
 from dtcbench.plan.claim import TO_TARGET, Claim
-
-POINT = 0.01
-"""One percentage point."""
-MOST_SEEDS = 10_000
-"""More seeds than this are not asked for."""
 
 
 @dataclass(frozen=True)
@@ -66,35 +61,6 @@ def of_pair(claim: Claim, pair: Pair) -> Evidence:
     return _by_accuracy(claim, pair, ok)
 
 
-def differences(ok: Pair) -> NDArray[np.float64]:
-    """Accuracy of one arm minus that of the other, `[seeds]`, of seeds whose cells are all ok."""
-    ours, theirs = (np.asarray(side["accuracy"], dtype=np.float64) for side in (ok.ours, ok.theirs))
-    found: NDArray[np.float64] = ours - theirs
-    return found
-
-
-def estimate_of(claim: Claim, ok: Pair) -> Estimate:
-    """The mean difference in accuracy with its interval: over seeds and test images where every hit is recorded."""
-    by_image = _by_image(ok)
-    if by_image is not None:
-        return stats.crossed_estimate(by_image, confidence=1 - claim.alpha)
-    return stats.mean_estimate(differences(ok), confidence=1 - claim.alpha)
-
-
-def _by_image(ok: Pair) -> NDArray[np.float64] | None:
-    """The differences between hits [seeds, images]; None where a cell has none, or where accuracy is not their mean."""
-    sides = []
-    for rows in (ok.ours, ok.theirs):
-        texts, samples = rows["hits"], rows["test_samples"]
-        if pd.isna(texts).any() or pd.isna(samples).any() or len(set(samples)) != 1:
-            return None
-        sides.append(np.stack([unpacked(text, int(n)) for text, n in zip(texts, samples, strict=True)]).astype(float))
-    if sides[0].shape != sides[1].shape:
-        return None
-    found: NDArray[np.float64] = sides[0] - sides[1]
-    return found if np.allclose(found.mean(axis=1), differences(ok), rtol=0, atol=stats.ROUNDING) else None
-
-
 def two_sided(estimate: Estimate) -> tuple[float, float]:
     """p-values of "not above 0" and of "not below 0", each two-sided; NaN without an interval."""
     p = float(stats.p_of([estimate])[0])
@@ -117,33 +83,26 @@ def outside(estimate: Estimate, margin: float) -> float:
     return min(1.0, 2 * float(min(above, below)))
 
 
-def more_seeds(claim: Claim, spread: float, mean: float, margin: float, smallest: float, seeds: int) -> int | None:
-    """How many more seeds would decide, if the true difference is the `mean` seen, in 80 % of cases.
+def more_seeds(claim: Claim, found: Difference, margin: float, smallest: float) -> int | None:
+    """How many more seeds would decide, if the true difference is the mean seen, in 80 % of cases.
 
     For an equivalence the distance from the margin is what must be found. For a difference it is the one seen, or the
-    smallest effect of interest where that is larger: a smaller one need not be found. None beyond `MOST_SEEDS`.
+    smallest effect of interest where that is larger: a smaller one need not be found. None if no number is known to.
     """
+    mean, seeds = found.estimate.mean, len(found.values)
     if claim.test == "equivalence" or (margin > 0 and abs(mean) < margin):
         wanted = [abs(margin - abs(mean))]
     else:
         wanted = [max(abs(mean), 0.0 if math.isnan(smallest) else smallest), abs(mean)]
-    needed = (seeds_for(spread, difference, claim.alpha) for difference in wanted)
+    needed = (found.seeds_for(true, alpha=claim.alpha) for true in wanted)
     return next((n - seeds for n in needed if n is not None and n > seeds), None)
 
 
-def seeds_for(spread: float, difference: float, alpha: float) -> int | None:
-    """Seeds that find a true `difference` in 80 % of cases; None if it has no size, or needs beyond `MOST_SEEDS`."""
-    if not (difference > 0 and spread > 0) or 8 * (spread / difference) ** 2 > MOST_SEEDS:
-        return None
-    return stats.seeds_to_detect(spread, difference, alpha=alpha)
-
-
 def _by_accuracy(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
-    estimate = estimate_of(claim, ok)
+    found = difference(*ok.accuracies, confidence=1 - claim.alpha)
+    estimate = found.estimate
     margin = claim.margin.of(ok.dense_error) if claim.margin else math.nan
     smallest = claim.smallest_effect.of(ok.dense_error)
-    seeds = len(ok.ours)
-    spread = float(np.std(differences(ok), ddof=1)) if seeds > 1 else math.nan
     why = pair.obstacle(claim.estimand.equal)
     if why is None and claim.test == "equivalence" and math.isnan(margin):
         why = "no ok dense cell: the margin is a share of its error"
@@ -152,14 +111,14 @@ def _by_accuracy(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
         Verdict.UNDECIDED,
         why or estimate.reason or "",
         (Effect.of("difference in accuracy", estimate),),
-        seeds,
+        len(ok.ours),
         ok.keys,
         sides=_sides(pair),
         margin=margin,
-        detectable=stats.detectable(spread, seeds, alpha=claim.alpha),
-        seeds_for_point=seeds_for(spread, POINT, claim.alpha),
-        seeds_for_smallest=seeds_for(spread, smallest, claim.alpha),
-        seeds_needed=more_seeds(claim, spread, estimate.mean, margin, smallest, seeds),
+        detectable=found.detectable(alpha=claim.alpha),
+        seeds_for_point=found.seeds_for(POINT, alpha=claim.alpha),
+        seeds_for_smallest=found.seeds_for(smallest, alpha=claim.alpha),
+        seeds_needed=more_seeds(claim, found, margin, smallest),
     )
     if shown.reason:
         return Evidence(replace(shown, seeds_needed=_until_five(shown)))

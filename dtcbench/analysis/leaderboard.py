@@ -18,7 +18,7 @@ import pandas as pd
 
 from dtcbench.analysis import energy_columns, ranks, stats
 from dtcbench.analysis.controls import false_verdicts
-from dtcbench.analysis.differences import BOTH, SEEDS, Difference, Side, difference
+from dtcbench.analysis.differences import BOTH, SEEDS, Accuracies, Difference, difference
 from dtcbench.analysis.pairing import (
     COSTS,
     DENSE,
@@ -32,12 +32,11 @@ from dtcbench.analysis.pairing import (
     tidy,
     with_baseline,
 )
+from dtcbench.analysis.power import POINT, POWER
 from dtcbench.analysis.summary import summary
 from dtcbench.record import Metrics
 from dtcbench.text import one_line, percent
 
-POINT = 0.01
-"""The difference that `seeds_for_1_point` is about."""
 ENTROPIES = ["entropy_in_bits", "entropy_out_bits", "entropy_in_normalised", "entropy_out_normalised"]
 
 
@@ -100,9 +99,9 @@ COLUMNS = {
     "difference_p": "p-value of no difference to dense: two-sided paired t-test",
     "difference_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
     "detectable_difference": "the smallest difference, a fraction of 1, that the row's test finds with a probability "
-    f"of {percent(stats.POWER, 'g')}, before the adjustment",
+    f"of {percent(POWER, 'g')}, before the adjustment",
     "seeds_for_1_point": "seeds on which the test would find a difference of 1 percentage point with that probability; "
-    "inf if no number of seeds is enough, since other test images could differ by as much",
+    "inf if 10,000 are not enough, such as where other test images could differ by as much",
     "equivalence_margin": f"{stats.MARGIN_SHARE} of the error, 1 - accuracy, of the pool's dense cells",
     "equivalence_p": "p-value of a difference of equivalence_margin or more: two one-sided paired t-tests",
     "equivalence_p_adjusted": "the same, adjusted for the number of the leaderboard's differences",
@@ -212,7 +211,7 @@ def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
 def _accuracy(ok: Rows) -> dict[str, Any]:
     """Accuracy and its paired difference to dense, which is not compared with itself."""
     accuracy = stats.mean_estimate(ok["accuracy"])
-    found = difference(Side.of(ok), Side.of(ok, "_baseline"))
+    found = difference(Accuracies.of(ok), Accuracies.of(ok, "_baseline"))
     reasons = [accuracy.reason] if len(ok) else []
     is_dense = DENSE in ok["method"]
     if not is_dense and (len(found.values) < len(ok) or accuracy.reason is None):
@@ -225,11 +224,18 @@ def _accuracy(ok: Rows) -> dict[str, Any]:
         "difference_low": found.estimate.low,
         "difference_high": found.estimate.high,
         "difference_sources": found.sources if found.estimate.interval and not is_dense else "",
-        "detectable_difference": found.detectable,
-        "seeds_for_1_point": found.seeds_for(POINT),
+        "detectable_difference": found.detectable(),
+        "seeds_for_1_point": _seeds_for_a_point(found),
         "difference": found,
         "interval_note": "; ".join(filter(None, reasons)),
     }
+
+
+def _seeds_for_a_point(found: Difference) -> float:
+    """Infinite where no number of seeds is enough, NaN where the spread is not known."""
+    if math.isnan(found.sd):
+        return math.nan
+    return found.seeds_for(POINT) or math.inf
 
 
 def _test(rows: list[dict[str, Any]], cells: pd.DataFrame) -> None:
@@ -322,7 +328,7 @@ def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
         )
         yield (
             "The detectable difference is the smallest that a row's test would have found with a probability of "
-            f"{percent(stats.POWER, 'g')}, not adjusted: a smaller one may be there unseen."
+            f"{percent(POWER, 'g')}, not adjusted: a smaller one may be there unseen."
         )
     if len(summed):
         yield (

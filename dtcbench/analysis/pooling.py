@@ -17,13 +17,15 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.evidence import MOST_SEEDS, Evidence, differences, scores, seeds_for
+from dtcbench.analysis.differences import difference
+from dtcbench.analysis.evidence import Evidence, scores
+from dtcbench.analysis.power import MOST_SEEDS, POINT, detectable, seeds_to_detect
+from dtcbench.analysis.random_effects import MIN_PAIRS, Pooled, pooled
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Verdict, lacks_seeds
 from dtcbench.plan.claim import TO_TARGET, Claim
+from dtcbench.text import count_of
 
-MIN_NETWORKS = 3
-"""Fewer pairs of network and data have no pooled interval."""
 MIN_NETWORKS_OF_SIGNS = 6
 """Of fewer pairs, no sign-flip test can be significant: 2 / 2⁵ is 6 %."""
 
@@ -51,13 +53,13 @@ def _networks(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def _count(networks: int) -> str:
-    return f"{networks} pair{'' if networks == 1 else 's'} of network and data"
+    return f"{count_of(networks, 'pair')} of network and data"
 
 
 def _per_seed(networks: Sequence[Sequence[Pair]], scale: Sequence[float]) -> list[NDArray[np.float64]]:
     """Per network, the differences over `scale`, seed by seed, each the mean over the network's places."""
     return [
-        np.mean([_on(differences(pair.ok()), pair, _shared(places)) for pair in places], axis=0) / by
+        np.mean([_on(difference(*pair.ok().accuracies).values, pair, _shared(places)) for pair in places], axis=0) / by
         for places, by in zip(networks, scale, strict=True)
     ]
 
@@ -89,14 +91,14 @@ def _of_accuracies(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Ev
     return Evidence(shown, p_for, p_against, _within(claim, networks, plain, errors))
 
 
-def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float = 0.0) -> stats.Pooled:
+def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float = 0.0) -> Pooled:
     means = [stats.mean(values) for values in per_seed]
     variances = [float(np.var(values, ddof=1)) / len(values) for values in per_seed]
-    return stats.pooled(means, variances, null=null, confidence=1 - alpha)
+    return pooled(means, variances, null=null, confidence=1 - alpha)
 
 
 def _too_few(networks: int) -> str | None:
-    return f"{_count(networks)}: three are needed" if networks < MIN_NETWORKS else None
+    return f"{_count(networks)}: three are needed" if networks < MIN_PAIRS else None
 
 
 def _within(
@@ -116,7 +118,7 @@ def _within(
 
 
 def _with_power(
-    claim: Claim, shown: Comparison, plain: list[NDArray[np.float64]], found: stats.Pooled, smallest: float
+    claim: Claim, shown: Comparison, plain: list[NDArray[np.float64]], found: Pooled, smallest: float
 ) -> Comparison:
     """With the smallest difference that could have been shown, and the seeds, or the pairs, that would decide."""
     count, seeds = len(plain), shown.seeds
@@ -124,17 +126,18 @@ def _with_power(
     between = found.between_sd**2
     spread = math.sqrt(between + within / seeds)
 
-    def seeds_to_find(difference: float) -> int | None:
+    def seeds_to_find(true: float) -> int | None:
         """Seeds of every pair; None where the pairs differ so much that no number of seeds is enough."""
-        allowed = (difference / stats.detectable(1.0, count, alpha=claim.alpha)) ** 2
+        allowed = (true / detectable(1.0, count, alpha=claim.alpha)) ** 2
         needed = math.ceil(within / (allowed - between)) if allowed > between else MOST_SEEDS + 1
         return max(needed, stats.MIN_SEEDS) if needed <= MOST_SEEDS else None
 
     size, margin = abs(found.mean), shown.margin
     is_near = margin > 0 and size < margin
     wanted = [margin - size] if is_near else [max(size, 0.0 if math.isnan(smallest) else smallest), size]
-    more = [n - seeds for difference in wanted if (n := seeds_to_find(difference)) is not None and n > seeds]
-    pairs = [n - count for difference in wanted if (n := seeds_for(spread, difference, claim.alpha)) and n > count]
+    more = [n - seeds for true in wanted if (n := seeds_to_find(true)) is not None and n > seeds]
+    networks = [seeds_to_detect(spread, true, alpha=claim.alpha) for true in wanted]
+    pairs = [n - count for n in networks if n is not None and n > count]
     lacking = "not shown either way"
     if not more and pairs:
         lacking += f"; pairs of network and data differ by {100 * found.between_sd:.2g} points: {pairs[0]} more would "
@@ -142,8 +145,8 @@ def _with_power(
     return replace(
         shown,
         reason=lacking,
-        detectable=stats.detectable(spread, count, alpha=claim.alpha),
-        seeds_for_point=seeds_to_find(0.01),
+        detectable=detectable(spread, count, alpha=claim.alpha),
+        seeds_for_point=seeds_to_find(POINT),
         seeds_for_smallest=None if math.isnan(smallest) else seeds_to_find(smallest),
         seeds_needed=more[0] if more else None,
     )

@@ -24,6 +24,7 @@ from dtcbench.analysis.rivals import Series, all_series
 from dtcbench.analysis.verdicts import Comparison, Effect, Level, Side, Verdict
 from dtcbench.dtc.sensing import PUBLISHED_SEED
 from dtcbench.errors import UserError
+from dtcbench.text import count_of
 
 PROTOCOL = "published"
 """The protocol of the published curves."""
@@ -172,7 +173,7 @@ def _judged(curves: Sequence[_Curve], alpha: float) -> Iterator[Comparison]:
     needed = math.ceil(1 / alpha - stats.ROUNDING) - 1
     if len(seeds) < needed:
         for curve in family:
-            why = f"{_seeds(len(seeds))} other than the paper's: a rank among {needed + 1} needs {needed}"
+            why = f"{count_of(len(seeds), 'seed')} other than the paper's: a rank among {needed + 1} needs {needed}"
             lacking = _comparison(curve, seeds, Verdict.UNDECIDED, why)
             yield replace(lacking, seeds_needed=needed - len(seeds))
         return
@@ -258,7 +259,3 @@ def _power(ours: Array, others: Array) -> Iterator[Effect]:
         "departure found with 80 %: at every level alike",
         detectable_departure(ours, np.ones(len(ours), dtype=bool), others),
     )
-
-
-def _seeds(number: int) -> str:
-    return f"{number} seed{'' if number == 1 else 's'}"

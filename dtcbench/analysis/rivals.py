@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.differences import Accuracies
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, registered_name
 from dtcbench.analysis.verdicts import Side, obstacle
@@ -147,6 +148,11 @@ class Pair:
     def ok(self) -> Pair:
         """The seeds of which both cells finished."""
         return Pair(self.one, self.other, self.ours.where(self.is_ok), self.theirs.where(self.is_ok), self.dense)
+
+    @property
+    def accuracies(self) -> tuple[Accuracies, Accuracies]:
+        """Of both sides, seed by seed."""
+        return Accuracies.of(self.ours), Accuracies.of(self.theirs)
 
     @property
     def seeds(self) -> NDArray[Any]:

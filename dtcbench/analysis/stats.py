@@ -1,4 +1,4 @@
-"""Statistics over seeds: means, intervals, paired tests, corrections for many of them, power, and pooling.
+"""Statistics over seeds: means, intervals, paired tests, and corrections for many of them.
 
 Nothing here imputes: a value that is not finite is left out. If too few values remain for an interval or
 a test, the reason says so. Every result is independent of the order of its input.
@@ -15,20 +15,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
+
+from dtcbench.text import count_of
 
 CONFIDENCE = 0.95
 MIN_SEEDS = 3
 """Fewer seeds than this get no interval and no test."""
 SIGNIFICANCE = 0.05
 """A p-value of at most this is significant."""
-POWER = 0.8
-"""A difference that a test could have shown is one that it finds with this probability: Cohen's convention."""
-MARGIN = 0.01
-"""Accuracies this close, one percentage point, are called equivalent."""
 MARGIN_SHARE = 0.2
 """A table calls a row equivalent to dense within this share of dense's error: one point is a fifth of the error at
 95 % accuracy, and half of it at 98 %."""
@@ -89,7 +86,7 @@ def mean_estimate(values: Iterable[float], *, confidence: float = CONFIDENCE, of
     centre = mean(finite)
     if (why := _undetermined(finite, of)) is not None:
         return Estimate(centre, None, f"{why}: no interval")
-    return _t(centre, _spread(finite, centre) / math.sqrt(finite.size), finite.size - 1, confidence)
+    return t_interval(centre, _spread(finite, centre) / math.sqrt(finite.size), finite.size - 1, confidence)
 
 
 def untested(values: Iterable[float], *, of: str = "seed") -> str | None:
@@ -120,7 +117,7 @@ def crossed_estimate(differences: ArrayLike, *, confidence: float = CONFIDENCE, 
     if (why := _undetermined(np.sort(of_seed) / images, of)) is not None:
         return Estimate(centre, None, f"{why}: no interval")
     if images < MIN_SEEDS:
-        return Estimate(centre, None, f"{_count(images, 'image')}: no interval")
+        return Estimate(centre, None, f"{count_of(images, 'image')}: no interval")
     grand = float(of_seed.sum()) ** 2 / table.size
     by_seed = float(np.square(of_seed).sum()) / images - grand
     by_image = float(np.square(of_image).sum()) / seeds - grand
@@ -134,7 +131,7 @@ def crossed_estimate(differences: ArrayLike, *, confidence: float = CONFIDENCE, 
         (m_images, dofs[1]),
     )
     variance, dof = max(candidates)
-    return _t(centre, math.sqrt(variance / table.size), dof, confidence)
+    return t_interval(centre, math.sqrt(variance / table.size), dof, confidence)
 
 
 def p_of(
@@ -150,7 +147,7 @@ def p_of(
     return np.asarray(found, dtype=float)
 
 
-def equivalence_p_of(estimates: Sequence[Estimate], margin: ArrayLike = MARGIN) -> NDArray[np.float64]:
+def equivalence_p_of(estimates: Sequence[Estimate], margin: ArrayLike) -> NDArray[np.float64]:
     """Per estimate of a difference, the p-value of "its mean is `margin` or more away from 0".
 
     A small one shows equivalence. The larger of two one-sided t-tests: Schuirmann, J. Pharmacokinet. Biopharm. 15,
@@ -173,11 +170,6 @@ def p_values(
     NaN where `untested` says why. Student's t-test; equals `scipy.stats.ttest_1samp`.
     """
     return p_of([mean_estimate(sample) for sample in samples], null, alternative=alternative)
-
-
-def equivalence_p_values(samples: Sequence[Iterable[float]], margin: ArrayLike = MARGIN) -> NDArray[np.float64]:
-    """`equivalence_p_of` of samples of paired differences, one per seed."""
-    return equivalence_p_of([mean_estimate(sample) for sample in samples], margin)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -206,87 +198,6 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     return _adjusted(p, scipy.stats.false_discovery_control)
 
 
-def detectable(
-    sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
-) -> float:
-    """The smallest true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
-
-    `sd` is the standard deviation of the paired differences, and the result has its unit. `images_error` is the
-    standard error that the test images alone leave, if they are a source of the test's variance. NaN for fewer than
-    three pairs or an unknown `sd`. Source: `statsmodels.stats.power.TTestPower` (noncentral t).
-    """
-    if n < MIN_SEEDS or not math.isfinite(sd):
-        return math.nan
-    return math.hypot(sd * _detectable_effect(n, alpha, power), _normal_effect(alpha, power) * images_error)
-
-
-def seeds_to_detect(
-    sd: float, difference: float, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
-) -> int:
-    """The fewest pairs, at least three, whose `detectable` is at most `difference`.
-
-    ValueError for a `difference` that is not positive, that the test images alone hide from any number of pairs, or an
-    `sd` that is not known.
-    """
-    normal = _normal_effect(alpha, power)
-    if not (difference > normal * images_error and math.isfinite(sd)):
-        raise ValueError(f"no number of pairs shows a difference of {difference:g} with a spread of {sd:g}")
-    by_seeds = math.sqrt(difference**2 - (normal * images_error) ** 2)
-    n = max(MIN_SEEDS, math.floor((normal * sd / by_seeds) ** 2))  # t needs at least as many as the normal law
-    while _detectable_effect(n, alpha, power) * sd > by_seeds:
-        n += 1
-    return n
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """The mean effect over pairs of network and data, and how much the effect differs between them."""
-
-    mean: float
-    """NaN without any pair."""
-    interval: tuple[float, float] | None
-    """None with `reason`."""
-    p: float
-    """Of "the mean over all such pairs is `null`"; NaN without an interval."""
-    between_sd: float
-    """Standard deviation of the true effects between pairs; NaN without an interval."""
-    pairs: int
-    reason: str | None
-    """Why there is no interval; None with one."""
-
-
-def pooled(means: ArrayLike, variances: ArrayLike, *, null: float = 0.0, confidence: float = CONFIDENCE) -> Pooled:
-    """The mean effect over pairs of network and data, from each pair's mean and the variance of that mean, [pairs].
-
-    A random-effects model: the true effect of a pair varies around the mean over all such pairs, and each pair's own
-    mean around that. Variance between pairs by Paule and Mandel, J. Res. NBS 87, 377-385, 1982; standard error by
-    Hartung and Knapp, Statistics in Medicine 20, 3875-3889, 2001, never less than with the scale 1; both by
-    `statsmodels.stats.meta_analysis.combine_effects`. t has one degree of freedom less than the effective number of
-    pairs, (Σ w)² / Σ w² of the weights w (Kish, Survey Sampling, 1965), not than the pairs: one with a small spread can
-    weigh as much as all others, and then the interval held the mean in 92 of 100 cases. Fewer than three pairs, or a
-    pair whose variance is 0 (equal in all seeds), give no interval. ValueError for what are no means and variances.
-    """
-    table = np.array([np.ravel(means), np.ravel(variances)], dtype=float)  # [2, pairs]; ValueError for two lengths
-    if not np.isfinite(table).all() or (table[1] < 0).any():
-        raise ValueError("a pair's mean and variance must be finite, and the variance not negative")
-    table = table[:, np.lexsort(table[::-1])]
-    pairs = table.shape[1]
-    centre = mean(table[0])
-    if pairs < MIN_SEEDS:
-        return Pooled(centre, None, math.nan, math.nan, pairs, f"{_count(pairs, 'pair')}: no pooled interval")
-    if (table[1] < ROUNDING**2).any():
-        return Pooled(centre, None, math.nan, math.nan, pairs, "a pair is equal in all seeds: no pooled interval")
-    from statsmodels.stats.meta_analysis import combine_effects  # takes seconds to import
-
-    fit = combine_effects(table[0], table[1], method_re="pm")
-    error = _rounded(fit.sd_eff_w_re * math.sqrt(max(1.0, fit.scale_hksj_re)))
-    effective = _rounded(1 / np.square(fit.weights_rel_re).sum())
-    centre = _rounded(fit.mean_effect_re)
-    estimate = _t(centre, error, max(effective - 1, 1.0), confidence)
-    p = float(p_of([estimate], null)[0])
-    return Pooled(centre, estimate.interval, p, math.sqrt(_rounded(fit.tau2)), pairs, None)
-
-
 def geometric_mean(ratios: Iterable[float]) -> float:
     """Geometric mean of the finite `ratios`; NaN without any. ValueError for one that is not positive."""
     return math.exp(mean(_logarithms(ratios)))
@@ -300,10 +211,6 @@ def geometric_mean_estimate(ratios: Iterable[float], *, confidence: float = CONF
     logs = mean_estimate(_logarithms(ratios), confidence=confidence, of=of)
     interval = (math.exp(logs.low), math.exp(logs.high)) if logs.interval else None
     return Estimate(math.exp(logs.mean), interval, logs.reason)
-
-
-def _count(number: int, of: str) -> str:
-    return f"{number} {of}" + ("" if number == 1 else "s")
 
 
 def _logarithms(ratios: Iterable[float]) -> NDArray[np.float64]:
@@ -322,7 +229,7 @@ def _finite(values: Iterable[float]) -> NDArray[np.float64]:
 def _undetermined(values: NDArray[np.float64], of: str) -> str | None:
     """Why sorted `values` leave their spread open: too few, or all equal."""
     if values.size < MIN_SEEDS:
-        return _count(values.size, of)
+        return count_of(values.size, of)
     # If all are equal up to rounding, t would divide by a spread of 0 and call any difference certain.
     return f"equal in all {of}s" if values[-1] - values[0] < ROUNDING else None
 
@@ -337,8 +244,8 @@ def _spread(values: NDArray[np.float64], centre: float) -> float:
     return math.sqrt(_squares(values, centre) / (values.size - 1))
 
 
-def _t(centre: float, error: float, dof: float, confidence: float) -> Estimate:
-    """Student's t interval."""
+def t_interval(centre: float, error: float, dof: float, confidence: float) -> Estimate:
+    """Student's t interval of a mean with this standard error."""
     half = _quantile(dof, confidence) * error
     return Estimate(centre, (centre - half, centre + half), None, error, dof)
 
@@ -349,35 +256,9 @@ def _quantile(dof: float, confidence: float) -> float:
     return float(scipy.special.stdtrit(dof, (1 + confidence) / 2))
 
 
-@functools.cache
-def _detectable_effect(n: int, alpha: float, power: float) -> float:
-    """`detectable` in standard deviations."""
-    from statsmodels.stats.power import TTestPower  # takes a second to import
-
-    def beyond(effect: float) -> float:
-        # Significance on the wrong side adds less than 1e-6, and is not a number for some effects.
-        return float(TTestPower().power(effect, n, alpha / 2, alternative="larger")) - power
-
-    high = 1 / math.sqrt(n)
-    while beyond(high) < 0:
-        high *= 1.25  # not far past the root, where the noncentral t overflows
-    # Its own solver can stop at five digits.
-    return float(scipy.optimize.brentq(beyond, 0.0, high, xtol=1e-12))
-
-
-def _normal_effect(alpha: float, power: float) -> float:
-    """The detectable difference in standard errors, where the error is known."""
-    return float(scipy.special.ndtri(1 - alpha / 2) + scipy.special.ndtri(power))
-
-
 def _adjusted(p: ArrayLike, correct: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
     values = np.array(p, dtype=float)
     known = np.isfinite(values)
     if known.any():
         values[known] = correct(values[known])
     return values
-
-
-def _rounded(value: float) -> float:
-    """To twelve digits: the sums of a library round as the machine's linear algebra does."""
-    return float(f"{value:.12g}")

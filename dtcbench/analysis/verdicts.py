@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import Pool
+from dtcbench.text import count_of
 
 MIN_SEEDS = 5
 """No comparison on fewer paired seeds decides anything."""
@@ -164,7 +165,7 @@ def obstacle(seeds: int, failed: tuple[int, ...] | list[int]) -> str | None:
     """
     if failed:
         return f"no ok pair for seed{'s' if len(failed) > 1 else ''} {', '.join(map(str, failed))}"
-    return f"{seeds} seed{'' if seeds == 1 else 's'}{_LACKING}" if seeds < MIN_SEEDS else None
+    return f"{count_of(seeds, 'seed')}{_LACKING}" if seeds < MIN_SEEDS else None
 
 
 def lacks_seeds(reason: str) -> bool:

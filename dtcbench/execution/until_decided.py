@@ -9,7 +9,7 @@ from dtcbench.execution.driver import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.claim import Claim
 from dtcbench.plan.grid import Plan
-from dtcbench.plan.looks import Course, Look
+from dtcbench.plan.looks import Look, LooksTaken
 from dtcbench.record import INCONCLUSIVE
 from dtcbench.records.lookup import plan_in
 from dtcbench.records.run import Run
@@ -26,12 +26,12 @@ def next_look(plan: Plan, writer: Writer, watcher: Watcher, claims: Sequence[Cla
     store, seeds = writer.store, plan.suite.growing
     if seeds is None or not _ended(plan, store):
         return None
-    known = store.course() or Course(seeds=seeds, looks=[])
+    known = store.looks_taken() or LooksTaken(seeds=seeds, looks=[])
     before = known.looks[: plan.looks - 1]
     look = taken(plan, Run.of(plan, store).claims(claims=claims), before)
-    course = Course(seeds=seeds, looks=[*before, look])
-    if course != known:
-        writer.save_course(course)
+    now = LooksTaken(seeds=seeds, looks=[*before, look])
+    if now != known:
+        writer.save_looks(now)
     watcher.looked(look)
     return plan_in(store, plan.suite, plan.names) if look.rows else None
 

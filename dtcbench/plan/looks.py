@@ -53,7 +53,7 @@ class Look(Strict):
     """Keys, at seed 0, of the rows that go on; none if all is decided or no seed is left."""
 
 
-class Course(Strict):
+class LooksTaken(Strict):
     """All looks of a run so far, in order. Its file is written before a cell of the next look starts."""
 
     seeds: GrowingSeeds
@@ -64,25 +64,16 @@ class Course(Strict):
         """Per look after the first, the keys of the rows that have its seeds."""
         return tuple(frozenset(look.rows) for look in self.looks if look.rows)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether no row goes on."""
-        return bool(self.looks) and not self.looks[-1].rows
-
-    def with_look(self, look: Look) -> Course:
-        """The same, one look later."""
-        return Course(seeds=self.seeds, looks=[*self.looks, look])
-
     @staticmethod
-    def union(courses: Sequence[Course]) -> Course:
+    def union(runs: Sequence[LooksTaken]) -> LooksTaken:
         """The looks of several runs of one suite as one: a row goes on if it does in any of them.
 
         UserError if they grow by different seeds.
         """
-        if len(seeds := sorted({str(course.seeds) for course in courses})) > 1:
+        if len(seeds := sorted({str(run.seeds) for run in runs})) > 1:
             raise UserError(f"the runs' seeds grow differently: {' and '.join(seeds)}; merge runs of one suite")
-        together = zip_longest(*(course.looks for course in courses))
-        return Course(seeds=courses[0].seeds, looks=[_union([look for look in looks if look]) for looks in together])
+        together = zip_longest(*(run.looks for run in runs))
+        return LooksTaken(seeds=runs[0].seeds, looks=[_union([look for look in looks if look]) for looks in together])
 
 
 def _union(looks: Sequence[Look]) -> Look:

@@ -21,7 +21,7 @@ import yaml
 
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
-from dtcbench.plan.looks import Course
+from dtcbench.plan.looks import LooksTaken
 from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declared, together
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
@@ -157,10 +157,11 @@ def _names_of(runs: Sequence[Store]) -> Names:
 
 def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names: Names, folder: AnyPath) -> Run:
     store = Store(folder)
-    courses = [course for run in {str(run.root): run for run, _ in records}.values() if (course := run.course())]
+    stores = {str(run.root): run for run, _ in records}.values()
+    looks = [taken for run in stores if (taken := run.looks_taken())]
     with store.locked() as writer:
-        if courses:
-            writer.save_course(Course.union(courses))
+        if looks:
+            writer.save_looks(LooksTaken.union(looks))
         plan = plan_in(store, parse(suite, "suite.yaml", names), names)
         run = Run.of(plan, store)
         for trace, record in _numbered(records):

@@ -18,10 +18,10 @@ import jinja2.sandbox
 import pandas as pd
 
 from dtcbench.analysis import stats
-from dtcbench.analysis.differences import Difference, Side, difference
+from dtcbench.analysis.differences import Accuracies, Difference, difference
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.literature import read_published
-from dtcbench.analysis.pairing import DENSE, HITS, POOL, registered_name
+from dtcbench.analysis.pairing import DENSE, POOL, registered_name
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect
 from dtcbench.errors import UserError
@@ -43,7 +43,6 @@ _ASKED = (
 )
 """The functions that a template may call, besides `given`."""
 _LISTED = 12
-_SIDE = ("accuracy", *HITS)
 _NO_PROSE = re.compile(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", re.DOTALL)
 """Code, the targets of links, comments."""
 
@@ -62,7 +61,7 @@ class Paired:
     """By Holm, for all networks, data and sparsities of the suite at which both methods were run."""
 
 
-class Evidence:
+class Answers:
     """What a template may ask for. UserError where it asks for something that is not there, or not unique."""
 
     def __init__(self, runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware], folder: AnyPath) -> None:
@@ -120,8 +119,8 @@ class Evidence:
                 here = same[_at(same, sparsity) | (same["method"] == DENSE)]
                 left, right = (_by_seed(here, name) for name in (one, other))
                 if len(seeds := left.index.intersection(right.index).sort_values()):
-                    sides = [Side(*(cells.loc[seeds, name].to_numpy() for name in _SIDE)) for cells in (left, right)]
-                    yield dict(zip(POOL, pool, strict=True)) | {"sparsity": sparsity}, difference(*sides)
+                    found = difference(*(Accuracies.of(cells.loc[seeds]) for cells in (left, right)))
+                    yield dict(zip(POOL, pool, strict=True)) | {"sparsity": sparsity}, found
 
     def published(self, file: str, suite: str | None = None, methods: Sequence[str] = ()) -> str:
         """A CSV of others' published results as a table, recomputed; under it a suite's rows of these methods, or of
@@ -155,7 +154,7 @@ class Evidence:
         return _one(f"effect {name!r}", [e for e in effects if e.name == name], [e.name for e in effects])
 
 
-def rendered(source: str, name: str, evidence: Evidence) -> str:
+def rendered(source: str, name: str, answers: Answers) -> str:
     """The Markdown that the template `source`, a file called `name`, gives; it ends as the template does.
 
     UserError where the template cannot be rendered, or where its prose holds a number that nothing computes.
@@ -163,7 +162,7 @@ def rendered(source: str, name: str, evidence: Evidence) -> str:
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"given": str, **{name: getattr(evidence, name) for name in _ASKED}}
+    environment.globals |= {"given": str, **{name: getattr(answers, name) for name in _ASKED}}
     environment.filters |= FILTERS
     try:
         uncomputed = [f"{name}, line {line}: {number}" for line, number in _uncomputed(environment.lex(source))]

@@ -21,7 +21,7 @@ from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.examine import examine
 from dtcbench.publish.findings import bars, lines
-from dtcbench.publish.opening import Evidence, rendered
+from dtcbench.publish.opening import Answers, rendered
 from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
@@ -158,7 +158,7 @@ def _opening(results: AnyPath, published: Sequence[SiteRun], judged: Sequence[Cl
     """What the template gives; without one the findings as they were written, or how to begin."""
     template, path = results / TEMPLATE, results / OPENING
     if template.is_file():
-        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Evidence(published, judged, results.parent))
+        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Answers(published, judged, results.parent))
     return path.read_text(encoding="utf-8") if path.is_file() else _OPENING
 
 

@@ -78,15 +78,15 @@ def plan_in(store: Store, suite: Suite, names: Names = REGISTERED) -> Plan:
 
     StoreError if those looks were at other seeds: the error rate holds for one sequence of looks.
     """
-    course = store.course() if suite.growing else None
-    if course is None:
+    taken = store.looks_taken() if suite.growing else None
+    if taken is None:
         return expand(suite, names)
-    if course.seeds != suite.growing:
+    if taken.seeds != suite.growing:
         raise StoreError(
-            f"{store.looks}: the run was looked at with seeds {course.seeds}, and the suite now has {suite.growing}; "
+            f"{store.looks}: the run was looked at with seeds {taken.seeds}, and the suite now has {suite.growing}; "
             "bring those back, or choose another folder with --out"
         )
-    return expand(suite, names, course.rows)
+    return expand(suite, names, taken.rows)
 
 
 def refuse_missing_code(store: Store) -> None:

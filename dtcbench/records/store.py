@@ -37,7 +37,7 @@ from dtcbench.unavailable import Unavailable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dtcbench.plan.looks import Course
+    from dtcbench.plan.looks import LooksTaken
     from dtcbench.plan.names import Declared
     from dtcbench.records.fixed_rules import FixedRules
 
@@ -125,14 +125,14 @@ class Store:
         """The file that says what each look at growing seeds decided; other runs lack it."""
         return self.root / "looks.json"
 
-    def course(self) -> Course | None:
+    def looks_taken(self) -> LooksTaken | None:
         """The looks that a run until decided has taken; None before the first. StoreError if they cannot be read."""
-        from dtcbench.plan.looks import Course
+        from dtcbench.plan.looks import LooksTaken
 
         if not self.looks.is_file():
             return None
         try:
-            return Course.model_validate_json(self.looks.read_bytes())
+            return LooksTaken.model_validate_json(self.looks.read_bytes())
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise StoreError(f"{self.looks}: it cannot be read: {reason}; bring back the file as it was") from error
@@ -327,10 +327,10 @@ class Writer:
             write(self.store.rules, f"{rules.model_dump_json(indent=1)}\n".encode())
         return known or rules
 
-    def save_course(self, course: Course) -> None:
+    def save_looks(self, taken: LooksTaken) -> None:
         """Keep what the looks decided: before a cell of the next one starts."""
         self._check()
-        write(self.store.looks, f"{course.model_dump_json(indent=1)}\n".encode())
+        write(self.store.looks, f"{taken.model_dump_json(indent=1)}\n".encode())
 
     def append(self, record: CellRecord, trace: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.

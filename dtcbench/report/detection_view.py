@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dtcbench.analysis.detection import Detection, uncertainty
+from dtcbench.analysis.power import MOST_SEEDS
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import ABSENT
@@ -19,18 +20,20 @@ def detection_view(found: Sequence[Detection], points: float, suite: str) -> Ren
     many `points`; then the seeds for all of them, and what is lacking."""
     if not found:
         return Text(f"{suite} compares nothing: no method at the place of a dense cell")
-    known = [one for one in found if one.needed is not None]
-    parts: list[RenderableType] = []
+    known = [one for one in found if not math.isnan(one.spread)]
+    parts: list[RenderableType] = [Fitted(_layouts(found, points))] if known else []
+    if shown := [one.needed for one in known if one.needed is not None]:
+        each = "the one comparison" if len(shown) == 1 else f"each of {len(shown)} comparisons"
+        found_by = f"{max(shown)} seeds find a true difference of {_difference(points)} in 80 % of cases in {each}"
+        parts.append(Text(f"{found_by}, by a two-sided paired t-test at 5 %; Holm's correction for many takes more."))
+    if hidden := len(known) - len(shown):
+        what = f"{hidden} of {len(found)} comparisons find it with no number of seeds up to {MOST_SEEDS:,}"
+        parts.append(Text(f"{what}: other test images could differ by as much, or the seeds differ too much"))
     if known:
-        seeds = max(one.needed or 0 for one in known)
         low, high = uncertainty(min(one.pairs for one in known))
-        each = "the one comparison" if len(known) == 1 else f"each of {len(known)} comparisons"
-        found_by = f"{seeds} seeds find a true difference of {_difference(points)} in 80 % of cases in {each}"
-        parts = [
-            Fitted(_layouts(found, points)),
-            Text(f"{found_by}, by a two-sided paired t-test at 5 %; Holm's correction for many takes more."),
-            Text(f"With the fewest pairs here a true spread is {low:.1f} to {high:.1f} times the one seen (95 %)."),
-        ]
+        parts.append(
+            Text(f"With the fewest pairs here a true spread is {low:.1f} to {high:.1f} times the one seen (95 %).")
+        )
     if lacking := len(found) - len(known):
         what = f"{lacking} of {len(found)} comparisons have fewer than {MIN_SEEDS} finished pairs, or equal ones"
         parts.append(Text(f"{what}: `dtcbench run {suite}` makes more, or name a run that has some with --from"))

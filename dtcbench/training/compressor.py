@@ -330,7 +330,7 @@ def _check_count(indices: Indices, target: Target) -> None:
 
 def _method(method: str | Method, options: dict[str, Any]) -> Method:
     if isinstance(method, str):
-        if of_cells := sorted(options.keys() & registry.COURSE):
+        if of_cells := sorted(options.keys() & registry.USAGE):
             raise UserError(
                 f"option {', '.join(of_cells)} says how a cell of the bench uses a method; in your own loop you call "
                 "compress() when you want to, and another `seed` draws other numbers"

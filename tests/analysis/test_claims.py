@@ -280,7 +280,7 @@ def test_a_seed_that_failed_is_not_left_out():
 
 def test_equal_differences_in_all_seeds_decide_nothing():
     found = judged(claim(), against(0.05, [0.0] * 5))
-    assert (found.verdict, "equal in all seeds" in found.reason) == (UNDECIDED, True)
+    assert (found.verdict, "equal in all paired seeds" in found.reason) == (UNDECIDED, True)
 
 
 def test_a_finding_names_the_cells_it_rests_on_and_its_two_sides():

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from handmade import cell
 
-from dtcbench.analysis import stats
 from dtcbench.analysis.detection import detections, uncertainty
 from dtcbench.analysis.pairing import tidy
+from dtcbench.analysis.power import detectable, seeds_to_detect
 from dtcbench.plan.claim import Claim
 
 LUCK = [0.0, 0.01, -0.01, 0.02, -0.02]
@@ -49,15 +49,15 @@ def test_a_claims_comparisons_and_each_method_with_dense_have_their_spread_and_s
     assert set(found(cells())) == {"dtc / lars − dense", "dtc / lars − random", "random − dense"}
     assert (random.pairs, random.planned) == (5, 5)
     assert random.spread == pytest.approx(SPREAD)
-    assert random.smallest == pytest.approx(stats.detectable(SPREAD, 5))
-    assert random.needed == stats.seeds_to_detect(SPREAD, 0.01) == 22
+    assert random.smallest == pytest.approx(detectable(SPREAD, 5))
+    assert random.needed == seeds_to_detect(SPREAD, 0.01) == 22
 
 
 def test_seeds_that_grow_are_judged_at_their_most() -> None:
     random = found(cells(), most=40)["dtc / lars − random"]
 
     assert random.planned == 40
-    assert random.smallest < 0.01 < stats.detectable(SPREAD, 5)
+    assert random.smallest < 0.01 < detectable(SPREAD, 5)
 
 
 def test_fewer_than_three_finished_pairs_have_no_spread() -> None:

@@ -1,8 +1,7 @@
-"""Statistics over seeds: what is claimed of means, intervals, tests, corrections, power and pooling."""
+"""Statistics over seeds: what is claimed of means, intervals, tests and corrections."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 
@@ -94,6 +93,11 @@ FEW = settings(max_examples=25)
 DIFFERENCES = st.lists(st.integers(-40, 40).map(lambda points: points / 1000), min_size=3, max_size=9)
 
 
+def equivalence_p_values(samples, margin=0.01) -> np.ndarray:
+    """Of samples of paired differences, one per seed."""
+    return stats.equivalence_p_of([stats.mean_estimate(sample) for sample in samples], margin)
+
+
 def spread(values) -> bool:
     return max(values) > min(values)
 
@@ -103,7 +107,7 @@ def test_too_few_or_equal_differences_get_no_p_value_but_a_reason(values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert math.isnan(stats.p_values([values])[0])
-        assert math.isnan(stats.equivalence_p_values([values])[0])
+        assert math.isnan(equivalence_p_values([values])[0])
         assert stats.mean_estimate(values).interval is None
     assert stats.untested(values).removesuffix(": no test") + ": no interval" == stats.mean_estimate(values).reason
 
@@ -125,7 +129,7 @@ def test_p_values_are_those_of_scipy(samples, alternative):
 @given(st.lists(DIFFERENCES, max_size=6), st.randoms())
 def test_tests_depend_on_no_order_of_seeds_and_on_no_other_row(samples, random):
     shuffled = [random.sample(sample, len(sample)) for sample in samples]
-    for test in (stats.p_values, stats.equivalence_p_values):
+    for test in (stats.p_values, equivalence_p_values):
         alone = [test([sample])[0] for sample in samples]
         np.testing.assert_array_equal(test(shuffled), alone)
 
@@ -141,14 +145,14 @@ def test_the_t_interval_holds_zero_exactly_when_the_test_does_not_reject(values)
 @given(DIFFERENCES)
 def test_equivalence_is_symmetric(values):
     """A is equivalent to B exactly when B is to A."""
-    forth, back = stats.equivalence_p_values([values, [-value for value in values]])
+    forth, back = equivalence_p_values([values, [-value for value in values]])
     assert forth == pytest.approx(back, nan_ok=True)
 
 
 @FEW
 @given(DIFFERENCES.filter(spread))
 def test_a_wider_margin_never_makes_equivalence_harder(values):
-    narrow, wide = (stats.equivalence_p_values([values], margin)[0] for margin in (0.01, 0.02))
+    narrow, wide = (equivalence_p_values([values], margin)[0] for margin in (0.01, 0.02))
     assert wide <= narrow
 
 
@@ -157,20 +161,20 @@ def test_a_wider_margin_never_makes_equivalence_harder(values):
 def test_equivalence_is_the_interval_at_ninety_per_cent_within_the_margin(values):
     estimate = stats.mean_estimate(values, confidence=0.9)
     inside = estimate.low > -0.01 and estimate.high < 0.01
-    p = stats.equivalence_p_values([values], 0.01)[0]
+    p = equivalence_p_values([values], 0.01)[0]
     assert inside == (p < 0.05) or p == pytest.approx(0.05, abs=1e-9)
 
 
 def test_no_difference_seen_is_not_equivalence():
     noisy = [-0.05, 0.04, -0.03, 0.05, -0.01]
     assert stats.p_values([noisy])[0] > 0.9
-    assert stats.equivalence_p_values([noisy], 0.01)[0] > 0.05
+    assert equivalence_p_values([noisy], 0.01)[0] > 0.05
 
 
 def test_each_difference_can_have_a_margin_of_its_own_and_without_one_no_test():
     values = [0.004, 0.005, 0.006, 0.005]
-    p = stats.equivalence_p_values([values, values, values], [0.01, 0.002, math.nan])
-    alone = [stats.equivalence_p_values([values], margin)[0] for margin in (0.01, 0.002)]
+    p = equivalence_p_values([values, values, values], [0.01, 0.002, math.nan])
+    alone = [equivalence_p_values([values], margin)[0] for margin in (0.01, 0.002)]
     assert p[:2].tolist() == alone
     assert alone[0] < 0.01 < 0.99 < alone[1]
     assert math.isnan(p[2])
@@ -179,7 +183,7 @@ def test_each_difference_can_have_a_margin_of_its_own_and_without_one_no_test():
 @pytest.mark.parametrize("margin", [0.0, -0.01, math.nan])
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(ValueError, match="margin must be positive"):
-        stats.equivalence_p_values([[0.1, 0.2, 0.3]], margin)
+        equivalence_p_values([[0.1, 0.2, 0.3]], margin)
 
 
 # many comparisons
@@ -223,43 +227,6 @@ def test_benjamini_and_hochberg_multiply_by_comparisons_over_place():
 @given(P_VALUES)
 def test_a_claims_correction_is_at_least_as_strict_as_a_tables(p):
     assert np.all((stats.holm(p) >= stats.benjamini_hochberg(p) * (1 - 1e-12)) | np.isnan(stats.holm(p)))
-
-
-# power
-
-
-@pytest.mark.parametrize(("n", "effect"), [(5, 1.6820), (10, 0.9960), (40, 0.4543), (1000, 0.0887)])
-def test_what_a_test_can_detect_is_what_statsmodels_solves_for(n, effect):
-    assert stats.detectable(0.02, n) == pytest.approx(0.02 * effect, rel=3e-4)
-
-
-@pytest.mark.parametrize("n", [3, 5, 17])
-def test_a_test_finds_the_detectable_difference_in_four_of_five_draws(n):
-    draws = stats.generator("power").normal(stats.detectable(2.0, n), 2.0, (4000, n))
-    assert (scipy.stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05).mean() == pytest.approx(0.8, abs=0.02)
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.001, 1e-5])
-def test_more_pairs_or_a_laxer_level_always_detect_less(alpha):
-    by_size = [stats.detectable(1.0, n, alpha=alpha) for n in range(3, 60)]
-    assert all(more < fewer for fewer, more in itertools.pairwise(by_size))
-    assert by_size[10] > stats.detectable(1.0, 13, alpha=2 * alpha)
-
-
-@FEW
-@given(st.floats(0.001, 0.1), st.sampled_from([0.005, 0.01, 0.03]))
-def test_the_seeds_to_detect_a_difference_are_the_fewest_that_do(sd, difference):
-    n = stats.seeds_to_detect(sd, difference)
-    assert stats.detectable(sd, n) <= difference
-    assert n == 3 or stats.detectable(sd, n - 1) > difference
-
-
-def test_power_without_a_spread_or_without_a_difference():
-    assert math.isnan(stats.detectable(math.nan, 5)) and math.isnan(stats.detectable(1.0, 2))
-    assert stats.seeds_to_detect(0.0, 0.01) == 3
-    for sd, difference in ((math.nan, 0.01), (0.1, 0.0), (0.1, math.nan)):
-        with pytest.raises(ValueError, match="no number of pairs"):
-            stats.seeds_to_detect(sd, difference)
 
 
 # error rates, each in a world whose truth is known
@@ -360,74 +327,3 @@ def test_an_estimate_tests_itself():
     values = [0.01, 0.02, 0.03, 0.04, 0.05]
     assert stats.p_of([stats.mean_estimate(values)]).tolist() == stats.p_values([values]).tolist()
     assert math.isnan(stats.p_of([stats.mean_estimate([0.1, 0.2])])[0])
-
-
-# pooling over pairs of network and data
-
-
-def test_pairs_that_are_equally_precise_pool_to_their_t_interval():
-    means = [0.01, -0.02, 0.03, 0.05, 0.00]
-    pooled = stats.pooled(means, [1e-6] * 5)
-    plain = stats.mean_estimate(means)
-    assert (pooled.mean, *pooled.interval) == pytest.approx((plain.mean, *plain.interval), rel=1e-4)
-    assert pooled.p == pytest.approx(stats.p_values([means])[0], rel=1e-3)
-    assert pooled.between_sd == pytest.approx(np.std(means, ddof=1), rel=0.01)
-
-
-def test_pooling_is_paule_and_mandels():
-    means, variances = np.array([0.4, 0.1, -0.2, 0.6]), np.array([0.01, 0.04, 0.02, 0.05])
-    pooled = stats.pooled(means, variances)
-    weights = 1 / (variances + pooled.between_sd**2)
-    assert pooled.mean == pytest.approx((weights * means).sum() / weights.sum())
-    assert (weights * (means - pooled.mean) ** 2).sum() == pytest.approx(3, abs=1e-4)  # their estimating equation
-
-
-def test_pairs_that_agree_better_than_their_seeds_allow_do_not_narrow_the_interval_beyond_the_seeds():
-    pooled = stats.pooled([0.01, 0.01, 0.0100001], [1e-4, 1e-4, 1e-4])
-    assert pooled.between_sd == 0
-    assert pooled.interval == pytest.approx(
-        (0.01 - 4.302653 * 0.01 / math.sqrt(3), 0.01 + 4.302653 * 0.01 / math.sqrt(3)), rel=1e-4
-    )
-
-
-def test_a_pair_that_outweighs_the_others_leaves_fewer_degrees_of_freedom():
-    variances = np.array([1e-6, 1e-2, 1e-2, 1e-2])
-    pooled = stats.pooled([0.0, 0.01, -0.01, 0.0], variances)
-    assert pooled.between_sd == 0  # so the weights are 1 / variance, and nearly one pair's
-    assert pooled.interval[1] == pytest.approx(scipy.stats.t.ppf(0.975, 1) / math.sqrt((1 / variances).sum()), rel=1e-3)
-
-
-def test_a_pooled_interval_holds_the_mean_over_pairs_in_95_of_100_draws():
-    rng, held, spreads = stats.generator("pooled coverage"), [], np.geomspace(0.3, 3, 8)
-    for _ in range(700):
-        seeds = rng.normal(0, 0.5, (8, 1)) + rng.normal(0, 1, (8, 5)) * spreads[:, None]
-        pooled = stats.pooled(seeds.mean(axis=1), seeds.var(axis=1, ddof=1) / 5)
-        held.append(pooled.interval[0] <= 0 <= pooled.interval[1])
-    assert np.mean(held) >= 0.94
-
-
-@FEW
-@given(st.permutations(range(5)))
-def test_the_order_of_the_pairs_does_not_change_a_bit(order):
-    means, variances = np.array([0.4, 0.1, -0.2, 0.6, 0.1]), np.array([0.01, 0.04, 0.02, 0.05, 0.03])
-    assert stats.pooled(means[order], variances[order]) == stats.pooled(means, variances)
-
-
-@pytest.mark.parametrize(
-    ("means", "variances", "reason"),
-    [
-        ([], [], "0 pairs: no pooled interval"),
-        ([0.1, 0.2], [0.01, 0.01], "2 pairs: no pooled interval"),
-        ([0.1, 0.2, 0.0], [0.01, 0.01, 0.0], "a pair is equal in all seeds: no pooled interval"),
-    ],
-)
-def test_too_few_pairs_or_one_without_spread_do_not_pool_but_give_a_reason(means, variances, reason):
-    pooled = stats.pooled(means, variances)
-    assert (pooled.interval, pooled.reason) == (None, reason)
-    assert math.isnan(pooled.p)
-
-
-@pytest.mark.parametrize(("means", "variances"), [([0.1], [0.1, 0.2]), ([math.nan], [0.1]), ([0.1], [-0.1])])
-def test_means_and_variances_that_do_not_match_are_refused(means, variances):
-    with pytest.raises(ValueError, match=r"inhomogeneous|must be finite"):
-        stats.pooled(means, variances)

@@ -4,7 +4,7 @@ import pytest
 
 from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
-from dtcbench.plan.looks import Course, GrowingSeeds, Look
+from dtcbench.plan.looks import GrowingSeeds, Look, LooksTaken
 
 SEEDS = GrowingSeeds(first=5, step=5, most=15)
 
@@ -22,21 +22,18 @@ def test_the_smallest_numbers_that_a_suite_may_give_make_looks_with_levels():
     assert len(Looks(**smallest.model_dump()).levels()) == 2
 
 
-def test_a_course_is_over_once_no_row_goes_on():
-    course = Course(seeds=SEEDS, looks=[])
-    assert (course.is_over, course.rows) == (False, ())
-    course = course.with_look(look(5, "a", "b"))
-    assert (course.is_over, course.rows) == (False, (frozenset("ab"),))
-    course = course.with_look(look(10))
-    assert (course.is_over, course.rows) == (True, (frozenset("ab"),))
+def test_the_rows_of_a_look_have_the_seeds_of_the_next():
+    looks = [look(5, "a", "b"), look(10, "b"), look(15)]
+    rows = [LooksTaken(seeds=SEEDS, looks=looks[:taken]).rows for taken in range(4)]
+    assert rows == [(), (frozenset("ab"),), (frozenset("ab"), frozenset("b")), (frozenset("ab"), frozenset("b"))]
 
 
 def test_of_several_runs_a_row_goes_on_if_it_does_in_one():
-    one = Course(seeds=SEEDS, looks=[look(5, "a", decided=["x"]), look(10, "a")])
-    other = Course(seeds=SEEDS, looks=[look(5, "b", "a", decided=["x", "y"]), look(10)])
+    one = LooksTaken(seeds=SEEDS, looks=[look(5, "a", decided=["x"]), look(10, "a")])
+    other = LooksTaken(seeds=SEEDS, looks=[look(5, "b", "a", decided=["x", "y"]), look(10)])
 
-    assert Course.union([one, other]) == Course(
+    assert LooksTaken.union([one, other]) == LooksTaken(
         seeds=SEEDS, looks=[look(5, "a", "b", decided=["x", "y"]), look(10, "a")]
     )
     with pytest.raises(UserError, match=r"grow differently: .*most: 15} and .*most: 20}"):
-        Course.union([one, Course(seeds=GrowingSeeds(first=5, step=5, most=20), looks=[])])
+        LooksTaken.union([one, LooksTaken(seeds=GrowingSeeds(first=5, step=5, most=20), looks=[])])

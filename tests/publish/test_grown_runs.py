@@ -67,9 +67,9 @@ def test_looks_that_are_not_the_suites_are_an_error(grown, tmp_path, found, text
 
 def test_a_merged_run_has_the_looks_of_both(grown, tmp_path, sketched, dtcbench):
     short = shutil.copytree(grown, tmp_path / "short")
-    course = json.loads((short / "looks.json").read_text())
-    course["looks"] = []
-    (short / "looks.json").write_text(json.dumps(course))
+    taken = json.loads((short / "looks.json").read_text())
+    taken["looks"] = []
+    (short / "looks.json").write_text(json.dumps(taken))
     ended = dtcbench("merge", short, grown, "--out", tmp_path / "both")
     assert ended.code == 0, ended.out + ended.err
     (looks,) = (tmp_path / "both").glob("*/looks.json")

@@ -7,7 +7,7 @@ import pytest
 from tampering import content, records
 
 from dtcbench.errors import UserError
-from dtcbench.publish.opening import Evidence, rendered
+from dtcbench.publish.opening import Answers, rendered
 from dtcbench.publish.results import on_site
 from dtcbench.records.run import Run
 from dtcbench.report.site.pages import judge
@@ -20,7 +20,7 @@ def runs_of(folder):
 @pytest.fixture(scope="module")
 def evidence(finished):
     runs = runs_of(finished)
-    return Evidence(runs, judge(runs, None), finished)
+    return Answers(runs, judge(runs, None), finished)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_published_table_comes_with_its_sources_and_ours_under_it(finished, tm
         "a paper,mlp,digits,theirs,98.1,97.4,0.6\n"
     )
     call = "{{ published('table.csv', 'tiny', ['magnitude']) }}"
-    titles, _, theirs, ours = rendered(call, "x", Evidence(runs_of(finished), (), tmp_path)).splitlines()
+    titles, _, theirs, ours = rendered(call, "x", Answers(runs_of(finished), (), tmp_path)).splitlines()
     assert titles == "| method | removed | accuracy, % | points to baseline | speed-up | source |"
     assert theirs == "| theirs | 60.0 %\\* | 97.4 | −0.7 | – | a paper |"
     assert ours.startswith("| ours: magnitude | 50.0 % | ")

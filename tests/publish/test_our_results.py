@@ -9,7 +9,7 @@ from tampering import content, records
 
 from dtcbench.publish import results
 from dtcbench.publish.examine import check
-from dtcbench.publish.opening import Evidence, rendered
+from dtcbench.publish.opening import Answers, rendered
 from dtcbench.publish.results import bundles, on_site, rebuild
 from dtcbench.records.run import Run
 
@@ -66,7 +66,7 @@ def test_contributings_findings_are_what_the_records_give():
     ours, theirs = (accuracies(bundle, "lenet-300-100", method, 0.95) for method in ("dtc", "magnitude"))
     contributing = (RESULTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     source = re.search(r"```jinja\n(.*?)```", contributing, re.DOTALL)[1]
-    text = rendered(source, "CONTRIBUTING.md", Evidence(list(on_site([Run(bundle)])), (), RESULTS.parent))
+    text = rendered(source, "CONTRIBUTING.md", Answers(list(on_site([Run(bundle)])), (), RESULTS.parent))
     behind = sum(theirs[seed] - ours[seed] for seed in ours) / len(ours)
     assert len(ours) == len(theirs) >= 5
     assert f"At 95 % of LeNet-300-100 DTC is {100 * behind:.1f} points behind magnitude (−{100 * behind:.2f} [" in text
