@@ -162,11 +162,11 @@ def test_bind_fills_options_in_and_makes_instances_of_classes(axis):
 
 def test_bind_refuses_options_that_a_suite_would_refuse_all_at_once():
     with pytest.raises(UserError) as caught:
-        registry.methods.bind("dtc", {"lam": -1, "score": "nonsense", "sids": "both"})
+        registry.methods.bind("dtc", {"lam": -1, "score": "nonsense", "side": "both"})
     assert str(caught.value).split("\n") == [
         "method 'dtc': score: 'nonsense': should be 'reconstruction' or 'coefficients'",
         "method 'dtc': lam: -1: should be greater than 0",
-        "method 'dtc': sids: unknown key 'sids'; did you mean 'sides'? "
+        "method 'dtc': side: unknown key 'side'; did you mean 'sides'? "
         "(known: score, drop, lam, f, sides, widths, stream, when)",
     ]
 
