@@ -15,11 +15,12 @@ import pandas as pd
 from dtcbench.analysis import draws, energy_columns, entropy_law, reproduction, saving, target
 from dtcbench.analysis.evidence import Evidence
 from dtcbench.analysis.pairing import tidy
+from dtcbench.analysis.power import MOST_SEEDS
 from dtcbench.analysis.rivals import counted, pairs
-from dtcbench.analysis.rules import Case, case_of_pairs, families, judged, rule_of
+from dtcbench.analysis.rules import Adjusted, Case, case_of_pairs, families, judged, rule_of
 from dtcbench.analysis.sequential import Looks
-from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict, lacks_seeds
-from dtcbench.plan.claim import Claim
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict, lacks_seeds, would_decide
+from dtcbench.plan.claim import Claim, plain_label
 from dtcbench.text import count_of
 
 
@@ -58,18 +59,20 @@ def _case(
     if not len(cells):
         return Case(claim, (), nothing=f"no cell that counts: {_which(claim)}")
     if claim.test == "curves":
+        ours = cells[cells["method"].map(plain_label).isin(claim.estimand.of)]
         nothing = "no cell of a published curve" if reference is not None else "no published curves were given"
-        found = reproduction.comparisons(cells, cycles, reference, alpha=claim.alpha) if reference is not None else ()
+        found = reproduction.comparisons(ours, cycles, reference, alpha=claim.alpha) if reference is not None else ()
         return Case(claim, _given(found), nothing=nothing)
     nothing = f"no cell of {' or '.join(claim.estimand.of)}"
     if claim.test == "entropy_law":
         paper = (measurements, reference)
-        laws = list(entropy_law.comparisons(cells, cycles, *paper, alpha=claim.alpha))
+        of, at_least = claim.estimand.of, claim.estimand.at_least or entropy_law.STRONG
+        laws = list(entropy_law.comparisons(cells, cycles, *paper, of=of, at_least=at_least, alpha=claim.alpha))
         measured = [one for one in laws if one.verdict is not Verdict.NOT_MEASURED]
         shown = [one for one in laws if one.verdict is Verdict.NOT_MEASURED]
         return Case(claim, _given(measured or shown), _given(shown if measured else ()), nothing=nothing)
     if claim.test == "saving":
-        if claim.estimand.quantity not in cells:
+        if claim.estimand.quantity != saving.QUANTITY:
             nothing = f"no record holds {claim.estimand.quantity}"
         return Case(claim, tuple(saving.evidence(claim, cells)), nothing=nothing)
     return draws.beside(case_of_pairs(claim, list(pairs(claim, cells)), looks), cells)
@@ -87,24 +90,24 @@ def _which(claim: Claim) -> str:
     return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in lists.items())
 
 
-def concluded(case: Case, adjusted: Sequence[float]) -> Conclusion:
+def concluded(case: Case, adjusted: Sequence[Adjusted]) -> Conclusion:
     """The verdict on a case, whose deciding comparisons have the `adjusted` p-values of `families`."""
     claim = case.claim
     deciding, beside = judged(case, adjusted)
     verdict = _verdict(claim, deciding)
-    needed = [one.seeds_needed for one in deciding if one.verdict is Verdict.UNDECIDED]
-    more = max((n for n in needed if n is not None), default=None) if verdict is Verdict.UNDECIDED else None
+    open_ones = [one for one in deciding if one.verdict is Verdict.UNDECIDED and verdict is Verdict.UNDECIDED]
+    more = max((one.seeds_needed for one in open_ones if one.seeds_needed), default=None)
     if not deciding:
         reason = case.nothing
     elif verdict is Verdict.NOT_MEASURED:
         reason = _reasons(deciding)
     else:
         tally = _tally(deciding) if claim.test != "average" else _pooled_reason(deciding[0], beside)
-        reason = f"{tally}; {count_of(more, 'more seed')} would decide" if more and not lacks_seeds(tally) else tally
+        is_known = not any(lacks_seeds(one.reason) for one in open_ones)
+        reason = f"{tally}; {_asked(more, case)}" if more and is_known else tally
     if claim.test == "average":
         beside = [_asks_for(one, more) for one in beside]
     bounds = (claim.estimand.at_least,) if claim.estimand.at_least is not None else (0.0,)
-    bounds = (entropy_law.STRONG,) if claim.test == "entropy_law" else bounds
     sources = tuple(map(str, claim.sources))
     comparisons = (*deciding, *beside)
     return Conclusion(
@@ -161,3 +164,10 @@ def _reasons(comparisons: Sequence[Comparison]) -> str:
     """Their distinct reasons, the most frequent first."""
     counts = Counter(one.reason for one in comparisons)
     return "; ".join(sorted(counts, key=lambda reason: (-counts[reason], reason)))
+
+
+def _asked(more: int, case: Case) -> str:
+    """How many more seeds would decide, and whether so many are planned."""
+    beyond = [one.most for one in case.deciding if one.most is not None and one.shown.seeds + more > one.most]
+    is_beyond = bool(beyond) and more < MOST_SEEDS
+    return would_decide(more) + (f"; {count_of(max(beyond), 'seed')} are planned at most" if is_beyond else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,13 +27,16 @@ from dtcbench.analysis.correlation import (
 )
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.power import seeds_to_detect
-from dtcbench.analysis.rivals import Series, all_series, of_dtc
+from dtcbench.analysis.rivals import Series, all_series
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, LawPoint, Verdict, obstacle
 from dtcbench.entropy import Side, expected_entropy, expected_published_entropy, published_entropy
+from dtcbench.plan.claim import plain_label
 from dtcbench.unavailable import Unavailable
 
 STRONG = 0.5
-"""From this correlation on, entropy tracks accuracy: Cohen's "large"."""
+"""From this correlation on, entropy tracks accuracy, where a claim does not say otherwise: Cohen's "large"."""
+DTC = ("dtc", "dtc-published")
+"""DTC with its default options: its variants are for ablations."""
 POWERS = 3
 """What accuracy and entropy have in common with log2 n, its square and its cube is taken out."""
 MIN_MEASUREMENTS, MIN_CYCLES = 3, 10
@@ -129,7 +132,8 @@ def comparisons(
     measurements: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
     *,
-    smallest_effect: float = STRONG,
+    of: Collection[str] = DTC,
+    at_least: float = STRONG,
     alpha: float = stats.SIGNIFICANCE,
 ) -> Iterator[Comparison]:
     """Per DTC method, solver and pool at its highest sparsity: both projections of every layer; then the paper's own.
@@ -138,20 +142,24 @@ def comparisons(
     ----------
     measurements, reference : the paper's measurements and accuracies, as `published` returns them: shown beside ours,
         and judged by no rule, since they are of one run
-    smallest_effect : the correlation from which on entropy tracks accuracy
+    of : the methods that are judged, as tables label them; all others are the control
+    at_least : the correlation from which on entropy tracks accuracy
     alpha : of the intervals over seeds
     """
-    found = list(_of_ours(cells, cycles, smallest_effect, alpha))
+    found = list(_of_ours(cells, cycles, of, at_least, alpha))
     adjusted = stats.holm([one.p for one in found])
     yield from (_once_adjusted(one, float(p), alpha) for one, p in zip(found, adjusted, strict=True))
     if measurements is not None and reference is not None:
         yield from _of_the_paper(of_measurements(measurements), reference)
 
 
-def _of_ours(cells: pd.DataFrame, cycles: pd.DataFrame, least: float, alpha: float) -> Iterator[Comparison]:
+def _of_ours(
+    cells: pd.DataFrame, cycles: pd.DataFrame, of: Collection[str], least: float, alpha: float
+) -> Iterator[Comparison]:
     by_key = {str(key): rows.sort_values("cycle") for key, rows in cycles[cycles["group"].notna()].groupby("key")}
     series = all_series(tidy(cells))
-    highest = {(s.pool, s.method, s.solver): s for s in sorted(of_dtc(series), key=_removed)}
+    judged = [one for one in series if plain_label(one.method) in of]
+    highest = {(s.pool, s.method, s.solver): s for s in sorted(judged, key=_removed)}
     for one in highest.values():
         frames = {seed: _measured(by_key[key]) for seed, key in _keys(one) if key in by_key}
         frames = {seed: frame for seed, frame in frames.items() if len(frame)}

@@ -7,6 +7,7 @@ at the same level. docs/statistics.md, section 2, has the tests with their sourc
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +17,17 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.differences import Difference, difference
 from dtcbench.analysis.power import MOST_SEEDS, POINT
-from dtcbench.analysis.rivals import Pair
+from dtcbench.analysis.rivals import MISSING, Pair
 from dtcbench.analysis.stats import Estimate
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Side, Verdict, lacks_seeds
 from dtcbench.plan.claim import TO_TARGET, Claim
+
+Seeds = Callable[[float], int | None]
+"""How many more seeds would decide, given the share of the error rate that a comparison has."""
+
+
+def unknown(_: float) -> None:
+    """No number of seeds is known to decide."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class Evidence:
     """p-value of the claim: a small one is evidence against it."""
     p_equal: float = math.nan
     """p-value of a difference of the margin or more; NaN where no equivalence is asked for."""
+    more_seeds: Seeds = unknown
+    most: int | None = None
+    """The seeds that are planned at most, where they grow until it is decided."""
 
     @property
     def p_values(self) -> tuple[float, float, float]:
@@ -55,7 +66,9 @@ def of_pair(claim: Claim, pair: Pair) -> Evidence:
     """What all seeds of this pair say, by the claim's test."""
     ok = pair.ok()
     if not len(ok.ours):
-        return Evidence(Comparison(pair.where, Verdict.NOT_MEASURED, "no ok pair", sides=_sides(pair)))
+        ended = any((rows["status"] != MISSING).any() for rows in (pair.ours, pair.theirs))
+        reason = "no ok pair" if ended else "not run yet"
+        return Evidence(Comparison(pair.where, Verdict.NOT_MEASURED, reason, sides=_sides(pair)))
     if claim.estimand.quantity in TO_TARGET:
         return _by_signs(claim, pair, ok)
     return _by_accuracy(claim, pair, ok)
@@ -83,26 +96,26 @@ def outside(estimate: Estimate, margin: float) -> float:
     return min(1.0, 2 * float(min(above, below)))
 
 
-def more_seeds(claim: Claim, found: Difference, margin: float, smallest: float) -> int | None:
-    """How many more seeds would decide, if the true difference is the mean seen, in 80 % of cases.
+def _more_seeds(claim: Claim, found: Difference, margin: float, smallest: float, share: float) -> int:
+    """How many more seeds would decide in 80 % of cases, if the true difference is the one seen: `MOST_SEEDS` at most.
 
-    For an equivalence the distance from the margin is what must be found. For a difference it is the one seen, or the
-    smallest effect of interest where that is larger: a smaller one need not be found. None if no number is known to.
+    They show the difference, or that it is within the margin, whichever takes fewer; without a margin a difference
+    below the smallest one of interest counts as that. `share` is that of the error rate.
     """
-    mean, seeds = found.estimate.mean, len(found.values)
-    if claim.test == "equivalence" or (margin > 0 and abs(mean) < margin):
-        wanted = [abs(margin - abs(mean))]
-    else:
-        wanted = [max(abs(mean), 0.0 if math.isnan(smallest) else smallest), abs(mean)]
-    needed = (found.seeds_for(true, alpha=claim.alpha) for true in wanted)
-    return next((n - seeds for n in needed if n is not None and n > seeds), None)
+    size = abs(found.estimate.mean)
+    wanted = [size, margin - size] if margin > 0 else [max(size, 0.0 if math.isnan(smallest) else smallest), size]
+    if claim.test == "equivalence":
+        wanted = [abs(margin - size)]
+    seeds = len(found.values)
+    needed = (found.seeds_for(true, alpha=claim.alpha * share) for true in wanted)
+    return min((n - seeds for n in needed if n is not None and n > seeds), default=MOST_SEEDS)
 
 
 def _by_accuracy(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
     found = difference(*ok.accuracies, confidence=1 - claim.alpha)
     estimate = found.estimate
     margin = claim.margin.of(ok.dense_error) if claim.margin else math.nan
-    smallest = claim.smallest_effect.of(ok.dense_error)
+    smallest = claim.smallest_effect.of(ok.dense_error) if claim.smallest_effect else math.nan
     why = pair.obstacle(claim.estimand.equal)
     if why is None and claim.test == "equivalence" and math.isnan(margin):
         why = "no ok dense cell: the margin is a share of its error"
@@ -118,18 +131,21 @@ def _by_accuracy(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
         detectable=found.detectable(alpha=claim.alpha),
         seeds_for_point=found.seeds_for(POINT, alpha=claim.alpha),
         seeds_for_smallest=found.seeds_for(smallest, alpha=claim.alpha),
-        seeds_needed=more_seeds(claim, found, margin, smallest),
     )
     if shown.reason:
         return Evidence(replace(shown, seeds_needed=_until_five(shown)))
+
+    def more(share: float) -> int:
+        return _more_seeds(claim, found, margin, smallest, share)
+
     if claim.test == "equivalence":
-        return Evidence(shown, within(estimate, margin), outside(estimate, margin))
-    return Evidence(shown, *two_sided(estimate), within(estimate, margin))
+        return Evidence(shown, within(estimate, margin), outside(estimate, margin), more_seeds=more)
+    return Evidence(shown, *two_sided(estimate), within(estimate, margin), more_seeds=more)
 
 
 def _until_five(shown: Comparison) -> int | None:
     """What a comparison on too few seeds lacks at least; None if it is something else that bars it."""
-    return max(MIN_SEEDS - shown.seeds, shown.seeds_needed or 0) if lacks_seeds(shown.reason) else None
+    return MIN_SEEDS - shown.seeds if lacks_seeds(shown.reason) else None
 
 
 def scores(claim: Claim, ok: Pair) -> NDArray[np.float64]:
@@ -157,19 +173,18 @@ def _by_signs(claim: Claim, pair: Pair, ok: Pair) -> Evidence:
     if why or not faster + slower:
         return Evidence(replace(shown, reason=why or "no seed differs"))
     p = float(scipy.stats.binomtest(faster, faster + slower).pvalue)
-    shown = replace(shown, seeds_needed=_more_signs(faster, faster + slower, claim.alpha))
-    return Evidence(shown, *((p, 1.0) if faster > slower else (1.0, p)))
+    ways = (p, 1.0) if faster > slower else (1.0, p)
+    return Evidence(shown, *ways, more_seeds=lambda share: _more_signs(faster, slower, claim.alpha * share))
 
 
-def _more_signs(faster: int, differing: int, alpha: float) -> int | None:
-    """How many more seeds would decide if they fall as those that differed so far; None beyond `MOST_SEEDS`."""
-    share = max(faster, differing - faster) / differing
-    if 2 * share - 1 < 2 * math.sqrt(1 / MOST_SEEDS):
-        return None
+def _more_signs(faster: int, slower: int, alpha: float) -> int:
+    """How many more seeds would decide if they fall as those that differed so far; `MOST_SEEDS` at most."""
+    differing = faster + slower
+    share = max(faster, slower) / differing
     n = differing
-    while scipy.stats.binomtest(round(share * n), n).pvalue > alpha:
-        n += 1
-    return n - differing or None
+    while n < MOST_SEEDS and scipy.stats.binomtest(round(share * n), n).pvalue > alpha:
+        n = n + 1 if n < 100 else math.ceil(1.1 * n)
+    return max(1, n - differing)
 
 
 def _of_target(claim: Claim, ok: Pair, known: NDArray[np.float64], faster: int) -> list[Effect]:

@@ -7,8 +7,9 @@ seeds, then the mean over pairs by random effects. So the interval speaks of oth
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import groupby
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.differences import difference
 from dtcbench.analysis.evidence import Evidence, scores
-from dtcbench.analysis.power import MOST_SEEDS, POINT, detectable, seeds_to_detect
+from dtcbench.analysis.power import MOST_SEEDS, POINT, detectable
 from dtcbench.analysis.random_effects import MIN_PAIRS, Pooled, pooled
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Verdict, lacks_seeds
@@ -28,6 +29,9 @@ from dtcbench.text import count_of
 
 MIN_NETWORKS_OF_SIGNS = 6
 """Of fewer pairs, no sign-flip test can be significant: 2 / 2⁵ is 6 %."""
+_MOSTLY = 10
+"""If the variance between pairs is so many times that of their seeds, more seeds change nothing."""
+_MOST_PAIRS = 1000
 
 
 def of_all(claim: Claim, pairs: Sequence[Pair]) -> Evidence:
@@ -85,10 +89,20 @@ def _of_accuracies(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Ev
     shown = replace(empty, effects=(effect,), margin=margin, reason=_too_few(len(networks)) or found.reason or "")
     if shown.reason:
         return Evidence(shown)
-    smallest = claim.smallest_effect.of(stats.mean(errors))
-    shown = _with_power(claim, shown, plain, found, smallest)
+    smallest = claim.smallest_effect.of(stats.mean(errors)) if claim.smallest_effect else math.nan
+    power = _Power(np.array([np.var(values, ddof=1) for values in plain]), found.between_sd, shown.seeds, claim.alpha)
+    size, least = abs(found.mean), 0.0 if math.isnan(smallest) else smallest
+    wanted = [size, margin - size] if margin > 0 else [max(size, least), size]
+    shown = replace(
+        shown,
+        reason=power.lacking(wanted),
+        detectable=power.detectable(shown.seeds),
+        seeds_for_point=power.seeds_for(POINT),
+        seeds_for_smallest=power.seeds_for(smallest),
+    )
     p_for, p_against = (found.p, 1.0) if found.mean > 0 else (1.0, found.p)
-    return Evidence(shown, p_for, p_against, _within(claim, networks, plain, errors))
+    p_equal = _within(claim, networks, plain, errors)
+    return Evidence(shown, p_for, p_against, p_equal, lambda share: power.more_seeds(wanted, share))
 
 
 def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float = 0.0) -> Pooled:
@@ -117,39 +131,46 @@ def _within(
     return max(below.p, above.p) if abs(below.mean) < margin else 1.0
 
 
-def _with_power(
-    claim: Claim, shown: Comparison, plain: list[NDArray[np.float64]], found: Pooled, smallest: float
-) -> Comparison:
-    """With the smallest difference that could have been shown, and the seeds, or the pairs, that would decide."""
-    count, seeds = len(plain), shown.seeds
-    within = stats.mean(float(np.var(values, ddof=1)) for values in plain)
-    between = found.between_sd**2
-    spread = math.sqrt(between + within / seeds)
+@dataclass(frozen=True)
+class _Power:
+    """What a pooled difference finds, by the spreads seen: with the weights and the degrees of freedom of its test."""
 
-    def seeds_to_find(true: float) -> int | None:
-        """Seeds of every pair; None where the pairs differ so much that no number of seeds is enough."""
-        allowed = (true / detectable(1.0, count, alpha=claim.alpha)) ** 2
-        needed = math.ceil(within / (allowed - between)) if allowed > between else MOST_SEEDS + 1
-        return max(needed, stats.MIN_SEEDS) if needed <= MOST_SEEDS else None
+    variances: NDArray[np.float64]
+    """Of a difference of one seed, [pairs]."""
+    between_sd: float
+    seeds: int
+    alpha: float
 
-    size, margin = abs(found.mean), shown.margin
-    is_near = margin > 0 and size < margin
-    wanted = [margin - size] if is_near else [max(size, 0.0 if math.isnan(smallest) else smallest), size]
-    more = [n - seeds for true in wanted if (n := seeds_to_find(true)) is not None and n > seeds]
-    networks = [seeds_to_detect(spread, true, alpha=claim.alpha) for true in wanted]
-    pairs = [n - count for n in networks if n is not None and n > count]
-    lacking = "not shown either way"
-    if not more and pairs:
-        lacking += f"; pairs of network and data differ by {100 * found.between_sd:.2g} points: {pairs[0]} more would "
-        lacking += "decide, more seeds would not"
-    return replace(
-        shown,
-        reason=lacking,
-        detectable=detectable(spread, count, alpha=claim.alpha),
-        seeds_for_point=seeds_to_find(POINT),
-        seeds_for_smallest=None if math.isnan(smallest) else seeds_to_find(smallest),
-        seeds_needed=more[0] if more else None,
-    )
+    def detectable(self, seeds: float, times: float = 1.0, share: float = 1.0) -> float:
+        """The true difference found in 80 % of cases with so many seeds, and so many times these pairs."""
+        weights = 1 / (self.between_sd**2 + self.variances / seeds)
+        total = times * weights.sum()
+        effective = total**2 / (times * np.square(weights).sum())
+        return detectable(math.sqrt(effective / total), effective, alpha=self.alpha * share)
+
+    def seeds_for(self, wanted: float, share: float = 1.0) -> int | None:
+        """Seeds of every pair that find a difference `wanted`; None if `MOST_SEEDS` do not."""
+        if not self.detectable(MOST_SEEDS, share=share) <= wanted:
+            return None
+        return bisect_left(range(MOST_SEEDS), True, MIN_SEEDS, key=lambda n: self.detectable(n, share=share) <= wanted)
+
+    def more_seeds(self, wanted: Sequence[float], share: float = 1.0) -> int | None:
+        """How many more show one of the differences `wanted`; None where it is the pairs that differ."""
+        needed = [n - self.seeds for by in wanted if (n := self.seeds_for(by, share)) is not None and n > self.seeds]
+        is_between = self.between_sd**2 > _MOSTLY * stats.mean(self.variances) / self.seeds
+        return min(needed, default=None if is_between else MOST_SEEDS)
+
+    def lacking(self, wanted: Sequence[float]) -> str:
+        """The reason of an open verdict: what else than seeds would decide, if seeds would not."""
+        if self.more_seeds(wanted) is not None:
+            return "not shown either way"
+        count = len(self.variances)
+        enough = (n for n in range(count + 1, _MOST_PAIRS) if self.detectable(self.seeds, n / count) <= max(wanted))
+        more = next((f"{n - count} more would decide" for n in enough), f"not even {_MOST_PAIRS} would decide")
+        return (
+            f"not shown either way; pairs of network and data differ by {100 * self.between_sd:.2g} points: {more}, "
+            "more seeds would not"
+        )
 
 
 def _of_signs(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Evidence:
@@ -167,6 +188,6 @@ def _of_signs(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Evidenc
         return Evidence(replace(shown, reason="not recorded in a pair of network and data"))
     if len(means) < MIN_NETWORKS_OF_SIGNS:
         lacking = MIN_NETWORKS_OF_SIGNS - len(means)
-        return Evidence(replace(shown, reason=f"{_count(len(means))}: {lacking} more are needed"))
+        return Evidence(replace(shown, reason=f"{lacking} more are needed for a test of signs"))
     p = float(scipy.stats.permutation_test((means,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue)
     return Evidence(shown, *((p, 1.0) if shown.effects[0].value > 0 else (1.0, p)))

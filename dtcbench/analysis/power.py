@@ -15,17 +15,18 @@ POWER = 0.8
 POINT = 0.01
 """One percentage point of accuracy."""
 MOST_SEEDS = 10_000
-"""More seeds than this are not asked for."""
+"""More seeds than this are not told apart."""
 
 
 def detectable(
-    sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
+    sd: float, n: float, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
 ) -> float:
     """The smallest true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
 
-    `sd` is the standard deviation of the paired differences, and the result has its unit. `images_error` is the
-    standard error that the test images alone leave, if they are a source of the test's variance. NaN for fewer than
-    three pairs or an unknown `sd`. Source: `statsmodels.stats.power.TTestPower` (noncentral t).
+    `sd` is the standard deviation of the paired differences, and the result has its unit; an effective number of pairs
+    need not be whole. `images_error` is the standard error that the test images alone leave, if they are a source of
+    the test's variance. NaN for fewer than three pairs or an unknown `sd`. Source:
+    `statsmodels.stats.power.TTestPower` (noncentral t).
     """
     if n < MIN_SEEDS or not math.isfinite(sd):
         return math.nan
@@ -54,7 +55,7 @@ def seeds_to_detect(
 
 
 @functools.cache
-def _detectable_effect(n: int, alpha: float, power: float) -> float:
+def _detectable_effect(n: float, alpha: float, power: float) -> float:
     """`detectable` in standard deviations."""
     from statsmodels.stats.power import TTestPower  # takes a second to import
 

@@ -23,8 +23,6 @@ MISSING = "missing"
 """The status of a planned cell that has not run yet."""
 FLOPS_TOLERANCE = 0.02
 """Two networks take equal FLOPs if theirs differ by at most this share."""
-DTC = ("dtc", "dtc-published")
-"""DTC with its default options."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,6 @@ def all_series(cells: pd.DataFrame) -> list[Series]:
         Series(Pool(*pool), None if method == DENSE or math.isnan(sparsity) else sparsity, method, solver, group)
         for (*pool, sparsity, method, solver), group in groups(cells, IDENTITY)
     ]
-
-
-def of_dtc(series: list[Series]) -> list[Series]:
-    """The series of DTC with its default options: its variants are for ablations."""
-    return [one for one in series if one.method in DTC]
 
 
 def arms(claim: Claim, series: Sequence[Series]) -> list[Series]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.evidence import Evidence, of_pair
@@ -18,12 +19,12 @@ from dtcbench.analysis.pooling import of_all
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import Comparison, Verdict
-from dtcbench.plan.claim import Claim
+from dtcbench.plan.claim import TO_TARGET, Claim
+from dtcbench.text import count_of
 
 RULES = {
-    "average": "Supported where the mean difference over pairs of network and data, pooled by random effects, is above "
-    "0 (adjusted p at most {alpha}); refuted where it is below 0.{equal} The single comparisons are shown, and decide "
-    "nothing.",
+    "average": "Supported where the mean difference over pairs of network and data, {pooled}, is above 0 (adjusted p "
+    "at most {alpha}); refuted where it is below 0.{equal} The single comparisons are shown, and decide nothing.",
     "everywhere": "Refuted by one comparison whose difference is below 0 with an adjusted p of at most {alpha}; "
     "supported where every comparison's is above 0 with a p of at most {alpha}.{equal}",
     "equivalence": "Supported where in every comparison the interval lies within the margin, {margin} (two one-sided "
@@ -51,10 +52,16 @@ class Case:
     nothing: str = ""
     """The reason, if there is no comparison."""
 
-    @property
-    def p(self) -> tuple[float, ...]:
-        """Per deciding comparison, the p-value that is adjusted: of the way in which one alone can decide."""
-        return tuple(_alone(self.claim, one) for one in self.deciding)
+
+class Adjusted(NamedTuple):
+    """The p-values of a comparison, adjusted for its family."""
+
+    alone: float
+    """Of the way in which it can decide its claim alone."""
+    together: float
+    """Of the way in which it must agree with all others of its claim; NaN for `average`."""
+    equal: float
+    """Of a difference of the margin or more."""
 
 
 def rule_of(claim: Claim) -> str:
@@ -65,6 +72,7 @@ def rule_of(claim: Claim) -> str:
         margin=claim.margin,
         equal=equal,
         at_least=f"{100 * (claim.estimand.at_least or 0):g}",
+        pooled="by an exact sign-flip test" if claim.estimand.quantity in TO_TARGET else "pooled by random effects",
     )
 
 
@@ -74,13 +82,20 @@ def case_of_pairs(claim: Claim, pairs: Sequence[Pair], looks: Mapping[str, Looks
     ordered = sorted(pairs, key=lambda pair: pair.where)
     at_looks = [(pair, looks_of(claim, pair, looks)) for pair in ordered]
     single = tuple(
-        over_looks(looks, [of_pair(claim, part) for part in parts_of(pair, looks)]) for pair, looks in at_looks
+        over_looks(claim, looks, [of_pair(claim, part) for part in parts_of(pair, looks)]) for pair, looks in at_looks
     )
     if claim.test != "average":
         return Case(claim, single, nothing=nothing)
     measured = [(pair, looks) for (pair, looks), one in zip(at_looks, single, strict=True) if not _is_unmeasured(one)]
-    pooled = (_pooled(claim, measured),) if measured else ()
-    return Case(claim, pooled, single, nothing=nothing)
+    if not measured:  # nothing to pool: the single ones say why
+        return Case(claim, single, nothing=nothing)
+    pooled = _pooled(claim, measured)
+    if len(measured) < len(single):
+        # A network that was planned counts: it may lack because of what the claim is about, or because it is slow.
+        lacking = len(single) - len(measured)
+        why = f"{lacking} of {len(single)} planned comparisons are not measured, and every one counts"
+        pooled = Evidence(replace(pooled.shown, reason=why, seeds_needed=None))
+    return Case(claim, (pooled,), single, nothing=nothing)
 
 
 def looks_of(claim: Claim, pair: Pair, looks: Mapping[str, Looks]) -> Looks:
@@ -97,16 +112,23 @@ def parts_of(pair: Pair, looks: Looks) -> list[Pair]:
     return [pair.first(size) for size in looks.sizes[: looks.reached(pair.ended)]] or [pair.first(pair.ended)]
 
 
-def over_looks(looks: Looks, found: Sequence[Evidence]) -> Evidence:
+def over_looks(claim: Claim, looks: Looks, found: Sequence[Evidence]) -> Evidence:
     """The last look's numbers, with the p-values of the whole sequence of looks."""
-    if len(looks.sizes) == 1:
-        return found[-1]
-    if found[-1].shown.seeds < looks.first:
-        lacking = looks.first - found[-1].shown.seeds
-        why = f"{found[-1].shown.seeds} seeds: the first look is at {looks.first}"
-        return Evidence(replace(found[-1].shown, reason=why, seeds_needed=lacking))
-    ways = zip(*(one.p_values for one in found), strict=True)
-    return Evidence(found[-1].shown, *(looks.p_value(way) for way in ways))
+    last = found[-1]
+    if len(looks.sizes) == 1 or _is_unmeasured(last):
+        return last
+    if last.shown.seeds < looks.first:
+        why = f"{count_of(last.shown.seeds, 'seed')}: the first look is at {looks.first}"
+        return Evidence(replace(last.shown, reason=why, seeds_needed=looks.first - last.shown.seeds))
+    level = looks.levels(claim.alpha)[min(len(found), len(looks.sizes) - 1)]
+
+    def more(share: float) -> int | None:
+        """By the next look's level, and up to a look."""
+        seeds, needed = last.shown.seeds, last.more_seeds(share * level / claim.alpha)
+        return needed and next((size - seeds for size in looks.sizes if size >= seeds + needed), needed)
+
+    p_for, p_against, p_equal = (looks.p_value(way) for way in zip(*(one.p_values for one in found), strict=True))
+    return Evidence(last.shown, p_for, p_against, p_equal, more, looks.most)
 
 
 def _pooled(claim: Claim, at_looks: Sequence[tuple[Pair, Looks]]) -> Evidence:
@@ -114,25 +136,45 @@ def _pooled(claim: Claim, at_looks: Sequence[tuple[Pair, Looks]]) -> Evidence:
     longest = max((looks for _, looks in parts), key=lambda looks: len(looks.sizes))
     reached = min((len(part) for part, looks in parts if len(looks.sizes) > 1), default=1)
     found = [of_all(claim, [part[min(look, len(part) - 1)] for part, _ in parts]) for look in range(reached)]
-    return over_looks(longest, found)
+    return over_looks(claim, longest, found)
 
 
-def families(cases: Sequence[Case]) -> list[list[float]]:
-    """Per case, the p-values of its deciding comparisons, adjusted over all of its family (Holm)."""
-    adjusted: dict[int, list[float]] = {}
+def families(cases: Sequence[Case]) -> list[list[Adjusted]]:
+    """Per case and deciding comparison, its p-values adjusted over all of the claim's family."""
+    adjusted: dict[int, list[Adjusted]] = {}
     numbered = sorted(enumerate(cases), key=lambda one: one[1].claim.family)
     for _, same in groupby(numbered, key=lambda one: one[1].claim.family):
         members = list(same)
-        flat = iter(stats.holm([p for _, case in members for p in case.p]).tolist())
+        flat = iter(_adjusted([(case.claim, case.deciding) for _, case in members]))
         for number, case in members:
-            adjusted[number] = [next(flat) for _ in case.p]
+            adjusted[number] = [next(flat) for _ in case.deciding]
     return [adjusted[number] for number in range(len(cases))]
 
 
-def judged(case: Case, adjusted: Sequence[float]) -> tuple[list[Comparison], list[Comparison]]:
+def _adjusted(members: Sequence[tuple[Claim, Sequence[Evidence]]]) -> list[Adjusted]:
+    """Of all comparisons of one family.
+
+    What one comparison decides alone is adjusted for their number (Holm). What all comparisons of a claim must show
+    errs as one test does (Berger 1982), and is adjusted for the number of claims (Bonferroni).
+    """
+    every = [(claim, one) for claim, evidence in members for one in evidence]
+    # An average is decided by its difference or by its equivalence alone, and their nulls exclude each other.
+    alone = [_alone(claim, one) for claim, one in every]
+    equal = [one.p_equal if claim.test == "average" else math.nan for claim, one in every]
+    holm = stats.holm([*alone, *equal], [*range(len(every))] * 2).tolist()
+    claims = sum(any(not math.isnan(one.p) for one in evidence) for _, evidence in members)
+    found = []
+    for (claim, one), of_alone, of_equal in zip(every, holm[: len(every)], holm[len(every) :], strict=True):
+        together = min(1.0, claims * _together(claim, one))
+        is_average = claim.test == "average"
+        found.append(Adjusted(of_alone, together, of_equal if is_average else min(1.0, claims * one.p_equal)))
+    return found
+
+
+def judged(case: Case, adjusted: Sequence[Adjusted]) -> tuple[list[Comparison], list[Comparison]]:
     """The deciding comparisons and those beside them, with their verdicts."""
     deciding = [_verdict(case.claim, one, p) for one, p in zip(case.deciding, adjusted, strict=True)]
-    p_beside = stats.holm([one.p for one in case.beside]).tolist()
+    p_beside = _adjusted([(case.claim, case.beside)])
     beside = [_of_two_ways(case.claim, one, p) for one, p in zip(case.beside, p_beside, strict=True)]
     return deciding, beside
 
@@ -143,36 +185,41 @@ def _alone(claim: Claim, one: Evidence) -> float:
     return one.p if claim.test == "average" else one.p_against
 
 
-def _verdict(claim: Claim, one: Evidence, adjusted: float) -> Comparison:
+def _together(claim: Claim, one: Evidence) -> float:
+    if claim.test == "average":
+        return math.nan
+    return one.p_against if claim.test == "saving" else one.p_for
+
+
+def _verdict(claim: Claim, one: Evidence, adjusted: Adjusted) -> Comparison:
     """The verdict of a comparison; the p shown is of the way that the numbers point."""
     if math.isnan(one.p):
         return one.shown
     if claim.test == "average":
         return _of_two_ways(claim, one, adjusted)
-    alpha, all_must = claim.alpha, one.p_against if claim.test == "saving" else one.p_for
     ends = (Verdict.SUPPORTED, Verdict.REFUTED)
     decisive, otherwise = ends if claim.test == "saving" else ends[::-1]
     if claim.test == "equivalence":
         otherwise = Verdict.EQUIVALENT
-    if adjusted <= alpha:
-        return _decided(one, decisive, _alone(claim, one), adjusted)
-    if all_must <= alpha:
-        return _decided(one, otherwise, all_must, all_must)
-    if one.p_equal <= alpha:
-        return _decided(one, Verdict.EQUIVALENT, one.p_equal, one.p_equal)
+    alone, together = _alone(claim, one), _together(claim, one)
+    if adjusted.alone <= claim.alpha:
+        return _decided(one, decisive, alone, adjusted.alone)
+    if adjusted.together <= claim.alpha:
+        return _decided(one, otherwise, together, adjusted.together)
+    if adjusted.equal <= claim.alpha:
+        return _decided(one, Verdict.EQUIVALENT, one.p_equal, adjusted.equal)
     is_alone = one.leans_for == (claim.test == "saving")
-    shown = (_alone(claim, one), adjusted) if is_alone else (all_must, all_must)
-    return replace(one.shown, reason=one.shown.reason or _open(claim, one), p=shown[0], p_adjusted=shown[1])
+    return _left_open(claim, one, *((alone, adjusted.alone) if is_alone else (together, adjusted.together)))
 
 
-def _of_two_ways(claim: Claim, one: Evidence, adjusted: float) -> Comparison:
+def _of_two_ways(claim: Claim, one: Evidence, adjusted: Adjusted) -> Comparison:
     if math.isnan(one.p):
         return one.shown
-    if adjusted <= claim.alpha:
-        return _decided(one, Verdict.SUPPORTED if one.leans_for else Verdict.REFUTED, one.p, adjusted)
-    if one.p_equal <= claim.alpha:
-        return _decided(one, Verdict.EQUIVALENT, one.p_equal, one.p_equal)
-    return replace(one.shown, reason=one.shown.reason or _open(claim, one), p=one.p, p_adjusted=adjusted)
+    if adjusted.alone <= claim.alpha:
+        return _decided(one, Verdict.SUPPORTED if one.leans_for else Verdict.REFUTED, one.p, adjusted.alone)
+    if adjusted.equal <= claim.alpha:
+        return _decided(one, Verdict.EQUIVALENT, one.p_equal, adjusted.equal)
+    return _left_open(claim, one, one.p, adjusted.alone)
 
 
 def _decided(one: Evidence, verdict: Verdict, p: float, adjusted: float) -> Comparison:
@@ -184,10 +231,11 @@ def _decided(one: Evidence, verdict: Verdict, p: float, adjusted: float) -> Comp
     return replace(one.shown, verdict=verdict, reason=words[verdict], p=p, p_adjusted=adjusted, seeds_needed=None)
 
 
-def _open(claim: Claim, one: Evidence) -> str:
-    return (
-        "the margin is neither kept nor passed for certain" if claim.test == "equivalence" else "not shown either way"
-    )
+def _left_open(claim: Claim, one: Evidence, p: float, adjusted: float) -> Comparison:
+    margin = "the margin is neither kept nor passed for certain"
+    reason = one.shown.reason or (margin if claim.test == "equivalence" else "not shown either way")
+    needed = one.more_seeds(p / adjusted if adjusted > 0 else 1.0)
+    return replace(one.shown, reason=reason, p=p, p_adjusted=adjusted, seeds_needed=needed)
 
 
 def _is_unmeasured(one: Evidence) -> bool:

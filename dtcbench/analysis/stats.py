@@ -172,17 +172,22 @@ def p_values(
     return p_of([mean_estimate(sample) for sample in samples], null, alternative=alternative)
 
 
-def holm(p: ArrayLike) -> NDArray[np.float64]:
+def holm(p: ArrayLike, units: ArrayLike | None = None) -> NDArray[np.float64]:
     """The p-values of a claim's comparisons, adjusted for their number; NaN is not a comparison and stays NaN.
 
     Holm, Scandinavian Journal of Statistics 6, 65-70, 1979: it controls the probability of even one false comparison,
     however they depend on each other. Equals `statsmodels.stats.multitest.multipletests`, which collects garbage at
-    every call, a fifth of a second.
+    every call, a fifth of a second. Null hypotheses that share one of `units` exclude each other, such as "no
+    difference" and "a difference of the margin or more": of them at most one is true, and they count as one (Shaffer,
+    J. American Statistical Association 81, 826-831, 1986).
     """
+    known_units = np.arange(np.size(p)) if units is None else np.asarray(units)
+    known_units = known_units[np.isfinite(np.asarray(p, dtype=float))]
 
     def steps(known: NDArray[np.float64]) -> NDArray[np.float64]:
         order = np.argsort(known, kind="stable")
-        raised = np.maximum.accumulate(known[order] * np.arange(known.size, 0, -1))
+        left = [np.unique(known_units[order[place:]]).size for place in range(known.size)]
+        raised = np.maximum.accumulate(known[order] * left)
         return np.minimum(raised, 1.0)[np.argsort(order, kind="stable")]
 
     return _adjusted(p, steps)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.pairing import Pool
+from dtcbench.analysis.power import MOST_SEEDS
 from dtcbench.text import count_of
 
 MIN_SEEDS = 5
@@ -28,7 +30,7 @@ class Verdict(StrEnum):
     """Nothing was measured."""
 
 
-_LACKING = ": five are needed"
+_LACKING = re.compile(r"\d+ seeds?: (five are needed|the first look is at \d+)")
 DECIDED = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.EQUIVALENT)
 Unit = Literal["points", "percent", "r", "times"]
 """How a value is shown: a fraction of 1 in percentage points or per cent, a correlation, or a ratio."""
@@ -165,9 +167,16 @@ def obstacle(seeds: int, failed: tuple[int, ...] | list[int]) -> str | None:
     """
     if failed:
         return f"no ok pair for seed{'s' if len(failed) > 1 else ''} {', '.join(map(str, failed))}"
-    return f"{count_of(seeds, 'seed')}{_LACKING}" if seeds < MIN_SEEDS else None
+    return f"{count_of(seeds, 'seed')}: five are needed" if seeds < MIN_SEEDS else None
 
 
 def lacks_seeds(reason: str) -> bool:
     """Whether a comparison of this reason lacks nothing but seeds."""
-    return reason.endswith(_LACKING)
+    return _LACKING.fullmatch(reason) is not None
+
+
+def would_decide(seeds: int) -> str:
+    """`5 more seeds would decide`."""
+    if seeds >= MOST_SEEDS:
+        return f"not even {count_of(MOST_SEEDS, 'more seed')} would decide"
+    return f"{count_of(seeds, 'more seed')} would decide"

@@ -25,6 +25,17 @@ TestName = Literal["average", "everywhere", "equivalence", "saving", "curves", "
 Quantity = Literal["accuracy", "energy_j", "inference_energy_j", "steps_to_target", "training_flops_to_target"]
 """What is measured of an arm: columns of the table of cells, and what is counted until the target accuracy."""
 TO_TARGET = ("steps_to_target", "training_flops_to_target")
+PAIRED: tuple[TestName, ...] = ("average", "everywhere", "equivalence")
+"""The tests that compare two arms."""
+QUANTITIES: dict[TestName, tuple[str, ...]] = {
+    "average": ("accuracy", *TO_TARGET),
+    "everywhere": ("accuracy", *TO_TARGET),
+    "equivalence": ("accuracy",),
+    "saving": ("energy_j", "inference_energy_j"),
+    "curves": ("accuracy",),
+    "entropy_law": ("accuracy",),
+}
+"""What each test judges."""
 _LABEL = re.compile(r"[^\s()]+(?:\([^()]+(?:\([^()]*\)[^()]*)*\))?")
 _VERSION = re.compile(r"^([^(@]+)@\d+")
 
@@ -76,7 +87,9 @@ class Estimand(Strict):
     equal: Literal["widths", "inference_flops", "nothing"] = "widths"
     """What must be equal of two arms, seed by seed: the final widths, or the FLOPs of using the network within 2 %."""
     at_least: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of dense's energy that is said to be saved; for the test `saving`."""
+    """For the test `saving` the share of dense's energy that is said to be saved; for `entropy_law` the correlation
+    from which on entropy tracks accuracy.
+    """
 
 
 class Counted(Strict):
@@ -100,8 +113,6 @@ class Size(Strict):
     """As a share of the dense network's error: 0.2 is 0.4 points where dense is right in 98 %."""
     points: Annotated[float, Field(gt=0, lt=100)] | None = None
     """In percentage points."""
-    correlation: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of a claim about a correlation."""
 
     @model_validator(mode="after")
     def _one_of_all(self) -> Size:
@@ -111,13 +122,9 @@ class Size(Strict):
 
     def of(self, dense_error: float) -> float:
         """The size as a fraction of 1, where dense has this error; NaN where that is not known."""
-        if self.correlation is not None:
-            return self.correlation
         return self.points / 100 if self.points is not None else (self.share_of_dense_error or 0.0) * dense_error
 
     def __str__(self) -> str:
-        if self.correlation is not None:
-            return f"a correlation of {self.correlation:g}"
         if self.points is not None:
             return f"{self.points:g} point{'' if self.points == 1 else 's'}"
         return f"{100 * (self.share_of_dense_error or 0.0):g} % of dense's error"
@@ -149,23 +156,45 @@ class Claim(Strict):
     """How far two accuracies may be apart and still be called equal."""
     family: Text
     """Claims that share this name share the error rate: their p-values are adjusted together."""
-    smallest_effect: Size
-    """The smallest difference that would matter to a user."""
+    smallest_effect: Size | None = None
+    """The smallest difference in accuracy that would matter to a user: the seeds that find it are shown."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The error rate of the family, and of the verdict where the claim has a family of its own."""
     shown: list[Variance] = Field(default=[])
 
     @model_validator(mode="after")
     def _fits_its_test(self) -> Claim:
+        quantity = self.estimand.quantity
+        if quantity not in QUANTITIES[self.test]:
+            if self.test == "equivalence" and quantity in TO_TARGET:
+                raise ValueError(f"{quantity} may be without end, and has no equivalence; write average")
+            raise ValueError(f"test {self.test} judges {' or '.join(QUANTITIES[self.test])}, not {quantity}")
+        self._reads_what_is_given()
         needed = {"equivalence": "margin", "saving": "margin"}.get(self.test)
         if needed and self.margin is None:
             raise ValueError(f"test {self.test} needs a margin; add `margin: {{share_of_dense_error: 0.2}}`")
-        if self.test == "saving" and self.estimand.at_least is None:
-            raise ValueError("test saving needs `at_least` in its estimand, such as 0.98")
-        if self.test in ("average", "everywhere", "equivalence") and not self.estimand.minus:
+        if self.test in ("saving", "entropy_law") and self.estimand.at_least is None:
+            example = "0.98" if self.test == "saving" else "0.5"
+            raise ValueError(f"test {self.test} needs `at_least` in its estimand, such as {example}")
+        if self.test in PAIRED and not self.estimand.minus:
             raise ValueError(f"test {self.test} needs `minus` in its estimand: the arms to compare with")
-        if self.test == "equivalence" and self.estimand.quantity in TO_TARGET:
-            raise ValueError(f"{self.estimand.quantity} may be without end, and has no equivalence; write average")
         return self
+
+    def _reads_what_is_given(self) -> None:
+        """A field that the test does not read would promise what it does not keep."""
+        of_accuracies = PAIRED if self.estimand.quantity == "accuracy" else ()
+        read_by = {
+            "minus": (self.estimand, PAIRED),
+            "equal": (self.estimand, PAIRED),
+            "at_least": (self.estimand, ("saving", "entropy_law")),
+            "margin": (self, (*of_accuracies, "saving")),
+            "smallest_effect": (self, of_accuracies),
+            "shown": (self, PAIRED),
+        }
+        for name, (part, tests) in read_by.items():
+            if name in part.model_fields_set and self.test not in tests:
+                of = "" if part is self else " in its estimand"
+                raise ValueError(f"test {self.test} of {self.estimand.quantity} reads no `{name}`{of}; leave it out")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict, would_decide
 from dtcbench.text import ABSENT, number_text, one_line, p_value, with_interval
 
 _COLOURS = {
@@ -129,8 +129,8 @@ def power_text(comparison: Comparison) -> str:
     needed = [f"{number} for {what}" for what, number in seeds.items() if number is not None]
     if needed:
         parts.append(f"seeds it takes: {', '.join(needed)}")
-    if comparison.seeds_needed:
-        parts.append(f"{comparison.seeds_needed} more seeds would decide")
+    if comparison.seeds_needed and not math.isnan(comparison.p):
+        parts.append(would_decide(comparison.seeds_needed))
     return "; ".join(parts)
 
 

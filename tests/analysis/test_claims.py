@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dtcbench.analysis import claims, stats
 from dtcbench.analysis.draws import share_of_variance
+from dtcbench.analysis.power import MOST_SEEDS
 from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import Comparison, Verdict
 from dtcbench.hits import packed
@@ -25,6 +26,8 @@ from dtcbench.plan.claim import Claim, load
 SUPPORTED, REFUTED, EQUIVALENT, UNDECIDED, NOT_MEASURED = Verdict
 LUCK = [0.0, 0.0011, -0.0012, 0.0005, -0.0004]
 """What a seed does to a difference: small, and not the same for all."""
+MARGIN = {"share_of_dense_error": 0.2}
+AGAINST_MAGNITUDE = {"of": ["dtc"], "minus": ["magnitude"]}
 CYCLES = ["key", "cycle", "step", "validation_before", "cumulative_j", "group", "measurements", "width_after"]
 NETWORKS = [("digits", "mlp"), ("mnist", "mlp"), ("mnist", "lenet-5"), ("letter", "mlp")]
 
@@ -40,8 +43,9 @@ def claim(test: str = "everywhere", **changed) -> Claim:
         "null": "It is not.",
         "test": test,
         "family": "ours",
-        "smallest_effect": {"points": 1},
     }
+    if changed.get("estimand", said["estimand"]).get("quantity", "accuracy") == "accuracy" and test != "entropy_law":
+        said["smallest_effect"] = {"points": 1}
     return Claim.model_validate({**said, **changed})
 
 
@@ -167,9 +171,47 @@ def test_pairs_that_differ_ask_for_more_pairs_and_noisy_seeds_for_more_seeds():
     assert len(noisy.undecided) == 4
 
 
-# equivalence
+def test_a_planned_network_that_was_not_measured_is_not_left_out_of_an_average():
+    cells = everywhere(0.02, 0.021, 0.019)
+    assert judged(claim("average"), cells).verdict is SUPPORTED
+    planned = [{**cell(one["method"], one["seed"]), "dataset": "letter"} for one in against(0.0)]
+    for status, why in (("missing", "not run yet"), ("diverged", "no ok pair")):
+        lacking = [one | {"key": f"letter-{one['key']}", "status": status} for one in planned]
+        found = judged(claim("average"), cells + lacking)
+        assert found.verdict is UNDECIDED
+        assert "1 of 4 planned comparisons are not measured, and every one counts" in found.reason
+        assert why in {one.reason for one in found.comparisons}
+        alone = judged(claim("average"), lacking)
+        assert (alone.verdict, alone.reason) == (NOT_MEASURED, why)
 
-MARGIN = {"share_of_dense_error": 0.2}
+
+def test_what_pooled_seeds_could_have_shown_is_by_the_degrees_of_freedom_of_their_test():
+    # One network's seeds are a tenth as noisy as the others': it weighs as much as all of them a hundred times.
+    cells = [
+        one
+        for (data, model), by in zip(NETWORKS, (1, 10, 10, 10), strict=True)
+        for one in against(0.001, [by * luck for luck in LUCK], dataset=data, model=model)
+    ]
+    assert math.isnan(judged(claim("average"), cells).comparisons[0].detectable)  # hardly more than one pair
+    alike = judged(claim("average"), everywhere(0.001, 0.001, 0.001, 0.001)).comparisons[0].detectable
+    error = np.std(LUCK, ddof=1) / math.sqrt(5 * 4)  # four equal pairs: t with 3 degrees of freedom
+    t = scipy.stats.t.ppf(0.975, 3)
+    assert scipy.stats.nct.sf(t, 3, alike / error) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_claims_of_one_family_share_the_error_rate_of_equivalence_too():
+    of_two = [claim("average", margin=MARGIN), claim("average", margin=MARGIN, id="b", estimand=AGAINST_MAGNITUDE)]
+    for scale in np.arange(8.0, 20.0, 0.5):
+        cells = everywhere(0.0, 0.0004, -0.0003, luck=[scale * by for by in LUCK])
+        again = [one | {"method": "magnitude", "key": f"b-{one['key']}"} for one in cells if one["method"] == "random"]
+        (alone,) = claims.conclusions(of_two[:1], pd.DataFrame(cells), pd.DataFrame(columns=CYCLES))
+        if alone.comparisons[0].p_adjusted > 0.025:
+            break
+    both = claims.conclusions(of_two, pd.DataFrame(cells + again), pd.DataFrame(columns=CYCLES))
+    assert [alone.verdict, *(one.verdict for one in both)] == [EQUIVALENT, UNDECIDED, UNDECIDED]
+
+
+# equivalence
 
 
 @pytest.mark.parametrize(
@@ -349,6 +391,19 @@ def test_several_looks_ask_for_a_smaller_p_than_one():
     assert judged(claim(), cells, looks={"another suite": looks}).verdict is SUPPORTED
 
 
+@pytest.mark.parametrize("test", ["everywhere", "equivalence"])
+def test_an_open_comparison_asks_for_the_next_look_at_least_and_says_what_is_planned(test):
+    looks = Looks(5, 5, 15)
+    wanted = claim(test, margin=MARGIN)
+    luck = [2 * by for by in LUCK]
+    for by in np.arange(0.0, 0.0102, 2e-4):
+        found = judged(wanted, against(float(by), luck), looks={"claims": looks})
+        if found.verdict is UNDECIDED:
+            (one,) = found.undecided
+            assert one.seeds + one.seeds_needed in (10, 15) or one.seeds_needed > 10
+            assert ("15 seeds are planned at most" in found.reason) == (10 < one.seeds_needed < MOST_SEEDS)
+
+
 def test_seeds_of_a_look_that_is_not_complete_do_not_count_yet():
     looks = {"claims": Looks(5, 5, 15)}
     five, seven = against(0.01), against(0.01, [*LUCK, 0.5, -0.5])
@@ -381,7 +436,7 @@ def metered(share: float, loss: float = 0.002, *, sparsity: float = 0.9, noise=L
 
 SAVING = claim(
     "saving",
-    estimand={"quantity": "energy_j", "of": ["dtc"], "minus": ["dense"], "equal": "nothing", "at_least": 0.98},
+    estimand={"quantity": "energy_j", "of": ["dtc"], "at_least": 0.98},
     margin={"share_of_dense_error": 0.2},
 )
 
@@ -422,7 +477,11 @@ def test_parameters_and_flops_stand_beside_energy_that_was_not_measured():
 
 
 def test_a_quantity_that_no_record_holds_is_not_measured():
-    of_use = claim("saving", estimand={**SAVING.estimand.model_dump(), "quantity": "inference_energy_j"}, margin=MARGIN)
+    of_use = claim(
+        "saving",
+        estimand={**SAVING.estimand.model_dump(exclude_unset=True), "quantity": "inference_energy_j"},
+        margin=MARGIN,
+    )
     found = judged(of_use, metered(0.01))
     assert (found.verdict, found.reason) == (NOT_MEASURED, "no record holds inference_energy_j")
 
@@ -474,6 +533,11 @@ def test_who_is_faster_in_every_seed_is_shown_by_signs_from_six_seeds_on(seeds, 
     assert found.comparisons[0].p == pytest.approx(2 / 2**seeds)
     effects = {effect.name: effect.value for effect in found.comparisons[0].effects}
     assert effects["of the other's cost, median"] == pytest.approx(30 / 50)
+
+
+def test_a_tie_of_two_that_never_reached_the_target_counts_for_neither():
+    found = judged(claim(estimand=STEPS), *raced((None, None), seeds=6))
+    assert (found.verdict, "no seed differs" in found.reason) == (UNDECIDED, True)
 
 
 def test_a_target_that_was_never_reached_took_without_end_and_is_shown_so():

@@ -219,6 +219,18 @@ def test_holm_is_that_of_statsmodels():
     assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
+def test_nulls_that_exclude_each_other_count_as_one():
+    # Two units at first; still two, as one null of "a" is left; then "a" alone.
+    found = stats.holm([0.01, 0.3, 0.02, math.nan], ["a", "a", "b", "b"])
+    assert found == pytest.approx([0.02, 0.3, 0.04, math.nan], nan_ok=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(P_VALUES)
+def test_without_exclusion_every_null_is_a_unit(p):
+    assert stats.holm(p) == pytest.approx(stats.holm(p, range(len(p))), nan_ok=True)
+
+
 def test_benjamini_and_hochberg_multiply_by_comparisons_over_place():
     # 0.01 · 3/1, 0.03 · 3/2 = 0.045 but the one after has 0.04 · 3/3
     assert stats.benjamini_hochberg([0.04, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])

@@ -47,14 +47,17 @@ def test_a_file_is_a_claim_and_keeps_its_text():
         ("id: mine", "id: Mine!", "m.yaml:1: id: 'Mine!'; write small letters"),
         ("margin: {share_of_dense_error: 0.2}\n", "", "m.yaml:1: test equivalence needs a margin"),
         ("margin: {share_of", "margin: {share_off", "m.yaml:10: margin.share_off_dense_error: unknown key"),
-        ("{points: 1}", "{points: 1, correlation: 0.5}", "m.yaml:12: smallest_effect: give one of "),
+        ("{points: 1}", "{points: 1, share_of_dense_error: 0.5}", "m.yaml:12: smallest_effect: give one of "),
+        ("minus: [random]", "minus: [random]\n  at_least: 0.5", "of accuracy reads no `at_least` in its estimand"),
+        ("test: equivalence", "test: curves", "test curves of accuracy reads no `minus` in its estimand; leave it out"),
+        ("test: equivalence", "test: entropy_law", "test entropy_law of accuracy reads no `minus`"),
+        ("  of:", "  quantity: energy_j\n  of:", "test equivalence judges accuracy, not energy_j"),
         ("  minus: [random]\n", "", "needs `minus` in its estimand"),
         ("of: [mine]", "of: []", "m.yaml:6: estimand.of: empty"),
         ("of: [mine]", "of: [mine and more]", "m.yaml:6: estimand.of[0]: 'mine and more'; write a name"),
         ("quotation: it is better", "page: 3", "quotation: missing; add `quotation: …`"),
         ("null: It is not.\n", "", "null: missing"),
         ("title: Mine\n", "title: Mine\ntitle: Ours\n", "m.yaml:3: title: the key stands twice"),
-        ("test: equivalence", "test: saving", "needs `at_least` in its estimand"),
         ("  of:", "  quantity: steps_to_target\n  of:", "may be without end"),
     ],
 )
@@ -62,6 +65,29 @@ def test_a_mistake_is_named_with_its_line_and_remedy(old, new, mistake):
     with pytest.raises(ClaimError) as caught:
         parse(edited((old, new)), "m.yaml")
     assert mistake in str(caught.value)
+
+
+@pytest.mark.parametrize(("test", "quantity"), [("saving", "energy_j"), ("entropy_law", "accuracy")])
+def test_what_must_be_reached_is_part_of_a_claim_that_something_reaches_it(test, quantity):
+    text = edited(
+        ("  minus: [random]\n", f"  quantity: {quantity}\n"),
+        ("test: equivalence", f"test: {test}"),
+        ("smallest_effect: {points: 1}\n", ""),
+        *([] if test == "saving" else [("margin: {share_of_dense_error: 0.2}\n", "")]),
+    )
+    with pytest.raises(ClaimError, match=r"needs `at_least` in its estimand"):
+        parse(text, "m.yaml")
+    assert parse(text.replace("  of:", "  at_least: 0.6\n  of:"), "m.yaml").claim.estimand.at_least == 0.6
+
+
+def test_a_cost_until_a_target_has_no_margin_and_no_smallest_difference_of_accuracies():
+    steps = edited(("  of:", "  quantity: steps_to_target\n  of:"), ("test: equivalence", "test: average"))
+    with pytest.raises(ClaimError, match="of steps_to_target reads no `margin`"):
+        parse(steps, "m.yaml")
+    without = steps.replace("margin: {share_of_dense_error: 0.2}\n", "")
+    with pytest.raises(ClaimError, match="reads no `smallest_effect`"):
+        parse(without, "m.yaml")
+    assert parse(without.replace("smallest_effect: {points: 1}\n", ""), "m.yaml").claim.smallest_effect is None
 
 
 def test_what_is_no_mapping_and_what_is_no_file_says_where_claims_are():
@@ -90,7 +116,6 @@ def test_a_label_is_compared_without_its_version(label, plain):
     [
         ({"share_of_dense_error": 0.2}, 0.004, "20 % of dense's error"),
         ({"points": 1}, 0.01, "1 point"),
-        ({"correlation": 0.5}, 0.5, "a correlation of 0.5"),
     ],
 )
 def test_a_size_is_a_fraction_where_dense_errs_in_two_per_cent(size, of, text):
