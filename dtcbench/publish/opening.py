@@ -27,19 +27,22 @@ from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect
 from dtcbench.errors import UserError
 from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
+from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.literature import published_markdown
 from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import number_text, p_value, with_interval
 
 T = TypeVar("T")
+FIGURES = "figures"
+"""The folder of the findings' figures, beside them."""
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SPELT = "|".join([*_WORDS[3:], "(?:thir|four|fif|six|seven|eigh|nine)teen", "twenty", "thirty", "forty", "fifty"])
 _NUMBER = re.compile(rf"(?<![\w.])(?<!\w-)\d(?:[\d.,]*\d)?(?![\w-])|\b(?:{_SPELT})\b", re.IGNORECASE)
 """A number in prose: not the digits of a name, as in LeNet-300-100 or log2."""
 _ASKED = (
     *("suite", "trainings", "row", "accuracy", "difference", "published"),
-    *("claim", "comparisons", "comparison", "effect"),
+    *("claim", "comparisons", "comparison", "effect", "figure"),
 )
 """The functions that a template may call, besides `given`."""
 _LISTED = 12
@@ -69,6 +72,8 @@ class Answers:
         self._runs = [shown.run for shown in runs]
         self._judged = judged
         self._folder = folder
+        self.figures: dict[str, Drawing] = {}
+        """By file beside the findings, what the template has asked for so far."""
 
     def suite(self, name: str) -> Run:
         """The bundles of a suite as one run."""
@@ -152,6 +157,15 @@ class Answers:
         if name is None and effects:
             return effects[0]
         return _one(f"effect {name!r}", [e for e in effects if e.name == name], [e.name for e in effects])
+
+    def figure(self, claim: str, name: str = "") -> str:
+        """A claim's figure as Markdown; with a name, such as `law`, the one that ends so."""
+        drawings = of_claims([self.claim(claim)]).get(1, [])
+        found = [drawing for drawing in drawings if drawing.name.endswith(f"-{name}")] if name else drawings[:1]
+        drawing = _one(f"a figure {name!r} of claim {claim!r}", found, [drawing.name for drawing in drawings])
+        file = f"{FIGURES}/{drawing.name}.svg"
+        self.figures[file] = drawing
+        return f"![{drawing.title}]({file})"
 
 
 def rendered(source: str, name: str, answers: Answers) -> str:

@@ -2,6 +2,7 @@
 
 results/FINDINGS.md.jinja          what was found: sentences by hand, numbers computed (publish/opening.py)
 results/FINDINGS.md                made of it, or by hand without it: the opening of README.md and of the site
+results/figures/*.svg              the figures that it asks for; the site has them too
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
 results/README.md                  derived, as is each bundle's card, leaderboard and tables
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from dtcbench.errors import UserError
@@ -21,7 +23,7 @@ from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.examine import examine
 from dtcbench.publish.findings import bars, lines
-from dtcbench.publish.opening import Answers, rendered
+from dtcbench.publish.opening import FIGURES, Answers, rendered
 from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
@@ -67,33 +69,42 @@ def rebuild(results: AnyPath) -> list[AnyPath]:
     _replaceable(results.parent / SITE)
     licence, published = _licence(results), list(map(_published, bundles(results)))
     judged = judge(published, None)
-    opening = _opening(results, published, judged)
+    opening, figures = _opening(results, published, judged)
     made = [
         (shown.run.folder / name, content)
         for shown in published
         for name, content in bundle_files(shown.run.leaderboard(), build.files(shown.run), licence).items()
     ]
     made += [(results / OPENING, opening.encode())] if (results / TEMPLATE).is_file() else []
+    made += [(results / name, content) for name, content in figures.items()]
     made += [(results / "README.md", readme(opening, published, judged).encode())]
     for path, content in made:
         make_folder(path.parent)
         write(path, content)
-    return [path for path, _ in made] + write_site(results.parent / SITE, published, opening, judged)
+    for path in (results / FIGURES).glob("*.svg"):
+        if f"{FIGURES}/{path.name}" not in figures:
+            path.unlink()
+    return [path for path, _ in made] + write_site(results.parent / SITE, published, opening, judged, figures)
 
 
 def write_site(
-    folder: AnyPath, runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardware]
+    folder: AnyPath,
+    runs: Sequence[SiteRun],
+    opening: str,
+    judged: Sequence[ClaimsOnHardware],
+    figures: Mapping[str, bytes] | None = None,
 ) -> list[AnyPath]:
-    """Write the site anew; the paths of its files. What else was put into its folder stays. UserError where the folder
-    holds something else than a site.
+    """Write the site anew, with the figures of its opening; the paths of its files. What else was put into its folder
+    stays. UserError where the folder holds something else than a site.
     """
     _replaceable(folder)
     for path in _pages(folder):
         path.unlink()
     written = []
-    for name, content in site(runs, opening, judged):
+    pages = ((name, content.encode()) for name, content in site(runs, opening, judged))
+    for name, content in chain(pages, (figures or {}).items()):
         make_folder((folder / name).parent)
-        write(folder / name, content.encode())
+        write(folder / name, content)
         written.append(folder / name)
     return written
 
@@ -154,12 +165,17 @@ def _pages(folder: AnyPath) -> list[AnyPath]:
     return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 
 
-def _opening(results: AnyPath, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> str:
-    """What the template gives; without one the findings as they were written, or how to begin."""
+def _opening(
+    results: AnyPath, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]
+) -> tuple[str, dict[str, bytes]]:
+    """What the template gives, and its figures by file; without one the findings as they were written, or how to
+    begin."""
     template, path = results / TEMPLATE, results / OPENING
-    if template.is_file():
-        return rendered(template.read_text(encoding="utf-8"), TEMPLATE, Answers(published, judged, results.parent))
-    return path.read_text(encoding="utf-8") if path.is_file() else _OPENING
+    if not template.is_file():
+        return (path.read_text(encoding="utf-8") if path.is_file() else _OPENING), {}
+    answers = Answers(published, judged, results.parent)
+    text = rendered(template.read_text(encoding="utf-8"), TEMPLATE, answers)
+    return text, {name: build.on_paper(drawing, "svg") for name, drawing in answers.figures.items()}
 
 
 def _licence(results: AnyPath) -> str:

@@ -61,7 +61,7 @@ def figures(run: Run) -> dict[str, Callable[[], bytes]]:
     drawn = drawings.of_leaderboard(leaderboard, run.cells, run.cycles, run.traces)
     named = drawings.by_file_name(leaderboard, drawn)
     return {
-        f"figures/{name}.{form}": partial(_on_paper, drawing, form)
+        f"figures/{name}.{form}": partial(on_paper, drawing, form)
         for name, drawing in named.items()
         for form in drawings.FORMS
     }
@@ -75,12 +75,13 @@ def write_claims(findings: Sequence[Conclusion], folder: Path) -> list[Path]:
     written = []
     for drawing in chain.from_iterable(drawings.of_claims(findings).values()):
         for form in drawings.FORMS:
-            location.write(folder / f"{drawing.name}.{form}", _on_paper(drawing, form))
+            location.write(folder / f"{drawing.name}.{form}", on_paper(drawing, form))
             written.append(folder / f"{drawing.name}.{form}")
     return written
 
 
-def _on_paper(drawing: Drawing, form: Form) -> bytes:
+def on_paper(drawing: Drawing, form: Form) -> bytes:
+    """A drawing as a file of this form."""
     from dtcbench.report import vector  # brings matplotlib, which nothing else needs
 
     return vector.drawn(drawing.figure(), form)

@@ -109,6 +109,11 @@ def test_ours_are_all_methods_at_the_nearest_sparsity_or_speed_up(table, columns
     assert list(zip(near["method"], near["sparsity"], strict=True)) == found
 
 
+def test_a_published_row_that_removes_nothing_has_no_counterpart_without_dense(table):
+    (row,) = table(f"{COLUMNS},sparsity", "s,LeNet 5,MNIST,m,0")
+    assert list(counterparts(row, OURS[OURS["method"] == "dtc"])) == []
+
+
 @pytest.mark.parametrize("place", ["lenet-300-100,mnist,m,0.5", "lenet-5,digits,m,0.5", "lenet-5,mnist,m,"])
 def test_another_network_other_data_and_no_place_have_no_counterpart(table, place):
     (row,) = table(f"{COLUMNS},sparsity", f"s,{place}")

@@ -6,10 +6,12 @@ from statistics import mean
 import pytest
 from tampering import content, records
 
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Level, Verdict
 from dtcbench.errors import UserError
 from dtcbench.publish.opening import Answers, rendered
 from dtcbench.publish.results import on_site
 from dtcbench.records.run import Run
+from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.pages import judge
 
 
@@ -157,3 +159,17 @@ def test_findings_with_a_number_by_hand_are_refused_and_nothing_is_written(finis
     assert "FINDINGS.md.jinja, line 3: 17" in ended.err
     assert (results / "README.md").read_bytes() == before
     assert not (results / "FINDINGS.md").exists()
+
+
+CURVE = Comparison("x", Verdict.UNDECIDED, "", levels=(Level(460, 0.95, 0.96, 0.005), Level(9, 0.6, 0.8, 0.15)))
+REPRODUCED = Conclusion("1-reproduction", "Reproduction", "It comes out again.", Verdict.UNDECIDED, "", "", (CURVE,))
+
+
+def test_a_figure_is_asked_for_by_its_claim(tmp_path):
+    evidence = Answers((), [ClaimsOnHardware("CPU", (), (REPRODUCED,), (), ())], tmp_path)
+    assert rendered("{{ figure('1-reproduction') }}", "x", evidence) == (
+        "![Reproduction](figures/claim-1-reproduction.svg)"
+    )
+    assert list(evidence.figures) == ["figures/claim-1-reproduction.svg"]
+    with pytest.raises(UserError, match="a figure 'law' of claim '1-reproduction', of which there are 0"):
+        rendered("{{ figure('1-reproduction', 'law') }}", "x", evidence)
