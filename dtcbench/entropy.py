@@ -21,13 +21,14 @@ from scipy.special import entr, gammaln, ndtr, xlog1py, xlogy
 
 from dtcbench.unavailable import Unavailable
 
-Side = Literal["incoming", "outgoing"]
+Direction = Literal["incoming", "outgoing"]
+DIRECTIONS: tuple[Direction, ...] = ("incoming", "outgoing")
 BIN = 0.2
 """Width of a bin, in units of y."""
 PUBLISHED_EDGES = np.arange(-50, 50, BIN)
 
 
-def published_entropy(y: NDArray[np.float64], side: Side) -> float | Unavailable:
+def published_entropy(y: NDArray[np.float64], side: Direction) -> float | Unavailable:
     """Entropy of y [n] by the published estimator: bits if incoming, nats if outgoing.
 
     Unavailable if no value falls inside ±50, for which the published code gives NaN.
@@ -78,7 +79,7 @@ def expected_entropy(n: int, norm: float) -> float:
     return 2 * group * float(_summed(n, p)) / math.log(2)
 
 
-def expected_published_entropy(n: int, norm: float, side: Side) -> float:
+def expected_published_entropy(n: int, norm: float, side: Direction) -> float:
     """Expected entropy of n draws of N(0, norm²) by the published estimator, given that a value lies within its bins.
 
     Bits if `side` is incoming, nats if outgoing. The number of values within the bins is binomial; given it, so is each

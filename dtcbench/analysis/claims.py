@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dtcbench.analysis import draws, energy_columns, entropy_law, reproduction, saving, target
+from dtcbench.analysis import draws, energy_columns, entropy_law, paper_entropy, reproduction, saving, target
 from dtcbench.analysis.evidence import Evidence
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.power import MOST_SEEDS
@@ -65,9 +65,10 @@ def _case(
         return Case(claim, _given(found), nothing=nothing)
     nothing = f"no cell of {' or '.join(claim.estimand.of)}"
     if claim.test == "entropy_law":
-        paper = (measurements, reference)
         of, at_least = claim.estimand.of, claim.estimand.at_least or entropy_law.STRONG
-        laws = list(entropy_law.comparisons(cells, cycles, *paper, of=of, at_least=at_least, alpha=claim.alpha))
+        laws = list(entropy_law.comparisons(cells, cycles, of=of, at_least=at_least, alpha=claim.alpha))
+        if measurements is not None and reference is not None:
+            laws += paper_entropy.comparisons(measurements, reference)
         measured = [one for one in laws if one.verdict is not Verdict.NOT_MEASURED]
         shown = [one for one in laws if one.verdict is Verdict.NOT_MEASURED]
         return Case(claim, _given(measured or shown), _given(shown if measured else ()), nothing=nothing)

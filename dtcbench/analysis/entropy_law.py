@@ -29,9 +29,8 @@ from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.power import seeds_to_detect
 from dtcbench.analysis.rivals import Series, all_series
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, LawPoint, Verdict, obstacle
-from dtcbench.entropy import Side, expected_entropy, expected_published_entropy, published_entropy
+from dtcbench.entropy import expected_entropy
 from dtcbench.plan.claim import plain_label
-from dtcbench.unavailable import Unavailable
 
 STRONG = 0.5
 """From this correlation on, entropy tracks accuracy, where a claim does not say otherwise: Cohen's "large"."""
@@ -41,8 +40,7 @@ POWERS = 3
 """What accuracy and entropy have in common with log2 n, its square and its cube is taken out."""
 MIN_MEASUREMENTS, MIN_CYCLES = 3, 10
 """A residual needs this many measurements in a cycle, and a partial correlation this many such cycles."""
-_SIDE_NAMES: tuple[Side, ...] = ("incoming", "outgoing")
-SIDES: dict[str, Side] = {"in": "incoming", "out": "outgoing"}
+SIDES = {"in": "incoming", "out": "outgoing"}
 OTHERS = {
     "entropy_{side}_shuffled_bits": "reshuffled projection",
     "entropy_{side}_published": "published estimator",
@@ -51,28 +49,6 @@ OTHERS = {
 }
 """Further measures, if the cycles have them: shown, but no rule judges them."""
 Array = NDArray[np.float64]
-
-
-def of_measurements(measurements: pd.DataFrame) -> pd.DataFrame:
-    """The law beside measurements, in units of the published estimator: bits if incoming, nats if outgoing.
-
-    Parameters
-    ----------
-    measurements : `cycle`, `side` and `y`, as `published.measurements` returns them; the norm is √(mean y²)
-
-    Returns
-    -------
-    `cycle`, `side`, `n`, `norm`, `measured`, `predicted`; `measured` is NaN where no value lies within the bins
-    """
-    rows = []
-    for side in _SIDE_NAMES:
-        for cycle, group in measurements[measurements["side"] == side].groupby("cycle"):
-            y = group["y"].to_numpy()
-            norm = math.sqrt(math.fsum(y * y) / len(y))
-            found = published_entropy(y, side)
-            measured = math.nan if isinstance(found, Unavailable) else found
-            rows.append((cycle, side, len(y), norm, measured, expected_published_entropy(len(y), norm, side)))
-    return pd.DataFrame(rows, columns=["cycle", "side", "n", "norm", "measured", "predicted"])
 
 
 @dataclass(frozen=True)
@@ -129,19 +105,15 @@ class _Course:
 def comparisons(
     cells: pd.DataFrame,
     cycles: pd.DataFrame,
-    measurements: pd.DataFrame | None = None,
-    reference: pd.DataFrame | None = None,
     *,
     of: Collection[str] = DTC,
     at_least: float = STRONG,
     alpha: float = stats.SIGNIFICANCE,
 ) -> Iterator[Comparison]:
-    """Per DTC method, solver and pool at its highest sparsity: both projections of every layer; then the paper's own.
+    """Per DTC method, solver and pool at its highest sparsity: both projections of every layer.
 
     Parameters
     ----------
-    measurements, reference : the paper's measurements and accuracies, as `published` returns them: shown beside ours,
-        and judged by no rule, since they are of one run
     of : the methods that are judged, as tables label them; all others are the control
     at_least : the correlation from which on entropy tracks accuracy
     alpha : of the intervals over seeds
@@ -149,8 +121,6 @@ def comparisons(
     found = list(_of_ours(cells, cycles, of, at_least, alpha))
     adjusted = stats.holm([one.p for one in found])
     yield from (_once_adjusted(one, float(p), alpha) for one, p in zip(found, adjusted, strict=True))
-    if measurements is not None and reference is not None:
-        yield from _of_the_paper(of_measurements(measurements), reference)
 
 
 def _of_ours(
@@ -345,31 +315,3 @@ def _points(found: list[_Course]) -> Iterator[LawPoint]:
     table = pd.DataFrame(rows, columns=["cycle", "predicted", "measured"])
     for _, group in table.groupby("cycle"):
         yield LawPoint(stats.mean(group["predicted"]), stats.mean(group["measured"]))
-
-
-def _of_the_paper(law: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Comparison]:
-    """The paper's own measurements: one run, which no rule judges."""
-    methods = reference.columns.drop(["cycle", "width"])
-    for side in _SIDE_NAMES:
-        rows = law[(law["side"] == side) & law["measured"].notna()]
-        with_accuracy = rows.merge(reference, on="cycle").sort_values("cycle")
-        judged = with_accuracy[with_accuracy["n"] >= MIN_MEASUREMENTS]
-        measured, n = with_accuracy["measured"].to_numpy(), np.log2(with_accuracy["n"].to_numpy(dtype=float))
-        agreement = correlation(judged["predicted"].to_numpy(), judged["measured"].to_numpy())
-        effects = [Effect("predicted from n and the norm: r with the entropy", agreement, unit="r")]
-        for method in sorted(methods, key=lambda name: name != "dtc-published"):
-            accuracy = with_accuracy[method].to_numpy(dtype=float)
-            at = with_accuracy["cycle"].to_numpy(dtype=float)
-            effects += [
-                Effect(f"entropy: r with the accuracy of {method}", correlation(measured, accuracy), unit="r"),
-                Effect("the same smoothed by LOWESS", correlation(measured, smoothed(accuracy, at)), unit="r"),
-                Effect(
-                    f"the same given log2 n to the power {POWERS}",
-                    partial_correlation(measured, accuracy, n, POWERS),
-                    unit="r",
-                ),
-            ]
-        where = f"the paper's own measurements: dtc-published, {side}"
-        points = tuple(LawPoint(*map(float, row)) for row in judged[["predicted", "measured"]].to_numpy())
-        reason = "one run of one seed: shown, and judged by no rule"
-        yield Comparison(where, Verdict.NOT_MEASURED, reason, tuple(effects), law=points)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis import energy_columns, ranks, stats
+from dtcbench.analysis import energy_columns, stats
 from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.differences import BOTH, SEEDS, Accuracies, Difference, difference
+from dtcbench.analysis.notes import notes
 from dtcbench.analysis.pairing import (
     COSTS,
     DENSE,
@@ -167,7 +167,7 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
         suite=suite,
         question=question,
         rows=table,
-        notes=(*_notes(planned, ok, table), *_notes_on_tests(table, summed), *filter(None, [false_verdicts(cells)])),
+        notes=(*notes(planned, ok, table, summed), *filter(None, [false_verdicts(cells)])),
         summary=summed,
         hardware_classes=distinct(ok["hardware_class"]),
         stacks=distinct(ok["stack"]),
@@ -284,55 +284,3 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
     sparsity = math.inf if math.isnan(row["sparsity"]) else row["sparsity"]
     accuracy = -math.inf if math.isnan(row["accuracy_mean"]) else row["accuracy_mean"]
     return (*pool, row["method"] != DENSE, sparsity, -accuracy, row["method"], row["solver"])
-
-
-def _notes(cells: pd.DataFrame, ok: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
-    """The notes under every rendering of the rows."""
-    notes = [
-        f"{len(ok)} of {len(cells)} planned cells are ok.",
-        "Intervals are Student's t intervals of 95 % over seeds; with fewer than three seeds, or if all are equal, "
-        f"there is none. {_sources(rows)}",
-        "Differences and ratios pair each seed with the dense cell of the same protocol, dataset, model and "
-        "seed; a seed without an ok dense cell is left out.",
-        "FLOPs count arithmetic; they are not energy. Energy is what a meter read while the cell trained "
-        "and compressed. Energy and time are compared within one hardware class, as geometric means of "
-        "paired ratios. Time is wall-clock time: other load on the machine lengthens it.",
-        *energy_columns.notes(ok),
-    ]
-    for column, noun in (("hardware_class", "hardware classes"), ("stack", "stacks of package versions")):
-        if len(found := distinct(ok[column])) > 1:
-            notes.append(f"The ok cells span {len(found)} {noun}: {', '.join(found)}.")
-    return tuple(notes)
-
-
-def _sources(rows: pd.DataFrame) -> str:
-    """What the intervals of the differences take to vary."""
-    counts = rows["difference_sources"].value_counts()
-    over_images, over_seeds = counts.get(BOTH, 0), counts.get(SEEDS, 0)
-    if not over_images:
-        return "They say nothing about other test images, which are the same in every seed."
-    which = "every row" if not over_seeds else f"{over_images} of {over_images + over_seeds} rows"
-    return f"That of a difference is over seeds and test images in {which}" + (
-        ", whose cells kept which images they got right; that of the others is over seeds alone." if over_seeds else "."
-    )
-
-
-def _notes_on_tests(rows: pd.DataFrame, summed: pd.DataFrame) -> Iterator[str]:
-    """Notes on tests and ranks, if the leaderboard has any."""
-    if rows["difference_p"].notna().any():
-        yield (
-            "The adjusted p is that of a paired t-test of the difference to dense, adjusted for all differences of the "
-            "leaderboard (Benjamini and Hochberg). A large p does not show equality: a row is equivalent only if two "
-            f"one-sided t-tests, adjusted in the same way, show it within {percent(stats.MARGIN_SHARE, 'g')} of the "
-            "error of the pool's dense cells."
-        )
-        yield (
-            "The detectable difference is the smallest that a row's test would have found with a probability of "
-            f"{percent(POWER, 'g')}, not adjusted: a smaller one may be there unseen."
-        )
-    if len(summed):
-        yield (
-            "Mean ranks and profiles are over (dataset, model) pairs, among the methods whose cells of those "
-            "pairs are all ok; each pool of methods has ranks of its own. The profile is the share of pairs on which a "
-            f"method's error is at most {ranks.TAU:g} times the least of its pool."
-        )

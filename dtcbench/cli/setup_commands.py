@@ -185,8 +185,6 @@ def plan(
     Example: dtcbench plan quick; dtcbench plan quick --all > cells.tsv; dtcbench plan quick --detect 1.0
     """
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
-    from dtcbench.plan.claim import load as load_claims
-    from dtcbench.records.fixed_rules import fixed_rules
     from dtcbench.records.lookup import run_of
     from dtcbench.registry import load_plugins
     from dtcbench.report.plans import plan_lines, plan_view
@@ -198,11 +196,7 @@ def plan(
     text, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
     if seal:
-        rules = fixed_rules(load_claims(claim_files or ()), text, datetime.now(UTC))
-        with store.locked() as writer:
-            sealed = writer.fix_rules(rules)
-        starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
-        say(f"{store.rules}: {len(rules.claims)} claims, {sealed.state(rules, starts)}")
+        say(_sealed(store, text, claim_files or ()))
         return
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
@@ -212,6 +206,18 @@ def plan(
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
     else:
         say(plan_view(planned, contents))
+
+
+def _sealed(store: Store, suite: str, claims: Sequence[Path]) -> str:
+    """The line that says how the rules are sealed, which they are then."""
+    from dtcbench.plan.claim import load as load_claims
+    from dtcbench.records.fixed_rules import fixed_rules
+
+    rules = fixed_rules(load_claims(claims), suite, datetime.now(UTC))
+    with store.locked() as writer:
+        sealed = writer.fix_rules(rules)
+    starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
+    return f"{store.rules}: {len(rules.claims)} claims, {sealed.state(rules, starts)}"
 
 
 def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> RenderableType:

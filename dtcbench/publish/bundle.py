@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterable
 
 from dtcbench.errors import UserError
+from dtcbench.records.compressed import compressed, content_of, forms
 from dtcbench.records.location import AnyPath, make_folder, write
 from dtcbench.records.run import Run
-from dtcbench.records.store import FileKind, Store, file_kind, forms, packed, unpacked
+from dtcbench.records.store import FileKind, Store, file_kind
 from dtcbench.records.untrusted import listing
 
 PUBLISHED: tuple[FileKind, ...] = ("trace", "record", "looks", "rules", "names", "suite")
@@ -47,8 +48,8 @@ def copy(store: Store, bundle: AnyPath, omitted: Collection[str]) -> int:
     for name in new:
         target, content = bundle / name, (store.root / name).read_bytes()
         if files[name] == "record":  # a long run's records are ten times smaller
-            packed_name, content = packed(store.root / name)
-            target = target.with_name(packed_name)
+            compressed_name, content = compressed(store.root / name)
+            target = target.with_name(compressed_name)
         make_folder(target.parent)
         write(target, content)
     return len(new)
@@ -62,4 +63,4 @@ def _in(bundle: AnyPath, name: str) -> AnyPath | None:
 
 def _is_there(store: Store, bundle: AnyPath, name: str) -> bool:
     there = _in(bundle, name)
-    return there is not None and there.is_file() and unpacked(there) == unpacked(store.root / name)
+    return there is not None and there.is_file() and content_of(there) == content_of(store.root / name)

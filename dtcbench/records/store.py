@@ -18,18 +18,16 @@
 from __future__ import annotations
 
 import gc
-import gzip
 import hashlib
-import io
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
+from dtcbench.records.compressed import content_of
 from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.sealing import SchemaError, seal, unsealed
 from dtcbench.unavailable import Unavailable
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
     from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
-_PACKED = ".gz"
-_MOST_RECORD_BYTES = 2**26
-"""Of a record that is unpacked: a compressed file may come from a stranger."""
 FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "card", "lock", "own"]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
@@ -203,7 +198,7 @@ class Store:
     def sealed(self) -> Iterator[tuple[AnyPath, bytes]]:
         """Every record file that was not set aside, and its content unpacked, sound or not."""
         for name in [match[0] for match in self._matches() if not match[3]]:
-            yield self.records / name, unpacked(self.records / name)
+            yield self.records / name, content_of(self.records / name)
 
     def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
         """The samples behind a record's energy; None if nothing was sampled.
@@ -271,7 +266,7 @@ class Store:
         """The record in a file of this name. ValueError says why it cannot be used."""
         path, (key, number, _) = self.records / name, name.split(".", 2)
         try:
-            record = unsealed(unpacked(path), kind)
+            record = unsealed(content_of(path), kind)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}; mend that first, the record may be sound") from error
         if (record.key, record.attempt) != (key, int(number)):
@@ -376,30 +371,6 @@ class Writer:
 
     def _path(self, record: CellRecord) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
-
-
-def packed(path: AnyPath) -> tuple[str, bytes]:
-    """The name and the content of a record's file as a bundle has it: compressed."""
-    name, content = path.name, path.read_bytes()
-    # Without a time: the same record gives the same bytes.
-    return (name, content) if name.endswith(_PACKED) else (f"{name}{_PACKED}", gzip.compress(content, mtime=0))
-
-
-def unpacked(path: AnyPath) -> bytes:
-    """What a file holds; of a compressed one, nothing where it is unsound or unpacks to more than any record."""
-    content = path.read_bytes()
-    if not path.name.endswith(_PACKED):
-        return content
-    with suppress(OSError, EOFError, zlib.error), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        if len(found := file.read(_MOST_RECORD_BYTES + 1)) <= _MOST_RECORD_BYTES:
-            return found
-    return b""
-
-
-def forms(name: str) -> tuple[str, str]:
-    """The names that a record's file may have, plain and compressed, by either one."""
-    plain = name.removesuffix(_PACKED)
-    return plain, f"{plain}{_PACKED}"
 
 
 def file_kind(name: str) -> FileKind | None:

@@ -10,7 +10,7 @@ import pytest
 from handmade import cell
 
 from dtcbench import published
-from dtcbench.analysis import entropy_law
+from dtcbench.analysis import entropy_law, paper_entropy
 from dtcbench.analysis.correlation import correlation, partial_correlation, smoothed
 from dtcbench.analysis.verdicts import Comparison, Verdict
 from dtcbench.entropy import entropy_bits
@@ -70,7 +70,7 @@ def shown(comparison: Comparison) -> dict[str, float]:
 
 
 def law() -> pd.DataFrame:
-    return entropy_law.of_measurements(published.measurements())
+    return paper_entropy.law_of(published.measurements())
 
 
 def test_on_the_authors_measurements_n_and_the_norm_give_the_published_entropies():
@@ -88,10 +88,7 @@ def test_the_authors_outgoing_entropy_follows_other_networks_accuracy_better_tha
 
 
 def test_the_papers_own_measurements_are_shown_and_judged_by_no_rule():
-    cells, cycles = pd.DataFrame([cell("dense", 0)]), pd.DataFrame({"key": [], "group": []})
-    found = list(
-        entropy_law.comparisons(cells, cycles, measurements=published.measurements(), reference=published.accuracies())
-    )
+    found = list(paper_entropy.comparisons(published.measurements(), published.accuracies()))
     assert [one.where for one in found] == [
         f"the paper's own measurements: dtc-published, {side}" for side in ("incoming", "outgoing")
     ]

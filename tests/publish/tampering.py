@@ -12,8 +12,8 @@ import numpy as np
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
+from dtcbench.records.compressed import content_of
 from dtcbench.records.sealing import seal
-from dtcbench.records.store import unpacked
 from dtcbench.unavailable import Unavailable
 
 GPU = "NVIDIA H200"
@@ -33,7 +33,7 @@ def records(run: Path) -> list[Path]:
 
 def content(path: Path) -> dict:
     """What a sealed file holds."""
-    return json.loads(unpacked(path))["record"]
+    return json.loads(content_of(path))["record"]
 
 
 def reseal(path: Path, edit) -> None:

@@ -9,7 +9,7 @@ import yaml
 from tampering import content, records, reseal
 
 from dtcbench.publish import bundle as bundling
-from dtcbench.records.store import unpacked
+from dtcbench.records.compressed import content_of
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def test_a_bundle_holds_what_others_need_and_nothing_of_the_machine(finished, pu
         "tables",
         *(f"leaderboard.{end}" for end in OF_A_BUNDLE),
     }
-    assert {path.name: unpacked(path) for path in (published / "records").iterdir()} == {
-        f"{path.name}.gz": unpacked(path) for path in (finished / "records").iterdir()
+    assert {path.name: content_of(path) for path in (published / "records").iterdir()} == {
+        f"{path.name}.gz": content_of(path) for path in (finished / "records").iterdir()
     }
     assert published.name.startswith("cpu-")
 
 
 def test_a_plain_record_of_an_older_bundle_is_not_published_twice(finished, published, results, dtcbench):
     for path in list((published / "records").iterdir()):
-        path.with_suffix("").write_bytes(unpacked(path))
+        path.with_suffix("").write_bytes(content_of(path))
         path.unlink()
     before = files(published)
     assert dtcbench("publish", finished, "--results", results).code == 0
