@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dtcbench"
 ORDER = (
-    {"__init__", "errors", "files", "text", "unavailable", "cores", "streams", "heartbeat"},
+    {"__init__", "errors", "files", "text", "unavailable", "cores", "output", "heartbeat"},
     {"validation"},
     {"registry"},
     {"entropy", "hits", "dtc", "published"},

@@ -17,7 +17,7 @@ from dtcbench.cli.run_command import run
 from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.errors import UserError
 from dtcbench.execution.interrupts import as_ctrl_c
-from dtcbench.streams import best_effort, lost
+from dtcbench.output import best_effort, lost
 
 app = typer.Typer(
     help="Test bench for Dual Tomographic Compression and other methods that compress while training.\n\n"

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO
 
-from dtcbench.streams import Stream
+from dtcbench.output import Stream
 
 
 @contextmanager

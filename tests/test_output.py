@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtcbench.streams import Stream, best_effort, lost
+from dtcbench.output import Stream, best_effort, lost
 
 
 def written(encoding, text, tmp_path):
