@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from dtcbench import registry
@@ -33,6 +36,12 @@ def edited(*pairs: tuple[str, str]) -> str:
         assert old in text
         text = text.replace(old, new)
     return text
+
+
+def test_the_example_for_contributors_is_a_claim():
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(id: .*?)```", page, flags=re.DOTALL)
+    assert parse(example, "mine.yaml").claim.estimand.minus == ["random"]
 
 
 def test_a_file_is_a_claim_and_keeps_its_text():
