@@ -15,9 +15,9 @@ from dtcbench.execution.driver import Watcher
 from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
 from dtcbench.execution.until_decided import next_look
 from dtcbench.plan.claim import load as load_claims
-from dtcbench.plan.claim import parse as parse_claim
 from dtcbench.plan.claim import plain_label
 from dtcbench.plan.grid import Plan
+from dtcbench.records.fixed_rules import judged_claims
 from dtcbench.records.lookup import one_cell, plan_in, run_of
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
@@ -132,17 +132,22 @@ def _until_decided(
 ) -> Grow:
     """How the plan grows until the claims in these files are decided; UserError if it cannot.
 
-    Without files they are the claims that were sealed with the run, or the package's own.
+    Without files they are the claims that were sealed with the run, or the package's own. Files that do not say what
+    was sealed are refused: the numbers of seeds would follow a rule that nobody fixed.
     """
     name = plan.suite.name
     if plan.suite.growing is None:
         growing = "write `seeds: {first: 5, step: 5, most: 40}` in each of its blocks"
         raise UserError(f"--until-decided: the seeds of suite {name} are fixed; {growing}")
     named = (files,) if isinstance(files, str | PathLike) else files
-    sealed = store.fixed_rules() if not named else None
-    texts = [parse_claim(text, f"{store.rules}: {claim}") for claim, text in sealed.claims.items()] if sealed else ()
-    claims = [one.claim for one in texts or load_claims([fspath(file) for file in named])]
-    claims = [one for one in claims if one.cells.suites is None or name in one.cells.suites]
+    sealed = store.fixed_rules()
+    judged = load_claims([fspath(file) for file in named]) if named else judged_claims([sealed])
+    if sealed and (unlike := [one.claim.id for one in judged if sealed.claims.get(one.claim.id) != one.text]):
+        raise UserError(
+            f"--claims: {', '.join(unlike)} is not in the rules that were fixed for {store.root} as {sealed.seal}; "
+            "leave --claims out to decide those, or seal the new ones for a run of their own with --out"
+        )
+    claims = [one.claim for one in judged if one.claim.cells.suites is None or name in one.claim.cells.suites]
     if not {plain_label(cell.method.label) for cell in plan.cells} & {arm for one in claims for arm in one.estimand.of}:
         raise UserError(f"--until-decided: no claim is about suite {name} and one of its methods; name one by --claims")
     return functools.partial(next_look, watcher=watcher, claims=claims)

@@ -465,7 +465,7 @@ def test_rules_are_sealed_before_the_first_cell_and_a_change_is_said(tmp_path, d
     Path("tiny.yaml").write_text(TINY)
     Path("mine.yaml").write_text(OWN_CLAIM)
     sealed = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml")
-    assert (sealed.code, "1 claims, rule fixed as " in sealed.out) == (0, True)
+    assert (sealed.code, "1 claim, rule fixed as " in sealed.out) == (0, True)
     assert dtcbench("run", "tiny.yaml", "--inline").code == 0
     judged = dtcbench("claims", "tiny", "--claims", "mine.yaml").out
     assert re.search(
@@ -475,6 +475,19 @@ def test_rules_are_sealed_before_the_first_cell_and_a_change_is_said(tmp_path, d
     assert "before the first cell; changed since: claim mine" in dtcbench("claims", "tiny", "--claims", "mine.yaml").out
     refused = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml")
     assert (refused.code, "changed since: claim mine. Bring those back" in refused.err) == (2, True)
+    judged = dtcbench("claims", "tiny").out  # without --claims: what was sealed, and none of the package's
+    assert judged.startswith("mine: undecided") and "1-reproduction" not in judged and "changed" not in judged
+    assert "not sealed: claim 5-entropy" in dtcbench("claims", "tiny", "--claims", "5-entropy").out
+    assert dtcbench("site", "tiny").code == 0
+    assert "DTC keeps more accuracy than random removal." in Path("site", "claims.html").read_text()
+
+
+def test_a_claim_that_says_nothing_of_the_suite_is_named_where_it_is_sealed(tmp_path, dtcbench, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("mine.yaml").write_text(OWN_CLAIM.replace("magnitude", "magnitud"))
+    sealed = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml").out
+    assert "note: suite tiny says nothing of claim mine: no magnitud at the place of a cell of dtc" in sealed
 
 
 def test_a_mistake_in_a_claim_is_named_with_its_line(copy_of_tiny, dtcbench):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dtcbench.analysis import energy_columns, ranks, stats
 from dtcbench.analysis.differences import BOTH, SEEDS
-from dtcbench.analysis.pairing import distinct
+from dtcbench.analysis.pairing import distinct, unlike_stacks
 from dtcbench.analysis.power import POWER
 from dtcbench.text import percent
 
@@ -29,9 +29,10 @@ def notes(cells: pd.DataFrame, ok: pd.DataFrame, rows: pd.DataFrame, summed: pd.
         "paired ratios. Time is wall-clock time: other load on the machine lengthens it.",
         *energy_columns.notes(ok),
     )
-    for column, noun in (("hardware_class", "hardware classes"), ("stack", "stacks of package versions")):
-        if len(found := distinct(ok[column])) > 1:
-            yield f"The ok cells span {len(found)} {noun}: {', '.join(found)}."
+    classes, stacks = distinct(ok["hardware_class"]), unlike_stacks(distinct(ok["stack"]))
+    for found, noun in ((classes, "hardware classes"), (stacks, "stacks of package versions")):
+        if len(found) > 1:
+            yield f"The ok cells span {len(found)} {noun}: {'; '.join(found)}."
     yield from _on_tests(rows, summed)
 
 

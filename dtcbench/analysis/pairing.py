@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,6 +122,13 @@ def known(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are not missing."""
     there: NDArray[np.bool_] = ~pd.isna(values)
     return there
+
+
+def unlike_stacks(stacks: Sequence[str]) -> tuple[str, ...]:
+    """The versions in which stacks differ, one text for each, without plug-ins: only some cells use them."""
+    parts = [{part for part in stack.split(", ") if not part.startswith("plug-in ")} for stack in stacks]
+    shared = {part for part in parts[0] if all(part in one for one in parts)} if parts else set()
+    return distinct(", ".join(sorted(one - shared)) for one in parts)
 
 
 def distinct(values: Iterable[Any]) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float =
 
 
 def _too_few(networks: int) -> str | None:
-    return f"{_count(networks)}: three are needed" if networks < MIN_PAIRS else None
+    return "three pairs are needed" if networks < MIN_PAIRS else None
 
 
 def _within(

@@ -38,7 +38,10 @@ Plugins = Annotated[
 ClaimFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        "--claims", metavar="FILE", help="A claim's YAML file, also one's own; again for more [default: the paper's]."
+        "--claims",
+        metavar="FILE",
+        help="A claim's YAML file, also one's own; again for more [default: those sealed with the run, else the "
+        "paper's].",
     ),
 ]
 

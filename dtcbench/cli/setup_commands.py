@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ from dtcbench.cli.common import (
     say,
 )
 from dtcbench.errors import UserError, near
+from dtcbench.text import count_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -196,7 +197,7 @@ def plan(
     text, planned = read_suite(suite, out)
     store = run_of(planned.suite.name, out)
     if seal:
-        say(_sealed(store, text, claim_files or ()))
+        say(_sealed(store, text, claim_files or ()), *_idle_claims(planned, store))
         return
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
@@ -217,7 +218,16 @@ def _sealed(store: Store, suite: str, claims: Sequence[Path]) -> str:
     with store.locked() as writer:
         sealed = writer.fix_rules(rules)
     starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
-    return f"{store.rules}: {len(rules.claims)} claims, {sealed.state(rules, starts)}"
+    return f"{store.rules}: {count_of(len(rules.claims), 'claim')}, {sealed.state(rules, starts)}"
+
+
+def _idle_claims(plan: Plan, store: Store) -> Iterator[str]:
+    """A line for each sealed claim that finds nothing to compare in the plan: a name in it may be mistyped."""
+    from dtcbench.records.run import Run
+
+    for one in Run.of(plan, store).claims():
+        if not one.comparisons:
+            yield f"note: suite {plan.suite.name} says nothing of claim {one.id}: {one.reason}"
 
 
 def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> RenderableType:
@@ -225,13 +235,15 @@ def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], cla
     from dtcbench.analysis.detection import detections
     from dtcbench.analysis.pairing import tidy
     from dtcbench.plan.claim import load as load_claims
+    from dtcbench.records.fixed_rules import judged_claims
     from dtcbench.records.run import Run
     from dtcbench.report.detection_view import detection_view
 
     if not 0 < points < 100:
         raise UserError(f"--detect {points:g}: give a difference in percentage points, between 0 and 100")
     name, growing = plan.suite.name, plan.suite.growing
-    loaded = [one.claim for one in load_claims(claims)]
+    judged = load_claims(claims) if claims else judged_claims([store.fixed_rules()])
+    loaded = [one.claim for one in judged]
     concerned = [one for one in loaded if one.cells.suites is None or name in one.cells.suites]
     cells = tidy(Run.pool([Run.of(plan, store), *map(Run, runs)]).cells)
     keys = {cell.key for cell in plan.cells}

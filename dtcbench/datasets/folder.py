@@ -66,7 +66,8 @@ def arrays_of(folder: Path) -> dict[str, NDArray[Any]]:
             "x": _stacked([path for path, _ in found], mode),
             "y": np.array([label for _, label in found], np.uint8),
         }
-    raise DatasetError(f"{folder}: does not hold a data set; {_LAYOUTS}")
+    more = "; data set file also takes CLASS/*.png, of two classes or more"
+    raise DatasetError(f"{folder}: does not hold a data set; {_LAYOUTS}{more}")
 
 
 def _shown(folder: Path) -> list[Path]:

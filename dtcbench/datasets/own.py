@@ -23,6 +23,8 @@ from dtcbench.registry import register_dataset
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Context = Annotated[int, Field(gt=0)]
+_OF_KINDS = {"label": (".csv", ".parquet"), "context": (".txt",)}
+"""Options that are about files with these endings only."""
 
 
 def from_file(
@@ -67,6 +69,9 @@ def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) ->
     ------
     DatasetError : the file cannot be used, or has another digest than `given`
     """
+    for option, kinds in _OF_KINDS.items():
+        if option in given and path.suffix.lower() not in kinds:
+            raise DatasetError(f"{path}: {option} is for {' and '.join(kinds)}, and does nothing here; remove it")
     label = {"label": given["label"]} if "label" in given else {}
     digest = contents.keep(read(path, test_path=test_path, **label))
     if given.get("sha256") not in (None, "", digest):

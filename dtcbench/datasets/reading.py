@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CLASSES = 256
+_CHANNELS = (1, 3)
+"""Of grey and of coloured images."""
 _SPLITS = ("train_x", "train_y", "test_x", "test_y")
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing number in a CSV file."""
@@ -191,6 +193,11 @@ def _samples(name: str, given: NDArray[Any]) -> NDArray[Any]:
     """Images as uint8 [N, channels, height, width], or features as float64 [N, …]."""
     if given.dtype.kind not in "buif":
         raise DatasetError(f"{name} is {given.dtype}; give numbers")
+    if given.ndim == 4 and given.shape[3] in _CHANNELS and given.shape[1] not in _CHANNELS:
+        raise DatasetError(
+            f"{name} has shape {list(given.shape)}, with the channels last; give [images, channels, height, width], "
+            f"such as {name}.transpose(0, 3, 1, 2)"
+        )
     if given.ndim in (3, 4) and given.dtype.kind in "bui":
         return images_of(name, given)
     if given.ndim not in (2, 3, 4) or not given.size:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy
+from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy, unlike_stacks
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import SHORT_WINDOW_S, both_joules
@@ -267,15 +267,8 @@ def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:
         if len(classes := distinct(rows["hardware_class"])) > 1:
             remedy = "run the suite once per class, by resources.accelerator or on one machine"
             yield error("hardware", where, f"{len(classes)} hardware classes: {'; '.join(classes)}; {remedy}")
-        if len(stacks := _unlike(distinct(rows["stack"]))) > 1:
+        if len(stacks := unlike_stacks(distinct(rows["stack"]))) > 1:
             yield warning("hardware", where, f"{len(stacks)} stacks of versions: {'; '.join(stacks)}")
-
-
-def _unlike(stacks: Sequence[str]) -> tuple[str, ...]:
-    """The versions in which stacks differ, one text for each, without plug-ins: only some cells use them."""
-    parts = [{part for part in stack.split(", ") if not part.startswith("plug-in ")} for stack in stacks]
-    shared = {part for part in parts[0] if all(part in one for one in parts)} if parts else set()
-    return distinct(", ".join(sorted(one - shared)) for one in parts)
 
 
 def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:

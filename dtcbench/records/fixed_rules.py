@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 import dtcbench
-from dtcbench.plan.claim import ClaimFile
+from dtcbench.plan.claim import ClaimFile, load, parse
 
 _SHOWN = 12
 """Digits of a digest that a reader is shown."""
@@ -52,17 +52,19 @@ class FixedRules(BaseModel):
         """The seal and the date, as a reader is shown them."""
         return f"{self.sha256[:_SHOWN]} on {self.fixed_at[:10]}"
 
+    def claim_files(self) -> tuple[ClaimFile, ...]:
+        """The claims as they were fixed; ClaimError if this dtcbench has another schema."""
+        return tuple(parse(text, f"the fixed claim {name}") for name, text in self.claims.items())
+
     def changed(self, now: FixedRules) -> list[str]:
         """What of the rules `now` is not as it was fixed; a claim that is not judged now has not changed."""
-        unlike = [name for name, text in now.claims.items() if self.claims.get(name, text) != text]
-        unsealed = [name for name in now.claims if name not in self.claims]
-        found = [
-            f"claim{'s' if len(names) > 1 else ''} {', '.join(names)}{more}"
-            for names, more in ((unlike, ""), (unsealed, " (not sealed)"))
-            if names
-        ]
+        found = _named([name for name, text in now.claims.items() if self.claims.get(name, text) != text])
         code = ["the code of the rules"] if self.code_sha256 != now.code_sha256 else []
         return found + code + (["the suite"] if self.suite_sha256 != now.suite_sha256 else [])
+
+    def unsealed(self, now: FixedRules) -> list[str]:
+        """The claims of the rules `now` that were not fixed, in a phrase if there are any."""
+        return _named([name for name in now.claims if name not in self.claims])
 
     def is_before(self, starts: Iterable[str]) -> bool:
         """Whether they were fixed before any cell started; `starts` in ISO 8601."""
@@ -72,8 +74,12 @@ class FixedRules(BaseModel):
     def state(self, now: FixedRules, starts: Iterable[str]) -> str:
         """`rule fixed as HASH on DATE, before the first cell`, or how it is otherwise; `starts` of cells, ISO 8601."""
         when = "before the first cell" if self.is_before(starts) else "after the first cell"
-        changes = self.changed(now)
-        return f"rule fixed as {self.seal}, {when}" + (f"; changed since: {', '.join(changes)}" if changes else "")
+        return "; ".join(filter(None, (f"rule fixed as {self.seal}, {when}", self.differences(now))))
+
+    def differences(self, now: FixedRules) -> str:
+        """`changed since: claim a; not sealed: claim b`; empty where all rules `now` were fixed as they are."""
+        parts = (("changed since", self.changed(now)), ("not sealed", self.unsealed(now)))
+        return "; ".join(f"{heading}: {', '.join(found)}" for heading, found in parts if found)
 
 
 NOT_SEALED = "rule not sealed"
@@ -91,6 +97,23 @@ def fixed_rules(claims: Iterable[ClaimFile], suite: str, at: datetime) -> FixedR
         suite_sha256=of_suite,
         sha256=_seal(texts, code_sha256(), of_suite),
     )
+
+
+def judged_claims(fixed: Sequence[FixedRules | None]) -> tuple[ClaimFile, ...]:
+    """What is judged of runs with these rules if nobody names claims, in the order of the ids.
+
+    Each claim as it was fixed, by the first run that has it; of a run without fixed rules, those of the package.
+    """
+    of_package = load() if None in fixed or not fixed else ()
+    found: dict[str, ClaimFile] = {}
+    for one in (*(one for rules in fixed if rules for one in rules.claim_files()), *of_package):
+        found.setdefault(one.claim.id, one)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _named(claims: list[str]) -> list[str]:
+    """`claims a, b`, or nothing."""
+    return [f"claim{'s' if len(claims) > 1 else ''} {', '.join(claims)}"] if claims else []
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
 from dtcbench.record import CellRecord, Outline, Tabled
 from dtcbench.records import mixing, tables
-from dtcbench.records.fixed_rules import NOT_SEALED, fixed_rules
+from dtcbench.records.fixed_rules import NOT_SEALED, FixedRules, fixed_rules, judged_claims
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import plan_of, run_named
 from dtcbench.records.store import Contents, Store, uncollected
@@ -165,7 +165,8 @@ class Run:
         reference : published accuracies in place of the paper's, for the first claim: a CSV file's path or a
             DataFrame, with the columns `cycle`, `width`, and one per method, named `magnitude-published` or
             `magnitude_accuracy`
-        claims : YAML files of claims, names of the package's own, or claims that `plan.claim.load` gave
+        claims : YAML files of claims, names of the package's own, or claims that `plan.claim.load` gave; if there
+            are none, those that were sealed with the runs, and the package's if one of the runs is not sealed
 
         Raises
         ------
@@ -173,7 +174,7 @@ class Run:
         """
         given = [load_claims([one])[0].claim if not isinstance(one, Claim) else one for one in claims or ()]
         return conclusions(
-            given or [one.claim for one in load_claims()],
+            given or [one.claim for one in judged_claims(self._fixed_rules)],
             self.cells.assign(suite=self._suites),
             self.cycles,
             looks={
@@ -186,20 +187,34 @@ class Run:
         )
 
     def rules(self, claims: Sequence[str | PathLike[str]] | None = None) -> tuple[str, ...]:
-        """Of each run, whether the rules of these claims, or of the package's, were sealed before its first cell.
+        """Of each run, whether the rules of these claims were sealed before its first cell.
 
+        Without claims they are those that `claims` judges then; of these, a sealed run answers for its own.
         UserError for a claim's file, or sealed rules, that cannot be read.
         """
-        judged, at = load_claims(claims or ()), datetime.now(UTC)
-        return tuple(dict.fromkeys(self._rules_of(plan, store, judged, at) for plan, store in self._runs))
+        judged = load_claims(claims) if claims else judged_claims(self._fixed_rules)
+        at, are_named = datetime.now(UTC), bool(claims)
+        return tuple(
+            dict.fromkeys(
+                self._rules_of(plan, store, sealed, judged, at, are_named)
+                for (plan, store), sealed in zip(self._runs, self._fixed_rules, strict=True)
+            )
+        )
+
+    @property
+    def _fixed_rules(self) -> list[FixedRules | None]:
+        """Of each run, the sealed rules."""
+        return [store.fixed_rules() for _, store in self._runs]
 
     @staticmethod
-    def _rules_of(plan: Plan, store: Store, judged: tuple[ClaimFile, ...], at: datetime) -> str:
-        sealed = store.fixed_rules()
+    def _rules_of(
+        plan: Plan, store: Store, sealed: FixedRules | None, judged: tuple[ClaimFile, ...], at: datetime, named: bool
+    ) -> str:
         if sealed is None:
             return f"{plan.suite.name}: {NOT_SEALED}"
         starts = [one.started_at for attempts in store.outlines().attempts.values() for one in attempts]
-        now = fixed_rules(judged, store.suite.read_text(encoding="utf-8"), at)
+        answered = [one for one in judged if named or one.claim.id in sealed.claims]
+        now = fixed_rules(answered, store.suite.read_text(encoding="utf-8"), at)
         return f"{plan.suite.name}: {sealed.state(now, starts)}"
 
     @property

@@ -314,9 +314,9 @@ class Writer:
         known = self.store.fixed_rules()
         if known is not None and known.sha256 != rules.sha256:
             raise StoreError(
-                f"{self.store.root} has other rules, fixed as {known.seal}; changed since: "
-                f"{', '.join(known.changed(rules)) or 'claims were left out'}. Bring those back, or seal the new ones "
-                "for a run of their own with --out"
+                f"{self.store.root} has other rules, fixed as {known.seal}; "
+                f"{known.differences(rules) or 'claims were left out'}. Bring those back, or seal the new ones for a "
+                "run of their own with --out"
             )
         if known is None:
             write(self.store.rules, f"{rules.model_dump_json(indent=1)}\n".encode())

@@ -149,7 +149,7 @@ def test_the_pooled_difference_is_the_mean_over_pairs_whatever_number_of_sparsit
 
 def test_two_pairs_of_network_and_data_have_no_average():
     found = pooled(0.02, 0.02)
-    assert (found.verdict, "2 pairs of network and data: three are needed" in found.reason) == (UNDECIDED, True)
+    assert (found.verdict, "2 pairs of network and data: three pairs are needed" in found.reason) == (UNDECIDED, True)
 
 
 def test_an_average_within_the_margin_is_equivalent():

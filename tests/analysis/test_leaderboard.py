@@ -150,8 +150,13 @@ def test_the_order_of_the_tables_does_not_change_a_bit():
 
 
 def test_several_stacks_are_pointed_out():
-    leaderboard = build([cell("dtc", 0, stack="aaaa"), cell("dtc", 1, stack="bbbb")])
-    assert "The ok cells span 2 stacks of package versions: aaaa, bbbb." in leaderboard.notes
+    leaderboard = build([cell("dtc", 0, stack="numpy 2, torch 2.12"), cell("dtc", 1, stack="numpy 2, torch 2.13")])
+    assert "The ok cells span 2 stacks of package versions: torch 2.12; torch 2.13." in leaderboard.notes
+
+
+def test_a_plug_in_that_only_some_cells_use_makes_no_second_stack():
+    leaderboard = build([cell("dtc", 0, stack="numpy 2"), cell("mine", 0, stack="numpy 2, plug-in mine 1a2b")])
+    assert not any("stacks" in note for note in leaderboard.notes)
 
 
 # tests of differences and equivalence

@@ -11,7 +11,7 @@ from dtcbench.datasets import content as contents
 from dtcbench.datasets import folder as folders
 from dtcbench.datasets.content import Content
 from dtcbench.datasets.folder import from_folder
-from dtcbench.datasets.own import example, file, from_file
+from dtcbench.datasets.own import example, file, from_file, resolve
 from dtcbench.datasets.reading import read
 from dtcbench.datasets.splits import DatasetError, Pixels, Splits
 from dtcbench.registry import datasets
@@ -189,6 +189,10 @@ def test_what_does_not_fit_in_a_table_is_named(tmp_path, frame, message):
         "words": ({"x": np.array([["1"]] * 60), "y": Y}, "x is <U1; give numbers"),
         "complex": ({"x": X + 1j, "y": Y}, "x is complex128"),
         "flat": ({"x": X[:, 0], "y": Y}, r"x has shape \[60\]; give features \[samples, features\]"),
+        "channels last": (
+            {"x": RNG.integers(0, 256, (60, 8, 8, 3), np.uint8), "y": Y},
+            r"x has shape \[60, 8, 8, 3\], with the channels last; give .* such as x\.transpose\(0, 3, 1, 2\)",
+        ),
         "lengths": ({"x": X, "y": Y[1:]}, "y has 59 labels for 60 samples"),
         "one-hot": ({"x": X, "y": np.eye(60)}, r"y has shape \[60, 60\]"),
         "fractions": ({"x": X, "y": X[:, 0]}, "give classes: whole numbers or texts"),
@@ -222,6 +226,18 @@ def test_a_damaged_file_is_named(tmp_path, name, given):
     (tmp_path / name).write_bytes(given)
     with pytest.raises(DatasetError, match=name):
         from_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(("option", "value"), [("label", "kind"), ("context", 8)])
+def test_an_option_of_another_kind_of_file_is_refused(archive, option, value):
+    with pytest.raises(DatasetError, match=f"{option} is for .*, and does nothing here; remove it"):
+        resolve(archive, {option: value})
+
+
+def test_a_folder_without_a_data_set_says_all_that_it_could_hold(tmp_path):
+    (tmp_path / "only").mkdir()
+    with pytest.raises(DatasetError, match=r"it needs train/CLASS.*; data set file also takes CLASS/\*\.png"):
+        from_file(tmp_path)
 
 
 def test_no_more_than_the_limit_is_read(archive, tmp_path, monkeypatch):

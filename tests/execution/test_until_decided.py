@@ -325,11 +325,14 @@ def test_a_plan_says_how_many_seeds_find_a_difference_by_the_records_of_the_run(
 
 def test_the_claims_sealed_with_a_run_are_those_that_it_decides(tmp_path, seen, monkeypatch, dtcbench):
     judged = []
-    monkeypatch.setattr(Run, "claims", lambda run, claims: judged.append([one.id for one in claims]) or ())
+    monkeypatch.setattr(Run, "claims", lambda run, claims=(): judged.append([one.id for one in claims]) or ())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(edited(MINE, ("[anti-magnitude, random]", "[random]")))
     (tmp_path / "suite.yaml").write_text(SUITE)
     assert dtcbench("plan", "suite.yaml", "--seal", "--claims", "mine.yaml").code == 0
     package.run("suite.yaml", inline=True, progress=False, until_decided=True)
 
-    assert judged == [["largest-matter"]]
+    assert judged[-1] == ["largest-matter"]
+    (tmp_path / "mine.yaml").write_text(edited(MINE, ("[anti-magnitude, random]", "[anti-magnitude]")))
+    with pytest.raises(UserError, match=r"--claims: largest-matter is not in the rules that were fixed for .* as "):
+        package.run("suite.yaml", inline=True, progress=False, until_decided=True, claims="mine.yaml")

@@ -39,9 +39,11 @@ def test_what_has_changed_since_is_named(rules, monkeypatch):
     assert now.sha256 != rules.sha256
     assert rules.changed(now) == [
         "claim 3a-choice-against-magnitude",
-        "claim 5-entropy (not sealed)",
         "the suite",
     ]
+    assert rules.state(now, []).endswith(
+        "changed since: claim 3a-choice-against-magnitude, the suite; not sealed: claim 5-entropy"
+    )
     assert rules.changed(fixed_rules(CLAIMS[1:], SUITE, AT)) == []  # fewer claims are judged, by the same rules
     monkeypatch.setattr(module, "code_sha256", lambda: "0" * 64)
     assert rules.state(fixed_rules(CLAIMS, SUITE, AT), []).endswith("changed since: the code of the rules")
