@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.power import POWER
 
-POWER = 0.8
-"""With this probability a detectable departure is found."""
 _HALVINGS = 10
 """Of an accuracy of 1: a detectable departure is known to 0.1 points."""
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ read without the plug-ins that made them, and so are claims about these.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -249,8 +249,3 @@ def parse(text: str, file: str) -> ClaimFile:
     if mistakes:
         raise ClaimError(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.place)))
     return ClaimFile(claim, text)
-
-
-def claims_of(files: Iterable[ClaimFile]) -> tuple[Claim, ...]:
-    """The claims alone."""
-    return tuple(one.claim for one in files)

@@ -285,7 +285,7 @@ def test_ones_own_claim_is_decided_by_its_rule_and_the_run_says_the_same_afterwa
         ("[dtc, magnitude, random]", "[magnitude, anti-magnitude, random]"),
         ("    solvers: [lars]\n", ""),
         ("name: claims", "name: mine"),
-        ("steps: 8, cycle_steps: 2, samples: 200", "steps: 60, cycle_steps: 5, lr: 0.01"),
+        ("steps: 8, cycle_steps: 2, samples: 200", "steps: 24, cycle_steps: 4, lr: 0.02, samples: 800"),
         ("[0.5]", "[0.8]"),
     )
     done = package.run(
@@ -299,6 +299,7 @@ def test_ones_own_claim_is_decided_by_its_rule_and_the_run_says_the_same_afterwa
         for one in conclusion.comparisons
         if one.verdict in DECIDED
     }
+    assert verdicts
     assert {line: seeds for line, seeds in decided_at.items() if " − " in line} == verdicts
     assert {one.seeds for one in conclusion.undecided} <= {11}
     assert Run(tmp_path / "run").status() == {"ok": len(done.cells)}
