@@ -32,6 +32,8 @@ WORLDS = {
     "two margins against DTC": (-2.0, 0.0),
 }
 """Mean difference, and its standard deviation between pairs, in margins."""
+DATA_SETS = (0, 1, 1, 1, 2, 2, 3, 4)
+"""Of each network, as in the suite `claims`."""
 SPREAD = 0.7
 """Standard deviation over seeds, in margins."""
 
@@ -59,7 +61,7 @@ def world(rng: np.random.Generator, mean: float, between: float, seeds: int) -> 
     pairs = []
     for network in range(NETWORKS):
         true = MARGIN * (mean + between * rng.normal())
-        pool = Pool("standard", "0", "data", f"network{network}")
+        pool = Pool("standard", "0", f"data{DATA_SETS[network]}", f"network{network}")
         dense = _rows(np.full(seeds, 1 - ERROR))
         for sparsity in SPARSITIES:
             ours = _rows(1 - ERROR + true + SPREAD * MARGIN * rng.normal(size=seeds))
@@ -90,6 +92,27 @@ def rates(
     return {verdict: said.count(verdict) / draws for verdict in sorted(set(said))}
 
 
+FAMILIES = {
+    "no difference": (0.0, 0.0, 0.0),
+    "one margin each": (1.0, 1.0, 1.0),
+    "none, one margin, two margins": (0.0, 1.0, 2.0),
+}
+"""Mean differences of the claims of a family, in margins."""
+
+
+def false_in_family(true: tuple[float, ...], draws: int, seeds: int) -> float:
+    """The share of families of `average` claims with a false verdict: a difference of 0, an equivalence of a margin."""
+    rng = stats.generator(f"simulated family: {true}, {seeds}")
+    wrong = 0
+    for _ in range(draws):
+        cases = [case_of_pairs(claim("average"), world(rng, mean, 0.3, seeds), {}) for mean in true]
+        adjusted = families(cases)
+        said = [concluded(case, p).verdict.value for case, p in zip(cases, adjusted, strict=True)]
+        right = [{"equivalent", "undecided"} if mean < 1 else {"supported", "undecided"} for mean in true]
+        wrong += any(verdict not in among for verdict, among in zip(said, right, strict=True))
+    return wrong / draws
+
+
 def main(draws: int) -> None:
     """Print the table."""
     print(f"{draws} draws each; {NETWORKS} pairs, {len(SPARSITIES)} sparsities, spread over seeds {SPREAD} margins\n")
@@ -100,6 +123,10 @@ def main(draws: int) -> None:
             found.append(rates(test, *values, draws, seeds=20, looks=Looks(5, 5, 20)))
             shown = (", ".join(f"{verdict} {share:.1%}" for verdict, share in one.items()) for one in found)
             print(f"| {test} | {name} | {' | '.join(shown)} |")
+
+    print("\nfamilies of three averages, three tenths of a margin between pairs: any false verdict")
+    for name, true in FAMILIES.items():
+        print(f"{name}: " + ", ".join(f"{seeds} seeds {false_in_family(true, draws, seeds):.1%}" for seeds in (5, 10)))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ LOOKS = Looks(first=5, step=5, most=40)
 EFFECTS = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
 FAMILIES = 4000
 SINGLE = 20_000
+IMAGES = 1000
 MARGINS = (0.5, 1.0, 1.5)
 MOST_POWER = 0.99
 """No fixed number of seeds finds an effect always."""
@@ -109,6 +110,28 @@ def equivalence() -> None:
         print(f"{margin:>6g}  {100 * share:>5.1f} %  {seeds:>5.1f}")
 
 
+def images() -> None:
+    """No effect, and test images that favour one side: over all looks, seeds and images crossed."""
+    print("\nno effect, but images that favour a side, by the crossed interval at each look: false verdicts")
+    for number, by_image, by_seed in ((360, 0.25, 0.005), (360, 0.1, 0.01), (2000, 0.0, 0.01)):
+        rng = stats.generator(f"sequential benchmark: images {number} {by_image}")
+        false = 0
+        for _ in range(IMAGES):
+            lean = rng.normal(0, by_image, number) + rng.normal(0, by_seed, (LOOKS.most, 1))  # mean of a difference
+            differs = np.minimum(0.05 + np.abs(lean), 1.0)
+            ours = rng.random(lean.shape) < (1 + lean / differs) / 2
+            table = np.where(rng.random(lean.shape) < differs, np.where(ours, 1.0, -1.0), 0.0)
+            false += LOOKS.p_value(stats.p_of([stats.crossed_estimate(table[:n]) for n in LOOKS.sizes])) <= 0.05
+        print(f"{number:>6} images, {by_image:g} by image, {by_seed:g} by seed: {100 * false / IMAGES:.1f} %")
+
+
+def signs() -> None:
+    """No effect, and a sign test at each look, as until a target accuracy."""
+    ours = stats.generator("sequential benchmark: signs").integers(0, 2, (IMAGES, LOOKS.most)).cumsum(axis=1)
+    p = np.array([[scipy.stats.binomtest(int(row[n - 1]), n).pvalue for n in LOOKS.sizes] for row in ours])
+    print(f"\nno effect, sign tests: false verdicts {100 * np.mean([LOOKS.p_value(row) <= 0.05 for row in p]):.1f} %")
+
+
 def _first_crossing(p: NDArray[np.float64]) -> tuple[float, float]:
     """The share of sequences that are decided at some look, and the mean seeds, from nominal `p` `[draws, looks]`."""
     crossed = p <= LOOKS.levels()
@@ -123,3 +146,5 @@ if __name__ == "__main__":
     families()
     single()
     equivalence()
+    images()
+    signs()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.differences import difference
 from dtcbench.analysis.evidence import Evidence, scores
-from dtcbench.analysis.power import MOST_SEEDS, POINT, detectable
+from dtcbench.analysis.power import MOST_SEEDS, POINT, found_errors
 from dtcbench.analysis.random_effects import MIN_PAIRS, Pooled, pooled
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.verdicts import MIN_SEEDS, Comparison, Effect, Verdict, lacks_seeds
@@ -84,13 +84,19 @@ def _of_accuracies(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Ev
     plain = _per_seed(networks, [1.0] * len(networks))
     errors = [stats.mean(pair.dense_error for pair in places) for places in networks]
     found = _pooled(plain, claim.alpha)
-    effect = Effect("difference in accuracy", found.mean, *(found.interval or ()))
+    effects = [Effect("difference in accuracy", found.mean, *(found.interval or ()))]
+    of_data, seeds = _by_data(networks, plain), min(map(len, plain))
+    by_data = of_data and pooled(of_data[0], of_data[1] / seeds, confidence=1 - claim.alpha)
+    if of_data and by_data:
+        name = f"the same, each of {count_of(len(of_data[0]), 'data set')} counted once"
+        effects.append(Effect(name, by_data.mean, *(by_data.interval or ())))
     margin = claim.margin.of(stats.mean(errors)) if claim.margin else math.nan
-    shown = replace(empty, effects=(effect,), margin=margin, reason=_too_few(len(networks)) or found.reason or "")
+    shown = replace(empty, effects=tuple(effects), margin=margin, reason=_too_few(len(networks)) or found.reason or "")
     if shown.reason:
         return Evidence(shown)
     smallest = claim.smallest_effect.of(stats.mean(errors)) if claim.smallest_effect else math.nan
-    power = _Power(np.array([np.var(values, ddof=1) for values in plain]), found.between_sd, shown.seeds, claim.alpha)
+    spreads = of_data[1] if of_data else np.array([np.var(values, ddof=1) for values in plain])
+    power = _Power(spreads, (by_data or found).between_sd, shown.seeds, claim.alpha)
     size, least = abs(found.mean), 0.0 if math.isnan(smallest) else smallest
     wanted = [size, margin - size] if margin > 0 else [max(size, least), size]
     shown = replace(
@@ -100,7 +106,8 @@ def _of_accuracies(claim: Claim, pairs: Sequence[Pair], empty: Comparison) -> Ev
         seeds_for_point=power.seeds_for(POINT),
         seeds_for_smallest=power.seeds_for(smallest),
     )
-    p_for, p_against = (found.p, 1.0) if found.mean > 0 else (1.0, found.p)
+    p = _p(found, by_data)
+    p_for, p_against = (p, 1.0) if found.mean > 0 else (1.0, p)
     p_equal = _within(claim, networks, plain, errors)
     return Evidence(shown, p_for, p_against, p_equal, lambda share: power.more_seeds(wanted, share))
 
@@ -109,6 +116,32 @@ def _pooled(per_seed: Sequence[NDArray[np.float64]], alpha: float, null: float =
     means = [stats.mean(values) for values in per_seed]
     variances = [float(np.var(values, ddof=1)) / len(values) for values in per_seed]
     return pooled(means, variances, null=null, confidence=1 - alpha)
+
+
+def _by_data(
+    networks: Sequence[Sequence[Pair]], per_seed: Sequence[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The mean of each data set over its networks, and the variance of that for one seed, [data sets].
+
+    None where every pair has data of its own, or where fewer than three data sets leave nothing to pool.
+    """
+    of_network = [places[0].network[0] for places in networks]
+    groups = [
+        [values for values, its in zip(per_seed, of_network, strict=True) if its == data]
+        for data in dict.fromkeys(of_network)
+    ]
+    if not MIN_PAIRS <= len(groups) < len(networks):
+        return None
+    means = [stats.mean(map(stats.mean, same)) for same in groups]
+    variances = [stats.mean(float(np.var(values, ddof=1)) for values in same) / len(same) for same in groups]
+    return np.array(means), np.array(variances)
+
+
+def _p(found: Pooled, by_data: Pooled | None) -> float:
+    """Of both ways to count, the larger p-value: pairs that share their data may be alike."""
+    if by_data is None:
+        return found.p
+    return max(found.p, by_data.p) if found.mean * by_data.mean > 0 else 1.0
 
 
 def _too_few(networks: int) -> str | None:
@@ -127,8 +160,11 @@ def _within(
     share = claim.margin.share_of_dense_error
     values = plain if share is None else _per_seed(networks, errors)
     margin = claim.margin.of(1.0)
-    below, above = (_pooled(values, claim.alpha, null) for null in (margin, -margin))
-    return max(below.p, above.p) if abs(below.mean) < margin else 1.0
+    of_data, seeds = _by_data(networks, values), min(map(len, values))
+    ways = [_pooled(values, claim.alpha, null) for null in (margin, -margin)]
+    if of_data:
+        ways += [pooled(of_data[0], of_data[1] / seeds, null=null) for null in (margin, -margin)]
+    return max(one.p for one in ways) if all(abs(one.mean) < margin for one in ways) else 1.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +182,7 @@ class _Power:
         weights = 1 / (self.between_sd**2 + self.variances / seeds)
         total = times * weights.sum()
         effective = total**2 / (times * np.square(weights).sum())
-        return detectable(math.sqrt(effective / total), effective, alpha=self.alpha * share)
+        return found_errors(max(effective - 1, 1.0), self.alpha * share) / math.sqrt(total)
 
     def seeds_for(self, wanted: float, share: float = 1.0) -> int | None:
         """Seeds of every pair that find a difference `wanted`; None if `MOST_SEEDS` do not."""

@@ -19,14 +19,13 @@ MOST_SEEDS = 10_000
 
 
 def detectable(
-    sd: float, n: float, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
+    sd: float, n: int, *, alpha: float = SIGNIFICANCE, power: float = POWER, images_error: float = 0.0
 ) -> float:
     """The smallest true mean difference that a two-sided paired t-test on `n` pairs finds with probability `power`.
 
-    `sd` is the standard deviation of the paired differences, and the result has its unit; an effective number of pairs
-    need not be whole. `images_error` is the standard error that the test images alone leave, if they are a source of
-    the test's variance. NaN for fewer than three pairs or an unknown `sd`. Source:
-    `statsmodels.stats.power.TTestPower` (noncentral t).
+    `sd` is the standard deviation of the paired differences, and the result has its unit. `images_error` is the
+    standard error that the test images alone leave, if they are a source of the test's variance. NaN for fewer than
+    three pairs or an unknown `sd`. Equals `statsmodels.stats.power.TTestPower`, which takes a second to import.
     """
     if n < MIN_SEEDS or not math.isfinite(sd):
         return math.nan
@@ -54,20 +53,27 @@ def seeds_to_detect(
     return n if n <= MOST_SEEDS else None
 
 
-@functools.cache
-def _detectable_effect(n: float, alpha: float, power: float) -> float:
-    """`detectable` in standard deviations."""
-    from statsmodels.stats.power import TTestPower  # takes a second to import
+@functools.lru_cache(maxsize=4096)
+def found_errors(dof: float, alpha: float = SIGNIFICANCE, power: float = POWER) -> float:
+    """How many of its standard errors a true mean must be from 0 for a two-sided t-test to find it so often.
 
-    def beyond(effect: float) -> float:
-        # Significance on the wrong side adds less than 1e-6, and is not a number for some effects.
-        return float(TTestPower().power(effect, n, alpha / 2, alternative="larger")) - power
+    By the noncentral t distribution. `dof`, the degrees of freedom, need not be whole.
+    """
+    bound = float(scipy.special.stdtrit(dof, 1 - alpha / 2))
 
-    high = 1 / math.sqrt(n)
+    def beyond(errors: float) -> float:
+        # Significance on the wrong side adds less than 1e-6.
+        return 1 - float(scipy.special.nctdtr(dof, errors, bound)) - power
+
+    high = 1.0
     while beyond(high) < 0:
-        high *= 1.25  # not far past the root, where the noncentral t overflows
-    # Its own solver can stop at five digits.
+        high *= 1.25
     return float(scipy.optimize.brentq(beyond, 0.0, high, xtol=1e-12))
+
+
+def _detectable_effect(n: int, alpha: float, power: float) -> float:
+    """`detectable` in standard deviations."""
+    return found_errors(n - 1, alpha, power) / math.sqrt(n)
 
 
 def _normal_effect(alpha: float, power: float) -> float:

@@ -38,6 +38,7 @@ RULES = {
     "measurements and the size of the weights give; refuted by one in which it is shown not to.",
 }
 """By test, its rule in a sentence."""
+_POOLED = "pooled by random effects, over pairs and with each data set counted once"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def rule_of(claim: Claim) -> str:
         margin=claim.margin,
         equal=equal,
         at_least=f"{100 * (claim.estimand.at_least or 0):g}",
-        pooled="by an exact sign-flip test" if claim.estimand.quantity in TO_TARGET else "pooled by random effects",
+        pooled="by an exact sign-flip test"
+        if claim.estimand.quantity in TO_TARGET
+        else "pooled by random effects, over pairs and with each data set counted once",
     )
 
 

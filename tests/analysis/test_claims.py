@@ -147,6 +147,16 @@ def test_the_pooled_difference_is_the_mean_over_pairs_whatever_number_of_sparsit
     assert (effect.low, effect.high) == pytest.approx((low, high), rel=1e-3)
 
 
+def test_beside_an_average_over_pairs_stands_the_one_over_data_sets():
+    # NETWORKS has two networks on MNIST: (0.02 + 0.04) / 2, and two more data sets.
+    effects = pooled(0.01, 0.02, 0.04, 0.06).comparisons[0].effects
+    assert effects[1].name == "the same, each of 3 data sets counted once"
+    luck = np.mean(LUCK)
+    low, high = scipy.stats.ttest_1samp([0.01 - luck, 0.03 - luck, 0.06 - luck], 0).confidence_interval()
+    assert effects[1].value == pytest.approx(0.1 / 3 - luck, abs=1e-5)
+    assert (effects[1].low, effects[1].high) == pytest.approx((low, high), rel=1e-2)
+
+
 def test_two_pairs_of_network_and_data_have_no_average():
     found = pooled(0.02, 0.02)
     assert (found.verdict, "2 pairs of network and data: three pairs are needed" in found.reason) == (UNDECIDED, True)
@@ -186,17 +196,28 @@ def test_a_planned_network_that_was_not_measured_is_not_left_out_of_an_average()
 
 
 def test_what_pooled_seeds_could_have_shown_is_by_the_degrees_of_freedom_of_their_test():
-    # One network's seeds are a tenth as noisy as the others': it weighs as much as all of them a hundred times.
+    for spreads, dof in (((1, 1, 1, 1), 3), ((1, 50, 50, 50), 1)):  # one that weighs more than all others: hardly two
+        cells = [
+            one
+            for number, by in enumerate(spreads)
+            for one in against(0.001, [by * luck for luck in LUCK], dataset=f"data{number}")
+        ]
+        error = 1 / math.sqrt(sum(5 / np.var([by * luck for luck in LUCK], ddof=1) for by in spreads))
+        found = judged(claim("average"), cells).comparisons[0].detectable / error
+        assert scipy.stats.nct.sf(scipy.stats.t.ppf(0.975, dof), dof, found) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_pairs_that_share_their_data_must_agree_with_the_mean_over_data_sets():
+    places = [("digits", "mlp"), *(("mnist", f"mlp{number}") for number in range(5)), ("letter", "mlp")]
+    differences = [0.0004, 0.02, 0.02, 0.0201, 0.02, 0.0199, 0.0002]
     cells = [
         one
-        for (data, model), by in zip(NETWORKS, (1, 10, 10, 10), strict=True)
-        for one in against(0.001, [by * luck for luck in LUCK], dataset=data, model=model)
+        for (data, model), by in zip(places, differences, strict=True)
+        for one in against(by, dataset=data, model=model)
     ]
-    assert math.isnan(judged(claim("average"), cells).comparisons[0].detectable)  # hardly more than one pair
-    alike = judged(claim("average"), everywhere(0.001, 0.001, 0.001, 0.001)).comparisons[0].detectable
-    error = np.std(LUCK, ddof=1) / math.sqrt(5 * 4)  # four equal pairs: t with 3 degrees of freedom
-    t = scipy.stats.t.ppf(0.975, 3)
-    assert scipy.stats.nct.sf(t, 3, alike / error) == pytest.approx(0.8, abs=1e-6)
+    alone = judged(claim("average"), [one | {"dataset": f"{one['dataset']}{one['model']}"} for one in cells])
+    assert alone.verdict is SUPPORTED  # seven data sets
+    assert judged(claim("average"), cells).verdict is UNDECIDED  # five of them are one
 
 
 def test_claims_of_one_family_share_the_error_rate_of_equivalence_too():
