@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -103,10 +104,11 @@ def test_in_brief_an_effect_is_the_range_of_what_was_compared():
 
 def test_a_comparison_says_what_it_could_have_shown_and_what_it_lacks():
     seeds = {"seeds_for_point": 12, "seeds_for_smallest": 40, "seeds_needed": 7}
-    one = Comparison("a − b", Verdict.UNDECIDED, "open", seeds=5, margin=0.004, detectable=0.0123, **seeds)
+    one = Comparison("a − b", Verdict.UNDECIDED, "open", seeds=5, p=0.3, margin=0.004, detectable=0.0123, **seeds)
     said = (
         "margin ±0.40 points; could have shown 1.23 points (80 %); seeds it takes: 12 for 1 point, 40 for the smallest"
     )
     assert said in power_text(one)
     assert power_text(one).endswith("7 more seeds would decide")
+    assert "would decide" not in power_text(replace(one, p=math.nan))  # before the first look, nobody knows
     assert power_text(Comparison("a − b", Verdict.NOT_MEASURED, "nothing")) == ""
