@@ -34,8 +34,6 @@ from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import number_text, p_value, with_interval
 
 T = TypeVar("T")
-FIGURES = "figures"
-"""The folder of the findings' figures, beside them."""
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SPELT = "|".join([*_WORDS[3:], "(?:thir|four|fif|six|seven|eigh|nine)teen", "twenty", "thirty", "forty", "fifty"])
 _NUMBER = re.compile(rf"(?<![\w.])(?<!\w-)\d(?:[\d.,]*\d)?(?![\w-])|\b(?:{_SPELT})\b", re.IGNORECASE)
@@ -163,7 +161,7 @@ class Answers:
         drawings = of_claims([self.claim(claim)]).get(1, [])
         found = [drawing for drawing in drawings if drawing.name.endswith(f"-{name}")] if name else drawings[:1]
         drawing = _one(f"a figure {name!r} of claim {claim!r}", found, [drawing.name for drawing in drawings])
-        file = f"{FIGURES}/{drawing.name}.svg"
+        file = f"{drawing.name}.svg"
         self.figures[file] = drawing
         return f"![{drawing.title}]({file})"
 

@@ -2,7 +2,7 @@
 
 results/FINDINGS.md.jinja          what was found: sentences by hand, numbers computed (publish/opening.py)
 results/FINDINGS.md                made of it, or by hand without it: the opening of README.md and of the site
-results/figures/*.svg              the figures that it asks for; the site has them too
+results/*.svg                      the figures that it asks for; the site has them too
 results/LICENCE                    the bundles' licence in one word, such as cc-by-4.0, written by hand
 results/SUITE/HARDWARE/…           a bundle: a run's layout (records/store.py), with a data card
 results/README.md                  derived, as is each bundle's card, leaderboard and tables
@@ -23,7 +23,7 @@ from dtcbench.publish.bundle import slug
 from dtcbench.publish.card import LICENCE, UNKNOWN, bundle_files
 from dtcbench.publish.examine import examine
 from dtcbench.publish.findings import bars, lines
-from dtcbench.publish.opening import FIGURES, Answers, rendered
+from dtcbench.publish.opening import Answers, rendered
 from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
@@ -81,8 +81,8 @@ def rebuild(results: AnyPath) -> list[AnyPath]:
     for path, content in made:
         make_folder(path.parent)
         write(path, content)
-    for path in (results / FIGURES).glob("*.svg"):
-        if f"{FIGURES}/{path.name}" not in figures:
+    for path in results.glob("*.svg"):
+        if path.name not in figures:
             path.unlink()
     return [path for path, _ in made] + write_site(results.parent / SITE, published, opening, judged, figures)
 

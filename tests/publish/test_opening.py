@@ -167,9 +167,7 @@ REPRODUCED = Conclusion("1-reproduction", "Reproduction", "It comes out again.",
 
 def test_a_figure_is_asked_for_by_its_claim(tmp_path):
     evidence = Answers((), [ClaimsOnHardware("CPU", (), (REPRODUCED,), (), ())], tmp_path)
-    assert rendered("{{ figure('1-reproduction') }}", "x", evidence) == (
-        "![Reproduction](figures/claim-1-reproduction.svg)"
-    )
-    assert list(evidence.figures) == ["figures/claim-1-reproduction.svg"]
+    assert rendered("{{ figure('1-reproduction') }}", "x", evidence) == ("![Reproduction](claim-1-reproduction.svg)")
+    assert list(evidence.figures) == ["claim-1-reproduction.svg"]
     with pytest.raises(UserError, match="a figure 'law' of claim '1-reproduction', of which there are 0"):
         rendered("{{ figure('1-reproduction', 'law') }}", "x", evidence)
