@@ -43,7 +43,7 @@ def test_energies_of_different_hardware_classes_have_no_ratio_and_no_rank():
     dtc = row(leaderboard, "dtc")
     assert dtc[FIGURES].isna().all()
     assert dtc["energy_note"] == "pairs span hardware classes"
-    assert "The ok cells span 2 hardware classes: cpu, gpu." in leaderboard.notes
+    assert "The ok cells span 2 hardware classes: cpu; gpu." in leaderboard.notes
 
 
 def test_partly_measured_energy_says_how_many_pairs_it_rests_on():

@@ -439,7 +439,7 @@ def test_a_figure_may_be_what_another_version_of_the_library_drew_but_must_be_on
 
 
 def test_a_check_draws_nothing(run, found, monkeypatch):
-    monkeypatch.setattr("dtcbench.report.build._on_paper", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr("dtcbench.report.build.on_paper", lambda *_: pytest.fail("drawn"))
     assert found(run) == []
 
 
