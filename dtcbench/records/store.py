@@ -24,7 +24,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
 from dtcbench.records.compressed import content_of
@@ -54,6 +56,7 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("own", re.compile(r"ray\.log|records/.*\.damaged|(records|power)/.*\.tmp")),
 )
 CARD = "README.md"
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,7 @@ class Store:
         """The sealed rules; None if there are none. StoreError if they cannot be read, or were altered."""
         from dtcbench.records.fixed_rules import FixedRules
 
-        if not self.rules.is_file():
-            return None
-        try:
-            return FixedRules.model_validate_json(self.rules.read_bytes())
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise StoreError(f"{self.rules}: {reason}; bring back the file as it was sealed, or remove it") from error
+        return _kept(self.rules, FixedRules, "bring back the file as it was sealed, or remove it")
 
     @property
     def looks(self) -> AnyPath:
@@ -124,13 +121,7 @@ class Store:
         """The looks that a run until decided has taken; None before the first. StoreError if they cannot be read."""
         from dtcbench.plan.looks import LooksTaken
 
-        if not self.looks.is_file():
-            return None
-        try:
-            return LooksTaken.model_validate_json(self.looks.read_bytes())
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreError(f"{self.looks}: it cannot be read: {reason}; bring back the file as it was") from error
+        return _kept(self.looks, LooksTaken, "bring back the file as it was")
 
     def existing(self) -> Store:
         """Itself; StoreError if the folder holds no run."""
@@ -371,6 +362,17 @@ class Writer:
 
     def _path(self, record: CellRecord) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
+
+
+def _kept(path: AnyPath, kind: type[Model], remedy: str) -> Model | None:
+    """What a file beside the records holds; None without the file. StoreError if it cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StoreError(f"{path}: it cannot be read: {reason}; {remedy}") from error
 
 
 def file_kind(name: str) -> FileKind | None:
