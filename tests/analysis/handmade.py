@@ -8,6 +8,7 @@ import pandas as pd
 
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard
+from dtcbench.plan.claim import Claim
 
 RESULTS = {
     "accuracy": 0.9,
@@ -96,3 +97,20 @@ def row(leaderboard: Leaderboard, method: str) -> pd.Series:
     found = leaderboard.rows[leaderboard.rows["method"] == method]
     assert len(found) == 1
     return found.iloc[0]
+
+
+def claim(test: str = "everywhere", **changed) -> Claim:
+    """DTC against random removal, judged by `test`."""
+    said = {
+        "id": "ours",
+        "title": "Ours",
+        "statement": "DTC is better.",
+        "sources": [{"work": "a paper", "version": "v1", "quotation": "better"}],
+        "estimand": {"of": ["dtc"], "minus": ["random"]},
+        "null": "It is not.",
+        "test": test,
+        "family": "ours",
+    }
+    if changed.get("estimand", said["estimand"]).get("quantity", "accuracy") == "accuracy" and test != "entropy_law":
+        said["smallest_effect"] = {"points": 1}
+    return Claim.model_validate({**said, **changed})

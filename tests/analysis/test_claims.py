@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from handmade import METER, cell
+from handmade import METER, cell, claim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,23 +30,6 @@ MARGIN = {"share_of_dense_error": 0.2}
 AGAINST_MAGNITUDE = {"of": ["dtc"], "minus": ["magnitude"]}
 CYCLES = ["key", "cycle", "step", "validation_before", "cumulative_j", "group", "measurements", "width_after"]
 NETWORKS = [("digits", "mlp"), ("mnist", "mlp"), ("mnist", "lenet-5"), ("letter", "mlp")]
-
-
-def claim(test: str = "everywhere", **changed) -> Claim:
-    """DTC against random removal, judged by `test`."""
-    said = {
-        "id": "ours",
-        "title": "Ours",
-        "statement": "DTC is better.",
-        "sources": [{"work": "a paper", "version": "v1", "quotation": "better"}],
-        "estimand": {"of": ["dtc"], "minus": ["random"]},
-        "null": "It is not.",
-        "test": test,
-        "family": "ours",
-    }
-    if changed.get("estimand", said["estimand"]).get("quantity", "accuracy") == "accuracy" and test != "entropy_law":
-        said["smallest_effect"] = {"points": 1}
-    return Claim.model_validate({**said, **changed})
 
 
 def of_seeds(method: str, accuracy: float, luck=LUCK, **values) -> list[dict]:

@@ -6,29 +6,16 @@ import math
 
 import pandas as pd
 import pytest
-from handmade import cell
+from handmade import cell, claim
 
 from dtcbench.analysis.detection import detections, uncertainty
 from dtcbench.analysis.pairing import tidy
 from dtcbench.analysis.power import detectable, seeds_to_detect
-from dtcbench.plan.claim import Claim
 
 LUCK = [0.0, 0.01, -0.01, 0.02, -0.02]
 SPREAD = 0.0158113883
 """The standard deviation of LUCK."""
-CLAIM = Claim.model_validate(
-    {
-        "id": "ours",
-        "title": "Ours",
-        "statement": "DTC is better.",
-        "sources": [{"work": "a paper", "version": "v1", "quotation": "better"}],
-        "estimand": {"of": ["dtc"], "minus": ["random"]},
-        "null": "It is not.",
-        "test": "everywhere",
-        "family": "ours",
-        "smallest_effect": {"points": 1},
-    }
-)
+CLAIM = claim()
 
 
 def cells(seeds: int = 5) -> list[dict]:
