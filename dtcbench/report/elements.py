@@ -20,7 +20,7 @@ PLOTLY = "plotly.min.js"
 ASSETS = ("page.css", "page.js")
 """What pages share, in addition to plotly: the templates of these names."""
 _ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
-_OF_A_SITE = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
+_OF_A_SITE = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 """Plotly writes styles into its drawings, and loads nothing."""
 
 
