@@ -18,6 +18,7 @@ import jinja2.sandbox
 import pandas as pd
 
 from dtcbench.analysis import stats
+from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.differences import Accuracies, Difference, difference
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.literature import read_published
@@ -40,7 +41,7 @@ _NUMBER = re.compile(rf"(?<![\w.])(?<!\w-)\d(?:[\d.,]*\d)?(?![\w-])|\b(?:{_SPELT
 """A number in prose: not the digits of a name, as in LeNet-300-100 or log2."""
 _ASKED = (
     *("suite", "trainings", "row", "accuracy", "difference", "published"),
-    *("claim", "comparisons", "comparison", "effect", "figure"),
+    *("claim", "comparisons", "comparison", "effect", "figure", "controls"),
 )
 """The functions that a template may call, besides `given`."""
 _LISTED = 12
@@ -155,6 +156,11 @@ class Answers:
         if name is None and effects:
             return effects[0]
         return _one(f"effect {name!r}", [e for e in effects if e.name == name], [e.name for e in effects])
+
+    def controls(self, suite: str) -> str:
+        """What a suite's A/A controls say of the bench's own false verdicts, as a sentence."""
+        found = false_verdicts(self.suite(suite).cells)
+        return _one(f"A/A controls of suite {suite!r}", [found] if found else [], [])
 
     def figure(self, claim: str, name: str = "") -> str:
         """A claim's figure as Markdown; with a name, such as `law`, the one that ends so."""

@@ -9,6 +9,7 @@ from tampering import content, records
 
 from dtcbench.publish import results
 from dtcbench.publish.examine import check
+from dtcbench.publish.findings import bars
 from dtcbench.publish.opening import Answers, rendered
 from dtcbench.publish.results import bundles, on_site, rebuild
 from dtcbench.records.run import Run
@@ -25,11 +26,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_bundle_keeps_every_rule(name):
-    assert check(BUNDLES[name]) == []
+    """The suite `published` leaves out some dense cells, and says why: nothing bars publishing."""
+    found = check(BUNDLES[name])
+    assert not bars(found)
+    assert {finding.rule for finding in found} <= ({"pairs"} if name.startswith("published/") else set())
 
 
 def test_every_suite_that_two_cores_can_run_is_there():
-    assert {name.partition("/")[0] for name in BUNDLES} == {"quick", "published", "ablation", "lenet"}
+    assert {name.partition("/")[0] for name in BUNDLES} == {"quick", "published", "ablation", "lenet", "claims"}
 
 
 def test_deleting_what_is_derived_and_rebuilding_gives_the_same_bytes(tmp_path, monkeypatch):

@@ -11,6 +11,11 @@ from suites_for_tests import TINY, edited
 from typer.testing import CliRunner
 
 from dtcbench import cli
+from dtcbench.publish.opening import Answers
+from dtcbench.publish.results import on_site, write_site
+from dtcbench.records.run import Run
+from dtcbench.report.build import on_paper
+from dtcbench.report.site.pages import judge
 
 pytestmark = pytest.mark.browser
 
@@ -44,6 +49,18 @@ def pages(site: Path) -> dict[str, Path]:
         "method": next(site.glob("claims/*/methods/dtc-lars.html")),
         "cell": sorted(site.glob("tiny/*/cells/*.html"))[0],
     }
+
+
+def test_a_figure_that_the_findings_ask_for_is_drawn(site, tmp_path, visit):
+    runs = list(on_site([Run(site.parent / "runs" / "claims")]))
+    judged = judge(runs, None)
+    answers = Answers(runs, judged, tmp_path)
+    opening = f"# Found\n\n{answers.figure('3b-choice-against-random')}\n"
+    figures = {name: on_paper(drawing, "svg") for name, drawing in answers.figures.items()}
+    write_site(tmp_path / "site", runs, opening, judged, figures)
+    image = visit(tmp_path / "site" / "index.html").page.locator("img")
+    expect(image).to_have_count(1)
+    assert image.evaluate("image => image.naturalWidth") > 0
 
 
 def chosen(page, facet: str):
