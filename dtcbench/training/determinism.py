@@ -125,20 +125,23 @@ def stream_seed(seed: int, stream: int) -> int:
 
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
-    """Torch's and NumPy's global generators set by the cell's seed, and afterwards back as they were.
+    """The global generators of torch, NumPy and Python set by the cell's seed, and afterwards back as they were.
 
     Nothing here draws from them, but a plug-in's network may: torch's own layers initialise themselves
     and drop out by the global generator.
     """
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global generator is the point
+    python_state = random.getstate()
     state = int(_sequence(seed, "global", ()).generate_state(1)[0])
     with torch.random.fork_rng():
         torch.manual_seed(state)
         np.random.seed(state)  # noqa: NPY002
+        random.seed(state)
         try:
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
 
 
 def _sequence(seed: int, purpose: str, indices: tuple[int, ...]) -> np.random.SeedSequence:

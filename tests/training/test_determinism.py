@@ -1,10 +1,19 @@
 """A process set up by `make_deterministic` computes the same bits whatever it was like before."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
 from dtcbench.training import determinism
-from dtcbench.training.determinism import deterministic, generator, make_deterministic, torch_generator
+from dtcbench.training.determinism import (
+    deterministic,
+    generator,
+    make_deterministic,
+    seeded_globals,
+    torch_generator,
+)
 
 
 def test_settings_left_behind_by_another_cell_are_undone():
@@ -55,3 +64,20 @@ def test_torch_generators_repeat_too_and_leave_the_global_one_alone():
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_global_generator_is_seeded_and_afterwards_as_it_was():
+    def drawn():
+        return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002, S311
+
+    def states():
+        return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    before = states()
+    seen = []
+    for seed in (3, 3, 4):
+        with seeded_globals(seed):
+            seen.append(drawn())
+    assert states() == before
+    assert seen[0] == seen[1]
+    assert not set(seen[0]) & set(seen[2])
