@@ -1,13 +1,15 @@
-"""A registered model as a network: built, traced on a sample, or with its weights drawn anew."""
+"""A registered model as a network: built, traced and counted on a sample, copied, or with its weights drawn anew."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
@@ -64,6 +66,21 @@ def blaming_the_model(
     _refuse_other_output(model, shape, seen, logits)
 
 
+@contextmanager
+def counting(model: Choice, example: torch.Tensor) -> Iterator[None]:
+    """While FLOPs of the network that `model` built are counted on one sample [1, …].
+
+    CompressionError, or ModelError if the block raises anything else: a network that cannot be counted is refused.
+    """
+    try:
+        yield
+    except CompressionError as error:
+        raise CompressionError(f"model {model.name}: {error}") from error
+    except Exception as error:  # a model may raise anything
+        what = f"its FLOPs cannot be counted: {error_line(error)}"
+        raise _mistake(model, tuple(example.shape[1:]), what) from error
+
+
 def outlined(model: Choice, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, Surgery]:
     """The network and its groups without its weights, which alone take memory and time.
 
@@ -88,6 +105,25 @@ def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) 
             raise _mistake(model, shape, error_line(error)) from error
         with blaming_the_model(model, network, example, (1, *shape, classes) if is_text else (1, classes)):
             return network, Surgery(network, example)
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A copy that shares nothing with `network`; tensors that it has computed and kept lose their history.
+
+    torch copies no tensor with a history: a mask or an activation that a forward pass has left in an attribute, the
+    weight of an old `weight_norm`.
+    """
+    with _ForgettingHistory():
+        return copy.deepcopy(network)
+
+
+class _ForgettingHistory(TorchFunctionMode):
+    """Copies tensors with a history without it, wherever a network keeps them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
 
 
 def draw_anew(model: nn.Module, seed: int) -> None:

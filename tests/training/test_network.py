@@ -6,7 +6,7 @@ from torch import nn
 
 from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
-from dtcbench.training.network import draw_anew
+from dtcbench.training.network import copied, draw_anew
 
 
 def network(widths=(300,)):
@@ -49,3 +49,28 @@ def test_a_parameter_that_no_module_draws_is_named():
 
     with pytest.raises(CompressionError, match="parameter shift is drawn by no module"):
         draw_anew(Shifted(), seed=0)
+
+
+def test_a_copy_shares_nothing_and_what_was_computed_loses_its_history():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.kept = nn.Linear(2, 2), {}
+            self.linear.bias.requires_grad_(False)
+            self.tied = self.linear.weight
+
+        def forward(self, x):
+            self.kept["hidden"] = [self.linear(x)] * 2
+            return self.kept["hidden"][0]
+
+    network = Keeping()
+    network(torch.ones(1, 2)).sum().backward()
+    other = copied(network)
+    first, second = other.kept["hidden"]
+    assert first is second and first.is_leaf
+    assert torch.equal(first, network.kept["hidden"][0]) and first.data_ptr() != network.kept["hidden"][0].data_ptr()
+    assert network.kept["hidden"][0].grad_fn is not None
+    assert other.tied is other.linear.weight is not network.tied
+    assert isinstance(other.tied, nn.Parameter) and other.tied.requires_grad
+    assert not other.linear.bias.requires_grad
+    assert torch.equal(weights(other), weights(network))
