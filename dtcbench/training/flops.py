@@ -1,25 +1,30 @@
 """Floating-point operations: of a network, by torch's counter, and the steps that a budget of them allows.
 
-They are never converted to energy.
+They are never converted to energy. A multiplication and an addition are two. What is counted does not depend on the
+device that the network is on.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dtcbench.errors import CompressionError
 from dtcbench.plan.protocol import Standard
+from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.loop import samples_in
+from dtcbench.training.network import copied
 from dtcbench.training.structure import PrunableLayer
 from dtcbench.training.surgery import Surgery
 
@@ -32,12 +37,18 @@ _OURS = ("torch.nn.", "dtcbench.models.")
 
 
 def inference_flops(model: nn.Module, example: torch.Tensor) -> int:
-    """FLOPs of the forward pass of one sample, `example` [1, …]."""
+    """FLOPs of the forward pass of one sample, `example` [1, …], in evaluation mode.
+
+    The network stays as it is. It raises what its forward pass raises.
+    """
     return _known("inference", model, example, _inference_flops)
 
 
 def training_flops(model: nn.Module, example: torch.Tensor) -> int:
-    """FLOPs of the forward and backward pass of one sample, `example` [1, …]; the optimiser's are not counted."""
+    """FLOPs of the forward and backward pass of one sample, `example` [1, …]; the optimiser's are not counted.
+
+    The network stays as it is. CompressionError if it cannot learn; it raises what its passes raise.
+    """
     return _known("training", model, example, _training_flops)
 
 
@@ -84,16 +95,13 @@ def _setting(value: Any) -> str | None:
 
 
 def _inference_flops(model: nn.Module, example: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _output_on_meta(model, example)
-    return int(counter.get_total_flops()) // 2
+    return int(_counter(model, example, _forward).get_total_flops()) // 2
 
 
 def inference_flops_by_layer(model: nn.Module, example: torch.Tensor) -> dict[nn.Module, int]:
     """FLOPs of the forward pass of one sample by the Linear and Conv2d layer; with the key `model` itself, those
     outside all such layers."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _output_on_meta(model, example)
+    counter = _counter(model, example, _forward)
     counts = counter.get_flop_counts()
     prefix = type(model).__name__
     found: dict[nn.Module, int] = {
@@ -106,16 +114,71 @@ def inference_flops_by_layer(model: nn.Module, example: torch.Tensor) -> dict[nn
 
 
 def _training_flops(model: nn.Module, example: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
-        _output_on_meta(model, example).sum().backward()
-    return int(counter.get_total_flops()) // 2
+    return int(_counter(model, example, _forward_and_backward).get_total_flops()) // 2
 
 
-def _output_on_meta(model: nn.Module, example: torch.Tensor) -> torch.Tensor:
-    # Shapes alone decide the count, and the real model keeps its gradients and statistics. Two samples: in training
-    # mode batch norm refuses a single value per channel.
-    output: torch.Tensor = copy.deepcopy(model).to("meta")(example.to("meta").expand(2, *example.shape[1:]))
-    return output
+_Passes = Callable[[nn.Module, torch.Tensor], None]
+
+
+def _forward(model: nn.Module, samples: torch.Tensor) -> None:
+    with torch.no_grad():
+        model.eval()(samples)
+
+
+def _forward_and_backward(model: nn.Module, samples: torch.Tensor) -> None:
+    output: torch.Tensor = model.train()(samples)
+    if not output.requires_grad:
+        raise CompressionError(
+            "no gradient reaches its parameters; give forward an output that depends on a trainable one"
+        )
+    output.sum().backward()
+
+
+def _counter(model: nn.Module, example: torch.Tensor, passes: _Passes) -> FlopCounterMode:
+    """The counter after `passes` of a copy of the network over two samples.
+
+    Two, because in training mode batch norm refuses a single value per channel.
+    """
+    samples = torch.cat([example, example])
+    try:
+        return _counted(copied(model).to("meta"), samples.to("meta"), passes)  # shapes alone decide most counts
+    except Exception:  # it looks at values, or at what torch cannot tell from shapes
+        return _counted(copied(model), samples, passes)
+
+
+def _counted(network: nn.Module, samples: torch.Tensor, passes: _Passes) -> FlopCounterMode:
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    with seeded_globals(0), _without_fused_kernels(), counter:
+        passes(network, samples)
+    return counter
+
+
+def _convolution_backward(
+    output: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *settings: Any, out_shape: Any
+) -> int:
+    """FLOPs of a convolution's gradients, from shapes; torch's own formula takes no notice of groups.
+
+    Each gradient, of the inputs [N, …] or of the weights, has the products of the forward pass: every weight at every
+    place of the output, or of the input if the convolution is transposed. `out_shape` is a name of torch's.
+    """
+    _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, (of_inputs, of_weights, _) = settings
+    places = math.prod((inputs if transposed else output)[2:])
+    return 2 * inputs[0] * math.prod(weight) * places * (int(of_inputs) + int(of_weights))
+
+
+@contextmanager
+def _without_fused_kernels() -> Iterator[None]:
+    """Attention and recurrent layers as products of matrices: most of their fused kernels torch counts as nothing."""
+    libraries: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
+        for library in libraries:
+            stack.callback(setattr, library, "enabled", library.enabled)
+            library.enabled = False
+        yield
 
 
 def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:
@@ -124,7 +187,7 @@ def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard
     Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. CompressionError
     if a group would be empty.
     """
-    rehearsal = copy.deepcopy(model)
+    rehearsal = copied(model)
     surgery = Surgery(rehearsal, example)
     widths = {group.name: group.width for group in surgery.groups}
     total = done = 0

@@ -125,7 +125,7 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
         compressor.cut({name: torch.arange(round(width * (1 - sparsity))).numpy() for name, width in widths.items()})
         draw_anew(run.model, run.context.cell.seed)
     if budget is not None:
-        steps = steps_for(budget, training_flops(run.model, example), len(training), protocol.batch_size)
+        steps = steps_for(budget, run.flops(training_flops), len(training), protocol.batch_size)
     return steps
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +24,7 @@ from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.loop import Samples, Selection, Step, cross_entropy, gradient_step, train
-from dtcbench.training.network import blaming_the_model, build
+from dtcbench.training.network import blaming_the_model, build, copied, counting
 from dtcbench.training.sensitivities import Loss
 from dtcbench.training.surgery import PrunableGroup
 
@@ -94,13 +93,24 @@ class TrainingRun:
     flops_of_steps: int = 0
     """`training_flops` after the last step: without gradients that a method asked for since."""
     cycles: list[Cycle] = field(default_factory=list)
+    _counts: dict[tuple[Any, ...], int] = field(default_factory=dict, init=False, repr=False)
+
+    def flops(self, count: Callable[[nn.Module, torch.Tensor], int]) -> int:
+        """FLOPs of one sample at the present widths by `count`, `training_flops` or `inference_flops`.
+
+        Counted once for the same widths.
+        """
+        key = (count, *(group.width for group in self.compressor.groups))
+        if key not in self._counts:
+            self._counts[key] = count(self.model, self.context.example)
+        return self._counts[key]
 
     def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
         """Take `steps` steps; the last batch's loss.
 
         NonFiniteError if that loss, or a weight after it, is NaN or infinite.
         """
-        flops = training_flops(self.model, self.context.example)
+        flops = self.flops(training_flops)
         with self.context.phases.phase("train"):
             loss, samples = train(self.model, step, batches)
         self.steps += steps
@@ -145,7 +155,7 @@ class TrainingRun:
 
     def _counted(self, samples: Samples | Selection) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches for the method's sensitivities; those that it takes are counted in the training FLOPs."""
-        flops = training_flops(self.model, self.context.example)
+        flops = self.flops(training_flops)
         for batch in samples.first(self.compressor.method.sensitivity_samples).batches(_BATCH):
             self.training_flops += flops * len(batch)
             yield batch.x, batch.y
@@ -174,7 +184,7 @@ class TrainingRun:
             parameters_dense=self.parameters_dense,
             parameters=_parameters(self.model),
             training_flops=self.training_flops,
-            inference_flops=inference_flops(self.model, self.context.example),
+            inference_flops=self.flops(inference_flops),
             train_s=phases.seconds("train"),
             compress_s=phases.seconds("compress"),
             evaluate_s=phases.seconds("evaluate"),
@@ -184,15 +194,22 @@ class TrainingRun:
 
 
 def start(context: CellContext) -> TrainingRun:
-    """The cell's network, freshly initialised from the cell's seed, on the device of its data."""
+    """The cell's network, freshly initialised from the cell's seed, on the device of its data.
+
+    UserError or CompressionError if the network cannot be built, compressed, or counted.
+    """
     cell, splits = context.cell, context.splits
     model = build(cell.model, splits.input_shape, splits.num_classes, torch_generator(cell.seed, "init"))
     model = model.to(context.train.x.device)
-    initial = copy.deepcopy(model) if cell.when == "rewind" else None
+    initial = copied(model) if cell.when == "rewind" else None
     logits = (1, *context.train.y.shape[1:], splits.num_classes)
     with blaming_the_model(cell.model, model, context.example, logits):
         compressor = _compressor(context, model)
-    return TrainingRun(context, model, compressor, _parameters(model), initial)
+    run = TrainingRun(context, model, compressor, _parameters(model), initial)
+    with counting(cell.model, context.example):
+        for count in (training_flops, inference_flops):
+            run.flops(count)
+    return run
 
 
 def _compressor(context: CellContext, model: nn.Module) -> Compressor:

@@ -19,7 +19,7 @@ from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
 from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
-from dtcbench.training import training_run
+from dtcbench.training import flops, training_run
 from dtcbench.training.prepared import prepared
 from dtcbench.training.protocols import run
 from dtcbench.training.training_run import warm_up
@@ -97,6 +97,76 @@ def test_logits_of_another_shape_end_a_cell_with_what_came_out(monkeypatch):
     record = record_of(cell("random"))
     assert "forward gave a tensor [1, 4] and not logits [1, 10]" in record.reason
     assert record.detail == ""
+
+
+class Looking(nn.Module):
+    """Looks at values, and keeps what it computed."""
+
+    def __init__(self, width=32):
+        super().__init__()
+        self.hidden, self.output = nn.Linear(64, width), nn.Linear(width, 10)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, x):
+        self.kept = self.hidden(x.flatten(1)).relu()
+        return self.output(self.kept) / (1 + self.kept.max().item())
+
+
+def in_place_of_mlp(monkeypatch, network):
+    monkeypatch.setitem(registry.models._entries, "mlp", Entry(lambda *_, widths=None, bias=None, **__: network()))
+
+
+@pytest.mark.parametrize("method", ["dense", "random", "scratch", "dense-matched"])
+def test_a_network_that_looks_at_values_and_keeps_activations_has_the_flops_of_its_layers(monkeypatch, method):
+    expected = record_of(cell(method)).result
+    in_place_of_mlp(monkeypatch, Looking)
+    result = record_of(cell(method)).result
+    for count in ("training_flops", "inference_flops", "steps"):
+        assert getattr(result, count) == getattr(expected, count)
+
+
+def test_a_network_of_any_class_is_counted_once_for_each_of_its_widths(monkeypatch):
+    counted = []
+
+    def counting(network, example):
+        counted.append(network.output.in_features)
+        return 1
+
+    monkeypatch.setattr(flops, "_training_flops", counting)
+    in_place_of_mlp(monkeypatch, Looking)
+    cycles = record_of(cell("random")).result.cycles
+    widths = [32, *(layer.width_after for cycle in cycles for layer in cycle.layers)]
+    assert counted == sorted(set(widths), reverse=True)
+    assert len(cycles) > len(counted)
+
+
+class Unlearned(Looking):
+    def forward(self, x):
+        if not torch.is_grad_enabled():
+            raise TypeError("only in training\nand more")
+        return super().forward(x)
+
+
+class Frozen(Looking):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Unlearned, "model mlp on samples of shape 1×8×8: its FLOPs cannot be counted: TypeError: only in training; "),
+        (Frozen, "model mlp: no gradient reaches its parameters; give forward an output that depends on a trainable"),
+    ],
+)
+def test_a_network_that_cannot_be_counted_is_refused_before_it_trains(monkeypatch, network, reason):
+    in_place_of_mlp(monkeypatch, network)
+    monkeypatch.setattr(training_run, "train", lambda *_: pytest.fail("it trained"))
+    record = record_of(cell("random"))
+    assert record.status == "error"
+    assert record.reason.startswith(reason)
 
 
 def test_a_model_beyond_the_memory_is_out_of_memory_and_no_mistake(monkeypatch):
