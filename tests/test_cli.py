@@ -267,6 +267,9 @@ def test_list_shows_every_axis_or_the_one_asked_for(dtcbench):
     assert "lars" in solvers
     assert "max_iterations: 10000" in solvers
     assert "digits" not in solvers
+    recipes = dtcbench("list", "protocols").out
+    assert " ".join(recipes.split()) in " ".join(everything.split())
+    assert all(option in recipes for option in ("steps: …", "warmup: 0", "precision: fp32", "stop_width: 10"))
 
 
 def test_suites_lists_every_shipped_suite_with_its_cost_and_question(dtcbench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,9 @@ def doctor(
 
 
 def list_(
-    axis: Annotated[str, typer.Argument(metavar="AXIS", help="models, datasets, methods, solvers or claims.")] = "",
+    axis: Annotated[
+        str, typer.Argument(metavar="AXIS", help="models, datasets, methods, solvers, protocols or claims.")
+    ] = "",
     groups: Annotated[str, typer.Option(metavar="MODEL", help="Show this model's prunable groups instead.")] = "",
     shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
     plugin: Plugins = None,
@@ -64,7 +67,7 @@ def list_(
     Example: dtcbench list solvers; dtcbench list claims; dtcbench list --groups resnet-20
     """
     from dtcbench import registry
-    from dtcbench.report.axes import axis_table, claims_table
+    from dtcbench.report.axes import axis_table, claims_table, protocols_table
 
     refuse_idle("--input", shape, "--groups", groups)
     refuse_both(f"AXIS {axis}", axis, "--groups", groups)
@@ -77,10 +80,10 @@ def list_(
     if axis == "claims":
         say(claims_table())
         return
-    axes = {f"{a.noun}s": a for a in registry.AXES}
-    if axis and axis not in axes:
-        raise UserError(f"unknown axis {axis!r}; {near(axis, [*axes, 'claims'])}")
-    say(*(axis_table(values) for name, values in axes.items() if axis in ("", name)))
+    tables = {f"{one.noun}s": partial(axis_table, one) for one in registry.AXES} | {"protocols": protocols_table}
+    if axis and axis not in tables:
+        raise UserError(f"unknown axis {axis!r}; {near(axis, [*tables, 'claims'])}")
+    say(*(table() for name, table in tables.items() if axis in ("", name)))
 
 
 def suites(

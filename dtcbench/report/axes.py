@@ -1,8 +1,10 @@
-"""On the terminal: the values of the grid's axes with their options, the checks of these, shipped suites and claims."""
+"""On the terminal: what a suite may name, with the options, the checks of axis values, shipped suites and claims."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,6 +14,7 @@ from rich.text import Text
 from dtcbench.plan import shipped
 from dtcbench.plan.claim import load
 from dtcbench.plan.document import Document
+from dtcbench.plan.protocol import PROTOCOLS, defaults
 from dtcbench.registry import Axis
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.selftest.checking import Check
@@ -22,9 +25,34 @@ _READABLE = 30
 
 def axis_table(axis: Axis) -> RenderableType:
     """One row per registered name; in a narrow terminal the options stand below what it is."""
-    names = Strip("name", [Text(name, style="bold") for name in axis.names()], is_whole=True)
-    summaries = [axis.summary(name) for name in axis.names()]
-    options = [options_text(axis, name) for name in axis.names()]
+    rows = [(name, axis.summary(name), options_text(axis, name)) for name in axis.names()]
+    return _named(f"{axis.noun}s", rows)
+
+
+def protocols_table() -> RenderableType:
+    """The same of the protocols, whose options without a default stand first."""
+    rows = []
+    for name, kind in PROTOCOLS.items():
+        given = [f"{key}: …" for key, field in kind.model_fields.items() if field.is_required() and key != "name"]
+        summary = (inspect.getdoc(kind) or "").partition("\n")[0]
+        rows.append((name, summary, ", ".join(filter(None, [*given, _spelled(defaults(kind))]))))
+    return _named("protocols", rows)
+
+
+def options_text(axis: Axis, name: str) -> str:
+    """`lam: 0.3, drop: smallest`, as a suite would spell them."""
+    return _spelled(axis.options(name)().model_dump(mode="json"))
+
+
+def _spelled(options: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()
+    )
+
+
+def _named(title: str, rows: list[tuple[str, str, str]]) -> RenderableType:
+    names = Strip("name", [Text(name, style="bold") for name, _, _ in rows], is_whole=True)
+    summaries, options = [summary for _, summary, _ in rows], [options for _, _, options in rows]
     both = [Text("\n".join(filter(None, texts))) for texts in zip(summaries, options, strict=True)]
     table = Fitted(
         [
@@ -36,15 +64,7 @@ def axis_table(axis: Axis) -> RenderableType:
             [names, Strip("what it is, options and defaults", both)],
         ]
     )
-    return Group(Text(f"{axis.noun}s", style="italic"), table)
-
-
-def options_text(axis: Axis, name: str) -> str:
-    """`lam: 0.3, drop: smallest`, as a suite would spell them."""
-    defaults = axis.options(name)().model_dump(mode="json")
-    return ", ".join(
-        f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in defaults.items()
-    )
+    return Group(Text(title, style="italic"), table)
 
 
 def suites_table() -> Table:
