@@ -28,9 +28,9 @@ def choice(axis, name, **options) -> Choice:
     return REGISTERED.choice(axis.noun, name, options)
 
 
-def cell(method="dtc", sparsity=0.5, seed=0, widths=(32,), lr=0.01, solver="lars", keep=0.8) -> Cell:
-    """A cell on digits of well under a second: 60 steps, compressions every 5."""
-    protocol = Standard(name="standard", steps=60, batch_size=32, lr=lr, cycle_steps=5, keep=keep)
+def cell(method="dtc", sparsity=0.5, seed=0, widths=(32,), lr=0.01, solver="lars", keep=0.8, **options) -> Cell:
+    """A cell on digits of well under a second: 60 steps, compressions every 5; `options` are the protocol's."""
+    protocol = Standard(name="standard", steps=60, batch_size=32, lr=lr, cycle_steps=5, keep=keep, **options)
     return _cell(
         protocol, choice(registry.models, "mlp", widths=list(widths)), "digits", method, sparsity, seed, solver
     )

@@ -25,6 +25,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
     protocol = suite.get("protocol")
     name = meant_protocol(_name(protocol))
     yield from _cores(suite.get("resources"), protocol, name)
+    yield from _precision(suite.get("resources"), protocol)
     yield from _time_to_measure(suite)
     yield from _growing_alike(_values(suite.get("grid")))
     for number, block in enumerate(_values(suite.get("grid"))):
@@ -53,6 +54,14 @@ def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath, 
     if type(cpus) is int and type(threads) is int and 0 < cpus < threads:
         message = f"{cpus} for the {threads} threads of the protocol; raise it to {threads} or lower protocol.threads"
         yield ("resources", "cpus"), message
+
+
+def _precision(resources: Any, protocol: Any) -> Iterator[tuple[KeyPath, str]]:
+    precision = protocol.get("precision") if isinstance(protocol, dict) else None
+    gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
+    if precision == "tf32" and gpus == 0:
+        message = "tf32 is a precision of GPUs, and the cells get none; write fp32 or bf16, or set resources.gpus"
+        yield ("protocol", "precision"), message
 
 
 def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -36,20 +36,40 @@ class Protocol(Strict):
 
 
 class Standard(Protocol):
-    """The fair recipe: equal steps, batches, order and initial weights for all methods that compress (docs/design.md,
-    Protocols)."""
+    """The fair recipe: equal steps, batches, order and initial weights for all methods that compress.
+
+    See docs/design.md, Protocols.
+    """
 
     version: ClassVar[int] = 2
     name: Literal["standard"]
     steps: Count
     """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes another number."""
     batch_size: Count = 64
+    """Samples of one optimiser step."""
+    accumulate: Count = 1
+    """Parts in which a batch goes through the network, one after another; their gradients add up to the batch's, but
+    batch norm sees a part at a time."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Torch's, with its defaults; sgd with momentum 0.9."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     """Of the learning rate: cosine goes to 0 over the cell's steps."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the learning rate first rises linearly to `lr`; cosine begins after them. A training of another
+    number of steps, as after a rewind, warms up for the same share of its own."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay_of: Literal["all", "matrices"] = "all"
+    """The parameters that decay. `matrices` leaves out biases and norms, whose parameters have fewer than two axes."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest L2 norm of the gradient of all parameters together; a longer one is shortened to it."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """In the training loss only; what is evaluated is never smoothed."""
+    augment: Literal["dataset", "crop-flip", "none"] = "dataset"
+    """Of training batches: as the data set does it, or in its place random crops and flips of images, or nothing."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of the forward and backward passes of training. Weights and optimiser stay in fp32, and so do compressions and
+    evaluations."""
     keep: Fraction = 0.9
     """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
     cycle_steps: Annotated[int, Field(gt=0, validate_default=True)] = 50
@@ -62,6 +82,33 @@ class Standard(Protocol):
     """Validate on the first so many held-out samples only in the cycles, on all at the end: on all, drawing the course
     takes a good part of a cell's time."""
     threads: Count = 1
+
+    @field_validator("accumulate")
+    @classmethod
+    def _parts_are_equal(cls, accumulate: int, info: ValidationInfo) -> int:
+        batch_size = info.data.get("batch_size")
+        if batch_size is not None and batch_size % accumulate:
+            fitting = max(parts for parts in range(1, accumulate) if batch_size % parts == 0)
+            raise ValueError(
+                f"{accumulate}: a batch of {batch_size} does not fall into so many equal parts; "
+                f"write {fitting}, or change batch_size"
+            )
+        return accumulate
+
+    @field_validator("warmup")
+    @classmethod
+    def _steps_remain_after_warming_up(cls, warmup: int, info: ValidationInfo) -> int:
+        steps = info.data.get("steps")
+        if steps is not None and warmup >= steps:
+            raise ValueError(f"{warmup} of {steps} steps leave none at the full rate; lower warmup or raise steps")
+        return warmup
+
+    @field_validator("weight_decay_of")
+    @classmethod
+    def _something_decays(cls, decaying: str, info: ValidationInfo) -> str:
+        if decaying != "all" and info.data.get("weight_decay") == 0:
+            raise ValueError(f"{decaying!r} without weight_decay changes nothing; set weight_decay, or remove it")
+        return decaying
 
     @field_validator("cycle_steps")
     @classmethod

@@ -32,18 +32,21 @@ def rehearsal(text: str, file: str) -> str:
 
 
 def _protocol(given: Any) -> dict[str, Any]:
-    protocol = {"name": given} if isinstance(given, str) else dict(given)
+    protocol: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
     if protocol["name"] == "published":
         return {**protocol, "cycle_steps": 1}
-    batch_size = min(_BATCH, protocol.get("batch_size", _BATCH))
-    return {
-        **protocol,
+    cut = {
         "steps": _STEPS,
         "cycle_steps": 1,
         "samples": _SAMPLES,
-        "batch_size": batch_size,
+        "batch_size": min(_BATCH, protocol.get("batch_size", _BATCH)),
         "validation": _VALIDATION,
     }
+    if protocol.get("warmup"):
+        cut["warmup"] = 1
+    if protocol.get("accumulate", 1) > 1:
+        cut |= {"accumulate": 2, "batch_size": _BATCH}
+    return {**protocol, **cut}
 
 
 def _block(block: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
 from dtcbench.training.determinism import generator
 from dtcbench.training.free_widths import FlopsOfWidths, free_widths
-from dtcbench.training.loop import cross_entropy
-from dtcbench.training.sensitivities import Batches, Loss, sensitivities
+from dtcbench.training.loop import Loss, cross_entropy
+from dtcbench.training.sensitivities import Batches, sensitivities
 from dtcbench.training.surgery import PrunableGroup, Surgery, checked_indices, refuse_optimizer
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable

@@ -68,6 +68,19 @@ def make_deterministic(threads: int) -> None:
         function(torch.ones(1))
 
 
+@contextmanager
+def tf32() -> Iterator[None]:
+    """On a GPU, products of float32 matrices and convolutions in TF32 while the context lasts."""
+    # Torch refuses to compute if its older and its newer settings disagree: these are those of `make_deterministic`.
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
 def _restorers() -> Iterator[Callable[[], object]]:
     """For each setting of this process, a function that restores its present value; call them in reverse order."""
     yield partial(_set_variable, _CUBLAS, os.environ.get(_CUBLAS))

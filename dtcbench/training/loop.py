@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from dtcbench.datasets.splits import Augment, Pixels, Splits
 from dtcbench.errors import UserError
-from dtcbench.training.determinism import generator, torch_generator
+from dtcbench.training.determinism import generator, tf32, torch_generator
 
 
 @dataclass(frozen=True)
@@ -118,28 +119,71 @@ def samples_in(steps: int, samples: int, size: int) -> int:
 
 Step = Callable[[Samples], torch.Tensor]
 """Learn from one batch; its loss, a scalar."""
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(the network's output, the labels) → a scalar."""
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Mean over all labels, in nats: logits [b, classes] and labels [b], or [b, T, classes] and [b, T]."""
+    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=label_smoothing)
 
 
 def gradient_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    *,
+    loss: Loss = cross_entropy,
+    at_once: int | None = None,
+    clip: float | None = None,
+    precision: str = "fp32",
 ) -> Step:
-    """Cross-entropy's gradient by autograd, one step of the optimiser along it, and one of the learning rate."""
+    """The loss's gradient by autograd, one step of the optimiser along it, and one of the learning rate.
+
+    Parameters
+    ----------
+    loss : a mean over samples
+    at_once : the most samples of one forward and backward pass; all of a batch unless set. The parts of a batch give
+        the gradient of the whole
+    clip : the largest L2 norm of the gradient of all parameters together
+    precision : `fp32`, `tf32` (on a GPU) or `bf16`, of the forward and backward passes; the loss is in float32
+    """
+    forward = _in_bf16(model) if precision == "bf16" else model
 
     def step(batch: Samples) -> torch.Tensor:
         optimizer.zero_grad()
-        loss = cross_entropy(model(batch.x), batch.y)
-        loss.backward()
+        parts = [batch] if at_once is None else list(batch.batches(at_once))
+        losses = []
+        for part in parts:
+            value = loss(forward(part.x), part.y)
+            if len(parts) > 1:
+                value = value * (len(part) / len(batch))
+            value.backward()
+            losses.append(value.detach())
+        if clip is not None:
+            _clip(model, clip)
         optimizer.step()
         if schedule is not None:
             schedule.step()
-        return loss
+        return reduce(torch.add, losses)
 
-    return step
+    return tf32()(step) if precision == "tf32" else step
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over all labels, in nats: logits [b, classes] and labels [b], or [b, T, classes] and [b, T]."""
-    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+def _in_bf16(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits: torch.Tensor = model(x)
+        return logits.float()
+
+    return forward
+
+
+def _clip(model: nn.Module, longest: float) -> None:
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    # An infinite norm would make every gradient 0, and training would stand still unseen.
+    nn.utils.clip_grads_with_norm_(model.parameters(), longest, norm.where(norm.isfinite(), torch.nan))
 
 
 def train(model: nn.Module, step: Step, batches: Iterable[Samples]) -> tuple[float, int]:

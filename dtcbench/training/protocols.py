@@ -27,7 +27,6 @@ from dtcbench.training.loop import (
     accuracy,
     bits_per_token,
     cross_entropy,
-    gradient_step,
     hold_out,
     mean_batch_accuracy,
     predicted,
@@ -35,6 +34,7 @@ from dtcbench.training.loop import (
     shuffled_batches,
 )
 from dtcbench.training.network import draw_anew
+from dtcbench.training.recipe import augmentation, loss_of, optimizer_of, samples_at_once, schedule_of, step_of
 from dtcbench.training.training_run import CellContext, TrainingRun, start
 from dtcbench.training.written_out import WrittenOutStep, linear_layers
 from dtcbench.unavailable import Unavailable
@@ -70,7 +70,7 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     training, validation = hold_out(context.train.first(protocol.samples), protocol.validation, cell.seed)
     test, watched = context.test.first(protocol.samples), validation.first(protocol.course)
     run = start(context)
-    _refuse_a_lonely_sample(run.model, len(training), protocol.batch_size)
+    _refuse_a_lonely_sample(run.model, len(training), protocol)
     steps = _begin(run, protocol, training, sparsity)
     widths = run.compressor.original_widths
     removals = protocol.removals(sparsity, cell.when) if run.compressor.method.removal == "scored" else {}
@@ -90,7 +90,8 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
             removal["accuracy_before"] = score(test)
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
-            layers = run.compress(training, counts=counts, keep=protocol.kept_at_once(sparsity, cell.when))
+            keep = protocol.kept_at_once(sparsity, cell.when)
+            layers = run.compress(training, loss_of(protocol), counts=counts, keep=keep)
             numbers["validation_after"] = score(watched)
         if last:
             removal["accuracy_after"] = score(test)
@@ -131,30 +132,21 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
 
 def _training(run: TrainingRun, protocol: Standard, training: Selection, steps: int) -> tuple[Step, Iterator[Samples]]:
     """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
-    run.compressor.optimizer = optimizer = _optimizer(run.model, protocol)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None
-    batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, run.context.splits.augment)
-    return gradient_step(run.model, optimizer, schedule), batches
+    run.compressor.optimizer = optimizer = optimizer_of(run.model, protocol)
+    augment = augmentation(protocol, run.context.splits)
+    batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, augment)
+    return step_of(run.model, protocol, optimizer, schedule_of(optimizer, protocol, steps)), batches
 
 
-def _refuse_a_lonely_sample(model: nn.Module, samples: int, batch_size: int) -> None:
+def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Standard) -> None:
     # Batch norm has no statistics of one sample.
-    if samples % batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+    is_alone = samples % samples_at_once(protocol) == 1
+    if is_alone and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        parts = f" and accumulate {protocol.accumulate}" if protocol.accumulate > 1 else ""
         raise CompressionError(
-            f"the last batch of {samples} training samples has one sample at batch_size {batch_size}, which batch "
-            "norm cannot take; change batch_size or validation"
+            f"the last batch of {samples} training samples has one sample at batch_size {protocol.batch_size}{parts}, "
+            "which batch norm cannot take; change batch_size or validation"
         )
-
-
-def _optimizer(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
-    parameters, lr, decay = model.parameters(), protocol.lr, protocol.weight_decay
-    match protocol.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
 
 
 def run_published(context: CellContext, protocol: Published) -> Result:

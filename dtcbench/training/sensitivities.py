@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,11 +10,10 @@ from torch import nn
 
 from dtcbench.dtc.sensing import Weights
 from dtcbench.errors import CompressionError, UserError
+from dtcbench.training.loop import Loss
 from dtcbench.training.surgery import PrunableGroup
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(the network's output, the labels) → a scalar."""
 
 
 def sensitivities(

@@ -18,14 +18,14 @@ from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.errors import NonFiniteError
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.protocol import from_choice
+from dtcbench.plan.protocol import Standard, from_choice
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
-from dtcbench.training.loop import Samples, Selection, Step, cross_entropy, gradient_step, train
+from dtcbench.training.loop import Loss, Samples, Selection, Step, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, copied, counting
-from dtcbench.training.sensitivities import Loss
+from dtcbench.training.recipe import step_of
 from dtcbench.training.surgery import PrunableGroup
 
 _BATCH = 64
@@ -228,8 +228,9 @@ def warm_up(context: CellContext) -> None:
 
     CUDA loads its kernels, and cuBLAS and cuDNN reserve their memory, when they are first used.
     """
-    model = start(context).model
-    step = gradient_step(model, torch.optim.SGD(model.parameters(), lr=0.0))
-    batch = context.train.first(from_choice(context.cell.protocol).batch_size)
+    model, protocol = start(context).model, from_choice(context.cell.protocol)
+    idle = torch.optim.SGD(model.parameters(), lr=0.0)
+    step = step_of(model, protocol, idle) if isinstance(protocol, Standard) else gradient_step(model, idle)
+    batch = context.train.first(protocol.batch_size)
     for _ in range(_WARM_UP_STEPS):
         step(batch)

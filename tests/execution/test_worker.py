@@ -442,7 +442,7 @@ def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_segment_wait_
 
 def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(monkeypatch):
     work, steps = context(cell("dtc")), []
-    monkeypatch.setattr(training_run, "gradient_step", lambda model, optimizer: lambda batch: steps.append(len(batch)))
+    monkeypatch.setattr(training_run, "step_of", lambda *recipe: lambda batch: steps.append(len(batch)))
     warm_up(work)
     assert steps == [32, 32, 32]
     assert work.phases.segments == ()

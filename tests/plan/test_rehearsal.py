@@ -41,3 +41,9 @@ def test_a_rehearsal_holds_out_enough_and_removes_something():
     suite = parse(rehearsal(text, "x"), "x")
     assert suite.protocol.validation == 0.25
     assert suite.grid[0].sparsities == [0.5]
+
+
+def test_a_rehearsal_warms_up_and_accumulates_if_the_suite_does():
+    text = edited(DESIGN, ("batch_size: 64", "batch_size: 96, accumulate: 24, warmup: 100"))
+    protocol = parse(rehearsal(text, "x"), "x").protocol
+    assert (protocol.steps, protocol.warmup, protocol.batch_size, protocol.accumulate) == (4, 1, 16, 2)

@@ -14,6 +14,28 @@ from dtcbench.plan.suite import SuiteError, load, parse, read
 ROOT = Path(__file__).parents[2]
 
 
+KEYS = {
+    "ablation": ("fc1e9b7ab98709da", "37ccae3cdf4fd32f"),
+    "cifar": ("2d79be95deac99fe", "8a39212abd530b97"),
+    "claims": ("a20956e99b3f6d44", "1970adf7fb91b55b"),
+    "energy": ("23d064d305b535a5", "2a7587787428d8f0"),
+    "lenet": ("f552a39fcf476f84", "8b60921fb03f46b7"),
+    "published": ("728696f644420b6a", "1031ff05bdc534b5"),
+    "quick": ("fc1e9b7ab98709da", "795c1d6b8c29d246"),
+    "smoke": ("ea2f1181f678f2be", "618e9ccee8692c51"),
+    "solvers": ("fc1e9b7ab98709da", "37ccae3cdf4fd32f"),
+    "transformer": ("ab6d7770a12b59c9", "a970578dd4afec43"),
+}
+"""Of each suite's first dense cell and its first other one, the beginning of the key that their records have."""
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_shipped_suite_s_cells_keep_their_keys(name):
+    cells = expand(load(name)).cells
+    dense, other = (next(cell for cell in cells if cell.is_dense is wanted) for wanted in (True, False))
+    assert (dense.key[:16], other.key[:16]) == KEYS[name]
+
+
 @pytest.mark.parametrize("name", shipped.names())
 def test_every_shipped_suite_is_valid_and_bears_its_files_name(name):
     suite = load(name)

@@ -124,6 +124,15 @@ WRONG = {
     "steps with a point": ("steps: 600", "steps: 600.0", 4, "protocol.steps", "valid integer; write 600"),
     "steps and a half": ("steps: 600", "steps: 600.5", 4, "protocol.steps", "write a whole number"),
     "a version": ("keep: 0.9", "version: 1", 4, "protocol.version", "unknown key 'version'"),
+    "warm-up that never ends": ("keep: 0.9", "warmup: 600", 4, "protocol.warmup", "600 of 600 steps leave none at the"),
+    "parts that are not equal": ("keep: 0.9", "accumulate: 24", 4, "protocol.accumulate", "equal parts; write 16, or"),
+    "parts of nothing": ("keep: 0.9", "accumulate: 65", 4, "protocol.accumulate", "write 64, or change batch_size"),
+    "decay of nothing": (
+        "keep: 0.9", "weight_decay_of: matrices", 4, "protocol.weight_decay_of", "changes nothing; set weight_decay",
+    ),
+    "clip that stops": ("keep: 0.9", "clip: 0", 4, "protocol.clip", "0: should be greater than 0"),
+    "labels smoothed away": ("keep: 0.9", "label_smoothing: 1.0", 4, "protocol.label_smoothing", "less than 1"),
+    "GPU precision on cores": ("keep: 0.9", "precision: tf32", 4, "protocol.precision", "write fp32 or bf16, or set"),
     "cores for the threads": ("keep: 0.9", "threads: 2", 12, "resources.cpus", "raise it to 2 or lower"),
     "no core": ("cpus: 1", "cpus: 0", 12, "resources.cpus", "0: should be greater than 0"),
     "two GPUs": ("gpus: 0", "gpus: 2", 12, "resources.gpus", "2: should be less than or equal to 1"),
@@ -259,6 +268,11 @@ def test_steps_too_few_for_the_default_cycle_are_refused():
     [(_, place, message)] = mistakes(edited(DESIGN, ("steps: 600", "steps: 60"), ("cycle_steps: 50, ", "")))
     assert place == "protocol"
     assert "raise steps to 100 or lower" in message
+
+
+def test_options_of_the_recipe_that_fit_each_other_are_valid():
+    options = "warmup: 599, accumulate: 16, clip: 1.0, weight_decay: 0.1, weight_decay_of: matrices, precision: tf32"
+    assert mistakes(edited(DESIGN, ("keep: 0.9", f"keep: 0.9, {options}"), ("gpus: 0", "gpus: 1"))) == []
 
 
 def test_every_block_that_does_not_fit_the_protocol_is_named():

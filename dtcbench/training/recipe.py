@@ -1,0 +1,91 @@
+"""What the options of protocol `standard` make of a training: optimiser, learning rate, loss, step and augmentation."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
+
+from dtcbench.datasets.augmentation import crop_flip
+from dtcbench.datasets.splits import Augment, Splits
+from dtcbench.errors import UserError
+from dtcbench.plan.protocol import Standard
+from dtcbench.training.loop import Loss, Step, cross_entropy, gradient_step
+
+
+def optimizer_of(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
+    """The optimiser of all parameters, in two groups if some of them do not decay."""
+    parameters, lr, decay = _parameters(model, protocol), protocol.lr, protocol.weight_decay
+    match protocol.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
+
+
+def _parameters(model: nn.Module, protocol: Standard) -> list[dict[str, Any]]:
+    parameters = list(model.parameters())
+    if protocol.weight_decay_of == "all":
+        return [{"params": parameters}]
+    matrices, vectors = ([p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False))
+    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def schedule_of(optimizer: torch.optim.Optimizer, protocol: Standard, steps: int) -> LRScheduler | None:
+    """The course of the learning rate over a training of so many steps; None if it is constant."""
+    if warmup := protocol.warmup * steps // protocol.steps:
+        return LambdaLR(optimizer, partial(share_of_lr, warmup=warmup, steps=steps, schedule=protocol.schedule))
+    return CosineAnnealingLR(optimizer, steps) if protocol.schedule == "cosine" else None
+
+
+def share_of_lr(step: int, warmup: int, steps: int, schedule: str) -> float:
+    """The learning rate of a step, counted from 0, as a share of the full one, which the last of `warmup` steps has."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 1.0 if schedule == "constant" else (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def loss_of(protocol: Standard) -> Loss:
+    """The loss that is trained by."""
+    smoothing = protocol.label_smoothing
+    return partial(cross_entropy, label_smoothing=smoothing) if smoothing else cross_entropy
+
+
+def step_of(
+    model: nn.Module, protocol: Standard, optimizer: torch.optim.Optimizer, schedule: LRScheduler | None = None
+) -> Step:
+    """One step of the training."""
+    return gradient_step(
+        model,
+        optimizer,
+        schedule,
+        loss=loss_of(protocol),
+        at_once=samples_at_once(protocol),
+        clip=protocol.clip,
+        precision=protocol.precision,
+    )
+
+
+def samples_at_once(protocol: Standard) -> int:
+    """The most samples that go through the network together."""
+    return protocol.batch_size // protocol.accumulate
+
+
+def augmentation(protocol: Standard, splits: Splits) -> Augment | None:
+    """What is done to training batches; UserError if it cannot be done to these data."""
+    if protocol.augment == "dataset":
+        return splits.augment
+    if protocol.augment == "none":
+        return None
+    if splits.pixels is None or math.prod(splits.input_shape[1:]) == 1:
+        raise UserError(
+            f"protocol.augment {protocol.augment} is for images, and a sample has shape {list(splits.input_shape)}; "
+            "write none, or remove it"
+        )
+    return crop_flip
