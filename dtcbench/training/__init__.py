@@ -2,6 +2,6 @@
 
 `protocols` has the two recipes, and `training_run` what they share; `compressor` compresses a network while it trains,
 by the `surgery` that makes it smaller. `network` builds a registered model, `loop` has the steps of training and
-evaluating (`written_out` those of protocol `published`), `flops` what they cost, `determinism` what makes the numbers
-equal everywhere, and `feasibility` which cells cannot be run.
+evaluating (`written_out` those of protocol `published`, `recipe` what the options of `standard` make of them), `flops`
+what they cost, `determinism` what makes the numbers equal everywhere, and `feasibility` which cells cannot be run.
 """

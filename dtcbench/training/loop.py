@@ -124,7 +124,10 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Mean over all labels, in nats: logits [b, classes] and labels [b], or [b, T, classes] and [b, T]."""
+    """Mean over all labels, in nats: logits [b, classes] and labels [b], or [b, T, classes] and [b, T].
+
+    All classes alike get the share `label_smoothing` of a label.
+    """
     return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=label_smoothing)
 
 

@@ -17,7 +17,7 @@ from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.protocol import Standard
-from dtcbench.training import protocols, training_run
+from dtcbench.training import compressor, protocols, training_run
 from dtcbench.training.loop import Samples, gradient_step, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
 from dtcbench.training.recipe import augmentation, loss_of, optimizer_of, schedule_of
@@ -244,6 +244,18 @@ def test_smoothing_changes_the_training_loss_and_nothing_that_is_evaluated():
     assert plain.cycles[0].loss != smoothed.cycles[0].loss
     assert plain.bits_per_character == smoothed.bits_per_character
     assert plain.accuracy == smoothed.accuracy
+
+
+def test_a_method_that_asks_for_gradients_gets_those_of_the_loss_that_is_trained_by(monkeypatch):
+    losses, real = [], compressor.sensitivities
+
+    def look(model, groups, batches, samples, loss):
+        losses.append(loss(torch.tensor([[2.0, 0.0]]), torch.tensor([0])).item())
+        return real(model, groups, batches, samples, loss)
+
+    monkeypatch.setattr(compressor, "sensitivities", look)
+    run(context(cell("taylor", label_smoothing=0.5)))
+    assert set(losses) == {pytest.approx(0.5 + math.log1p(math.exp(-2)))}
 
 
 @pytest.mark.parametrize("augment", ["dataset", "crop-flip", "none"])
