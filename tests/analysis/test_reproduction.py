@@ -113,13 +113,13 @@ def recorded() -> Run:
     return Run(next((Path(__file__).parents[2] / "results/published").iterdir()))
 
 
-def test_the_papers_own_seed_with_our_code_departs_by_20_13_and_4_points():
+def test_the_papers_own_seed_with_our_code_departs_by_30_10_and_7_points():
     own = {
         one.where.partition(": ")[2].partition(" ")[0]: next(e.value for e in one.effects if "own seed" in e.name)
         for one in comparisons(recorded().cells, recorded().cycles, published.accuracies())
     }
     points = {method: round(100 * value, 1) for method, value in own.items()}
-    assert points == {"dtc-published": 20.2, "magnitude-published": 13.0, "random-published": 3.5}
+    assert points == {"dtc-published": 30.0, "magnitude-published": 10.1, "random-published": 7.1}
 
 
 def test_curves_like_those_recorded_are_supported_in_nine_of_ten_draws():
@@ -131,7 +131,7 @@ def test_curves_like_those_recorded_are_supported_in_nine_of_ten_draws():
     ]
     rng, supported = np.random.default_rng(0), 0
     for _ in range(400):
-        weights = rng.normal(size=(6, 20)) / math.sqrt(5)
+        weights = rng.normal(size=(20, 20)) / math.sqrt(19)
         means = [table.mean(axis=1, keepdims=True) for table in tables]
         curves = [mean + (table - mean) @ weights for table, mean in zip(tables, means, strict=True)]
         p = rank_p_values(np.stack([maximal_departures(curve) for curve in curves]))
