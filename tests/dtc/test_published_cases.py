@@ -64,7 +64,7 @@ def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_an
     np.testing.assert_allclose(
         scores.reconstruction.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12
     )
-    # SCS promises its objective to 1e-5, absolute and relative, and nothing of its coefficients: where it stops hangs on
+    # SCS promises its objective to 1e-5, absolute and relative, and no coefficient: where it stops hangs on
     # the rounding of its products.
     _, method, group = published(cases, request.node.callspec.params["step"], "interior-point")
     lam = float(case["lam"])
