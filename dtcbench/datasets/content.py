@@ -26,7 +26,8 @@ class Content:
     """What a file, or a folder, holds, before it is split and scaled. Four arrays if it has a test part of its own.
 
     Images are uint8 [N, channels, height, width]; features float64 [N, …], all finite; a text uint8 [characters], each
-    the character's number among the text's sorted characters. Labels are uint8 [N], numbered from 0; a text has none.
+    the character's number among the text's sorted characters, or token ids [tokens], uint16 if that holds them, else
+    uint32. Labels are uint8 [N], numbered from 0; a text has none.
     """
 
     x: NDArray[Any]

@@ -56,7 +56,7 @@ def arrays_of(folder: Path) -> dict[str, NDArray[Any]]:
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         return dict(_of_images(folder))
     if all((folder / f"{name}.npy").is_file() for name in ARRAYS):
-        return {name: _read(folder / f"{name}.npy") for name in ARRAYS}
+        return {name: mapped(folder / f"{name}.npy") for name in ARRAYS}
     if len(archives) == 1:
         return _of_archive(archives[0])
     if len(shown) > 1 and all(path.is_dir() for path in shown):
@@ -84,9 +84,10 @@ def naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
         raise DatasetError(f"{path}: {problem}: {type(error).__name__}: {error}; {remedy}") from None
 
 
-def _read(path: Path) -> NDArray[Any]:
-    with naming(path, "cannot be read", "write it with numpy.save, without objects"), path.open("rb") as file:
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+def mapped(path: Path) -> NDArray[Any]:
+    """The array of an `.npy`, read-only and mapped: it may be larger than memory. DatasetError if it is none."""
+    with naming(path, "cannot be read", "write it with numpy.save, without objects"):
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     return array
 
 

@@ -23,7 +23,8 @@ from dtcbench.registry import register_dataset
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Context = Annotated[int, Field(gt=0)]
-_OF_KINDS = {"label": (".csv", ".parquet"), "context": (".txt",)}
+Vocabulary = Annotated[int, Field(ge=0)]
+_OF_KINDS = {"label": (".csv", ".parquet"), "context": (".txt", ".npy"), "vocabulary": (".npy",)}
 """Options that are about files with these endings only."""
 
 
@@ -35,8 +36,9 @@ def from_file(
     test: float = 0.2,
     standardise: bool = True,
     context: int = 64,
+    vocabulary: int = 0,
 ) -> Splits:
-    """The splits of a file or folder: arrays (.npz), a table (.csv, .parquet), a text (.txt), a folder of images.
+    """The splits of a file or folder: arrays (.npz), a table (.csv, .parquet), a text (.txt), token ids (.npy), images.
 
     Parameters
     ----------
@@ -47,14 +49,15 @@ def from_file(
         class stay together. A text's last part tests.
     standardise : bring features to mean 0 and standard deviation 1 of the training samples; a constant one becomes 0.
         Pixels likewise, all together.
-    context : characters of a text's sample
+    context : characters or tokens of a text's sample
+    vocabulary : how many tokens there are; 0 for one more than the largest id
 
     Raises
     ------
     DatasetError : names the file, the column or array, the value, and the remedy
     """
     content = read(path, test_path=test_path, label=label)
-    return _naming(str(path), content, test, standardise, context)
+    return _naming(str(path), content, test, standardise, context, vocabulary)
 
 
 def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) -> dict[str, Any]:
@@ -112,8 +115,9 @@ def file(
     test: Fraction = 0.2,
     standardise: bool = True,
     context: Context = 64,
+    vocabulary: Vocabulary = 0,
 ) -> Splits:
-    """Data of your own: an .npz, .csv, .parquet or .txt file, or a folder of images (docs/own-data.md).
+    """Data of your own: an .npz, .csv, .parquet, .txt or .npy file, or a folder of images (docs/own-data.md).
 
     A suite gives the `path`; planning reads it, puts its content into the cache, and pins `sha256`. What reaches a cell
     is the digest and the bare name. Here the content is searched in the cache, and under that name in
@@ -122,7 +126,7 @@ def file(
     Parameters
     ----------
     sha256 : of the decoded content
-    path, test_path, label, test, standardise, context : as of `from_file`
+    path, test_path, label, test, standardise, context, vocabulary : as of `from_file`
 
     Raises
     ------
@@ -131,7 +135,7 @@ def file(
     content = contents.kept(sha256) if _is_digest(sha256) else None
     if content is None:
         content = _searched(path, sha256, test_path, label)
-    return _naming(path, content, test, standardise, context)
+    return _naming(path, content, test, standardise, context, vocabulary)
 
 
 def _searched(path: str, sha256: str, test_path: str, label: str) -> Content:
@@ -165,14 +169,23 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
-def _naming(path: str, content: Content, test: float, standardise: bool, context: int) -> Splits:
+def _naming(path: str, content: Content, test: float, standardise: bool, context: int, vocabulary: int) -> Splits:
     try:
         if content.is_text:
-            cut = round(len(content.x) * (1 - test))
-            return Splits.from_tokens(content.x[:cut], content.x[cut:], context, int(content.x.max()) + 1)
+            return _text(content, test, context, vocabulary)
         return _splits(content, test, standardise)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
+
+
+def _text(content: Content, test: float, context: int, vocabulary: int) -> Splits:
+    train, tests = content.x, content.test_x
+    if tests is None:
+        train, tests = np.split(train, [round(len(train) * (1 - test))])
+    needed = 1 + max(int(part.max()) for part in content.arrays.values())
+    if 0 < vocabulary < needed:
+        raise DatasetError(f"vocabulary {vocabulary} has no token {needed - 1}, which the text has; give {needed}")
+    return Splits.from_tokens(train, tests, context, vocabulary or needed)
 
 
 def _splits(content: Content, test: float, standardise: bool) -> Splits:

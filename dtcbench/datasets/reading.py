@@ -1,4 +1,4 @@
-"""Files of one's own, decoded: arrays (.npz), tables (.csv, .parquet), texts (.txt) and folders of images.
+"""Files of one's own, decoded: arrays (.npz), tables (.csv, .parquet), texts (.txt, .npy) and folders of images.
 
 Nothing in a file is run, and how much is read is bounded.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtcbench.datasets.content import Content
-from dtcbench.datasets.folder import LARGEST, arrays_of, naming
+from dtcbench.datasets.folder import LARGEST, arrays_of, mapped, naming
 from dtcbench.datasets.splits import Array, DatasetError, bytes_of, images_of
 from dtcbench.errors import near
 from dtcbench.validation import shown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CLASSES = 256
 _CHANNELS = (1, 3)
 """Of grey and of coloured images."""
+_LARGEST_TOKEN = 2**31 - 1
 _SPLITS = ("train_x", "train_y", "test_x", "test_y")
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing number in a CSV file."""
@@ -37,7 +38,7 @@ def read(path: str | Path, *, test_path: str | Path | None = None, label: str = 
 
     Parameters
     ----------
-    path : a file that ends on .npz, .csv, .parquet or .txt, or a folder of images
+    path : a file that ends on .npz, .csv, .parquet, .txt or .npy, or a folder of images
     test_path : a second file of the same kind with the test samples
     label : the column of a table that holds the classes; all other columns are features
 
@@ -47,9 +48,7 @@ def read(path: str | Path, *, test_path: str | Path | None = None, label: str = 
     """
     train = _parts(Path(path), label)
     if isinstance(train, Content):
-        if test_path is not None:
-            raise DatasetError(f"{test_path}: a text's last part is its test part; remove test_path")
-        return train
+        return train if test_path is None else _with_test(train, Path(test_path), label)
     parts = list(train)
     if test_path is not None:
         test = _parts(Path(test_path), label)
@@ -69,6 +68,7 @@ def _parts(path: Path, label: str) -> Content | Sequence[Part]:
         ".csv": lambda file: [_of_table(file, _csv(file, label), label)],
         ".parquet": lambda file: [_of_table(file, _parquet(file), label)],
         ".txt": _text,
+        ".npy": _tokens,
     }
     if path.is_dir():
         arrays = arrays_of(path)
@@ -78,7 +78,7 @@ def _parts(path: Path, label: str) -> Content | Sequence[Part]:
         raise DatasetError(f"{path}: no such file or folder; name one that is there")
     if path.suffix.lower() not in kinds:
         raise DatasetError(f"{path}: ends on none of {', '.join(kinds)}; save it as one of them, or name a folder")
-    if path.stat().st_size > LARGEST:
+    if path.suffix.lower() != ".npy" and path.stat().st_size > LARGEST:
         raise DatasetError(f"{path}: larger than {LARGEST >> 30} GiB; make it smaller, or write a plug-in")
     return kinds[path.suffix.lower()](path)
 
@@ -174,6 +174,33 @@ def _text(path: Path) -> Content:
             f"{path}: {len(characters)} different characters; give a text with 2 to {_CLASSES}: leave out rare ones"
         )
     return Content(tokens.astype(np.uint8))
+
+
+def _tokens(path: Path) -> Content:
+    tokens = mapped(path)
+    if tokens.ndim != 1 or tokens.dtype.kind not in "ui" or not tokens.size:
+        raise DatasetError(
+            f"{path}: {tokens.dtype} {list(tokens.shape)}; give a text's token ids, whole numbers [tokens], or put "
+            "images or features with their labels into an .npz"
+        )
+    if not 0 <= int(tokens.min()) <= int(tokens.max()) <= _LARGEST_TOKEN:
+        raise DatasetError(f"{path}: holds {tokens.min()} to {tokens.max()}; give ids from 0 to {_LARGEST_TOKEN}")
+    return _as_narrow_as_holds(tokens)
+
+
+def _as_narrow_as_holds(*parts: NDArray[Any]) -> Content:
+    """Token ids as uint16, or uint32 if one needs it: the same values have one digest."""
+    narrow = np.uint16 if max(int(part.max()) for part in parts) <= np.iinfo(np.uint16).max else np.uint32
+    train, *test = (part.astype(narrow, copy=False) for part in parts)
+    return Content(train, test_x=test[0] if test else None)
+
+
+def _with_test(train: Content, path: Path, label: str) -> Content:
+    """A text whose test part is another file."""
+    test = _parts(path, label)
+    if train.x.dtype == np.uint8 or not isinstance(test, Content) or test.x.dtype == np.uint8:
+        raise DatasetError(f"{path}: the last part of a text of characters is its test part; remove test_path")
+    return _as_narrow_as_holds(train.x, test.x)
 
 
 def _content(parts: Sequence[Part]) -> Content:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 Array = NDArray[np.uint8]
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Tokens = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
+Inputs = Tokens | NDArray[np.float32]
+Labels = Tokens
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 """`(normalised batch [b, C, H, W], the cell's generator) -> batch` of the same shape and type.
 
@@ -45,18 +47,18 @@ class Pixels:
 class Splits:
     """Train and test arrays, read-only, so that workers of one node can share their memory pages.
 
-    All are uint8, as in the sources, but features, which are float32. Training converts images and features to floats
-    by `pixels`, labels and tokens to int64.
+    All are uint8, as in the sources, but features, which are float32, and the tokens of a vocabulary, which are uint16
+    or uint32. Training converts images and features to floats by `pixels`, labels and tokens to int64.
     """
 
     train_x: Inputs
     """Training images, [N, channels, height, width], or texts, [N, T] token ids. F features are F channels of one
     pixel."""
-    train_y: Array
+    train_y: Labels
     """Training labels, [N], or the next tokens, [N, T]; from 0 to num_classes − 1."""
     test_x: Inputs
     """Test images or texts; M samples."""
-    test_y: Array
+    test_y: Labels
     """Test labels, [M], or next tokens, [M, T]."""
     num_classes: int
     """The number of classes, or the vocabulary's size."""
@@ -88,7 +90,7 @@ class Splits:
         return replace(splits, num_classes=int(splits.train_y.max()) + 1, pixels=_pixels(splits.train_x))
 
     @classmethod
-    def from_tokens(cls, train: Array, test: Array, context: int, vocabulary: int) -> Splits:
+    def from_tokens(cls, train: Tokens, test: Tokens, context: int, vocabulary: int) -> Splits:
         """The splits of a text's tokens, below `vocabulary`: chunks of `context` without overlap.
 
         The label of a token is the next one; a shorter rest at the end of each part is dropped. DatasetError if one of
@@ -98,6 +100,16 @@ class Splits:
         if context >= shorter:
             raise DatasetError(f"context {context} leaves no sample; choose at most {shorter - 1}")
         return cls(*_chunks(train, context), *_chunks(test, context), num_classes=vocabulary, pixels=None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether x holds tokens."""
+        return self.pixels is None
+
+    @property
+    def is_of_characters(self) -> bool:
+        """Whether x holds a text's characters: uint8 ones, as wider tokens are of a vocabulary of another kind."""
+        return self.is_text and self.train_x.dtype == np.uint8
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -119,8 +131,8 @@ class Splits:
 
 
 _LARGEST = 255
-_BLOCK = 1000
-"""Number of images whose pixels are counted at once."""
+_BLOCK = 1 << 20
+"""Number of pixels that are counted at once: counting takes eight bytes for each."""
 
 
 def images_of(name: str, given: ArrayLike) -> Array:
@@ -173,7 +185,7 @@ def fit_together(splits: Splits) -> None:
         raise DatasetError(f"test_y has class {unseen[0]}, which train_y lacks; leave it out or add training images")
 
 
-def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
+def _chunks(tokens: Tokens, context: int) -> tuple[Tokens, Tokens]:
     """Samples [N, context] and their labels [N, context], shifted by one token."""
     used = (len(tokens) - 1) // context * context
     chunks = tokens[:used].reshape(-1, context), tokens[1 : used + 1].reshape(-1, context)
@@ -185,8 +197,9 @@ def _chunks(tokens: Array, context: int) -> tuple[Array, Array]:
 def _pixels(images: Inputs) -> Pixels:
     """Mean and standard deviation of all pixels, computed from the counts of each value."""
     counts = np.zeros(_LARGEST + 1, dtype=np.int64)
-    for start in range(0, len(images), _BLOCK):
-        counts += np.bincount(images[start : start + _BLOCK].reshape(-1), minlength=_LARGEST + 1)
+    pixels = images.reshape(-1)
+    for start in range(0, len(pixels), _BLOCK):
+        counts += np.bincount(pixels[start : start + _BLOCK], minlength=_LARGEST + 1)
     values = np.arange(_LARGEST + 1) / _LARGEST
     mean = float(counts @ values / counts.sum())
     std = float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))

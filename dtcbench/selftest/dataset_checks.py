@@ -42,7 +42,7 @@ def checks(name: str) -> list[Check]:
         return Check(claim, run)
 
     return [
-        check("arrays are uint8, features finite float32, and read-only", _plain),
+        check("arrays are uint8, features finite float32, tokens up to uint32, and read-only", _plain),
         check("every split has samples, and as many labels", _lengths),
         check("images are [N, C, H, W] with pixels' constants, texts [N, T] without", _kinds),
         check("labels and tokens are below num_classes", _range),
@@ -71,8 +71,10 @@ def _expect(holds: bool | np.bool_, contradiction: str) -> None:
 def _plain(splits: Splits) -> None:
     for field in FIELDS:
         array = getattr(splits, field)
-        is_feature = field.endswith("_x") and splits.pixels is not None and array.dtype == np.float32
-        _expect(is_feature or array.dtype == np.uint8, f"{field} is {array.dtype}; give uint8, or float32 for features")
+        is_feature = field.endswith("_x") and not splits.is_text and array.dtype == np.float32
+        fits = is_feature or array.dtype in ((np.uint8, np.uint16, np.uint32) if splits.is_text else (np.uint8,))
+        remedy = "give uint8, float32 for features, or uint16 or uint32 for tokens"
+        _expect(fits, f"{field} is {array.dtype}; {remedy}")
         _expect(np.isfinite(array).all(), f"{field} holds a value that is not finite")
         _expect(not array.flags.writeable, f"{field} can be written to; call setflags(write=False)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.datasets.splits import Augment, Pixels, Splits
+from dtcbench.datasets.splits import Augment, Inputs, Labels, Pixels, Splits
 from dtcbench.errors import UserError
 from dtcbench.training.determinism import generator, tf32, torch_generator
 
@@ -45,34 +45,74 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The same samples as the data set has them, mapped from disk if they are there, and converted batch by batch."""
+
+    x: Inputs
+    y: Labels
+    pixels: Pixels | None
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batches(self, size: int) -> Iterator[Samples]:
+        """Consecutive batches in file order; the last may be smaller."""
+        for start in range(0, len(self), size):
+            yield self.converted(slice(start, start + size))
+
+    def first(self, count: int | None) -> Stored:
+        """The first `count` samples; all if there are fewer, or if `count` is None."""
+        return replace(self, x=self.x[:count], y=self.y[:count])
+
+    def take(self, index: torch.Tensor) -> Samples:
+        """The samples at `index`."""
+        return self.converted(index.numpy(force=True))
+
+    def converted(self, chosen: slice | NDArray[np.int64] = slice(None)) -> Samples:
+        """The chosen ones: images as `(x / scale − mean) / std` in float32, tokens and labels as int64."""
+        x, y = (torch.from_numpy(np.array(array[chosen])).to(self.device) for array in (self.x, self.y))
+        return Samples(x.long() if self.pixels is None else normalised(x, self.pixels), y.long())
+
+
+@dataclass(frozen=True)
 class Selection:
     """Some of the samples, by their indices [n]. They are gathered batch by batch: all at once they would be a copy of
     most of the data."""
 
-    samples: Samples
+    samples: Samples | Stored
     index: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def first(self, count: int | None) -> Samples:
+    def batches(self, size: int) -> Iterator[Samples]:
+        """Consecutive batches in the order of the indices; the last may be smaller."""
+        for index in self.index.split(size):
+            yield self.samples.take(index)
+
+    def first(self, count: int | None) -> Selection:
         """The first `count` samples; all if there are fewer, or if `count` is None."""
-        return self.samples.take(self.index[:count])
+        return replace(self, index=self.index[:count])
 
     def take(self, index: torch.Tensor) -> Samples:
         """The samples at `index`, as they are numbered here."""
         return self.samples.take(self.index[index.to(self.index.device)])
 
 
+AnySamples = Samples | Stored | Selection
+
+
+def stored(splits: Splits, device: torch.device) -> tuple[Stored, Stored]:
+    """Train and test samples, to be converted batch by batch."""
+    train = Stored(splits.train_x, splits.train_y, splits.pixels, device)
+    return train, Stored(splits.test_x, splits.test_y, splits.pixels, device)
+
+
 def to_device(splits: Splits, device: torch.device) -> tuple[Samples, Samples]:
-    """Train and test samples: images as `(x / scale − mean) / std` in float32, tokens and labels as int64."""
-
-    def samples(x: np.ndarray, y: np.ndarray) -> Samples:
-        inputs = torch.from_numpy(np.array(x)).to(device)
-        inputs = inputs.long() if splits.pixels is None else normalised(inputs, splits.pixels)
-        return Samples(inputs, torch.from_numpy(np.array(y)).to(device).long())
-
-    return samples(splits.train_x, splits.train_y), samples(splits.test_x, splits.test_y)
+    """Train and test samples, all converted at once."""
+    train, test = stored(splits, device)
+    return train.converted(), test.converted()
 
 
 def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
@@ -85,21 +125,19 @@ def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
     return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
 
 
-def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Selection, Samples]:
+def hold_out(samples: Samples | Stored, fraction: float, seed: int) -> tuple[Selection, Selection]:
     """(train, validation): a random `fraction` of the samples, by the cell's seed, goes to validation."""
-    order = torch.from_numpy(generator(seed, "validation").permutation(len(samples))).to(samples.x.device)
+    order = torch.from_numpy(generator(seed, "validation").permutation(len(samples)))
     held_out = round(len(samples) * fraction)
     if not 0 < held_out < len(samples):
         raise UserError(
             f"protocol.validation {fraction:g} of {len(samples)} samples leaves a split empty; "
             "change it, or protocol.samples"
         )
-    return Selection(samples, order[held_out:]), samples.take(order[:held_out])
+    return Selection(samples, order[held_out:]), Selection(samples, order[:held_out])
 
 
-def shuffled_batches(
-    samples: Samples | Selection, size: int, seed: int, augment: Augment | None = None
-) -> Iterator[Samples]:
+def shuffled_batches(samples: AnySamples, size: int, seed: int, augment: Augment | None = None) -> Iterator[Samples]:
     """Endless batches, in a new order and newly augmented every epoch; seed and epoch alone decide both."""
     epoch = 0
     while True:
@@ -208,7 +246,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.train()
 
 
-def predicted(model: nn.Module, samples: Samples, size: int = 1024) -> NDArray[np.bool_]:
+def predicted(model: nn.Module, samples: AnySamples, size: int = 1024) -> NDArray[np.bool_]:
     """Whether each label [N] (or next token [N, T]) is predicted, by batches of `size` in file order."""
     with evaluating(model):
         right = [model(batch.x).argmax(-1).eq(batch.y) for batch in samples.batches(size)]
@@ -221,7 +259,7 @@ def share(right: NDArray[np.bool_]) -> float:
     return int(np.count_nonzero(right)) / right.size
 
 
-def accuracy(model: nn.Module, samples: Samples) -> float:
+def accuracy(model: nn.Module, samples: AnySamples) -> float:
     """Fraction of the labels (or next tokens) that are predicted."""
     return share(predicted(model, samples))
 
@@ -231,8 +269,11 @@ def mean_batch_accuracy(right: NDArray[np.bool_], size: int) -> float:
     return float(np.mean([share(right[start : start + size]) for start in range(0, len(right), size)]))
 
 
-def bits_per_token(model: nn.Module, samples: Samples, size: int = 256) -> float:
+def bits_per_token(model: nn.Module, samples: AnySamples, size: int = 256) -> float:
     """Cross-entropy of the next token given those before it in its sample, in bits."""
     with evaluating(model):
-        nats = [cross_entropy(model(batch.x), batch.y).double() * batch.y.numel() for batch in samples.batches(size)]
-    return float(torch.stack(nats).sum()) / samples.y.numel() / math.log(2)
+        tokens, nats = 0, []
+        for batch in samples.batches(size):
+            nats.append(cross_entropy(model(batch.x), batch.y).double() * batch.y.numel())
+            tokens += batch.y.numel()
+    return float(torch.stack(nats).sum()) / tokens / math.log(2)

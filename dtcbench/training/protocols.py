@@ -6,7 +6,7 @@ See docs/design.md, Protocols.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from dtcbench.record import Layer, Result
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
 from dtcbench.training.loop import (
+    AnySamples,
     Samples,
     Selection,
     Step,
@@ -41,6 +42,7 @@ from dtcbench.unavailable import Unavailable
 
 _NOT_COMPRESSED = Unavailable("nothing is removed while training")
 _NO_TEXT = Unavailable("the dataset holds no text")
+_NO_CHARACTERS = Unavailable("the text's tokens are not characters")
 _TOKENS = Unavailable("a text is not right or wrong as a whole: its tokens are predicted one by one")
 _TEST_LATER = Unavailable("protocol standard looks at the test split at the last compression and at the end only")
 _NOT_DUE = Unavailable("nothing was due to be removed")
@@ -78,7 +80,7 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     step, batches = _training(run, protocol, training, (final + 1) * protocol.cycle_steps if rewinds else steps)
     removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
 
-    def score(samples: Samples) -> float:
+    def score(samples: AnySamples) -> float:
         return context.evaluate(lambda: accuracy(run.model, samples))
 
     for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
@@ -101,7 +103,10 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
             step, batches = _training(run, protocol, training, steps - run.steps)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
-    is_text = context.splits.pixels is None
+    is_text = context.splits.is_text
+    bits: float | Unavailable = _NO_CHARACTERS if is_text else _NO_TEXT
+    if context.splits.is_of_characters:
+        bits = context.evaluate(lambda: bits_per_token(run.model, test))
     right = context.evaluate(lambda: predicted(run.model, test))
     return run.result(
         **removal,
@@ -109,7 +114,7 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
         hits=_TOKENS if is_text else packed(right),
         test_samples=_TOKENS if is_text else len(right),
         validation_accuracy=score(validation),
-        bits_per_character=context.evaluate(lambda: bits_per_token(run.model, test)) if is_text else _NO_TEXT,
+        bits_per_character=bits,
     )
 
 
@@ -163,7 +168,6 @@ def run_published(context: CellContext, protocol: Published) -> Result:
     # The published network ends so, in training and in testing: its answer for one image depends on
     # the others of the batch.
     run.model = nn.Sequential(run.model, nn.LogSoftmax(dim=0))
-    batches = list(context.train.batches(protocol.batch_size))
     cycles_of_dense = protocol.cycles(_widest(run))
     if cycles_of_dense == 0:
         raise CompressionError(
@@ -173,7 +177,8 @@ def run_published(context: CellContext, protocol: Published) -> Result:
     while len(run.cycles) < cycles_of_dense if is_dense else _widest(run) > protocol.stop_width:
         # A new Adam every cycle, as published; the layers are the same objects throughout.
         step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
-        loss = run.train(step, islice(cycle(batches), protocol.cycle_steps), protocol.cycle_steps)
+        batches = islice(_endless(context.train, protocol.batch_size), protocol.cycle_steps)
+        loss = run.train(step, batches, protocol.cycle_steps)
         keep = {group.name: protocol.keep for group in run.compressor.groups if group.width > protocol.stop_width}
         layers = [] if is_dense else run.compress(context.train, _published_loss, keep=keep)
         right = context.evaluate(lambda: predicted(run.model, context.test, protocol.batch_size))
@@ -195,6 +200,11 @@ def run_published(context: CellContext, protocol: Published) -> Result:
         validation_accuracy=_NO_VALIDATION,
         bits_per_character=_NO_TEXT,
     )
+
+
+def _endless(samples: AnySamples, size: int) -> Iterator[Samples]:
+    while True:
+        yield from samples.batches(size)
 
 
 def _published_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
-from dtcbench.training.loop import Loss, Samples, Selection, Step, cross_entropy, gradient_step, train
+from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, copied, counting
 from dtcbench.training.recipe import step_of
 from dtcbench.training.surgery import PrunableGroup
@@ -40,9 +40,9 @@ class CellContext:
 
     cell: Cell
     splits: Splits
-    train: Samples
-    test: Samples
-    """The splits on the cell's device."""
+    train: Samples | Stored
+    test: Samples | Stored
+    """The splits on the cell's device, or on their way there batch by batch."""
     phases: PhaseTimer
     evaluated: list[Any] = field(default_factory=list)
     """Every evaluated value, in order."""
@@ -52,7 +52,7 @@ class CellContext:
     @property
     def example(self) -> torch.Tensor:
         """One blank sample [1, …], for tracing and counting."""
-        return torch.zeros_like(self.train.x[:1])
+        return torch.zeros_like(self.train.take(torch.tensor([0])).x)
 
     def evaluate(self, compute: Callable[[], Value]) -> Value:
         """The value of `compute`, outside the energy boundary; in a repeat, the value of the first training."""
@@ -123,7 +123,7 @@ class TrainingRun:
                 raise NonFiniteError(f"{name} is not finite after step {self.steps}; lower the learning rate")
         return loss
 
-    def compress(self, samples: Samples | Selection, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
+    def compress(self, samples: AnySamples, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
         """Compress by `Compressor.compress` with these targets; the record of each group.
 
         A method that uses gradients of the loss gets the first of `samples`.
@@ -153,7 +153,7 @@ class TrainingRun:
             "lempel_ziv": evaluate(lambda: lempel_ziv(incoming_projection(group.w_in))),
         }
 
-    def _counted(self, samples: Samples | Selection) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _counted(self, samples: AnySamples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches for the method's sensitivities; those that it takes are counted in the training FLOPs."""
         flops = self.flops(training_flops)
         for batch in samples.first(self.compressor.method.sensitivity_samples).batches(_BATCH):
@@ -200,9 +200,9 @@ def start(context: CellContext) -> TrainingRun:
     """
     cell, splits = context.cell, context.splits
     model = build(cell.model, splits.input_shape, splits.num_classes, torch_generator(cell.seed, "init"))
-    model = model.to(context.train.x.device)
+    model = model.to(context.example.device)
     initial = copied(model) if cell.when == "rewind" else None
-    logits = (1, *context.train.y.shape[1:], splits.num_classes)
+    logits = (1, *splits.train_y.shape[1:], splits.num_classes)
     with blaming_the_model(cell.model, model, context.example, logits):
         compressor = _compressor(context, model)
     run = TrainingRun(context, model, compressor, _parameters(model), initial)
@@ -231,6 +231,6 @@ def warm_up(context: CellContext) -> None:
     model, protocol = start(context).model, from_choice(context.cell.protocol)
     idle = torch.optim.SGD(model.parameters(), lr=0.0)
     step = step_of(model, protocol, idle) if isinstance(protocol, Standard) else gradient_step(model, idle)
-    batch = context.train.first(protocol.batch_size)
+    batch = next(context.train.batches(protocol.batch_size))
     for _ in range(_WARM_UP_STEPS):
         step(batch)

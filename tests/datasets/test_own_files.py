@@ -154,6 +154,58 @@ def test_a_text_is_characters_whose_last_part_tests(tmp_path):
         from_file(tmp_path / "own.txt", context=30, test=0.1)
 
 
+def tokens(path, ids, dtype=np.int64):
+    np.save(path, np.asarray(ids, dtype))
+    return path
+
+
+IDS = RNG.integers(0, 50_000, 400)
+
+
+def test_token_ids_are_a_text_of_any_vocabulary_whose_last_part_tests(tmp_path):
+    splits = from_file(tokens(tmp_path / "own.npy", IDS), context=16, test=0.25)
+    assert splits.is_text and not splits.is_of_characters and splits.num_classes == IDS.max() + 1
+    assert np.array_equal(splits.train_x[1], IDS[16:32]) and np.array_equal(splits.train_y[1], IDS[17:33])
+    assert np.array_equal(splits.test_x[0], IDS[300:316])
+    assert from_file(tmp_path / "own.npy", vocabulary=50_257).num_classes == 50_257
+    with pytest.raises(DatasetError, match=f"vocabulary 9 has no token {IDS.max()}, .*; give {IDS.max() + 1}"):
+        from_file(tmp_path / "own.npy", vocabulary=9)
+
+
+def test_the_same_ids_are_the_same_content_in_the_narrowest_type_that_holds_them(tmp_path):
+    paths = [tokens(tmp_path / f"{dtype}.npy", IDS, dtype) for dtype in ("uint16", "uint32", "int64", ">i4")]
+    assert {read(path).sha256 for path in paths} == {read(paths[0]).sha256}
+    assert read(paths[2]).x.dtype == np.uint16
+    wide = from_file(tokens(tmp_path / "wide.npy", [*IDS, 70_000]))
+    assert wide.train_x.dtype == np.uint32 and wide.num_classes == 70_001
+
+
+def test_a_second_file_of_tokens_tests_and_counts_for_the_vocabulary(tmp_path):
+    train, test = tokens(tmp_path / "train.npy", IDS, "uint16"), tokens(tmp_path / "val.npy", [*IDS[:200], 70_000])
+    splits = from_file(train, test_path=test, context=8)
+    assert len(splits.train_x) == 399 // 8 and len(splits.test_x) == 25 and splits.num_classes == 70_001
+    (tmp_path / "own.txt").write_text("ab" * 100)
+    with pytest.raises(DatasetError, match=r"own\.txt: the last part of a text of characters"):
+        from_file(train, test_path=tmp_path / "own.txt")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 3), np.int64), r"own\.npy: int64 \[4, 3\]; give a text's token ids"),
+        (np.zeros(4), "float64"),
+        (np.zeros(0, np.int64), r"int64 \[0\]"),
+        (np.array([3, -1]), "holds -1 to 3; give ids from 0 to 2147483647"),
+        (np.array([0, 2**31]), "holds 0 to 2147483648"),
+        (np.array([{}], dtype=object), "cannot be read: ValueError: .*without objects"),
+    ],
+)
+def test_an_array_that_is_no_text_is_named(tmp_path, array, message):
+    np.save(tmp_path / "own.npy", array)
+    with pytest.raises(DatasetError, match=message):
+        from_file(tmp_path / "own.npy")
+
+
 def changed(column, row, value):
     frame = TABLE.astype({column: object})
     frame.loc[row, column] = value
@@ -217,6 +269,7 @@ HOSTILE = {
     "own.csv": [b"", b"\xff\xfe\x00", b'label,a\n"x', b"label,a\n1,2,3\n"],
     "own.parquet": [b"", b"PAR1 but not really PAR1", b"text"],
     "own.npz": [b"", b"PK\x03\x04", b"text"],
+    "own.npy": [b"", b"\x93NUMPY", b"text"],
     "own.txt": [b"", b"\xff\xfe\xfa", b"aaaa", "".join(map(chr, range(200, 500))).encode()],
 }
 
@@ -228,7 +281,7 @@ def test_a_damaged_file_is_named(tmp_path, name, given):
         from_file(tmp_path / name)
 
 
-@pytest.mark.parametrize(("option", "value"), [("label", "kind"), ("context", 8)])
+@pytest.mark.parametrize(("option", "value"), [("label", "kind"), ("context", 8), ("vocabulary", 8)])
 def test_an_option_of_another_kind_of_file_is_refused(archive, option, value):
     with pytest.raises(DatasetError, match=f"{option} is for .*, and does nothing here; remove it"):
         resolve(archive, {option: value})

@@ -121,9 +121,13 @@ def samples(count):
 def test_validation_is_held_out_of_training_and_nothing_is_lost():
     train, validation = hold_out(samples(50), 0.2, seed=3)
     assert len(validation) == 10
-    assert sorted([*train.first(None).y.tolist(), *validation.y.tolist()]) == list(range(50))
-    assert train.take(torch.tensor([3, 1])).y.tolist() == [train.first(None).y[index].item() for index in (3, 1)]
-    assert train.first(2).x.tolist() == train.first(None).x[:2].tolist()
+    (all_of_it,), (held_out,) = train.batches(50), validation.first(None).batches(50)
+    assert sorted([*all_of_it.y.tolist(), *held_out.y.tolist()]) == list(range(50))
+    assert train.take(torch.tensor([3, 1])).y.tolist() == [all_of_it.y[index].item() for index in (3, 1)]
+    assert [batch.x.tolist() for batch in train.first(3).batches(2)] == [
+        all_of_it.x[:2].tolist(),
+        all_of_it.x[2:3].tolist(),
+    ]
 
 
 def test_each_epoch_sees_every_sample_once_in_a_new_order():
