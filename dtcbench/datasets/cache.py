@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -98,6 +99,26 @@ def obtain(pin: Pin, decode: Callable[[], Array], source: str | None = None) -> 
         return _mapped(path, pin, source)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in the cache, for what is too large for memory while it is decoded; it is deleted afterwards.
+
+    DatasetError if the cache cannot be written.
+    """
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix="decoding-", dir=folder())
+    except OSError as error:
+        raise _unwritable(folder(), error) from error
+    with temporary as name:
+        yield Path(name)
+
+
+def _unwritable(path: Path, error: OSError) -> DatasetError:
+    remedy = "set DTCBENCH_CACHE_DIR to a folder that can be"
+    return DatasetError(f"{path}: the cache cannot be written ({error}); {remedy}")
+
+
 def _path(pin: Pin) -> Path:
     # The name holds the digest, so releases that pin different content do not overwrite each other's file.
     return folder() / f"{pin.name}-{pin.sha256[:16]}.npy"
@@ -134,9 +155,7 @@ def _locked(path: Path) -> Iterator[None]:
         with FileLock(path.with_suffix(".lock")):
             yield
     except OSError as error:
-        raise DatasetError(
-            f"{path}: the cache cannot be written ({error}); set DTCBENCH_CACHE_DIR to a folder that can be"
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def _write(path: Path, array: Array) -> None:

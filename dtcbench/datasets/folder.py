@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtcbench.datasets.splits import Array, DatasetError, Splits
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 LARGEST = 4 * 2**30
 """Bytes of an array that is read."""
+_FORMATS = ("PNG", "JPEG")
 IMAGES = (".png", ".jpg", ".jpeg")
 _GREY, _COLOUR = ("1", "L"), ("P", "RGB", "RGBA", "LA")
 _LAYOUTS = (
     "it needs train/CLASS/*.png and test/CLASS/*.png (or .jpg), or train_x.npy, train_y.npy, test_x.npy and "
     "test_y.npy, or one .npz with arrays of these names"
 )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An image inside another file."""
+
+    name: str
+    """How an error calls it."""
+    encoded: bytes
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def from_folder(path: str | Path) -> Splits:
@@ -61,9 +79,9 @@ def arrays_of(folder: Path) -> dict[str, NDArray[Any]]:
         return _of_archive(archives[0])
     if len(shown) > 1 and all(path.is_dir() for path in shown):
         found = _files(folder, [path.name for path in shown])
-        mode = "L" if all(_mode(path) in _GREY for path, _ in found) else "RGB"
+        images = [path for path, _ in found]
         return {
-            "x": _stacked([path for path, _ in found], mode),
+            "x": stacked(images, mode_of(images)),
             "y": np.array([label for _, label in found], np.uint8),
         }
     more = "; data set file also takes CLASS/*.png, of two classes or more"
@@ -76,7 +94,7 @@ def _shown(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def naming(path: Path, problem: str, remedy: str) -> Iterator[None]:
+def naming(path: object, problem: str, remedy: str) -> Iterator[None]:
     """Turn any exception of a library into a DatasetError that names the file."""
     try:
         yield
@@ -109,10 +127,10 @@ def _of_images(folder: Path) -> dict[str, Array]:
     if others:
         raise DatasetError(f"{others[0]}: a class that train/ lacks; move it away or add it")
     files = {split: _files(folder / split, classes) for split in ("train", "test")}
-    mode = "L" if all(_mode(path) in _GREY for of in files.values() for path, _ in of) else "RGB"
+    mode = mode_of([path for of in files.values() for path, _ in of])
     arrays = {}
     for split, found in files.items():
-        arrays[f"{split}_x"] = _stacked([path for path, _ in found], mode)
+        arrays[f"{split}_x"] = stacked([path for path, _ in found], mode)
         arrays[f"{split}_y"] = np.array([label for _, label in found], dtype=np.uint8)
     return arrays
 
@@ -144,10 +162,22 @@ def _of_class(folder: Path) -> list[Path]:
     return paths
 
 
-def _mode(path: Path) -> str:
+def mode_of(images: Sequence[Path | Embedded]) -> str:
+    """`L` if all are grey, else `RGB`."""
+    return "L" if all(_mode(image) in _GREY for image in images) else "RGB"
+
+
+@contextmanager
+def _opened(image: Path | Embedded, problem: str) -> Iterator[PIL.Image.Image]:
     from PIL import Image
 
-    with naming(path, "cannot be read as an image", "repair or remove it"), Image.open(path) as image:
+    source = io.BytesIO(image.encoded) if isinstance(image, Embedded) else image
+    with naming(image, problem, "repair or remove it"), Image.open(source, formats=_FORMATS) as opened:
+        yield opened
+
+
+def _mode(path: Path | Embedded) -> str:
+    with _opened(path, "cannot be read as an image") as image:
         mode, size = str(image.mode), image.size
     if mode not in (*_GREY, *_COLOUR) or not all(size):
         raise DatasetError(
@@ -156,11 +186,16 @@ def _mode(path: Path) -> str:
     return mode
 
 
-def _stacked(paths: list[Path], mode: str) -> Array:
-    """The images [N, 1 or 3, height, width]; all must have one size."""
+def stacked(paths: Sequence[Path | Embedded], mode: str) -> Array:
+    """The images [N, 1 or 3, height, width] in a mode, `L` or `RGB`.
+
+    DatasetError names one that cannot be decoded, or has another size than the first.
+    """
     first = _decoded(paths[0], mode)
     if len(paths) * first.nbytes > LARGEST:
-        raise DatasetError(f"{paths[0].parent}: its images take more than {LARGEST >> 30} GiB; make them smaller")
+        raise DatasetError(
+            f"{paths[0]} and all others: its images take more than {LARGEST >> 30} GiB; make them smaller"
+        )
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
     for index, path in enumerate(paths):
         image = _decoded(path, mode)
@@ -172,9 +207,7 @@ def _stacked(paths: list[Path], mode: str) -> Array:
     return images
 
 
-def _decoded(path: Path, mode: str) -> Array:
-    from PIL import Image
-
-    with naming(path, "cannot be decoded", "repair or remove it"), Image.open(path) as image:
+def _decoded(path: Path | Embedded, mode: str) -> Array:
+    with _opened(path, "cannot be decoded") as image:
         pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -17,6 +17,7 @@ from dtcbench.datasets import cache
 from dtcbench.datasets import content as contents
 from dtcbench.datasets.content import Content
 from dtcbench.datasets.description import Sample, described_without_loading
+from dtcbench.datasets.huggingface import is_saved
 from dtcbench.datasets.reading import read
 from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits, bytes_of, fit_together
 from dtcbench.registry import register_dataset
@@ -24,8 +25,13 @@ from dtcbench.registry import register_dataset
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Context = Annotated[int, Field(gt=0)]
 Vocabulary = Annotated[int, Field(ge=0)]
-_OF_KINDS = {"label": (".csv", ".parquet"), "context": (".txt", ".npy"), "vocabulary": (".npy",)}
-"""Options that are about files with these endings only."""
+_SAVED = "a folder of Hugging Face `datasets`"
+_OF_KINDS = {
+    "label": (".csv", ".parquet", _SAVED),
+    "context": (".txt", ".npy", _SAVED),
+    "vocabulary": (".npy", _SAVED),
+}
+"""Options that are about files with these endings, and such folders, only."""
 
 
 def from_file(
@@ -38,7 +44,8 @@ def from_file(
     context: int = 64,
     vocabulary: int = 0,
 ) -> Splits:
-    """The splits of a file or folder: arrays (.npz), a table (.csv, .parquet), a text (.txt), token ids (.npy), images.
+    """The splits of a file: arrays (.npz), a table (.csv, .parquet), a text (.txt), token ids (.npy); or of a folder:
+    images, arrays, or what Hugging Face `datasets` saved.
 
     Parameters
     ----------
@@ -72,8 +79,9 @@ def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) ->
     ------
     DatasetError : the file cannot be used, or has another digest than `given`
     """
+    kind = _SAVED if is_saved(path) else path.suffix.lower()
     for option, kinds in _OF_KINDS.items():
-        if option in given and path.suffix.lower() not in kinds:
+        if option in given and kind not in kinds:
             raise DatasetError(f"{path}: {option} is for {' and '.join(kinds)}, and does nothing here; remove it")
     label = {"label": given["label"]} if "label" in given else {}
     digest = contents.keep(read(path, test_path=test_path, **label))
@@ -173,7 +181,7 @@ def _naming(path: str, content: Content, test: float, standardise: bool, context
     try:
         if content.is_text:
             return _text(content, test, context, vocabulary)
-        return _splits(content, test, standardise)
+        return splits_of(content, test, standardise)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 
@@ -188,7 +196,11 @@ def _text(content: Content, test: float, context: int, vocabulary: int) -> Split
     return Splits.from_tokens(train, tests, context, vocabulary or needed)
 
 
-def _splits(content: Content, test: float, standardise: bool) -> Splits:
+def splits_of(content: Content, test: float, standardise: bool) -> Splits:
+    """The splits of images or features; `test` and `standardise` as of `from_file`.
+
+    DatasetError if training and test samples do not fit together.
+    """
     x, y, test_x, test_y = content.x, content.y, content.test_x, content.test_y
     assert y is not None  # noqa: S101 - only a text has none
     if test_x is None or test_y is None:

@@ -14,17 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtcbench.datasets.content import Content
-from dtcbench.datasets.folder import LARGEST, arrays_of, mapped, naming
+from dtcbench.datasets.folder import LARGEST, arrays_of, mapped, mode_of, naming, stacked
+from dtcbench.datasets.huggingface import embedded, is_of_images, is_saved, tables
 from dtcbench.datasets.splits import Array, DatasetError, bytes_of, images_of
 from dtcbench.errors import near
 from dtcbench.validation import shown
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _CLASSES = 256
 _CHANNELS = (1, 3)
 """Of grey and of coloured images."""
+_IDS = "input_ids"
+"""The column of token ids, as tokenizers of Hugging Face name it."""
 _LARGEST_TOKEN = 2**31 - 1
 _SPLITS = ("train_x", "train_y", "test_x", "test_y")
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
@@ -38,7 +42,7 @@ def read(path: str | Path, *, test_path: str | Path | None = None, label: str = 
 
     Parameters
     ----------
-    path : a file that ends on .npz, .csv, .parquet, .txt or .npy, or a folder of images
+    path : a file that ends on .npz, .csv, .parquet, .txt or .npy, or a folder of images or of `datasets`
     test_path : a second file of the same kind with the test samples
     label : the column of a table that holds the classes; all other columns are features
 
@@ -56,7 +60,7 @@ def read(path: str | Path, *, test_path: str | Path | None = None, label: str = 
             raise DatasetError(f"{test_path}: give one kind of file with one part each in path and test_path")
         parts += test
     try:
-        return _content(parts)
+        return content_of(parts)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 
@@ -70,6 +74,8 @@ def _parts(path: Path, label: str) -> Content | Sequence[Part]:
         ".txt": _text,
         ".npy": _tokens,
     }
+    if is_saved(path):
+        return _saved(path, label)
     if path.is_dir():
         arrays = arrays_of(path)
         whole = [(arrays["x"], arrays["y"])] if "x" in arrays else None
@@ -130,20 +136,25 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _of_table(path: Path, table: pd.DataFrame, label: str) -> Part:
-    if label not in table.columns:
-        known = [str(name) for name in table.columns]
-        raise DatasetError(f"{path}: lacks the column {label!r} of the classes; {near(label, known)}; set `label`")
+    classes = _classes(path, table, label)
     features = table.drop(columns=label)
     if not len(table) or features.columns.empty:
         raise DatasetError(
             f"{path}: {len(table)} rows with {len(features.columns)} features; give at least one of both"
         )
-    x = np.stack([_numbers(path, name, features[name]) for name in features.columns], axis=1)
+    return np.stack([_numbers(path, name, features[name]) for name in features.columns], axis=1), classes
+
+
+def _classes(path: Path, table: pd.DataFrame, label: str) -> NDArray[Any]:
+    """The column of the classes; DatasetError if there is none, or a row without one."""
+    if label not in table.columns:
+        known = [str(name) for name in table.columns]
+        raise DatasetError(f"{path}: lacks the column {label!r} of the classes; {near(label, known)}; set `label`")
     labels = table[label]
     if labels.isna().any() or labels.eq("").any():
         row = int(np.argmax((labels.isna() | labels.eq("")).to_numpy()))
         raise DatasetError(f"{path}: column {label!r}, row {row + 1}: no class; fill it in, or remove the row")
-    return x, np.asarray(labels.tolist())
+    return np.asarray(labels.tolist())
 
 
 def _numbers(path: Path, name: object, column: pd.Series[Any]) -> NDArray[np.float64]:
@@ -176,8 +187,35 @@ def _text(path: Path) -> Content:
     return Content(tokens.astype(np.uint8))
 
 
+def _saved(path: Path, label: str) -> Content | Sequence[Part]:
+    """A folder of `datasets`: images with classes, token ids, or a table."""
+    found = tables(path)
+    names = set(found[0].column_names).intersection(*(table.column_names for table in found))
+    if _IDS in names and label not in names:
+        return _as_narrow_as_holds(*(_ids(path, _flat(path, table)) for table in found))
+    if pictures := [name for name in sorted(names) if is_of_images(found[0], name)]:
+        images = [embedded(path, table, pictures[0]) for table in found]
+        mode = mode_of([image for part in images for image in part])
+        classes = [
+            _classes(path, table.drop_columns(pictures).to_pandas(ignore_metadata=True), label) for table in found
+        ]
+        return [(stacked(part, mode), labels) for part, labels in zip(images, classes, strict=True)]
+    return [_of_table(path, table.to_pandas(ignore_metadata=True), label) for table in found]
+
+
+def _flat(path: Path, table: pa.Table) -> NDArray[Any]:
+    """Token ids of all rows, one after the other."""
+    with naming(path, f"column {_IDS}", "save lists of whole numbers"):
+        ids: NDArray[Any] = table[_IDS].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return ids
+
+
 def _tokens(path: Path) -> Content:
-    tokens = mapped(path)
+    return _as_narrow_as_holds(_ids(path, mapped(path)))
+
+
+def _ids(path: Path, tokens: NDArray[Any]) -> NDArray[Any]:
+    """The token ids as they are; DatasetError if they are none."""
     if tokens.ndim != 1 or tokens.dtype.kind not in "ui" or not tokens.size:
         raise DatasetError(
             f"{path}: {tokens.dtype} {list(tokens.shape)}; give a text's token ids, whole numbers [tokens], or put "
@@ -185,7 +223,7 @@ def _tokens(path: Path) -> Content:
         )
     if not 0 <= int(tokens.min()) <= int(tokens.max()) <= _LARGEST_TOKEN:
         raise DatasetError(f"{path}: holds {tokens.min()} to {tokens.max()}; give ids from 0 to {_LARGEST_TOKEN}")
-    return _as_narrow_as_holds(tokens)
+    return tokens
 
 
 def _as_narrow_as_holds(*parts: NDArray[Any]) -> Content:
@@ -203,7 +241,11 @@ def _with_test(train: Content, path: Path, label: str) -> Content:
     return _as_narrow_as_holds(train.x, test.x)
 
 
-def _content(parts: Sequence[Part]) -> Content:
+def content_of(parts: Sequence[Part]) -> Content:
+    """All samples, or training and test samples, brought to one type, with their classes numbered from 0.
+
+    DatasetError if they do not fit.
+    """
     samples = [_samples(name, x) for name, (x, _) in zip(("x", "test_x"), parts, strict=False)]
     if len({x.dtype for x in samples}) > 1:
         samples = [x.astype(np.float64) for x in samples]
