@@ -82,7 +82,7 @@ def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) ->
     kind = _SAVED if is_saved(path) else path.suffix.lower()
     for option, kinds in _OF_KINDS.items():
         if option in given and kind not in kinds:
-            raise DatasetError(f"{path}: {option} is for {' and '.join(kinds)}, and does nothing here; remove it")
+            raise DatasetError(f"{path}: {option} is for {', '.join(kinds)}, and does nothing here; remove it")
     label = {"label": given["label"]} if "label" in given else {}
     digest = contents.keep(read(path, test_path=test_path, **label))
     if given.get("sha256") not in (None, "", digest):

@@ -235,9 +235,11 @@ def _as_narrow_as_holds(*parts: NDArray[Any]) -> Content:
 
 def _with_test(train: Content, path: Path, label: str) -> Content:
     """A text whose test part is another file."""
-    test = _parts(path, label)
-    if train.x.dtype == np.uint8 or not isinstance(test, Content) or test.x.dtype == np.uint8:
+    if train.x.dtype == np.uint8:
         raise DatasetError(f"{path}: the last part of a text of characters is its test part; remove test_path")
+    test = _parts(path, label)
+    if not isinstance(test, Content) or test.x.dtype == np.uint8:
+        raise DatasetError(f"{path}: holds no token ids, as path does; give token ids in both")
     return _as_narrow_as_holds(train.x, test.x)
 
 

@@ -37,7 +37,9 @@ def test_a_table_in_two_files_of_one_split():
     rows = np.concatenate([splits.train_x, splits.test_x])[:, :, 0, 0]
     assert sorted(map(tuple, rows)) == [(row, row) for row in range(20)]
     assert len(splits.test_x) == 4
-    with pytest.raises(DatasetError, match=r"table: lacks the column 'label' of the classes; .*'kind'; set `label`"):
+    with pytest.raises(
+        DatasetError, match=r"table: lacks the column 'label' of the classes; known: a, b, kind; set `label`"
+    ):
         from_file(SAVED / "table")
 
 

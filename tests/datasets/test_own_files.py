@@ -185,7 +185,7 @@ def test_a_second_file_of_tokens_tests_and_counts_for_the_vocabulary(tmp_path):
     splits = from_file(train, test_path=test, context=8)
     assert len(splits.train_x) == 399 // 8 and len(splits.test_x) == 25 and splits.num_classes == 70_001
     (tmp_path / "own.txt").write_text("ab" * 100)
-    with pytest.raises(DatasetError, match=r"own\.txt: the last part of a text of characters"):
+    with pytest.raises(DatasetError, match=r"own\.txt: holds no token ids, as path does"):
         from_file(train, test_path=tmp_path / "own.txt")
 
 
