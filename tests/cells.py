@@ -11,6 +11,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.execution.task import Job, Task
+from dtcbench.models.library import library_of
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.names import REGISTERED
@@ -21,6 +22,8 @@ from dtcbench.training.loop import to_device
 from dtcbench.training.training_run import CellContext
 
 METERING = Metering()
+OWN_MODELS = [name for name in registry.models.names() if library_of(registry.models.get(name)) is None]
+"""The models that need no other library."""
 
 
 def choice(axis, name, **options) -> Choice:

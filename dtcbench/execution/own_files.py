@@ -1,4 +1,4 @@
-"""The files that a suite's data sets name: read when the suite is planned, so that their digests are in its cells."""
+"""The files that a suite's data sets and models name: read when it is planned, so that its cells hold their content."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 from dtcbench.datasets.own import resolve
 from dtcbench.datasets.splits import DatasetError
+from dtcbench.errors import UserError
+from dtcbench.models import from_transformers
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.names import Meaning, Names
 from dtcbench.validation import MisfitError
@@ -19,7 +21,10 @@ NAME = "file"
 
 
 class NamesWithFiles:
-    """Names, where the data set `file` is pinned to the content of the file that it names; each is read once."""
+    """Names, where the data set `file` is pinned to the content of the file that it names, which is read once.
+
+    A configuration that the model `transformers` names is replaced by its content.
+    """
 
     def __init__(self, names: Names, folder: Path) -> None:
         """folder : of the suite, from which relative paths start; then they start from $DTCBENCH_DATA_DIR"""
@@ -41,6 +46,8 @@ class NamesWithFiles:
 
     def choice(self, noun: str, name: str, given: dict[str, Any]) -> Choice:
         """The value with its options, the digest of a file's content among them; MisfitError if they do not fit."""
+        if (noun, name) == ("model", "transformers"):
+            given = self._with_configuration(given)
         choice = self._names.choice(noun, name, given)
         if (noun, name) != ("dataset", NAME):
             return choice
@@ -54,6 +61,18 @@ class NamesWithFiles:
         if isinstance(resolved, DatasetError):
             raise MisfitError("", [(("path",), str(resolved))])
         return self._names.choice(noun, name, resolved)
+
+    def _with_configuration(self, given: dict[str, Any]) -> dict[str, Any]:
+        path = given.get("config")
+        if not isinstance(path, str) or not path:
+            return given
+        try:
+            if (found := self._found(path)) is None:
+                tried = ", ".join(str(place) for place in self._places(path))
+                raise UserError(f"{path}: no such file ({tried}); correct the path")
+            return from_transformers.resolve(found, given)
+        except UserError as error:
+            raise MisfitError("", [(("config",), str(error))]) from None
 
     def _resolve(self, given: dict[str, Any]) -> dict[str, Any]:
         path, second = given.get("path", ""), given.get("test_path", "")

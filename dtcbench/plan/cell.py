@@ -21,6 +21,8 @@ CELL_VERSION = 2
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+_MOST_SHOWN = 60
+"""Characters of a mapping in a label; a longer one, such as a whole configuration, is shown as its digest."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -81,7 +83,11 @@ def _label(name: str, version: int, options: Mapping[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, str) and _SHA256.fullmatch(value):
         return value[:12]
-    return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value
+    if isinstance(value, str):
+        return value
+    text = json.dumps(value, separators=(",", ":"))
+    is_long = isinstance(value, dict) and len(text) > _MOST_SHOWN
+    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()[:12] if is_long else text
 
 
 def canonical_json(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""The claims about every model, tried with its default options on the first input that it takes."""
+"""The claims about every model, tried with its default options on the first input that it takes.
+
+A model of a library has an example of options for this, and makes no claim where the library is not installed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
+from dtcbench.models.library import library_of
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
 from dtcbench.selftest.checking import Check, Contradicted
@@ -36,7 +41,7 @@ def checks(name: str) -> list[Check]:
         "a group cut smaller computes what it did with the neurons silenced": _surgery_silences,
         "all its parameters can be drawn anew": _drawn_anew,
     }
-    return [Check(claim, partial(run, subject)) for claim, run in claims.items()]
+    return [Check(claim, partial(run, subject), waived=subject.missing) for claim, run in claims.items()]
 
 
 class _ModelUnderTest:
@@ -44,6 +49,10 @@ class _ModelUnderTest:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        library = library_of(registry.models.get(name))
+        self._choice = Choice(name=name, options=dict(library.example) if library else {})
+        self.missing = library.missing if library else ""
+        """Why the model cannot be tried here; empty if it can."""
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -64,7 +73,7 @@ class _ModelUnderTest:
 
     def _make(self, shape: tuple[int, ...], seed: int, global_seed: int) -> nn.Module:
         with seeded_globals(global_seed):
-            return build(Choice(name=self.name), shape, _CLASSES, torch.Generator().manual_seed(seed))
+            return build(self._choice, shape, _CLASSES, torch.Generator().manual_seed(seed))
 
     @property
     def batch(self) -> torch.Tensor:

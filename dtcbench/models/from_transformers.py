@@ -1,0 +1,160 @@
+"""The networks of Hugging Face's transformers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from dtcbench.errors import UserError
+from dtcbench.models.library import (
+    Arguments,
+    Library,
+    constructed,
+    fit_images,
+    fitted_shape,
+    give_logits,
+    needs,
+    refuse_arguments,
+    refuse_unknown,
+)
+from dtcbench.models.shapes import Size, text_length
+from dtcbench.registry import register_model
+
+TRANSFORMERS = Library(
+    "transformers",
+    {"architecture": "gpt2", "arguments": {"n_embd": 48, "n_layer": 2, "n_head": 3, "initializer_range": 0.2}},
+)
+_FROM_DATA = ("num_labels", "id2label", "label2id", "num_channels", "image_size")
+_REMOTE = ("auto_map", "backbone", "use_pretrained_backbone", "quantization_config")
+"""Fields that name code or weights elsewhere."""
+_NO_TOKEN = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+"""No token of the data is a padding, which torch's embeddings would not train."""
+_NOT_READ = ("model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path", "use_cache")
+"""Fields of a `config.json` that decide nothing here, beside those of the data."""
+
+
+def resolve(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `transformers` with the content of the `config.json` at `path` in the place of its name.
+
+    UserError if it is not the configuration of an architecture.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file ({error}); name a config.json of transformers") from error
+    if given.get("architecture"):
+        raise UserError(f"{path} names the architecture itself; remove `architecture: {given['architecture']}`")
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise UserError(f"{path}: has no model_type; name a config.json of transformers")
+    fields = {name: value for name, value in config.items() if name not in {*_NOT_READ, *_FROM_DATA, *_NO_TOKEN}}
+    return {
+        **{option: value for option, value in given.items() if option != "config"},
+        "architecture": config["model_type"],
+        "arguments": {**fields, **given.get("arguments", {})},
+    }
+
+
+@register_model("transformers")
+@needs(TRANSFORMERS)
+def transformers(
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    generator: torch.Generator,
+    architecture: str = "",
+    arguments: Arguments = {},  # noqa: B006 - never changed
+    config: str = "",
+    size: Size | None = None,
+) -> nn.Module:
+    """A network of Hugging Face's transformers, such as `{name: transformers, config: my-llama.json}`.
+
+    Token ids [b, T], int64 -> logits [b, T, num_classes] of each next token, by the architecture's causal class; or
+    images [b, C, H, W] -> [b, num_classes]. The data decide vocabulary, positions, classes, channels and image size.
+    There is no cache and no padding; attention and experts are written out, as fused kernels do not give the same bits
+    everywhere.
+
+    Parameters
+    ----------
+    architecture : a `model_type` of transformers, such as `llama`
+    arguments : fields of its configuration, such as `{hidden_size: 64, num_hidden_layers: 2}`; `architectures: [CLASS]`
+        names another class than the data would
+    config : a `config.json` in the place of both; planning puts its content there, so that a cell's key holds it
+    size : pixels a side that images are brought to (bilinear) before the network sees them; None leaves them
+    """
+    package = TRANSFORMERS.module()
+    if config:
+        raise UserError(f"model transformers: {config} is not read yet; plan it from a suite, or give its content")
+    refuse_unknown("transformers", architecture, package.CONFIG_MAPPING.keys())
+    refuse_arguments("transformers", arguments, (*_REMOTE, *_FROM_DATA, *_NO_TOKEN, "model_type"))
+    settings_of, is_text = package.CONFIG_MAPPING[architecture], len(input_shape) == 1
+    network_of, classifies = _class(package, settings_of, arguments.get("architectures"), is_text)
+    of_data: dict[str, Any]
+    if is_text:
+        of_data = {"num_labels": num_classes} if classifies else {"vocab_size": num_classes}
+        of_data |= _positions(settings_of, arguments, text_length("transformers", input_shape))
+    else:
+        channels, *sides = fitted_shape("transformers", input_shape, size)
+        side = sides[0] if sides[0] == sides[1] else sides
+        of_data = {"num_labels": num_classes, "num_channels": channels, "image_size": side}
+    plain = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    settings = settings_of(**{**arguments, **_NO_TOKEN, **of_data, **plain})
+    for name, value in {"use_cache": False, "is_decoder": is_text and not classifies, "return_dict": True}.items():
+        if hasattr(settings, name):
+            setattr(settings, name, value)
+    network = constructed(partial(network_of, settings), generator)
+    give_logits(network)
+    if not is_text:
+        fit_images(network, size)
+    elif "position_ids" in inspect.signature(network.forward).parameters:
+        network.register_forward_pre_hook(_with_positions, with_kwargs=True)
+    return network
+
+
+def _class(package: ModuleType, settings_of: Any, named: Any, is_text: bool) -> tuple[Callable[..., nn.Module], bool]:
+    """The class of the network, and whether it gives one answer to a whole sample."""
+    classifying = (
+        package.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING if is_text else package.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+    )
+    usual = package.MODEL_FOR_CAUSAL_LM_MAPPING if is_text else classifying
+    found = {
+        network.__name__: (network, mapping is classifying)
+        for mapping in (usual, classifying)
+        for network in _several(mapping.get(settings_of, ()))
+    }
+    if not found:
+        task = "predicts the next token" if is_text else "classifies images"
+        raise UserError(f"model transformers: no network of {settings_of.model_type} {task}; choose another")
+    wanted = named[0] if isinstance(named, list) and len(named) == 1 else next(iter(found))
+    if wanted not in found:
+        raise UserError(
+            f"model transformers: architectures {named} does not fit the data: one that sees the tokens it should "
+            f"predict learns nothing; write [{'] or ['.join(found)}], or leave it out"
+        )
+    return found[wanted]
+
+
+def _several(networks: Any) -> tuple[type, ...]:
+    return networks if isinstance(networks, tuple) else (networks,)
+
+
+def _positions(settings_of: Any, arguments: Arguments, length: int) -> dict[str, int]:
+    """As many positions as a text of the data has, if the arguments state no number."""
+    names = settings_of.attribute_map
+    own = names.get("max_position_embeddings", "max_position_embeddings")
+    return {} if own in {names.get(name, name) for name in arguments} else {own: length}
+
+
+def _with_positions(
+    _network: nn.Module, inputs: tuple[torch.Tensor], named: dict[str, Any]
+) -> tuple[tuple[torch.Tensor], dict[str, Any]]:
+    """Tell the positions: some networks would count those tokens alone that are not their padding."""
+    (tokens,) = inputs
+    return inputs, {**named, "position_ids": torch.arange(tokens.shape[1], device=tokens.device)[None]}

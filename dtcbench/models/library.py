@@ -1,0 +1,140 @@
+"""What the networks of other libraries share: their packages, their random numbers, their inputs and outputs.
+
+A library's network stays what it is, with the names of its parameters, so that its checkpoints fit. What it lacks are
+hooks and an attribute: grey images become coloured, an output object becomes its logits, `reset_parameters` draws anew.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dtcbench.errors import UserError, alike
+from dtcbench.models.shapes import image_shape
+
+Arguments = Mapping[str, Any]
+"""Arguments of a network's constructor, as JSON values."""
+Model = TypeVar("Model", bound=Callable[..., nn.Module])
+
+
+@dataclass(frozen=True)
+class Library:
+    """A package that dtcbench can do without; `pip install 'dtcbench[NAME]'` brings it."""
+
+    name: str
+    example: Mapping[str, Any]
+    """Options with which `selftest` tries the model."""
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be used, and the remedy; empty if it is installed."""
+        if importlib.util.find_spec(self.name):
+            return ""
+        return f"{self.name} is not installed; pip install 'dtcbench[{self.name}]'"
+
+    def module(self) -> ModuleType:
+        """The package, imported. UserError if it is not installed, or does not fit the installed torch."""
+        if self.missing:
+            raise UserError(f"model {self.name}: {self.missing}")
+        try:
+            return importlib.import_module(self.name)
+        except (ImportError, RuntimeError) as error:  # torchvision raises either beside another torch
+            raise UserError(f"model {self.name}: the package cannot be imported ({error}); install it anew") from error
+
+
+def needs(library: Library) -> Callable[[Model], Model]:
+    """Decorator, below `register_model`, for the model that builds the library's networks."""
+
+    def decorate(model: Model) -> Model:
+        model.library = library  # type: ignore[attr-defined]
+        return model
+
+    return decorate
+
+
+def library_of(model: Callable[..., object]) -> Library | None:
+    """The library whose networks a registered model builds; None if they are dtcbench's or a plug-in's own."""
+    found = getattr(model, "library", None)
+    return found if isinstance(found, Library) else None
+
+
+def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> None:
+    """UserError if the library does not have the architecture; it may have thousands."""
+    if not architecture:
+        raise UserError(f"model {model}: which architecture? Write {{name: {model}, architecture: …}}")
+    if architecture not in known:
+        close = " or ".join(map(repr, alike(architecture, known)))
+        raise UserError(
+            f"model {model}: unknown architecture {architecture!r}; "
+            + (f"did you mean {close}?" if close else f"it has {len(known)}, such as {min(known)}")
+        )
+
+
+def refuse_arguments(model: str, arguments: Arguments, taken: Collection[str]) -> None:
+    """UserError if a suite gives an argument that is the adapter's, or that would load weights."""
+    if wrong := sorted(arguments.keys() & set(taken)):
+        raise UserError(f"model {model}: argument {', '.join(wrong)} is not the suite's to give; remove it")
+
+
+def constructed(make: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+    """The network that `make` constructs, its weights drawn from `generator`, on torch's default device.
+
+    Its `reset_parameters(generator=None)` constructs another one, and takes of each tensor the first entries along each
+    axis that the network still has: the library's rule at the original widths.
+    """
+    network = _drawn(make, generator)
+    network.reset_parameters = partial(_draw_anew, network, make)  # type: ignore[assignment]
+    return network
+
+
+def _drawn(make: Callable[[], nn.Module], generator: torch.Generator | None) -> nn.Module:
+    """Constructors draw from torch's global generator: it is seeded for them, and left as it was."""
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device="cpu"))
+    device = torch.get_default_device()
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
+        torch.default_generator.manual_seed(seed)
+        return make().to(device)
+
+
+def _draw_anew(network: nn.Module, make: Callable[[], nn.Module], generator: torch.Generator | None = None) -> None:
+    fresh = _drawn(make, generator).state_dict()
+    for name, tensor in network.state_dict().items():
+        tensor.copy_(fresh[name][tuple(map(slice, tensor.shape))])
+
+
+def fitted_shape(model: str, input_shape: tuple[int, ...], size: int | None) -> tuple[int, int, int]:
+    """(channels, height, width) of the images once they have `size` pixels a side; UserError if they are no images."""
+    channels, height, width = image_shape(model, input_shape)
+    return (channels, size, size) if size else (channels, height, width)
+
+
+def fit_images(network: nn.Module, size: int | None, repeats: int = 1) -> None:
+    """Let the network see its images [b, C, H, W] with `size` pixels a side, and each channel `repeats` times."""
+    if size or repeats > 1:
+        network.register_forward_pre_hook(partial(_fitted, size=size, repeats=repeats))
+
+
+def _fitted(_network: nn.Module, inputs: tuple[torch.Tensor], *, size: int | None, repeats: int) -> torch.Tensor:
+    (images,) = inputs
+    if size:
+        images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    return images.repeat(1, repeats, 1, 1) if repeats > 1 else images
+
+
+def give_logits(network: nn.Module) -> None:
+    """Let the network give its logits alone, where it gives an object that has them."""
+    network.register_forward_hook(_logits)
+
+
+def _logits(_network: nn.Module, _inputs: tuple[torch.Tensor], output: Any) -> torch.Tensor:
+    logits: torch.Tensor = getattr(output, "logits", output)
+    return logits
