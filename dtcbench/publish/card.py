@@ -32,10 +32,9 @@ def licence_of(card: str) -> str:
 
 
 def bundle_files(leaderboard: Leaderboard, made: Mapping[str, bytes | str], licence: str) -> dict[str, bytes]:
-    """Everything in a bundle that is derived from its records, by name: the files `made` from them, except pages, and
-    the card. `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
-    kept = {name: content for name, content in made.items() if not name.endswith(".html")}
-    files = {CARD: card(leaderboard, kept, licence), **kept}
+    """Everything in a bundle that is derived from its records, by name: the files `made` from them, and the card.
+    `dtcbench report` makes the page, which carries megabytes of script, and the figures."""
+    files = {CARD: card(leaderboard, made, licence), **made}
     return {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
 
 

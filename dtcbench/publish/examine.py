@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan
@@ -44,17 +45,18 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
         return [*found, error("folder", "", "nothing in it was read")], None
     plan, findings = _plan(store)
     unclaimed = {name for name, kind in files.items() if kind == "trace"}
-    findings += _records(store, plan, unclaimed)
+    starts: list[datetime] = []
+    findings += _records(store, plan, unclaimed, starts)
     weigh = error if CARD in files else warning
     findings += [weigh("files", name, "samples that no record speaks of") for name in sorted(unclaimed)]
-    findings += _rules(store)
+    findings += _rules(store, starts)
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
     run, more = _run(plan, store)
     return [*findings, *more], run
 
 
-def _rules(store: Store) -> Iterator[Finding]:
+def _rules(store: Store, starts: Iterable[datetime]) -> Iterator[Finding]:
     """What is wrong with the sealed rules; a newer dtcbench may judge by others, and says so with its verdicts."""
     try:
         sealed = store.fixed_rules()
@@ -65,7 +67,6 @@ def _rules(store: Store) -> Iterator[Finding]:
         return
     if sealed.suite_sha256 != hashlib.sha256(store.suite.read_bytes()).hexdigest():
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal} for another text of the suite")
-    starts = [one.started_at for _, one in store.examined() if not isinstance(one, Unavailable)]
     if not sealed.is_before(starts):
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
 
@@ -123,8 +124,9 @@ def _planned(suite: Suite) -> int:
     )
 
 
-def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Finding]:
-    """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`."""
+def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[datetime]) -> list[Finding]:
+    """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`,
+    when they began is added to `starts`: records are read one at a time, and once."""
     findings: list[Finding] = []
     planned = {cell.key: cell for cell in plan.cells} if plan else None
     origins: set[tuple[str, str]] = set()
@@ -132,6 +134,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str]) -> list[Findi
         if isinstance(record, Unavailable):
             findings.append(error("seals", where, record.reason.removeprefix(f"{where}: ")))
             continue
+        starts.append(record.started_at)
         findings += rules.of_record(record, where)
         findings += _trace(store, record)
         unclaimed.discard(store.trace_name(record))
@@ -176,15 +179,16 @@ def _against_the_records(store: Store, run: Run | None, findings: Sequence[Findi
         if not any(found.rule == "folder" for found in findings):
             yield warning("derived", "", "tables and reports were not compared: mend the errors first")
         return
+    files, _ = listing(store.root)
     try:
         made = build.files(run)
+        page = {build.PAGE: build.page(run)} if build.PAGE in files else {}
         figures = build.figures(run).keys()
     except Exception as wrong:  # as above
         yield error("derived", "", f"no report can be made of the records: {type(wrong).__name__}: {wrong}")
         return
-    files, _ = listing(store.root)
     is_bundle = CARD in files
-    given = {name: content.encode() if isinstance(content, str) else content for name, content in made.items()}
+    given = {name: content.encode() if isinstance(content, str) else content for name, content in (made | page).items()}
     root, remedy = store.root, "`dtcbench report` builds it"
     if is_bundle:
         present = (root / CARD).read_text(encoding="utf-8", errors="replace")

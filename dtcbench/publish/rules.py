@@ -281,7 +281,7 @@ def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
         removed = "by schedule" if math.isnan(sparsity) else f"at sparsity {sparsity:g}"
         where = f"{series_label(str(row['method']), str(row['solver']))} {removed}, {row['model']}"
         seen: dict[object, int] = {}
-        for cell in rows.to_dict("records"):
+        for cell in rows[["key", "seed", "accuracy"]].to_dict("records"):
             # Accuracies alone are fractions of few test samples and may well agree; whole courses do not.
             course = cell["accuracy"], courses.get(cell["key"], cell["key"])
             if course in seen:

@@ -21,6 +21,8 @@ from dtcbench.report import columns, latex, markdown
 if TYPE_CHECKING:
     from dtcbench.report.drawings import Drawing, Form
 
+PAGE = "leaderboard.html"
+
 
 def claims_notes(run: Run) -> list[str]:
     """What a reader of the claims must know: cells that several runs of a pool hold, and the A/A control."""
@@ -30,24 +32,29 @@ def claims_notes(run: Run) -> list[str]:
 
 
 def files(run: Run) -> dict[str, bytes | str]:
-    """Everything made from the tables but the figures on paper, by its name in the run's folder.
+    """Everything made from the tables but the page and the figures on paper, by its name in the run's folder.
 
     The same records give the same bytes.
     """
-    from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
-
-    cells, cycles, leaderboard = run.cells, run.cycles, run.leaderboard()
+    leaderboard = run.leaderboard()
     with uncollected():
         return {
-            "tables/cells.parquet": parquet(untyped(cells)),
-            "tables/cycles.parquet": parquet(cycles),
+            "tables/cells.parquet": parquet(untyped(run.cells)),
+            "tables/cycles.parquet": parquet(run.cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
             "leaderboard.csv": columns.leaderboard_csv(leaderboard),
             **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
             "leaderboard.md": markdown.leaderboard_markdown(leaderboard),
             "leaderboard.tex": latex.leaderboard_latex(leaderboard),
-            "leaderboard.html": html.page(leaderboard, cells, cycles, run.traces),
         }
+
+
+def page(run: Run) -> str:
+    """The page of the run. The same records give the same text."""
+    from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
+
+    with uncollected():
+        return html.page(run.leaderboard(), run.cells, run.cycles, run.traces)
 
 
 def figures(run: Run) -> dict[str, Callable[[], bytes]]:
@@ -90,5 +97,6 @@ def on_paper(drawing: Drawing, form: Form) -> bytes:
 def write(run: Run, writer: Writer) -> list[AnyPath]:
     """Write all files made from the tables into the run's folder; their paths, and that of the figures' folder."""
     written = [writer.derived(name, content) for name, content in files(run).items()]
+    written.append(writer.derived(PAGE, page(run)))
     drawn = [writer.derived(name, draw()) for name, draw in figures(run).items()]
     return written + list(dict.fromkeys(path.parent for path in drawn))

@@ -328,11 +328,12 @@ def test_a_disk_that_becomes_read_only_ends_the_run_with_the_remedy_and_writable
 # the driver
 
 
-def test_a_driver_killed_twenty_times_at_any_moment_leaves_what_an_undisturbed_run_leaves(tmp_path, rack, executor):
-    cells = tuple(cell("random", seed=seed) for seed in range(40))
+def test_a_driver_killed_ten_times_at_any_moment_leaves_what_an_undisturbed_run_leaves(tmp_path, rack, executor):
+    """A moment that takes a quarter of a cell's time is hit with a probability of 1 − 0.75¹⁰ = 94 %."""
+    cells = tuple(cell("random", seed=seed) for seed in range(24))
     chance = np.random.default_rng(5)
-    for number in range(20):
-        over_ray = number % 7 == 6
+    for number in range(10):
+        over_ray = number % 5 == 4
         driver = Driver(tmp_path / "run", cells, rack.address if over_ray else None)
         driver.has_started_a_cell(
             within_s=chance.choice([0.2, 60.0])

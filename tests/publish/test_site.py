@@ -11,7 +11,9 @@ from urllib.parse import unquote
 import pytest
 from suites_for_tests import TINY, edited
 from tampering import content, records, reseal
+from typer.testing import CliRunner
 
+from dtcbench import cli
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Cell
 from dtcbench.report import elements
@@ -33,10 +35,13 @@ def site_of(tmp_path_factory):
     return make
 
 
-@pytest.fixture
-def site(site_of, dtcbench, finished):
-    """The site of the finished run."""
-    return site_of(dtcbench, finished)
+@pytest.fixture(scope="module")
+def site(finished, tmp_path_factory):
+    """The site of the finished run; only to be read."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    ended = CliRunner().invoke(cli.app, ["site", str(finished), "--out", str(out)])
+    assert ended.exit_code == 0, ended.output
+    return out
 
 
 def pages(site: Path) -> dict[str, str]:
