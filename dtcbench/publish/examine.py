@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan
@@ -45,7 +44,7 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
         return [*found, error("folder", "", "nothing in it was read")], None
     plan, findings = _plan(store)
     unclaimed = {name for name, kind in files.items() if kind == "trace"}
-    starts: list[datetime] = []
+    starts: list[str] = []
     findings += _records(store, plan, unclaimed, starts)
     weigh = error if CARD in files else warning
     findings += [weigh("files", name, "samples that no record speaks of") for name in sorted(unclaimed)]
@@ -56,7 +55,7 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     return [*findings, *more], run
 
 
-def _rules(store: Store, starts: Iterable[datetime]) -> Iterator[Finding]:
+def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
     """What is wrong with the sealed rules; a newer dtcbench may judge by others, and says so with its verdicts."""
     try:
         sealed = store.fixed_rules()
@@ -124,7 +123,7 @@ def _planned(suite: Suite) -> int:
     )
 
 
-def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[datetime]) -> list[Finding]:
+def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str]) -> list[Finding]:
     """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`,
     when they began is added to `starts`: records are read one at a time, and once."""
     findings: list[Finding] = []

@@ -288,9 +288,18 @@ def summary_pools(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
 
 def leaderboard_csv(leaderboard: Leaderboard) -> str:
     """One line per row under `leaderboard.COLUMNS`; an empty field is a missing value."""
-    return leaderboard.rows.to_csv(index=False, lineterminator="\n")
+    return _csv(leaderboard.rows)
 
 
 def summary_csv(leaderboard: Leaderboard) -> str:
     """One line per method and pool under `summary.COLUMNS`; only the heading if no pool has two pairs."""
-    return leaderboard.summary.to_csv(index=False, lineterminator="\n")
+    return _csv(leaderboard.summary)
+
+
+def _csv(rows: pd.DataFrame) -> str:
+    # Twelve digits: exponentials, and with them the last of seventeen, differ between processors.
+    return rows.to_csv(index=False, lineterminator="\n", float_format=_twelve_digits)
+
+
+def _twelve_digits(value: Any) -> str:
+    return repr(float(value)) if float(value).is_integer() else f"{value:.12g}"
