@@ -302,4 +302,5 @@ def _csv(rows: pd.DataFrame) -> str:
 
 
 def _twelve_digits(value: Any) -> str:
-    return repr(float(value)) if float(value).is_integer() else f"{value:.12g}"
+    number = float(value)
+    return repr(number if number.is_integer() else float(f"{number:.12g}"))

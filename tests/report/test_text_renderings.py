@@ -130,7 +130,7 @@ def test_csv_keeps_every_row_and_column_to_twelve_digits_and_leaves_absent_field
     def written(value):
         if pd.isna(value):
             return ""
-        return f"{value:.12g}" if isinstance(value, float) and not value.is_integer() else str(value)
+        return str(float(f"{value:.12g}")) if isinstance(value, float) and not value.is_integer() else str(value)
 
     lines = list(csv.DictReader(io.StringIO(leaderboard_csv(run.leaderboard))))
     rows = run.leaderboard.rows.to_dict("records")
