@@ -401,6 +401,8 @@ class CellRecord(Explained):
     energy: Energy | None
     """Beside the result: it may stem from repeats of the same training."""
     provenance: Provenance | None
+    weights_sha256: str | None = None
+    """SHA-256 of the file with the final network (`training/network_file.py`)."""
     migrations: list[Migration] = []
     """What the record was before, the oldest first; empty if it is as it was first written."""
 

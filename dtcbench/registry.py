@@ -7,7 +7,8 @@ whose default changes needs a higher `version`.
     @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
-A method has two more options, which its code does not see: how a cell uses it (`Usage`).
+A method has two more options, which its code does not see: how a cell uses it (`Usage`). So has a model: what it starts
+from (`Start`).
 
 A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
 installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.
@@ -60,6 +61,15 @@ class UsageOfChoice(Usage):
     when: Literal["during", "after", "rewind"] = "during"
     """Neurons go while the network trains; at once after most of the training; or so, and the rest begin again with
     their initial weights (docs/design.md, Protocols)."""
+
+
+class Start(Strict):
+    """The options that every model has without stating them: what it starts from."""
+
+    weights: str = ""
+    """A safetensors file with values of all its parameters and buffers, in place of those that it draws."""
+    weights_sha256: str = ""
+    """Of the file's tensors; found when a suite is planned."""
 
 
 class PluginError(UserError):
@@ -407,7 +417,7 @@ def _usage(method: Callable[..., Any]) -> type[Usage]:
 
 USAGE = frozenset(UsageOfChoice.model_fields)
 """The names of the options that say how a cell uses a method."""
-models = Axis("model")
+models = Axis("model", lambda _: Start)
 datasets = Axis("dataset")
 methods = Axis("method", _usage)
 solvers = Axis("solver")

@@ -26,6 +26,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def bytes_text(count: int) -> str:
+    """`640 B`, `12.3 kB`, `4.0 GB`: by thousands."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
 def file_name(label: str) -> str:
     """A plain file name for any label: lower-case letters, digits and single hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:100] or "unnamed"

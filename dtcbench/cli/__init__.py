@@ -12,7 +12,7 @@ import typer
 
 from dtcbench import __version__
 from dtcbench.cli.publish_commands import check, compare, merge, migrate, publish, reproduce, site
-from dtcbench.cli.result_commands import board, claims, report, show, status
+from dtcbench.cli.result_commands import board, claims, export, report, show, status
 from dtcbench.cli.run_command import run
 from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.errors import UserError
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(doctor, list_, suites, fetch, selftest, plan, run),
-    *(status, show, board, claims, report),
+    *(status, show, export, board, claims, report),
     *(check, publish, site, merge, migrate, compare, reproduce),
 )
 for _command in _COMMANDS:

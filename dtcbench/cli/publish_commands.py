@@ -13,7 +13,7 @@ from dtcbench.cli.common import Plugins, RunFolder, say, tell
 def check(run_folder: RunFolder) -> None:
     """Check a run or a bundle by every rule of publishing.
 
-    Nothing in the folder is executed, and nothing outside of it is read. Only errors bar publishing.
+    Nothing in the folder is executed, and outside of it only data sets are read. Only errors bar publishing.
 
     Example: dtcbench check runs/quick
     """

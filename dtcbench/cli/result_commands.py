@@ -1,4 +1,4 @@
-"""Commands on results: `status`, `show`, `board`, `claims`, `report`."""
+"""Commands on results: `status`, `show`, `export`, `board`, `claims`, `report`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtcbench.cli.common import ClaimFiles, RunFolder, console, exit_by, refuse_both, refuse_idle, say, show_rebuilt
+from dtcbench.cli.common import (
+    ClaimFiles,
+    Plugins,
+    RunFolder,
+    console,
+    exit_by,
+    refuse_both,
+    refuse_idle,
+    say,
+    show_rebuilt,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dtcbench.record import CellRecord
     from dtcbench.records.store import Store
+    from dtcbench.training.network_file import NetworkFile
 
 
 def status(run_folder: RunFolder) -> None:
@@ -50,6 +61,43 @@ def show(
     say(cell_view(attempts), *notes)
     if power:
         say(_power(store, attempts))
+
+
+def export(
+    cell: Annotated[str, typer.Argument(metavar="KEY", help="The first digits of a cell's key.")],
+    to: Annotated[str, typer.Option(metavar="FILE", help="The file to write: ….pt2, ….onnx or ….safetensors.")],
+    run_folder: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Its run's folder [default: search runs/].")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Take one cell's final network home, as a plain module without dtcbench.
+
+    A program of torch.export, ONNX, or the state dict. The suite must say `keep_weights: last`.
+
+    Example: dtcbench export 3fa9c1 --to model.pt2
+    """
+    from dtcbench.errors import UserError
+    from dtcbench.files import whole
+    from dtcbench.records import lookup
+    from dtcbench.registry import load_plugins
+    from dtcbench.text import bytes_text
+    from dtcbench.training.export import ending_of, exported
+
+    ending, path = ending_of(to), Path(to).expanduser()
+    if path.exists():
+        raise UserError(f"--to {to}: the file exists; name another one")
+    load_plugins(plugin or ())
+    among = [lookup.run_named(run_folder)] if run_folder else lookup.folders()
+    store, attempts, notes = lookup.attempts_at(cell, among)
+    file = _network_file(store, attempts)
+    content = exported(file.network(), file.origin.shape, ending)
+    try:
+        with whole(path) as opened:
+            opened.write(content)
+    except OSError as error:
+        raise UserError(f"--to {to}: {error.strerror}; name another file") from error
+    say(f"{to}: {file.origin.cell.label}, {bytes_text(len(content))}", *notes)
 
 
 def board(
@@ -127,6 +175,26 @@ def report(run_folder: RunFolder) -> None:
     run = Run(run_folder)
     with run.store.locked() as writer:
         show_rebuilt(run, build.write(run, writer))
+
+
+def _network_file(store: Store, attempts: Sequence[CellRecord]) -> NetworkFile:
+    """The network that the cell's decisive record keeps; UserError if it keeps none, or its file cannot be used."""
+    from dtcbench.errors import UserError
+    from dtcbench.record import decisive
+    from dtcbench.training.network_file import NetworkFile
+
+    record = decisive(attempts)
+    content = store.network(record)
+    if content is None:
+        why = record.reasons["weights_sha256"]
+        raise UserError(
+            f"cell {record.key[:12]} in {store.root} has no network to take home: {why}; write `keep_weights: last` "
+            "into its suite, and run it with --out in a new folder"
+        )
+    try:
+        return NetworkFile.read(content)
+    except ValueError as error:
+        raise UserError(f"{store.network_path(record)}: {error}") from error
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dtcbench import registry
+from dtcbench.datasets.source import DOWNLOAD
 from dtcbench.datasets.splits import DatasetError, Splits
 
 Dataset = TypeVar("Dataset", bound=Callable[..., Any])
@@ -60,6 +61,11 @@ def origin(dataset: str) -> str:
         return described()
     except Exception as error:  # a plug-in may raise anything
         return f"unknown: {type(error).__name__}: {error}"
+
+
+def would_download(dataset: str) -> bool:
+    """Whether loading the data set would fetch files that are not on this machine, as far as its description tells."""
+    return origin(dataset).startswith(DOWNLOAD)
 
 
 def example(dataset: str) -> dict[str, Any]:

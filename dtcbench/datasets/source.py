@@ -18,6 +18,8 @@ from dtcbench.datasets.splits import Array, DatasetError
 log = logging.getLogger(__name__)
 
 DOWNLOAD_TIMEOUT_S = 30
+DOWNLOAD = "download from"
+"""How the origin of files begins that are not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def origin(sources: Iterable[Source]) -> str:
     if all(source.given or cache.is_cached(source.pin) or source.installed for source in sources):
         return " and ".join(dict.fromkeys(f"package {source.package.name}" for source in sources if source.package))
     hosts = dict.fromkeys(urlsplit(url).netloc for source in sources for url in source.urls)
-    return f"download from {' or '.join(hosts)}"
+    return f"{DOWNLOAD} {' or '.join(hosts)}"
 
 
 def _refusal(path: Path, problem: object) -> DatasetError:

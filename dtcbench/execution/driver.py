@@ -186,7 +186,10 @@ class _Driver:
             self._skip_the_rest()
             self._start()  # before sealing, so that no worker waits for the disk
             is_metered = record.energy is not None and record.energy.trace_sha256 is not None
-            self.writer.append(record, outcome.report.trace if outcome.report and is_metered else None)
+            trace = outcome.report.trace if outcome.report and is_metered else None
+            self.writer.append(
+                record, trace, outcome.report.weights if outcome.report and record.weights_sha256 else None
+            )
             self.watcher.ended(record, final=is_final)
 
     def _with_the_runs_data(self, record: CellRecord, task: Task) -> CellRecord:

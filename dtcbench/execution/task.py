@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import Metering
@@ -28,12 +28,15 @@ class Job:
     plugins: tuple[Plugin, ...] = ()
     fail_over: float | None = None
     """Start no more cells when a larger share of them has failed."""
+    keep_weights: Literal["last", "none"] = "none"
 
     @classmethod
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
         """The job of running `suite`."""
         device = "cuda" if suite.resources.gpus else "cpu"
-        return cls(suite.name, device, suite.request, suite.energy, suite.timeout, plugins, fail_over)
+        return cls(
+            suite.name, device, suite.request, suite.energy, suite.timeout, plugins, fail_over, suite.keep_weights
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,14 @@ class Task:
         started_at: str,
         wall_s: float,
         detail: str = "",
-        **measured: Result | Energy | Provenance,
+        **measured: Result | Energy | Provenance | str | Unavailable,
     ) -> CellRecord:
         """The record of this attempt.
 
         Parameters
         ----------
         detail : traceback or stack, if there is one
-        measured : `result`, `energy` and `provenance`, as far as the attempt came
+        measured : `result`, `energy`, `provenance` and `weights_sha256`, as far as the attempt came
         """
         missing = Unavailable(f"the cell ended before: {reason}")
         return CellRecord.of(
@@ -98,7 +101,7 @@ class Task:
             detail=detail,
             started_at=started_at,
             wall_s=wall_s,
-            **dict.fromkeys(("result", "energy", "provenance"), missing) | measured,
+            **dict.fromkeys(("result", "energy", "provenance", "weights_sha256"), missing) | measured,
         )
 
 
@@ -110,6 +113,8 @@ class Report:
     """A CellRecord as JSON values."""
     trace: bytes | None
     """The samples of its power, a Parquet file; None if no power was sampled."""
+    weights: bytes | None = None
+    """The final network's file (`training/network_file.py`); None if it is not kept."""
 
 
 @dataclass(frozen=True)

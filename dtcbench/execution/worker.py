@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import traceback
@@ -23,19 +24,25 @@ from dtcbench.execution.task import Report, Task
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Energy, Provenance, Result, Status
 from dtcbench.text import error_line
+from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import deterministic
 from dtcbench.training.network import ModelError
+from dtcbench.training.network_file import NetworkFile
 from dtcbench.training.prepared import prepared
-from dtcbench.training.protocols import run
+from dtcbench.training.protocols import run, trained
 from dtcbench.training.training_run import CellContext, warm_up
+from dtcbench.unavailable import Unavailable
+
+NOT_KEPT = Unavailable("the suite keeps no weights (keep_weights: none)")
 
 
 def attempt(task: Task) -> Report:
     """Make the attempt. It never raises: an exception becomes a status and a reason."""
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
-    measured: dict[str, Result | Energy | Provenance] = {}
+    measured: dict[str, Result | Energy | Provenance | str | Unavailable] = {}
     trace: bytes | None = None
+    weights: bytes | Unavailable = NOT_KEPT
     try:
         for plugin in task.job.plugins:
             plugin.load()
@@ -46,11 +53,12 @@ def attempt(task: Task) -> Report:
             measured["provenance"] = provenance = collect(task.job.device, threads, plugins)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
-            measured["result"], measured["energy"], trace = _measured(task, splits, sha256, meter)
+            measured["result"], measured["energy"], trace, weights = _measured(task, splits, sha256, meter)
+            measured["weights_sha256"] = hashlib.sha256(weights).hexdigest() if isinstance(weights, bytes) else weights
     except Exception as error:
         status, reason, detail = _failure(error)
     record = task.record(status, reason, started_at, time.perf_counter() - begin, detail, **measured)
-    return Report(record.model_dump(mode="json"), trace)
+    return Report(record.model_dump(mode="json"), trace, weights if isinstance(weights, bytes) else None)
 
 
 def _failure(error: Exception) -> tuple[Status, str, str]:
@@ -69,8 +77,11 @@ def _failure(error: Exception) -> tuple[Status, str, str]:
     return status, without_places(reason), without_folders(traceback.format_exc()) if needs_traceback else ""
 
 
-def _measured(task: Task, splits: Splits, sha256: str, meter: EnergyMeter) -> tuple[Result, Energy, bytes | None]:
-    """Train the cell, and repeat it until the meter has seen enough: its result, and the energy of one training."""
+def _measured(
+    task: Task, splits: Splits, sha256: str, meter: EnergyMeter
+) -> tuple[Result, Energy, bytes | None, bytes | Unavailable]:
+    """Train the cell, and repeat it until the meter has seen enough: its result, the energy of one training with the
+    samples behind it, and the first training's network."""
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.job.device)
@@ -80,13 +91,24 @@ def _measured(task: Task, splits: Splits, sha256: str, meter: EnergyMeter) -> tu
         context = CellContext(cell, splits, train, test, phases)
         if device.type == "cuda":
             warm_up(context)
-        result = run(context)
+        result, compressor = trained(context)
+        weights = _weights(task, splits, compressor)
         flags: set[str] = set()
         while not meter.enough(phases):
             phases.train_again()
             repeat = run(context.repeat())
             flags |= set() if same_training(repeat, result) else {"not-repeatable"}
-        return result, *meter.reading(phases, sorted(flags))
+        return result, *meter.reading(phases, sorted(flags)), weights
+
+
+def _weights(task: Task, splits: Splits, compressor: Compressor) -> bytes | Unavailable:
+    """The network's file if the suite keeps it. A network that no file can hold does not take its result with it."""
+    if task.job.keep_weights == "none":
+        return NOT_KEPT
+    try:
+        return NetworkFile.of(task.cell, splits.input_shape, splits.num_classes, compressor).content()
+    except Exception as error:  # a plug-in's state dict may hold anything
+        return Unavailable(f"they cannot be written: {error_line(error)}")
 
 
 def same_training(one: Result, other: Result) -> bool:

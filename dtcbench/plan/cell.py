@@ -66,8 +66,8 @@ class Choice:
 
     @property
     def full_label(self) -> str:
-        """The same with every option."""
-        return _label(self.name, self.version, self.values)
+        """The same with every option; without those that name nothing, such as no checkpoint."""
+        return _label(self.name, self.version, {name: value for name, value in self.values.items() if value != ""})
 
     @property
     def digest(self) -> str:

@@ -121,6 +121,9 @@ def _schedule(block: dict[Any, Any], protocol: str, names: Names) -> Iterator[tu
     for method in map(_name, _values(block.get("methods"))) if protocol == "published" else ():
         if method in names.known("method") and method != "dense" and not names.meaning("method", method).in_cycles:
             yield "methods", f"{method!r} belongs to protocol standard; remove it"
+    for model in _values(block.get("models")) if protocol == "published" else ():
+        if isinstance(model, dict) and model.get("weights"):
+            yield "models", f"{_name(model)!r} with weights: protocol published draws its own; remove them"
     for method in _values(block.get("methods")) if protocol == "published" else ():
         yield from (("methods", message) for message in _unpublished(method))
     if protocol == "standard" and block.get("sparsities") is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -150,6 +150,8 @@ class Suite(Strict):
     timeout: Annotated[Duration, Field(gt=0)] | None = None
     """What one cell may take, repeats for the energy meter included."""
     exclude: list[Exclusion] = Field(default=[])
+    keep_weights: Literal["last", "none"] = "none"
+    """`last`: keep each ok cell's final network, as a file beside its record. No cell's key holds it."""
 
     @field_validator("name")
     @classmethod

@@ -1,4 +1,7 @@
-"""Every rule on a run or a bundle, which may come from a stranger: nothing of it is run, nothing outside of it read."""
+"""Every rule on a run or a bundle, which may come from a stranger: nothing of it is run.
+
+Outside of it only those data sets are read that its kept networks are evaluated on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dtcbench.plan.grid import Plan
 from dtcbench.plan.names import REGISTERED, Declared, Meaning, Names
 from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
-from dtcbench.publish import rules
+from dtcbench.publish import evaluate, rules
 from dtcbench.publish.card import bundle_files, licence_of
 from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
@@ -31,7 +34,8 @@ MOST_CELLS = 1_000_000
 def check(store: Store) -> list[Finding]:
     """Every finding on the folder as it is now. The plug-ins that its suite names must be loaded already."""
     findings, run = examine(store)
-    return [*findings, *_against_the_records(store, run, findings)]
+    evaluated = evaluate.of_networks(store) if run is not None else ()
+    return [*findings, *_against_the_records(store, run, findings), *evaluated]
 
 
 def examine(store: Store) -> tuple[list[Finding], Run | None]:
@@ -43,11 +47,14 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
         found = [error("folder", name, reason) for name, reason in unsafe.items()]
         return [*found, error("folder", "", "nothing in it was read")], None
     plan, findings = _plan(store)
-    unclaimed = {name for name, kind in files.items() if kind == "trace"}
+    unclaimed = {name for name, kind in files.items() if kind in ("trace", "weights")}
     starts: list[str] = []
     findings += _records(store, plan, unclaimed, starts)
     weigh = error if CARD in files else warning
-    findings += [weigh("files", name, "samples that no record speaks of") for name in sorted(unclaimed)]
+    what = {"trace": "samples", "weights": "weights"}
+    findings += [
+        weigh("files", name, f"{what[str(files[name])]} that no record speaks of") for name in sorted(unclaimed)
+    ]
     findings += _rules(store, starts)
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
@@ -70,9 +77,9 @@ def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
 
 
-def unclaimed_samples(findings: Iterable[Finding]) -> set[str]:
-    """The files of samples, by name in the run, that `examine` found to belong to no record: an attempt was cut short
-    before its record was written.
+def unclaimed_files(findings: Iterable[Finding]) -> set[str]:
+    """The files of samples and weights, by name in the run, that `examine` found to belong to no record: an attempt was
+    cut short before its record was written.
     """
     return {found.where for found in findings if found.rule == "files"}
 
@@ -124,7 +131,7 @@ def _planned(suite: Suite) -> int:
 
 
 def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str]) -> list[Finding]:
-    """What the records say against themselves; the files of samples that they speak of are taken from `unclaimed`,
+    """What the records say against themselves; the files that they speak of are taken from `unclaimed`,
     when they began is added to `starts`: records are read one at a time, and once."""
     findings: list[Finding] = []
     planned = {cell.key: cell for cell in plan.cells} if plan else None
@@ -136,7 +143,10 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[
         starts.append(record.started_at)
         findings += rules.of_record(record, where)
         findings += _trace(store, record)
+        findings += evaluate.of_file(store, record)
         unclaimed.discard(store.trace_name(record))
+        if record.weights_sha256 is not None:
+            unclaimed.discard(store.network_name(record))
         if plan is not None and record.suite != plan.suite.name:
             findings.append(error("suite", where, f"a record of suite {record.suite}, not {plan.suite.name}"))
         if planned is not None and record.key not in planned:

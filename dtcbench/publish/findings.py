@@ -21,6 +21,7 @@ RULES = {
     "provenance": "a record says what made it: a clean commit with a lock, or an installed release; no plug-ins",
     "meter": "joules come from a real GPU's counter or power, never from a simulation or a model",
     "traces": "the samples behind joules are there, are those of the record, and give its joules",
+    "weights": "a kept network is the one that was sealed with its record, and gives its accuracy",
     "power": "a GPU's mean power does not exceed its limit",
     "window": "joules were read over at least a minute",
     "figures": "the numbers are possible",

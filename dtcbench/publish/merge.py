@@ -164,9 +164,11 @@ def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names:
             writer.save_looks(LooksTaken.union(looks))
         plan = plan_in(store, parse(suite, "suite.yaml", names), names)
         run = Run.of(plan, store)
-        for trace, record in _numbered(records):
+        for origin, there, record in _numbered(records):
             traced = record.energy is not None and record.energy.trace_sha256 is not None
-            writer.append(record, trace.read_bytes() if traced else None)
+            trace = origin.trace_path(there).read_bytes() if traced else None
+            network = origin.network_path(there)
+            writer.append(record, trace, network.read_bytes() if record.weights_sha256 and network.is_file() else None)
         plugins = {name: digest for _, record in records for name, digest in _plugins(record).items()}
         kept = declared(plan.suite, Document.read(suite, "suite.yaml").value, names, plugins)
         writer.save_suite(plan.suite.name, suite, kept, store.outlines())
@@ -188,23 +190,23 @@ def _plugins(record: CellRecord) -> dict[str, str]:
     return record.provenance.plugins if record.provenance else {}
 
 
-def _numbered(records: Sequence[tuple[Store, CellRecord]]) -> Iterator[tuple[AnyPath, CellRecord]]:
-    """Every record once, with the file of its samples; if another record has its attempt's number already, it is given
-    the cell's next free one.
+def _numbered(records: Sequence[tuple[Store, CellRecord]]) -> Iterator[tuple[Store, CellRecord, CellRecord]]:
+    """Every record once: its run, the record as it is there, and as it is here. If another record has its attempt's
+    number already, it is given the cell's next free one.
     """
     taken: dict[str, dict[int, CellRecord]] = defaultdict(dict)
     highest: dict[str, int] = defaultdict(int)
     for _, record in records:
         highest[record.key] = max(highest[record.key], record.attempt)
     for run, record in records:
-        trace, of_cell = run.trace_path(record), taken[record.key]
+        there, of_cell = record, taken[record.key]
         if record in of_cell.values():
             continue  # the very same record, which was copied from run to run
         if record.attempt in of_cell:
             highest[record.key] += 1
             record = record.model_copy(update={"attempt": highest[record.key]})
         of_cell[record.attempt] = record
-        yield trace, record
+        yield run, there, record
 
 
 def _cells(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

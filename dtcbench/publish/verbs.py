@@ -14,7 +14,7 @@ from dtcbench.publish import bundle, compare, results
 from dtcbench.publish import merge as merging
 from dtcbench.publish import reproduce as reproducing
 from dtcbench.publish.compare import moves_view
-from dtcbench.publish.examine import examine, unclaimed_samples
+from dtcbench.publish.examine import examine, unclaimed_files
 from dtcbench.publish.findings import bars, lines
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import refuse_missing_code
@@ -44,7 +44,7 @@ def publish(run: Store | None, folder: AnyPath) -> Iterator[str]:
         if examined is None or bars(findings):
             raise RefusedError
         place = bundle.place_of(examined, folder)
-        yield f"{place}: {bundle.copy(run, place, unclaimed_samples(findings))} files copied"
+        yield f"{place}: {bundle.copy(run, place, unclaimed_files(findings))} files copied"
     written = results.rebuild(folder)
     yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
     yield f"The site: {folder.parent / results.SITE / 'index.html'}"

@@ -7,6 +7,7 @@
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
+    RUN/weights/KEY.ATTEMPT.safetensors  its final network, if the suite keeps it; the record holds its SHA-256
     RUN/tables/*.parquet               views of the records
     RUN/leaderboard.{md,csv,tex,html}  the report
     RUN/figures/*.{pdf,svg}            its figures for a paper
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
-FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "card", "lock", "own"]
+FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "weights", "card", "lock", "own"]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
@@ -51,9 +52,10 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("looks", re.compile(r"looks\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json(\.gz)?")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
+    ("weights", re.compile(r"weights/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.safetensors")),
     ("card", re.compile(r"README\.md")),
     ("lock", re.compile(r"\.lock|\.owner|\.lease")),
-    ("own", re.compile(r"ray\.log|records/.*\.damaged|(records|power)/.*\.tmp")),
+    ("own", re.compile(r"ray\.log|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
 )
 CARD = "README.md"
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,6 +88,7 @@ class Store:
         self.root = root
         self.records = root / "records"
         self.power = root / "power"
+        self.weights = root / "weights"
 
     def fixed(self) -> Store:
         """The same store by its absolute path, which stays right if the process changes its folder."""
@@ -202,12 +205,7 @@ class Store:
         if digest is None:
             return None
         path = self.trace_path(record)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
+        content = _of_digest(path, digest)
         try:
             return read_parquet(content)
         except ValueError as error:
@@ -220,6 +218,22 @@ class Store:
     def trace_name(self, record: CellRecord) -> str:
         """The name of that file in the run."""
         return f"{self.power.name}/{self.trace_path(record).name}"
+
+    def network(self, record: CellRecord) -> bytes | None:
+        """The file with the record's final network (`training/network_file.py`); None if it keeps none.
+
+        StoreError if the file is missing, or is not the one that was sealed with the record.
+        """
+        digest = record.weights_sha256
+        return None if digest is None else _of_digest(self.network_path(record), digest)
+
+    def network_path(self, record: CellRecord) -> AnyPath:
+        """The file with the record's final network."""
+        return self.weights / f"{record.key}.{record.attempt}.safetensors"
+
+    def network_name(self, record: CellRecord) -> str:
+        """The name of that file in the run."""
+        return f"{self.weights.name}/{self.network_path(record).name}"
 
     def _contents(self, kind: type[R]) -> Contents[R]:
         attempts: dict[str, tuple[R, ...]] = {}
@@ -265,7 +279,7 @@ class Store:
         return record
 
     def _discard_half_written(self) -> None:
-        for folder in filter(lambda folder: folder.is_dir(), (self.records, self.power)):
+        for folder in filter(lambda folder: folder.is_dir(), (self.records, self.power, self.weights)):
             for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
                 path.unlink()
 
@@ -318,15 +332,17 @@ class Writer:
         self._check()
         write(self.store.looks, f"{taken.model_dump_json(indent=1)}\n".encode())
 
-    def append(self, record: CellRecord, trace: bytes | None = None) -> AnyPath:
+    def append(self, record: CellRecord, trace: bytes | None = None, weights: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.
 
-        The trace is written first: a record never speaks of samples that are missing.
+        Trace and weights are written first: a record never speaks of a file that is missing.
         """
         self._check()
-        if trace is not None:
-            make_folder(self.store.power)
-            write(self.store.trace_path(record), trace)
+        beside = ((self.store.trace_path(record), trace), (self.store.network_path(record), weights))
+        for file, content in beside:
+            if content is not None:
+                make_folder(file.parent)
+                write(file, content)
         path = self._path(record)
         create(path, seal(record.model_dump(mode="json")))
         return path
@@ -362,6 +378,17 @@ class Writer:
 
     def _path(self, record: CellRecord) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
+
+
+def _of_digest(path: AnyPath, digest: str) -> bytes:
+    """What a file beside a record holds. StoreError if it is missing, or has another digest than the record says."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}; the record speaks of it") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise StoreError(f"{path}: altered: its content does not match its record; redo the cell in a new folder")
+    return content
 
 
 def _kept(path: AnyPath, kind: type[Model], remedy: str) -> Model | None:

@@ -25,6 +25,7 @@ MOST_BYTES: dict[FileKind | None, int] = {
     "looks": 2**24,
     "record": 2**26,
     "trace": 2**28,
+    "weights": 2**32,
     "card": 2**20,
     "lock": 2**8,
 }

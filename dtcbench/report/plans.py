@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dtcbench.errors import UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
 from dtcbench.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents, damage
 from dtcbench.records.tables import MISSING
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.text import duration
+from dtcbench.text import bytes_text, count_of, duration
 
 DONE, FAILED = "done", "failed"
 _STATES = (DONE, FAILED, MISSING)
@@ -66,6 +67,30 @@ def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     unplanned = [Text(f"{others} further cells have records, but the suite no longer plans them")] if others else []
     head = Text(f"{plan.suite.name}: {counts(plan, contents)}", style="bold")
     return Group(head, *failures, *damaged, *unplanned, Text(time_left(plan, contents)))
+
+
+def weights_note(plan: Plan) -> list[str]:
+    """How much the networks take that the suite keeps: a line, or none if it keeps none."""
+    if plan.suite.keep_weights == "none":
+        return []
+    sizes: dict[tuple[str, str], int | None] = {}
+    found = [_most_bytes(cell, sizes) for cell in plan.cells]
+    known = [size for size in found if size is not None]
+    unknown = len(found) - len(known)
+    rest = f"; {count_of(unknown, 'more network')} cannot be built here" if unknown else ""
+    return [f"weights: at most {bytes_text(sum(known))} beside the records, in {count_of(len(known), 'file')}{rest}"]
+
+
+def _most_bytes(cell: Cell, sizes: dict[tuple[str, str], int | None]) -> int | None:
+    from dtcbench.training.network_file import most_bytes  # torch, which `status` does without
+
+    network = cell.model.canonical_json, cell.dataset.canonical_json
+    if network not in sizes:
+        try:
+            sizes[network] = most_bytes(cell.model, cell.dataset)
+        except UserError:
+            sizes[network] = None
+    return sizes[network]
 
 
 def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:

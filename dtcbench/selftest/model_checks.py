@@ -15,7 +15,7 @@ from torch.nn import functional
 from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.models.library import library_of
-from dtcbench.models.shapes import TYPICAL
+from dtcbench.models.shapes import TYPICAL, fixed_of
 from dtcbench.plan.cell import Choice
 from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.training.determinism import seeded_globals
@@ -30,18 +30,19 @@ _BATCH = 4
 def checks(name: str) -> list[Check]:
     """The claims about the model registered as `name`."""
     subject = _ModelUnderTest(name)
+    given = "its weights are fixed" if subject.fixed.weights else ""
     claims = {
-        "equal generators give equal weights, others give others": _generators_decide,
-        "its generator alone decides the weights": _globals_do_not_decide,
-        "the logits are finite and one for each class": _logits_fit,
-        "a gradient reaches every trainable parameter": _gradients_arrive,
-        "a sample's logits do not depend on the rest of its batch in eval mode": _samples_stand_alone,
-        "a copy by state_dict computes the same": _state_is_all,
-        "its FLOPs can be counted": _flops_count,
-        "a group cut smaller computes what it did with the neurons silenced": _surgery_silences,
-        "all its parameters can be drawn anew": _drawn_anew,
+        "equal generators give equal weights, others give others": (_generators_decide, given),
+        "its generator alone decides the weights": (_globals_do_not_decide, ""),
+        "the logits are finite and one for each class": (_logits_fit, ""),
+        "a gradient reaches every trainable parameter": (_gradients_arrive, ""),
+        "a sample's logits do not depend on the rest of its batch in eval mode": (_samples_stand_alone, ""),
+        "a copy by state_dict computes the same": (_state_is_all, ""),
+        "its FLOPs can be counted": (_flops_count, ""),
+        "a group cut smaller computes what it did with the neurons silenced": (_surgery_silences, ""),
+        "all its parameters can be drawn anew": (_drawn_anew, given),
     }
-    return [Check(claim, partial(run, subject), waived=subject.missing) for claim, run in claims.items()]
+    return [Check(claim, partial(run, subject), subject.missing or waived) for claim, (run, waived) in claims.items()]
 
 
 class _ModelUnderTest:
@@ -53,12 +54,13 @@ class _ModelUnderTest:
         self._choice = Choice(name=name, options=dict(library.example) if library else {})
         self.missing = library.missing if library else ""
         """Why the model cannot be tried here; empty if it can."""
+        self.fixed = fixed_of(registry.models.get(name))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """The first input shape that the model can be built for."""
         refused = []
-        for shape in TYPICAL:
+        for shape in [self.fixed.input_shape] if self.fixed.input_shape else TYPICAL:
             try:
                 self._make(shape, 1, 1)
             except UserError as error:

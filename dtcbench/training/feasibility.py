@@ -17,6 +17,7 @@ from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.training.checkpoint import CheckpointError
 from dtcbench.training.compressor import where
 from dtcbench.training.network import outlined
 
@@ -44,8 +45,25 @@ def impossible(plan: Plan) -> list[str]:
     return [line for line in found.values() if line]
 
 
+def misfitting(plan: Plan) -> list[str]:
+    """A line for each checkpoint that a model of the plan starts from and that does not fit it, as far as its network
+    can be built here."""
+    found: dict[str, None] = {}
+    starting = (cell for cell in plan.cells if "weights" in cell.model.options)
+    for cell in {(cell.model.label, cell.dataset.label): cell for cell in starting}.values():
+        try:
+            outlined(cell.model, *sample(cell.dataset.name, cell.dataset.values))
+        except CheckpointError as error:
+            found[str(error)] = None
+        except UserError:
+            continue
+    return list(found)
+
+
 def refuse_impossible(plan: Plan, file: str) -> None:
     """SuiteError, naming the suite `file`, if cells of the plan cannot be run."""
+    if misfits := misfitting(plan):
+        raise SuiteError([Mistake(file, 0, "", line) for line in misfits])
     if found := impossible(plan):
         raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
 

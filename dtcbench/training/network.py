@@ -15,6 +15,7 @@ from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Choice
 from dtcbench.text import error_line
+from dtcbench.training.checkpoint import start_from
 from dtcbench.training.determinism import torch_generator
 from dtcbench.training.surgery import Surgery
 
@@ -24,9 +25,9 @@ class ModelError(UserError):
 
 
 def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.Generator) -> nn.Module:
-    """The network for samples of `shape`, its weights drawn from `generator`.
+    """The network for samples of `shape`, its weights drawn from `generator`, or those of the checkpoint that it names.
 
-    UserError if the model refuses such samples, ModelError if it fails.
+    UserError if the model refuses such samples, ModelError if it fails, CheckpointError if the checkpoint does not fit.
     """
     make = registry.models.bind(model.name, model.values)
     try:
@@ -37,6 +38,7 @@ def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.
         raise _mistake(model, shape, error_line(error)) from error
     if not isinstance(network, nn.Module):
         raise _mistake(model, shape, f"it gave {_kind(network)} and not a torch.nn.Module")
+    start_from(model, network)
     return network
 
 
@@ -81,6 +83,11 @@ def counting(model: Choice, example: torch.Tensor) -> Iterator[None]:
         raise _mistake(model, tuple(example.shape[1:]), what) from error
 
 
+def blank(shape: tuple[int, ...], count: int = 1) -> torch.Tensor:
+    """So many blank samples [count, …]: images, or texts where the shape has one axis."""
+    return torch.zeros(count, *shape, dtype=torch.int64 if len(shape) == 1 else torch.float32)
+
+
 def outlined(model: Choice, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, Surgery]:
     """The network and its groups without its weights, which alone take memory and time.
 
@@ -100,7 +107,7 @@ def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) 
     with torch.device(device):
         network = build(model, shape, classes, torch.Generator("cpu").manual_seed(0))
         try:
-            example = torch.zeros(1, *shape, dtype=torch.int64 if is_text else torch.float32)
+            example = blank(shape)
         except (RuntimeError, MemoryError) as error:
             raise _mistake(model, shape, error_line(error)) from error
         with blaming_the_model(model, network, example, (1, *shape, classes) if is_text else (1, classes)):

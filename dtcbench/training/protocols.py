@@ -14,10 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dtcbench.datasets.splits import Splits
 from dtcbench.errors import CompressionError
 from dtcbench.hits import packed
+from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.record import Layer, Result
+from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
 from dtcbench.training.loop import (
@@ -25,6 +28,7 @@ from dtcbench.training.loop import (
     Samples,
     Selection,
     Step,
+    Stored,
     accuracy,
     bits_per_token,
     cross_entropy,
@@ -55,12 +59,19 @@ def run(context: CellContext) -> Result:
 
     CompressionError if it cannot be computed; NonFiniteError, which is one, if it diverged.
     """
+    return trained(context)[0]
+
+
+def trained(context: CellContext) -> tuple[Result, Compressor]:
+    """The same; with the compressor, which holds the final network."""
     protocol = from_choice(context.cell.protocol)
     with seeded_globals(context.cell.seed):
-        return run_standard(context, protocol) if isinstance(protocol, Standard) else run_published(context, protocol)
+        run = start(context)
+        result = run_standard(run, protocol) if isinstance(protocol, Standard) else run_published(run, protocol)
+    return result, run.compressor
 
 
-def run_standard(context: CellContext, protocol: Standard) -> Result:
+def run_standard(run: TrainingRun, protocol: Standard) -> Result:
     """Train and compress, by the geometric schedule or at once as the method's `when` says, then train the rest.
 
     All that compress share steps, batches, order and initial weights; the optimiser's state is carried over. Baselines
@@ -68,10 +79,9 @@ def run_standard(context: CellContext, protocol: Standard) -> Result:
     trains and validates in the same pieces, also those in which nothing is removed, so that measuring and evaluating
     cost the same for all.
     """
-    cell, sparsity = context.cell, context.cell.sparsity or 0.0
+    context, cell, sparsity = run.context, run.context.cell, run.context.cell.sparsity or 0.0
     training, validation = hold_out(context.train.first(protocol.samples), protocol.validation, cell.seed)
     test, watched = context.test.first(protocol.samples), validation.first(protocol.course)
-    run = start(context)
     _refuse_a_lonely_sample(run.model, len(training), protocol)
     steps = _begin(run, protocol, training, sparsity)
     widths = run.compressor.original_widths
@@ -154,20 +164,18 @@ def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Standard) 
         )
 
 
-def run_published(context: CellContext, protocol: Published) -> Result:
+def run_published(run: TrainingRun, protocol: Published) -> Result:
     """The notebook's recipe (arXiv 2505.23869, supplement code).
 
     Every cycle trains from batch 0 with a new Adam, compresses and tests, while the width is above `stop_width`. Dense
     trains and tests as many cycles as its width would have taken. The operations are the notebook's, in the notebook's
     order: another order changes the bits.
     """
-    run = start(context)
+    context = run.context
     is_dense = run.compressor.method.removal == "never"
     layers_to_train = linear_layers(run.model)
     _draw_weights(layers_to_train, context.cell.seed)
-    # The published network ends so, in training and in testing: its answer for one image depends on
-    # the others of the batch.
-    run.model = nn.Sequential(run.model, nn.LogSoftmax(dim=0))
+    run.model = _ending_as_published(run.model)
     cycles_of_dense = protocol.cycles(_widest(run))
     if cycles_of_dense == 0:
         raise CompressionError(
@@ -205,6 +213,31 @@ def run_published(context: CellContext, protocol: Published) -> Result:
 def _endless(samples: AnySamples, size: int) -> Iterator[Samples]:
     while True:
         yield from samples.batches(size)
+
+
+def tested(cell: Cell, network: nn.Module, splits: Splits, test: Samples | Stored) -> dict[str, Any]:
+    """The fields of a `Result` that the cell's final network alone decides: its accuracy, and what belongs to it.
+
+    Parameters
+    ----------
+    test : the test samples of `splits`, for the network's device
+    """
+    protocol = from_choice(cell.protocol)
+    if isinstance(protocol, Published):
+        right = predicted(_ending_as_published(network), test, protocol.batch_size)
+        return {"accuracy": mean_batch_accuracy(right, protocol.batch_size), "hits": packed(right)}
+    test = test.first(protocol.samples)
+    right = predicted(network, test)
+    if not splits.is_text:
+        return {"accuracy": share(right), "hits": packed(right)}
+    bits = {"bits_per_character": bits_per_token(network, test)} if splits.is_of_characters else {}
+    return {"accuracy": share(right), **bits}
+
+
+def _ending_as_published(network: nn.Module) -> nn.Module:
+    """The published network ends in a log-softmax over the batch, in training and in testing: its answer for one image
+    depends on the others of the batch."""
+    return nn.Sequential(network, nn.LogSoftmax(dim=0))
 
 
 def _published_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

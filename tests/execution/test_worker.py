@@ -21,7 +21,7 @@ from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
 from dtcbench.training import flops, training_run
 from dtcbench.training.prepared import prepared
-from dtcbench.training.protocols import run
+from dtcbench.training.protocols import run, trained
 from dtcbench.training.training_run import warm_up
 
 
@@ -60,7 +60,7 @@ def test_an_exception_comes_back_as_a_status_and_a_reason(monkeypatch, error, st
     def fail(work):
         raise error
 
-    monkeypatch.setattr(worker, "run", fail)
+    monkeypatch.setattr(worker, "trained", fail)
     record = record_of(cell("random"))
     assert record.status == status
     assert record.reason.startswith(reason)
@@ -72,7 +72,7 @@ def test_a_programming_error_keeps_its_traceback_and_a_users_mistake_needs_none(
         raise KeyError("oops")
 
     assert record_of(cell("magnitude", 0.99, widths=[8])).detail == ""
-    monkeypatch.setattr(worker, "run", fail)
+    monkeypatch.setattr(worker, "trained", fail)
     detail = record_of(cell("random")).detail
     assert "KeyError: 'oops'" in detail
     assert 'File "dtcbench/execution/worker.py"' in detail
@@ -252,7 +252,7 @@ class Rude(Random):
 @pytest.mark.parametrize("error", [None, KeyError("oops")])
 def test_a_cell_leaves_its_callers_process_as_it_was(caller, monkeypatch, method, error):
     def train(work):
-        result = run(work)
+        result = trained(work)
         assert torch.are_deterministic_algorithms_enabled()
         if error:
             raise error
@@ -261,7 +261,7 @@ def test_a_cell_leaves_its_callers_process_as_it_was(caller, monkeypatch, method
     RUDE.load()
     record_of(cell("dtc"))  # what is imported on first use has been
     before = state_of_the_process()
-    monkeypatch.setattr(worker, "run", train)
+    monkeypatch.setattr(worker, "trained", train)
     assert record_of(cell(method)).status == ("error" if error else "ok")
     assert state_of_the_process() == before
 
@@ -380,8 +380,8 @@ def test_repeats_train_and_compress_as_the_first_training_did_and_evaluate_nothi
     record_of(cell("dtc"))
     first = phases_of(meter, 0)
     assert "evaluate" in first
-    trained = [phase for phase in first if phase != "evaluate"]
-    assert phases_of(meter, 1) == phases_of(meter, 2) == trained
+    of_training = [phase for phase in first if phase != "evaluate"]
+    assert phases_of(meter, 1) == phases_of(meter, 2) == of_training
     assert meter.flags == []
     assert meter.closed
 

@@ -209,7 +209,7 @@ def test_the_work_of_numbering_attempts_grows_with_their_number_not_with_its_squ
             for number in range(cells)
             for wall_s in (1.0, 2.0)
         ]
-        numbered = [one.attempt for _, one in merge._numbered(twice)]
+        numbered = [one.attempt for _, _, one in merge._numbered(twice)]
         assert numbered == [1, 2] * cells
         return CountedKey.compared
 

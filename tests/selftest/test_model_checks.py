@@ -9,6 +9,7 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.models.library import Library
+from dtcbench.models.shapes import fixed
 from dtcbench.selftest.checking import Contradicted
 from dtcbench.selftest.model_checks import checks
 
@@ -212,3 +213,29 @@ def test_a_network_without_a_group_or_with_a_parameter_of_its_own_is_told_so():
     messages = contradicted(lambda input_shape, num_classes, *, generator: Bare(generator, num_classes))
     assert "no prunable group" in messages["a group cut smaller computes what it did with the neurons silenced"]
     assert "parameter shift is drawn by no module" in messages["all its parameters can be drawn anew"]
+
+
+def test_a_model_for_one_input_is_tried_on_that():
+    @fixed(input_shape=(2, 5, 7))
+    def make(input_shape, num_classes, *, generator):
+        if input_shape != (2, 5, 7):
+            raise UserError("other inputs than 2×5×7 are not for it")
+        return nn.Sequential(nn.Flatten(), linear(generator, 70, 8), nn.ReLU(), linear(generator, 8, num_classes))
+
+    assert contradicted(make) == {}
+
+
+def test_a_model_with_fixed_weights_is_not_asked_to_draw_any():
+    def make(input_shape, num_classes, *, generator):
+        given = torch.Generator().manual_seed(7)
+        model = nn.Sequential(nn.Flatten(), linear(given, 3072, 8), nn.ReLU(), linear(given, 8, num_classes))
+        model.token = nn.Parameter(torch.zeros(1))  # no module draws it
+        model.register_forward_hook(lambda module, inputs, logits: logits + 0 * module.token)
+        return model
+
+    against = {DRAWN, "all its parameters can be drawn anew"}
+    assert contradicted(make).keys() == against
+    fixed(weights=True)(make)
+    assert {check.claim: check.waived for check in checks("bad") if check.waived} == dict.fromkeys(
+        against, "its weights are fixed"
+    )
