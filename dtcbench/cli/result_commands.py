@@ -71,9 +71,9 @@ def export(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Take one cell's final network home, as a plain module without dtcbench.
+    """Write one cell's final network into a file of its own.
 
-    A program of torch.export, ONNX, or the state dict. The suite must say `keep_weights: last`.
+    A program of torch.export, ONNX, or the state dict: none needs dtcbench. The suite must say `keep_weights: last`.
 
     Example: dtcbench export 3fa9c1 --to model.pt2
     """

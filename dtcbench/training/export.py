@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import logging
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -60,10 +62,12 @@ def _program(network: nn.Module, shape: tuple[int, ...]) -> bytes:
 def _onnx(network: nn.Module, shape: tuple[int, ...]) -> bytes:
     if missing := [name for name in _ONNX if importlib.util.find_spec(name) is None]:
         raise UserError(f"export to ONNX needs {' and '.join(missing)}: pip install 'dtcbench[onnx]'")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that no network here needs
     try:
-        program = torch.onnx.export(
-            network, (blank(shape, _BATCHES[0]),), dynamo=True, dynamic_shapes=(_any_batch(),), verbose=False
-        )
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # torch's, of its own calls
+            program = torch.onnx.export(
+                network, (blank(shape, _BATCHES[0]),), dynamo=True, dynamic_shapes=(_any_batch(),), verbose=False
+            )
         assert program is not None  # noqa: S101 - torch writes no file unless it is named
         content: bytes = program.model_proto.SerializeToString()
     except Exception as error:  # as above

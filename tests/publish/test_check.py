@@ -204,7 +204,7 @@ def test_a_dense_cell_that_the_suite_leaves_out_is_said_and_bars_nothing(run, fo
 
 def failed(record):
     record.update(status="oom", reason="no memory", result=None, energy=None)
-    record["reasons"] = {"result": "no memory", "energy": "no memory"}
+    record["reasons"] |= {"result": "no memory", "energy": "no memory"}
 
 
 def test_a_failed_cell_is_a_row_and_no_obstacle(run, found):
