@@ -139,7 +139,8 @@ def test_a_cell_that_is_missing_everywhere_is_one_row(run, another, tmp_path, dt
 def test_a_failure_that_knows_no_machine_stays_with_its_runs_only_one(run, another, tmp_path, dtcbench):
     def lost(record):
         nothing = dict.fromkeys(["result", "energy", "provenance"])
-        record.update(status="error", reason="lost", reasons=record["reasons"] | dict.fromkeys(nothing, "lost"), **nothing)
+        record.update(status="error", reason="lost", **nothing)
+        record["reasons"] |= dict.fromkeys(nothing, "lost")
 
     reseal(records(run)[3], lost)
     assert dtcbench("merge", run, on_another_machine(another), "--out", tmp_path / "both").code == 0
