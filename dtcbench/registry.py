@@ -40,6 +40,9 @@ from dtcbench.errors import UserError, near
 from dtcbench.validation import Strict, checked
 
 Value = TypeVar("Value", bound=Callable[..., Any])
+Groups = Literal["simple", "coupled", "approximate"]
+"""What may go: neurons between two layers; also channels and heads that go together; also those without which a
+normalisation computes something else (docs/networks.md)."""
 log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
 _IMPORTING = threading.RLock()
@@ -55,7 +58,15 @@ class Usage(Strict):
     """Another one draws the data order and the method's random numbers anew, for the same weights and split."""
 
 
-class UsageOfChoice(Usage):
+class UsageOfCut(Usage):
+    """Those of a method that has to know which neurons can go."""
+
+    groups: Groups = "simple"
+    """What may go: neurons between two layers; also channels and heads that go together; also those without which a
+    normalisation computes something else (docs/networks.md)."""
+
+
+class UsageOfChoice(UsageOfCut):
     """Those of a method that chooses neurons."""
 
     when: Literal["during", "after", "rewind"] = "during"
@@ -412,7 +423,10 @@ def _chooses(method: Callable[..., Any]) -> bool:
 
 
 def _usage(method: Callable[..., Any]) -> type[Usage]:
-    return UsageOfChoice if _chooses(method) else Usage
+    if _chooses(method):
+        return UsageOfChoice
+    keeps_all = getattr(method, "removal", "") == "never" and getattr(method, "budget", "steps") == "steps"
+    return Usage if keeps_all else UsageOfCut
 
 
 USAGE = frozenset(UsageOfChoice.model_fields)

@@ -17,6 +17,8 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from dtcbench.registry import Groups
+
 CELL_VERSION = 2
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -164,6 +166,12 @@ class Cell(_Keyed):
     def when(self) -> str:
         """When the method's neurons go: `during`, `after` or `rewind`."""
         return str(self.method.values.get("when", "during"))
+
+    @property
+    def groups(self) -> Groups:
+        """What may go: `simple`, `coupled` or `approximate` groups."""
+        found: Groups = self.method.values.get("groups", "simple")
+        return found
 
     @property
     def stream(self) -> int:

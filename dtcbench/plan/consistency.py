@@ -136,6 +136,8 @@ def _unpublished(method: Any) -> Iterator[str]:
     name = _name(method)
     if options.get("when", "during") != "during":
         yield f"{name!r} with when: {options['when']} belongs to protocol standard; published compresses as it trains"
+    if options.get("groups", "simple") != "simple":
+        yield f"{name!r} with groups: {options['groups']} belongs to protocol standard; published cuts Linear layers"
     if options.get("widths", "uniform") != "uniform":
         yield f"{name!r} with widths: {options['widths']} belongs to protocol standard; published cuts groups alike"
     if name == "dense" and options.get("stream", 0) != 0:

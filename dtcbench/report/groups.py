@@ -14,8 +14,9 @@ from dtcbench.errors import UserError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
-from dtcbench.training.surgery import PrunableGroup
+from dtcbench.training.surgery import Surgery
 
 _CLASSES = 10
 _LARGEST = 1_000_000
@@ -27,23 +28,24 @@ _SPARE = ("a_out", "a_in", "outgoing", "incoming")
 
 def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableType:
     """One row per group of the model `name`, by default on the first typical input that it takes."""
-    shape, model, groups = _outlined(name, [input_shape] if input_shape else list(TYPICAL))
-    names = {module: path for path, module in model.named_modules()}
-    rows = [_row(group, names[group.consumer]) for group in groups]
+    shape, model, surgery = _outlined(name, [input_shape] if input_shape else list(TYPICAL))
+    groups = surgery.groups
+    rows = [_row(group) for group in groups]
     strips = [
-        Strip(title, [row[place] for row in rows], is_right=place > 1, is_whole=True)
-        for place, title in enumerate(("group", "consumer", "width", "incoming", "outgoing", "a_in", "a_out"))
+        Strip(title, [row[place] for row in rows], is_right=place > 2, is_whole=True)
+        for place, title in enumerate(("group", "consumer", "kind", "width", "incoming", "outgoing", "a_in", "a_out"))
     ]
     table = Fitted(
         [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
     )
-    inside = sum(group.producer.weight.numel() for group in groups)
-    whole = sum(parameter.numel() for parameter in model.parameters())
     title = f"{name} on {'×'.join(map(str, shape))}"
-    sums = f"{len(groups)} groups, {sum(g.width for g in groups)} neurons; their incoming weights are {inside}"
-    return Group(
-        Text(title, style="italic"), table, Text(f"{sums} of {whole} parameters ({100 * inside / whole:.0f} %)")
-    )
+    simple = [group for group in groups if group.is_simple]
+    inside = sum(group.w_in.size for group in simple)
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    sums = f"{len(simple)} simple groups, {sum(g.width for g in simple)} neurons; their incoming weights are {inside}"
+    lines = [f"{sums} of {whole} parameters ({100 * inside / whole:.0f} %)"]
+    lines += [f"not {name}: {why}" for name, why in surgery.refused.items()]
+    return Group(Text(title, style="italic"), table, *map(Text, lines))
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -59,28 +61,29 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _outlined(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module, list[PrunableGroup]]:
+def _outlined(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module, Surgery]:
     """The first of `shapes` that the model takes, its network there, and the network's groups."""
     model = Choice(name=name)
     registry.models.get(name)
     if len(shapes) == 1:
-        network, surgery = outlined(model, shapes[0], _CLASSES)
-        return shapes[0], network, surgery.groups
+        return shapes[0], *outlined(model, shapes[0], _CLASSES, "approximate")
     refusals = []
     for shape in shapes:
         try:
-            network, surgery = outlined(model, shape, _CLASSES)
+            network, surgery = outlined(model, shape, _CLASSES, "approximate")
         except UserError as error:
             refusals.append(f"{'x'.join(map(str, shape))}: {error}")
         else:
-            return shape, network, surgery.groups
+            return shape, network, surgery
     raise UserError(f"model {name!r} takes none of these inputs; give one with --input:\n  " + "\n  ".join(refusals))
 
 
-def _row(group: PrunableGroup, consumer: str) -> tuple[str, ...]:
-    incoming, outgoing = group.producer.weight.shape, tuple(group.consumer.weight.shape)
-    if group.spread > 1:
-        outgoing = (outgoing[0], group.width, group.spread)
+def _row(group: PrunableGroup) -> tuple[str, ...]:
+    incoming, outgoing = group.w_in.shape, group.w_out.shape
     sums = math.prod(incoming[1:]), outgoing[0] * math.prod(outgoing[2:])
     shapes = ("×".join(map(str, shape)) for shape in (incoming, outgoing))
-    return (group.name, consumer, str(group.width), *shapes, *(f"{group.width} sums of {count}" for count in sums))
+    kind = "simple" if group.is_simple else "approximate" if group.approximate else "coupled"
+    consumers = group.consumers
+    others = f" and {len(consumers) - 1} more" if len(consumers) > 1 else ""
+    counted = (f"{group.width} sums of {count}" for count in sums)
+    return (group.name, f"{consumers[0]}{others}", kind, str(group.width), *shapes, *counted)

@@ -21,7 +21,7 @@ from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.network import build, draw_anew
-from dtcbench.training.surgery import PrunableGroup, Surgery
+from dtcbench.training.surgery import Surgery
 
 _CLASSES = 10
 _BATCH = 4
@@ -179,29 +179,23 @@ def _flops_count(subject: _ModelUnderTest) -> None:
 
 def _surgery_silences(subject: _ModelUnderTest) -> None:
     model, silenced = subject.build(), subject.build()
-    surgery, oracle = Surgery(model, subject.blank), Surgery(silenced, subject.blank)
+    surgery, oracle = (Surgery(network, subject.blank, "coupled") for network in (model, silenced))
     if not surgery.groups:
-        raise Contradicted("it has no prunable group: no hidden width with one producing and one consuming layer")
+        raise Contradicted("it has no prunable group; compute hidden widths by layers that others read")
     pairs = list(zip(surgery.groups, oracle.groups, strict=True))
     for group, same in [*pairs, pairs[0]]:  # a second cut must fit what the first one left
         if group.width < 2:
             continue
         kept = np.arange(1, group.width)
-        _silence(same, 0)
+        same.silence(np.arange(1))
         surgery.shrink(group, kept, None)
         seen, expected = (subject.logits(network, subject.batch) for network in (model, silenced))
         if not _close(seen, expected):
             raise Contradicted(
                 f"without its first neuron, group {group.name} gives other logits than with it silenced, by "
-                f"{(seen - expected).abs().max():.3g}; let one layer produce the width and one consume it"
+                f"{(seen - expected).abs().max():.3g}; compute nothing from a width but what its layers compute"
             )
         oracle.shrink(same, kept, None)
-
-
-def _silence(group: PrunableGroup, neuron: int) -> None:
-    """Take the neuron's outgoing weights to zero."""
-    with torch.no_grad():
-        group.consumer.weight[:, neuron * group.spread : (neuron + 1) * group.spread] = 0
 
 
 def _drawn_anew(subject: _ModelUnderTest) -> None:

@@ -23,9 +23,10 @@ from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
 from dtcbench.training.determinism import generator
 from dtcbench.training.free_widths import FlopsOfWidths, free_widths
+from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import Loss, cross_entropy
 from dtcbench.training.sensitivities import Batches, sensitivities
-from dtcbench.training.surgery import PrunableGroup, Surgery, checked_indices, refuse_optimizer
+from dtcbench.training.surgery import Surgery, checked_indices, refuse_optimizer
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
 
@@ -44,11 +45,13 @@ class Compressor:
 
     Parameters
     ----------
-    model : any network that torch-pruning can trace, on any device and in any mode; the mode stays as it is
-    example : one sample of its input, with the batch axis [1, …], on the model's device
+    model : any network, on any device and in any mode; the mode stays as it is
+    example : one sample of its input, with the batch axis [1, …]; for several arguments a tuple, or a dict by name
     method : a registered method (`dtcbench list`), or a `dtcbench.dtc.selection.Method`
     solver : the recovery solver, for methods that use one: a registered name, or a function
         (Θ [n, m], y [n, k], λ) → s [m, k]; `interior-point` if not given
+    groups : what may go: `simple`, neurons between two layers; `coupled`, also channels and heads that go together;
+        `approximate`, also those without which a normalisation computes something else
     optimizer : its state is carried over to the smaller parameters; without it, make a new one after each compression
     seed : decides all random numbers of the compression
     **options : options of a registered method
@@ -56,7 +59,7 @@ class Compressor:
     Raises
     ------
     CompressionError
-        The network has no prunable group: no hidden width with exactly one producing and one consuming layer.
+        The network has no prunable group of this kind.
     UserError
         An argument cannot be used, or the optimiser cannot train smaller parameters on (LBFGS).
 
@@ -89,6 +92,7 @@ class Compressor:
         method: str | Method = "dtc",
         *,
         solver: str | Solve | None = None,
+        groups: registry.Groups = "simple",
         optimizer: torch.optim.Optimizer | None = None,
         seed: int = 0,
         **options: Any,
@@ -97,14 +101,11 @@ class Compressor:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"seed {seed!r} is not a whole number of at least 0")
         self.model, self.optimizer, self.seed = model, optimizer, int(seed)
-        self._surgery = Surgery(model, example)
+        self._surgery = Surgery(model, example, groups)
         self.groups: list[PrunableGroup] = self._surgery.groups
         """The network's prunable groups, each with its `name`, `width`, and weights `w_in` and `w_out`."""
-        if not self.groups:
-            raise CompressionError(
-                "the network has no prunable group: no hidden width with exactly one producing and one consuming "
-                "layer; see `dtcbench list --groups`"
-            )
+        if not self.groups and self.method.removal != "never":
+            raise CompressionError(_no_group(self._surgery, groups))
         refuse_optimizer(optimizer, self.groups)
         self.original_widths = {group.name: group.width for group in self.groups}
         self.original_indices: dict[str, Indices] = {
@@ -113,7 +114,7 @@ class Compressor:
         """Per group, the neurons that are left, as they were numbered in the original network."""
         self.cycle = 0
         """Number of compressions so far."""
-        self._example, self._device = torch.zeros_like(example), example.device
+        self._device = next(model.parameters()).device
         self._solver_name, self._solve = _solver(self.method, solver)
         self._solver_s = 0.0
         self._last: dict[str, CompressedLayer] = {}
@@ -266,7 +267,7 @@ class Compressor:
     def _freed(self, due: dict[str, Target], scored: dict[str, _Scored]) -> dict[str, Target]:
         """The targets at free widths of the groups that lose neurons, at the FLOPs of the widths that are due."""
         present = {group.name: group.width for group in self.groups}
-        flops = FlopsOfWidths(self.model, self._example, self.groups)
+        flops = FlopsOfWidths(self._surgery.products, self.groups)
         counts = free_widths(
             {name: one.scores.values for name, one in scored.items()},
             self.method.drop,
@@ -308,6 +309,15 @@ class Compressor:
                 return solve(theta, y, lam)
         finally:
             self._solver_s += time.perf_counter() - begin
+
+
+def _no_group(surgery: Surgery, groups: registry.Groups) -> str:
+    """Why nothing can be removed, and what can be done about it."""
+    refused = [f"group {name}: {why}" for name, why in surgery.refused.items()][:1]
+    others = "" if groups == "approximate" else "; give groups='coupled' or 'approximate'"
+    return "; ".join([f"the network has no prunable group of kind {groups}", *refused]) + (
+        f"{others}, and see `dtcbench list --groups`"
+    )
 
 
 def where(group: str, width: int, target: Target, cycle: int) -> str:

@@ -13,7 +13,7 @@ from dtcbench import registry
 from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import CompressionError, UserError
-from dtcbench.plan.cell import Cell, Choice
+from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
@@ -31,15 +31,15 @@ def impossible(plan: Plan) -> list[str]:
     Networks are built without their weights. If a network cannot be built here, for example because its data set is not
     on this machine, nothing is said of its cells.
     """
-    found: dict[tuple[int, int, int, int, float | None], str | None] = {}
-    widths: dict[tuple[int, int], Widths] = {}
+    found: dict[tuple[int, int, registry.Groups, int, int, float | None], str | None] = {}
+    widths: dict[tuple[int, int, registry.Groups], Widths] = {}
     for cell in plan.cells:  # cells share their choices, so identity tells kinds apart
-        network = id(cell.model), id(cell.dataset)
+        network = id(cell.model), id(cell.dataset), cell.groups
         kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
         if cell.is_dense or kind in found:
             continue
         if network not in widths:
-            widths[network] = _widths(cell.model, cell.dataset)
+            widths[network] = _widths(cell)
         why = obstacle(cell, widths[network])
         found[kind] = why and f"{replace(cell, solver=None).label.rpartition(' seed ')[0]}: {why}"
     return [line for line in found.values() if line]
@@ -119,11 +119,11 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targe
         cycle += 1
 
 
-def _widths(model: Choice, dataset: Choice) -> Widths:
-    """Empty if the network cannot be built here."""
+def _widths(cell: Cell) -> Widths:
+    """Of the cell's network; empty if it cannot be built here."""
     try:
-        shape, classes = sample(dataset.name, dataset.values)
-        _, surgery = outlined(model, shape, classes)
+        shape, classes = sample(cell.dataset.name, cell.dataset.values)
+        _, surgery = outlined(cell.model, shape, classes, cell.groups)
     except UserError:
         return {}
     return {group.name: group.width for group in surgery.groups}

@@ -9,23 +9,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dtcbench.errors import CompressionError
 from dtcbench.plan.protocol import Standard
+from dtcbench.training.copies import copied
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.loop import samples_in
-from dtcbench.training.network import copied
-from dtcbench.training.structure import PrunableLayer
+from dtcbench.training.propagation import plain_operations
 from dtcbench.training.surgery import Surgery
 
 _KNOWN: OrderedDict[bytes, int] = OrderedDict()
@@ -98,21 +96,6 @@ def _inference_flops(model: nn.Module, example: torch.Tensor) -> int:
     return int(_counter(model, example, _forward).get_total_flops()) // 2
 
 
-def inference_flops_by_layer(model: nn.Module, example: torch.Tensor) -> dict[nn.Module, int]:
-    """FLOPs of the forward pass of one sample by the Linear and Conv2d layer; with the key `model` itself, those
-    outside all such layers."""
-    counter = _counter(model, example, _forward)
-    counts = counter.get_flop_counts()
-    prefix = type(model).__name__
-    found: dict[nn.Module, int] = {
-        module: sum(counts[f"{prefix}.{name}"].values()) // 2
-        for name, module in model.named_modules()
-        if isinstance(module, PrunableLayer) and name and f"{prefix}.{name}" in counts
-    }
-    rest = int(counter.get_total_flops()) // 2 - sum(found.values())
-    return {**found, model: rest} if rest else found
-
-
 def _training_flops(model: nn.Module, example: torch.Tensor) -> int:
     return int(_counter(model, example, _forward_and_backward).get_total_flops()) // 2
 
@@ -149,7 +132,7 @@ def _counter(model: nn.Module, example: torch.Tensor, passes: _Passes) -> FlopCo
 def _counted(network: nn.Module, samples: torch.Tensor, passes: _Passes) -> FlopCounterMode:
     formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
     counter = FlopCounterMode(display=False, custom_mapping=formulas)
-    with seeded_globals(0), _without_fused_kernels(), counter:
+    with seeded_globals(0), plain_operations(), counter:
         passes(network, samples)
     return counter
 
@@ -165,20 +148,6 @@ def _convolution_backward(
     _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, (of_inputs, of_weights, _) = settings
     places = math.prod((inputs if transposed else output)[2:])
     return 2 * inputs[0] * math.prod(weight) * places * (int(of_inputs) + int(of_weights))
-
-
-@contextmanager
-def _without_fused_kernels() -> Iterator[None]:
-    """Attention and recurrent layers as products of matrices: most of their fused kernels torch counts as nothing."""
-    libraries: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
-        torch.backends.mha.set_fastpath_enabled(False)
-        for library in libraries:
-            stack.callback(setattr, library, "enabled", library.enabled)
-            library.enabled = False
-        yield
 
 
 def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:

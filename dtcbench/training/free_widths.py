@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from dtcbench.dtc.selection import Drop
-from dtcbench.training.flops import inference_flops_by_layer
-from dtcbench.training.surgery import PrunableGroup
+from dtcbench.training.axes import Axis, length, resolved
+from dtcbench.training.groups import PrunableGroup
 
 Widths = Mapping[str, int]
 """The width of each group, by name."""
@@ -22,29 +20,17 @@ Widths = Mapping[str, int]
 class FlopsOfWidths:
     """FLOPs of one sample's forward pass through a network, were its groups of other widths.
 
-    Exact without cutting: the FLOPs of a Linear or Conv2d layer are proportional to its inputs and to its outputs, and
-    each side belongs to one group at most.
+    Exact without cutting: a product has as many multiplications as the lengths of its axes give, and one addition each.
     """
 
-    def __init__(self, model: nn.Module, example: torch.Tensor, groups: list[PrunableGroup]) -> None:
-        of_layer = inference_flops_by_layer(model, example)
-        makes = {group.producer: group for group in groups}
-        reads = {group.consumer: group for group in groups}
-        self._terms: list[tuple[int, tuple[str, ...]]] = []
-        self._fixed = 0
-        for layer, flops in of_layer.items():
-            touching = [side[layer] for side in (makes, reads) if layer in side]
-            if touching:
-                per_neuron = flops // math.prod(group.width for group in touching)
-                self._terms.append((per_neuron, tuple(group.name for group in touching)))
-            else:
-                self._fixed += flops
+    def __init__(self, products: Sequence[tuple[Axis, ...]], groups: Sequence[PrunableGroup]) -> None:
+        self._products = [[resolved(axis) for axis in axes] for axes in products]
+        self._units = {group.name: group.unit for group in groups}
 
     def __call__(self, widths: Widths) -> int:
         """The FLOPs if each group had this width."""
-        return self._fixed + sum(
-            per_neuron * math.prod(widths[name] for name in names) for per_neuron, names in self._terms
-        )
+        lengths = {self._units[name]: width for name, width in widths.items()}
+        return 2 * sum(math.prod(length(axis, lengths) for axis in axes) for axes in self._products)
 
 
 def free_widths(

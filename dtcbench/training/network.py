@@ -1,15 +1,13 @@
-"""A registered model as a network: built, traced and counted on a sample, copied, or with its weights drawn anew."""
+"""A registered model as a network: built, traced and counted on a sample, or with its weights drawn anew."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
@@ -88,21 +86,25 @@ def blank(shape: tuple[int, ...], count: int = 1) -> torch.Tensor:
     return torch.zeros(count, *shape, dtype=torch.int64 if len(shape) == 1 else torch.float32)
 
 
-def outlined(model: Choice, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, Surgery]:
-    """The network and its groups without its weights, which alone take memory and time.
+def outlined(
+    model: Choice, shape: tuple[int, ...], classes: int, groups: registry.Groups = "simple"
+) -> tuple[nn.Module, Surgery]:
+    """The network and its groups of this kind without its weights, which alone take memory and time.
 
     It lies on torch's meta device; a model that looks at values is built in full.
     UserError if the model refuses samples of `shape`, ModelError if it fails.
     """
     try:
-        return _outlined(model, shape, classes, "meta")
+        return _outlined(model, shape, classes, groups, "meta")
     except ModelError as error:
         if "meta" not in str(error).lower():
             raise
-    return _outlined(model, shape, classes, "cpu")
+    return _outlined(model, shape, classes, groups, "cpu")
 
 
-def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) -> tuple[nn.Module, Surgery]:
+def _outlined(
+    model: Choice, shape: tuple[int, ...], classes: int, groups: registry.Groups, device: str
+) -> tuple[nn.Module, Surgery]:
     is_text = len(shape) == 1
     with torch.device(device):
         network = build(model, shape, classes, torch.Generator("cpu").manual_seed(0))
@@ -111,26 +113,7 @@ def _outlined(model: Choice, shape: tuple[int, ...], classes: int, device: str) 
         except (RuntimeError, MemoryError) as error:
             raise _mistake(model, shape, error_line(error)) from error
         with blaming_the_model(model, network, example, (1, *shape, classes) if is_text else (1, classes)):
-            return network, Surgery(network, example)
-
-
-def copied(network: nn.Module) -> nn.Module:
-    """A copy that shares nothing with `network`; tensors that it has computed and kept lose their history.
-
-    torch copies no tensor with a history: a mask or an activation that a forward pass has left in an attribute, the
-    weight of an old `weight_norm`.
-    """
-    with _ForgettingHistory():
-        return copy.deepcopy(network)
-
-
-class _ForgettingHistory(TorchFunctionMode):
-    """Copies tensors with a history without it, wherever a network keeps them."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
-            return args[0].detach().clone()
-        return func(*args, **(kwargs or {}))
+            return network, Surgery(network, example, groups)
 
 
 def draw_anew(model: nn.Module, seed: int) -> None:

@@ -10,8 +10,8 @@ from torch import nn
 
 from dtcbench.dtc.sensing import Weights
 from dtcbench.errors import CompressionError, UserError
+from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import Loss
-from dtcbench.training.surgery import PrunableGroup
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 

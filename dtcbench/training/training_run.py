@@ -21,12 +21,13 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Standard, from_choice
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor
+from dtcbench.training.copies import copied
 from dtcbench.training.determinism import stream_seed, torch_generator
 from dtcbench.training.flops import inference_flops, training_flops
+from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
-from dtcbench.training.network import blaming_the_model, build, copied, counting
+from dtcbench.training.network import blaming_the_model, build, counting
 from dtcbench.training.recipe import step_of
-from dtcbench.training.surgery import PrunableGroup
 
 _BATCH = 64
 """Samples in a mini-batch of sensitivities."""
@@ -216,7 +217,7 @@ def _compressor(context: CellContext, model: nn.Module) -> Compressor:
     cell = context.cell
     method = registry.methods.bind(cell.method.name, cell.method.values)
     solver = registry.solvers.bind(cell.solver.name, cell.solver.values) if cell.solver else None
-    return Compressor(model, context.example, method, solver=solver, seed=context.stream_seed)
+    return Compressor(model, context.example, method, solver=solver, groups=cell.groups, seed=context.stream_seed)
 
 
 def _parameters(model: nn.Module) -> int:

@@ -11,7 +11,7 @@ from dtcbench import registry
 from dtcbench.dtc.selection import Target, below_quantile
 from dtcbench.errors import UserError
 from dtcbench.training.compressor import Compressor
-from dtcbench.training.flops import inference_flops, inference_flops_by_layer
+from dtcbench.training.flops import inference_flops
 from dtcbench.training.free_widths import FlopsOfWidths, free_widths
 from dtcbench.training.protocols import run
 from dtcbench.training.surgery import Surgery
@@ -29,8 +29,8 @@ def network(name):
 def test_the_flops_of_widths_are_those_of_the_network_that_is_cut_to_them(name):
     model, example = network(name)
     surgery = Surgery(model, example)
-    flops = FlopsOfWidths(model, example, surgery.groups)
-    assert sum(inference_flops_by_layer(model, example).values()) == inference_flops(model, example)
+    flops = FlopsOfWidths(surgery.products, surgery.groups)
+    assert flops({group.name: group.width for group in surgery.groups}) == inference_flops(model, example)
     draws = np.random.default_rng(0)
     widths = {group.name: int(draws.integers(1, group.width)) for group in surgery.groups}
     surgery.cut({group: np.arange(width) for group, width in widths.items()}, None)
@@ -88,7 +88,7 @@ def test_a_cell_ends_on_other_widths_with_the_flops_of_uniform_ones(when):
 def test_every_cycle_has_the_flops_of_its_uniform_widths_and_removed_neurons_stay_away():
     model, example = network("mlp")
     compressor = Compressor(model, example, "dtc", solver="lars", widths="free")
-    flops = FlopsOfWidths(model, example, compressor.groups)
+    flops = FlopsOfWidths(compressor._surgery.products, compressor.groups)
     before = dict(compressor.original_indices)
     for sparsity in (0.2, 0.5, 0.8):
         budget = flops({name: round(width * (1 - sparsity)) for name, width in compressor.original_widths.items()})

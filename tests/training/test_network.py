@@ -6,7 +6,8 @@ from torch import nn
 
 from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
-from dtcbench.training.network import copied, draw_anew
+from dtcbench.training.copies import copied
+from dtcbench.training.network import draw_anew
 
 
 def network(widths=(300,)):

@@ -1,0 +1,293 @@
+"""The prunable groups of a network: neurons, channels or heads that go together, and everything that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, positions, resolved, units
+from dtcbench.training.tracing import Place, Trace
+
+_NORMS = nn.modules.batchnorm._BatchNorm
+Weights = NDArray[np.floating]
+
+
+class Tensors:
+    """A network's parameters and buffers by their first name; one that stands in several places is one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._owners: dict[str, list[tuple[str, nn.Module, str]]] = {}
+        self._names: dict[int, str] = {}
+        for path, module in model.named_modules():
+            for attribute, tensor in [*module._parameters.items(), *module._buffers.items()]:
+                if tensor is not None:
+                    name = self._names.setdefault(id(tensor), f"{path}.{attribute}" if path else attribute)
+                    self._owners.setdefault(name, []).append((path, module, attribute))
+
+    def name_of(self, tensor: torch.Tensor) -> str:
+        """The name of a tensor of the network."""
+        return self._names[id(tensor)]
+
+    def owners(self, name: str) -> list[tuple[str, nn.Module, str]]:
+        """Path, module and attribute of every place where it stands."""
+        return self._owners[name]
+
+    def get(self, name: str) -> torch.Tensor:
+        """The tensor of this name."""
+        _, module, attribute = self._owners[name][0]
+        found: torch.Tensor = getattr(module, attribute)
+        return found
+
+    def put(self, name: str, tensor: torch.Tensor) -> None:
+        """Another tensor in all its places."""
+        for _, module, attribute in self._owners[name]:
+            setattr(module, attribute, tensor)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A whole number that a module keeps of itself, and the axis whose length it is."""
+
+    module: str
+    attribute: str
+    place: int | None
+    """In a tuple or list."""
+    axis: Axis
+
+    def write(self, model: nn.Module) -> None:
+        """Give the module the axis's present length."""
+        module, size = model.get_submodule(self.module), resolved(self.axis).size
+        kept = vars(module)[self.attribute]
+        setattr(module, self.attribute, size if self.place is None else _with(kept, self.place, size))
+
+
+@dataclass(eq=False)
+class PrunableGroup:
+    """Neurons, channels or heads that go together."""
+
+    name: str
+    """The first module that writes them."""
+    unit: Atom
+    places: tuple[tuple[Place, Axis], ...]
+    """Every axis of a parameter or buffer that holds them, with what the axis is made of."""
+    written: tuple[Place, ...]
+    """The axes of weights that compute them."""
+    read: tuple[Place, ...]
+    """The axes of weights that they go into."""
+    tensors: Tensors
+    settings: tuple[Setting, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """m, the number of neurons, channels or heads at present."""
+        return self.unit.size
+
+    @property
+    def approximate(self) -> str | None:
+        """Why the network without some of them is another than the one that ignores them; None if it is the same."""
+        return self.unit.approximate
+
+    @property
+    def w_in(self) -> Weights:
+        """Incoming weights [m, fan_in, …], read-only; of several layers [m, their weights in a row]."""
+        return _together([self._by_unit(place) for place in self.written])
+
+    @property
+    def w_out(self) -> Weights:
+        """Outgoing weights [fan_out, m, …], read-only; of several layers [their weights in a row, m]."""
+        return _outgoing([self._by_unit(place) for place in self.read])
+
+    @property
+    def sensitivity(self) -> Weights | None:
+        """Σ g · w over each neuron's outgoing weights [m], g from the last backward pass; None if it left none.
+
+        The gradient of the loss by a gate on the neuron's output.
+        """
+        weights = [(place, self.tensors.get(place[0])) for place in self.read]
+        known = [(place, weight, weight.grad) for place, weight in weights if weight.grad is not None]
+        if not known:
+            return None
+        products = _outgoing([self._by_unit(place, grad * weight) for place, weight, grad in known])
+        total: Weights = products.sum(axis=(0, *range(2, products.ndim)))
+        return total
+
+    @property
+    def producers(self) -> list[str]:
+        """The modules that compute them, by name."""
+        return self._modules(self.written)
+
+    @property
+    def consumers(self) -> list[str]:
+        """The modules that read them, by name."""
+        return self._modules(self.read)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters that shrink with the group."""
+        held = [self.tensors.get(name) for name in dict.fromkeys(name for (name, _), _ in self.places)]
+        return [tensor for tensor in held if isinstance(tensor, nn.Parameter)]
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it lies between two Linear or Conv2d layers, with nothing but batch norms on the way."""
+        if len(self.written) != 1 or len(self.read) != 1 or self.approximate:
+            return False
+        ((made, rows),), ((used, columns),) = self.written, self.read
+        axes = dict(self.places)
+        if (rows, columns) != (0, 1) or not (_is_plain(self.tensors, made) and _is_plain(self.tensors, used)):
+            return False
+        if axes[made, 0] is not self.unit or not _leads(axes[used, 1], self.unit):
+            return False
+        ((producer, _, _),) = self.tensors.owners(made)
+        rest = [name for (name, _), _ in self.places if name not in (made, used, f"{producer}.bias")]
+        return all(isinstance(module, _NORMS) for name in rest for _, module, _ in self.tensors.owners(name))
+
+    @torch.no_grad()
+    def silence(self, removed: NDArray[np.int64]) -> None:
+        """Take the outgoing weights of these units to zero: what a cut without them must equal."""
+        axes = dict(self.places)
+        for place in self.read:
+            name, number = place
+            entries = np.flatnonzero(np.isin(units(axes[place], self.unit), removed))
+            weight = self.tensors.get(name)
+            weight.index_fill_(number, torch.from_numpy(entries).to(weight.device), 0.0)
+
+    def _modules(self, places: Sequence[Place]) -> list[str]:
+        return list(dict.fromkeys(self.tensors.owners(name)[0][0] for name, _ in places))
+
+    def _by_unit(self, place: Place, values: torch.Tensor | None = None) -> Weights:
+        """A weight, or other values of its shape, as [m, entries of each unit, the other axes]."""
+        name, number = place
+        found = _array(self.tensors.get(name) if values is None else values)
+        found = np.moveaxis(found, number, 0)
+        axis = dict(self.places)[place]
+        if axis is not self.unit:
+            of_unit = units(axis, self.unit)
+            order = np.argsort(of_unit, kind="stable")[np.count_nonzero(of_unit < 0) :]
+            if not np.array_equal(order, np.arange(len(found))):
+                found = found[order]
+        return found.reshape(self.width, len(found) // self.width, *found.shape[1:])
+
+
+def found_groups(trace: Trace, model: nn.Module) -> list[PrunableGroup]:
+    """The groups of a network that was traced, in the order of the modules that write them; none is tried yet."""
+    held: dict[Atom, list[tuple[Place, Axis]]] = {}
+    within: set[Atom] = set()
+    for name, axes in trace.axes.items():
+        for number, axis in enumerate(map(resolved, axes)):
+            for atom in dict.fromkeys(atoms(axis)):
+                held.setdefault(atom, []).append(((name, number), axis))
+            within |= set(_within_others(axis))
+    tensors, order = Tensors(model), {path: number for number, (path, _) in enumerate(model.named_modules())}
+    groups = []
+    for atom, places in held.items():
+        written, read = (tuple(p for p, _ in places if p in role) for role in (trace.writes, trace.reads))
+        if atom.size > 1 and not atom.fixed and atom not in within and written and read:
+            first = min((tensors.owners(name)[0][0] for name, _ in written), key=order.__getitem__)
+            groups.append(PrunableGroup(first, atom, tuple(places), written, read, tensors))
+    return sorted(_told_apart(groups), key=lambda group: order[group.name.partition("#")[0]])
+
+
+def _told_apart(groups: list[PrunableGroup]) -> list[PrunableGroup]:
+    """A module that writes several groups gives its name to the first; the others get a number behind it."""
+    seen: dict[str, int] = {}
+    for group in groups:
+        seen[group.name] = number = seen.get(group.name, 0) + 1
+        if number > 1:
+            group.name = f"{group.name}#{number}"
+    return groups
+
+
+def _within_others(axis: Axis) -> Iterator[Atom]:
+    """The atoms that vary within others that can go, as the dimensions of heads do within the heads."""
+    if isinstance(axis, Sum):
+        for part in axis.parts:
+            yield from _within_others(part)
+    elif isinstance(axis, Product):
+        free = [part for part in axis.parts if any(not atom.fixed for atom in atoms(part))]
+        for part in free[1:]:
+            yield from atoms(part)
+
+
+Replaced = tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]
+"""A tensor before and after a cut, and by axis the indices that are left."""
+
+
+def shrink(group: PrunableGroup, kept: NDArray[np.int64], model: nn.Module) -> list[Replaced]:
+    """Take all but the units `kept` out of the group of `model`, in place and in their order; what was replaced."""
+    replaced: list[Replaced] = []
+    names: dict[str, dict[int, NDArray[np.int64]]] = {}
+    for (name, number), axis in group.places:
+        names.setdefault(name, {})[number] = positions(axis, {group.unit: kept})
+    for name, by_axis in names.items():
+        old = group.tensors.get(name)
+        index = {number: torch.from_numpy(left).to(old.device) for number, left in by_axis.items()}
+        new = selected(old.detach(), index)
+        if isinstance(old, nn.Parameter):
+            new = nn.Parameter(new, old.requires_grad)
+            new.grad = None if old.grad is None else selected(old.grad, index)
+        group.tensors.put(name, new)
+        replaced.append((old, new, index))
+    group.unit.size = len(kept)
+    for setting in group.settings:
+        setting.write(model)
+    return replaced
+
+
+def selected(tensor: torch.Tensor, index: Mapping[int, torch.Tensor]) -> torch.Tensor:
+    """The tensor at these indices of these axes."""
+    for axis, left in index.items():
+        tensor = tensor.index_select(axis, left)
+    return tensor
+
+
+def _together(parts: list[Weights]) -> Weights:
+    if len(parts) > 1:
+        return _read_only(np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1))
+    (part,) = parts
+    return _read_only(part[:, 0] if part.shape[1] == 1 else part.reshape(len(part), -1, *part.shape[3:]))
+
+
+def _outgoing(parts: list[Weights]) -> Weights:
+    if len(parts) > 1:
+        return _read_only(np.concatenate([part.reshape(len(part), -1).T for part in parts]))
+    (part,) = parts  # [m, entries, fan_out, …]
+    part = np.moveaxis(part, 2, 0)
+    return _read_only(part[:, :, 0] if part.shape[2] == 1 else part)
+
+
+def _is_plain(tensors: Tensors, name: str) -> bool:
+    """Whether it is the weight of one Linear or Conv2d layer without channel groups, and not computed from others."""
+    if len(tensors.owners(name)) > 1:
+        return False
+    ((_, module, attribute),) = tensors.owners(name)
+    is_layer = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    return is_layer and attribute == "weight"
+
+
+def _leads(axis: Axis, unit: Atom) -> bool:
+    """Whether each unit has the same number of entries in a row."""
+    return axis is unit or (isinstance(axis, Product) and axis.parts[0] is unit)
+
+
+def _with(kept: Sequence[int], place: int, size: int) -> Sequence[int]:
+    changed = list(kept)
+    changed[place] = size
+    return changed if isinstance(kept, list) else tuple(changed)
+
+
+def _array(tensor: torch.Tensor) -> Weights:
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16, and sums of float16 lose digits.
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+
+
+def _read_only(array: Weights) -> Weights:
+    view = array.view()
+    view.flags.writeable = False  # it may share the network's memory
+    return view

@@ -1,0 +1,88 @@
+"""Which axes of a network's tensors belong together, seen in its forward passes.
+
+Every tensor operation of a pass is seen as it runs, below autograd and below the modules: whatever a network is
+written with, it comes down to a few dozen kinds of operations. An operation without a rule fixes the axes that it
+touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dtcbench.errors import CompressionError
+from dtcbench.training.determinism import seeded_globals
+from dtcbench.training.rules import rule_of
+from dtcbench.training.tracing import Call, Trace, tensors
+
+_MOST_OPERATIONS = 200_000
+
+
+class _Following(TorchDispatchMode):
+    """Records in a trace every operation that runs within it."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
+        self._trace = trace
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if len(self._trace.log) >= _MOST_OPERATIONS:
+            raise CompressionError(f"a forward pass of more than {_MOST_OPERATIONS} operations is not followed")
+        result = func(*args, **(kwargs or {}))
+        call = Call(self._trace, func, args, kwargs or {}, result)
+        self._trace.record(call, rule_of(call)(call))
+        return result
+
+
+@contextmanager
+def plain_operations() -> Iterator[None]:
+    """Attention and recurrent layers as products of matrices, without torch's fused kernels."""
+    libraries: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
+        for library in libraries:
+            stack.callback(setattr, library, "enabled", library.enabled)
+            library.enabled = False
+        yield
+
+
+def propagate(model: nn.Module, example: Any) -> Trace:
+    """The axes of a network on one sample [1, …], or on a tuple or dict of its arguments; its mode changes.
+
+    The axes of its input and output are fixed. Its own errors in evaluation mode are passed on.
+    """
+    trace = Trace(model)
+    with torch.inference_mode(False), torch.no_grad(), plain_operations(), seeded_globals(0):
+        with suppress(Exception):  # what it does in training alone, as auxiliary heads do, and as far as it can
+            _pass(model.train(), _doubled(example), trace)
+        trace.products.clear()
+        _pass(model.eval(), example, trace)
+    return trace
+
+
+def _pass(model: nn.Module, example: Any, trace: Trace) -> None:
+    for tensor in tensors(example):
+        trace.enter(tensor)
+    with _Following(trace):
+        if isinstance(example, dict):
+            output = model(**example)
+        else:
+            output = model(*example) if isinstance(example, tuple) else model(example)
+    trace.fix(output, "the output's")
+
+
+def _doubled(example: Any) -> Any:
+    """Two samples, because in training mode batch norm refuses a single value per channel."""
+    if isinstance(example, torch.Tensor):
+        return torch.cat([example, example]) if len(example.shape) and len(example) == 1 else example
+    if isinstance(example, dict):
+        return {name: _doubled(value) for name, value in example.items()}
+    return tuple(map(_doubled, example)) if isinstance(example, tuple) else example
