@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from dtcbench.execution.interrupts import Overtime, within
 from dtcbench.execution.task import Outcome, Task
 from dtcbench.execution.worker import attempt
+from dtcbench.record import Status
 
 
 class Executor(Protocol):
@@ -40,7 +42,10 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """Runs tasks in this process, one after another, when they are waited for. Time limits are not enforced."""
+    """Runs tasks in this process, one after another, when they are waited for.
+
+    A time limit holds in the main thread, from the task's beginning on.
+    """
 
     slots = 1
     grace_s = 0.0
@@ -53,9 +58,13 @@ class InlineExecutor:
         self._queue.append(task)
 
     def wait(self, timeout_s: float) -> list[Outcome]:
-        """Run the oldest task to its end, however long it takes."""
+        """Run the oldest task to its end or to its time limit."""
         task = self._queue.popleft()
-        return [Outcome(task, attempt(task))]
+        try:
+            with within(task.job.timeout_s):
+                return [Outcome(task, attempt(task))]
+        except Overtime:
+            return [Outcome(task, None, Status.TIMEOUT, task.overdue_reason)]
 
     def begun(self) -> list[Task]:
         """Always empty: a task begins and ends within one `wait`."""

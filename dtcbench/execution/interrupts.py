@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals that mean the same: SIGTERM (from Slurm or kill) and SIGHUP (the terminal was closed)."""
+"""Ctrl-C, what means the same, SIGTERM (from Slurm or kill) and SIGHUP (the terminal was closed), and time limits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from types import FrameType
 _ECHO_S = 0.2
 """Signals within this time count as one: both the shell and the kernel send SIGHUP for a closed terminal, and `timeout`
 signals a process and its group. Ctrl-C has no such duplicate."""
+_AT_ONCE_S = 1e-6
+"""A timer of 0 seconds never ends."""
 
 
 class Interrupts:
@@ -47,6 +49,33 @@ def as_ctrl_c() -> Iterator[None]:
     """KeyboardInterrupt for SIGTERM and SIGHUP too."""
     with _handled(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
         yield
+
+
+class Overtime(BaseException):
+    """The time is up. No Exception, which the code that runs might take for an error of its own."""
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Overtime when the time is up, if there is a limit.
+
+    Python delivers signals to the main thread, between its own instructions: in another thread there is no limit.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _handled(_overtime, signal.SIGALRM):
+        begin, (others, _) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, _AT_ONCE_S))
+            yield
+        finally:
+            left = max(others - (time.monotonic() - begin), _AT_ONCE_S) if others else 0.0
+            signal.setitimer(signal.ITIMER_REAL, left)
+
+
+def _overtime(signum: int, frame: FrameType | None) -> None:
+    raise Overtime
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -13,6 +14,7 @@ from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
+from dtcbench.registry import Groups
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
@@ -39,13 +41,29 @@ def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableTy
         [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
     )
     title = f"{name} on {'×'.join(map(str, shape))}"
+    return Group(Text(title, style="italic"), table, *map(Text, [*_notes(surgery), _sums(groups, model)]))
+
+
+def _notes(surgery: Surgery) -> Iterator[str]:
+    """What is not removed unless it is asked for, and what cannot be."""
+    for kind in ("coupled", "approximate"):
+        if any(_kind(group) == kind for group in surgery.groups):
+            yield f"{kind} groups are compressed with the method's option groups: {kind}"
+    for why in dict.fromkeys(group.approximate for group in surgery.groups if group.approximate):
+        yield f"approximate: {why}"
+    for name, why in surgery.refused.items():
+        yield f"no group: {name}: {why}"
+
+
+def _sums(groups: list[PrunableGroup], model: nn.Module) -> str:
     simple = [group for group in groups if group.is_simple]
-    inside = sum(group.w_in.size for group in simple)
-    whole = sum(parameter.numel() for parameter in model.parameters())
-    sums = f"{len(simple)} simple groups, {sum(g.width for g in simple)} neurons; their incoming weights are {inside}"
-    lines = [f"{sums} of {whole} parameters ({100 * inside / whole:.0f} %)"]
-    lines += [f"not {name}: {why}" for name, why in surgery.refused.items()]
-    return Group(Text(title, style="italic"), table, *map(Text, lines))
+    inside, whole = sum(group.w_in.size for group in simple), sum(one.numel() for one in model.parameters())
+    counts = f"{len(simple)} simple groups, {sum(group.width for group in simple)} neurons"
+    return f"{counts}; their incoming weights are {inside} of {whole} parameters ({100 * inside / whole:.0f} %)"
+
+
+def _kind(group: PrunableGroup) -> Groups:
+    return "simple" if group.is_simple else "approximate" if group.approximate else "coupled"
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -82,8 +100,7 @@ def _row(group: PrunableGroup) -> tuple[str, ...]:
     incoming, outgoing = group.w_in.shape, group.w_out.shape
     sums = math.prod(incoming[1:]), outgoing[0] * math.prod(outgoing[2:])
     shapes = ("×".join(map(str, shape)) for shape in (incoming, outgoing))
-    kind = "simple" if group.is_simple else "approximate" if group.approximate else "coupled"
     consumers = group.consumers
     others = f" and {len(consumers) - 1} more" if len(consumers) > 1 else ""
     counted = (f"{group.width} sums of {count}" for count in sums)
-    return (group.name, f"{consumers[0]}{others}", kind, str(group.width), *shapes, *counted)
+    return (group.name, f"{consumers[0]}{others}", _kind(group), str(group.width), *shapes, *counted)

@@ -181,7 +181,8 @@ def _surgery_silences(subject: _ModelUnderTest) -> None:
     model, silenced = subject.build(), subject.build()
     surgery, oracle = (Surgery(network, subject.blank, "coupled") for network in (model, silenced))
     if not surgery.groups:
-        raise Contradicted("it has no prunable group; compute hidden widths by layers that others read")
+        refused = "".join(f"; group {name}: {why}" for name, why in surgery.refused.items())
+        raise Contradicted(f"it has no prunable group{refused}; compute hidden widths by layers that others read")
     pairs = list(zip(surgery.groups, oracle.groups, strict=True))
     for group, same in [*pairs, pairs[0]]:  # a second cut must fit what the first one left
         if group.width < 2:

@@ -1,13 +1,18 @@
+import contextlib
 import os
 import signal
+import time
 
 import pytest
 from cells import cell, job, task
 
 from dtcbench.errors import UserError
+from dtcbench.execution import executor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
-from dtcbench.execution.task import Outcome
+from dtcbench.execution.interrupts import Overtime, within
+from dtcbench.execution.task import Outcome, Task
+from dtcbench.execution.worker import attempt
 from dtcbench.record import Status
 from dtcbench.records.store import Store
 
@@ -134,6 +139,37 @@ def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
     assert record.status is Status.TIMEOUT
     assert "timeout of 0 s" in record.reason
     assert [task.cell for task in script.killed] == [CELLS[0]]
+
+
+def test_in_this_process_a_cell_ends_at_its_time_limit_and_the_next_one_runs(store, monkeypatch):
+    finished = attempt(Task(CELLS[1], 1, JOB))
+
+    def attempted(task):
+        if task.cell is CELLS[1]:
+            return finished
+        with contextlib.suppress(Exception):  # as a network may that takes any error for its own
+            while True:
+                pass
+
+    monkeypatch.setattr(executor, "attempt", attempted)
+    run(store, CELLS[:2], InlineExecutor(), job=job(timeout_s=1.0))
+    timed_out, other = (store.read().record(cell.key) for cell in CELLS[:2])
+    assert (timed_out.status, other.status) == (Status.TIMEOUT, Status.OK)
+    assert "timeout of 1 s" in timed_out.reason
+    assert timed_out.wall_s >= 1
+
+
+def test_a_time_limit_leaves_no_alarm_behind_and_the_callers_own_as_it_was():
+    before = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 1000)
+    try:
+        with pytest.raises(Overtime), within(0):
+            time.sleep(5)
+        with within(300):
+            pass
+        assert 990 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before[1])
+    assert signal.getsignal(signal.SIGALRM) == before[0]
 
 
 def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):

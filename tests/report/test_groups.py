@@ -22,9 +22,19 @@ def lines(view):
 def test_each_group_has_its_consumer_shapes_and_projections():
     shown = lines(groups_table("lenet-5", (1, 28, 28)))
     row = next(line for line in shown if line.startswith("conv1"))
-    cells = ("conv1", "hidden0", "16", "16×6×5×5", "120×16×25", "16 sums of 150", "16 sums of 3000")
+    cells = ("conv1", "hidden0", "simple", "16", "16×6×5×5", "120×16×25", "16 sums of 150", "16 sums of 3000")
     assert tuple(re.split(r"  +", row.strip())) == cells
-    assert shown[-1].startswith("4 groups, 226 neurons")
+    assert shown[-1].startswith("4 simple groups, 226 neurons")
+
+
+def test_what_goes_only_when_it_is_asked_for_is_listed_with_its_kind():
+    shown = lines(groups_table("gpt-nano", (16,)))
+    kinds = {line.split()[0]: line for line in shown if line.startswith("layers")}
+    assert " simple " in kinds["layers.0.mlp.fc"]
+    assert any(" coupled " in line for line in kinds.values())  # its heads
+    assert any(" approximate " in line for line in shown)  # its stream, which LayerNorm normalises
+    assert "approximate: normalised over it" in shown
+    assert "coupled groups are compressed with the method's option groups: coupled" in shown
 
 
 def test_without_an_input_the_first_typical_one_that_fits_is_taken():
@@ -110,7 +120,7 @@ def test_a_model_that_looks_at_values_is_traced_on_values(monkeypatch):
         return net.logits(x)
 
     monkeypatch.setitem(registry.models._entries, "odd", Entry(module(looped)))
-    assert lines(groups_table("odd", (1, 8, 8)))[-1].startswith("1 groups, 8 neurons")
+    assert lines(groups_table("odd", (1, 8, 8)))[-1].startswith("1 simple groups, 8 neurons")
 
 
 SHAPES = ["1", "64", "1x1", "3x1x1", "1x8x8", "3x32x32", "1x2x3x4", "3x500x500"]
@@ -120,7 +130,7 @@ SHAPES = ["1", "64", "1x1", "3x1x1", "1x8x8", "3x32x32", "1x2x3x4", "3x500x500"]
 @pytest.mark.parametrize("model", registry.models.names())
 def test_every_model_shows_its_groups_or_says_why_not_whatever_the_input(model, shape):
     try:
-        assert re.match(r"[1-9]\d* groups", lines(groups_table(model, parse_shape(shape)))[-1])
+        assert re.match(r"[1-9]\d* simple groups", lines(groups_table(model, parse_shape(shape)))[-1])
     except UserError as error:
         assert "\n" not in str(error)
         assert model in str(error)

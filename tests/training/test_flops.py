@@ -12,7 +12,9 @@ from dtcbench import registry
 from dtcbench.errors import CompressionError
 from dtcbench.models.mlp import mlp
 from dtcbench.training import flops
-from dtcbench.training.flops import inference_flops, inference_flops_by_layer, training_flops
+from dtcbench.training.flops import inference_flops, training_flops
+from dtcbench.training.free_widths import FlopsOfWidths
+from dtcbench.training.surgery import Surgery
 
 EXAMPLE = torch.zeros(1, 1, 4, 5)
 NETWORK = mlp((1, 4, 5), 3, generator=torch.Generator(), widths=(7,), bias=False)
@@ -114,7 +116,7 @@ def test_training_costs_thrice_the_forward_pass_but_for_the_gradient_of_the_samp
         network = registry.models.bind(name, {})(shape, 10, generator=torch.Generator("cpu"))
         example = torch.zeros(1, *shape, dtype=dtype)
     training, forward = training_flops(network, example), inference_flops(network, example)
-    first = next(iter(inference_flops_by_layer(network, example).values())) if dtype.is_floating_point else 0
+    first = FlopsOfWidths(Surgery(network, example).products[:1], [])({}) if dtype.is_floating_point else 0
     assert training == 3 * forward - first
     assert (training, forward) == REGISTERED[name]
 
@@ -301,7 +303,7 @@ def test_counting_changes_nothing(odd):
         return [tensor.tolist() for tensor in tensors], modes, switches, drawn, torch.is_grad_enabled()
 
     before, kept = state(), dict(network.kept)
-    for count in (training_flops, inference_flops, inference_flops_by_layer):
+    for count in (training_flops, inference_flops):
         count(network, FOUR)
     assert state() == before
     assert all(network.kept[name] is value for name, value in kept.items())
