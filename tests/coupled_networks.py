@@ -57,7 +57,7 @@ class Depthwise(nn.Module):
 
     def forward(self, x):
         x = self.norm2(self.depthwise(self.norm1(self.expand(x))))
-        x = x * torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+        x = x * torch.sigmoid(self.excite(functional.silu(self.squeeze(x.mean((2, 3), keepdim=True)))))
         return self.output(self.project(x).mean((2, 3)))
 
 
@@ -116,14 +116,19 @@ class Attention(nn.Module):
 
 
 class FusedAttention(nn.Module):
-    """torch's own, with queries, keys and values in one weight."""
+    """Queries, keys and values from one layer, as in vision transformers."""
 
     def __init__(self):
         super().__init__()
-        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.num_heads, self.head_dim, self.attn_dim = 2, 3, 6
+        self.qkv, self.proj = nn.Linear(6, 18), nn.Linear(6, 6)
 
     def forward(self, x):
-        return self.attention(x, x, x, need_weights=False)[0]
+        batch, length, _ = x.shape
+        parts = self.qkv(x).reshape(batch, length, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).reshape(batch, length, self.attn_dim))
 
 
 class Conv1D(nn.Module):
@@ -194,7 +199,7 @@ class Volume(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Two layers of LSTM."""
+    """Two layers of LSTM, which torch keeps equally wide."""
 
     def __init__(self):
         super().__init__()
@@ -244,12 +249,12 @@ FAMILIES = {
     FusedGLU: (WORDS, {"both": 10}),
     Attention: (WORDS, {"query": 4}),
     lambda: Attention(2): (WORDS, {"query": 2}),
-    FusedAttention: (WORDS, {"attention": 2}),
+    FusedAttention: (WORDS, {"qkv": 2}),
     TransposedLinear: (WORDS, {"c_attn": 3, "c_fc": 9}),
     TiedEmbedding: (TOKENS, {"embedding": 6, "hidden": 7}),
     Sequence: ((2, 9), {"down": 6, "up": 4}),
     Volume: ((1, 4, 4, 4), {"first": 6}),
-    Recurrent: ((5, 4), {"lstm": 6, "lstm#2": 6}),
+    Recurrent: ((5, 4), {"lstm": 6}),
     WithAuxiliary: ((6,), {"hidden": 8, "more": 7}),
     Shuffled: (IMAGE, {"first": 4}),
 }

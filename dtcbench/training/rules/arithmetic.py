@@ -123,12 +123,12 @@ def _batch_norm(call: Call) -> list[Dims]:
 @rule("native_group_norm", "group_norm")
 def _group_norm(call: Call) -> list[Dims]:
     x, groups = call.dims(0, "input"), call.get(6, "group")
-    _, within = factored(x[1].axis, [groups, x[1].axis.size // groups])
+    group, within = factored(x[1].axis, [groups, x[1].axis.size // groups])
     blur(within, "normalised over it")
     for tensor in tensors(call.args[1:3]):
         unify(x[1].axis, call.trace.dims(tensor)[0].axis)
     x = tuple(replace(dim, axis=resolved(dim.axis)) for dim in x)
-    statistics = fresh(call.results[1].shape, "a statistic")
+    statistics = (x[0], Dim(resolved(group)))
     return [x, statistics, statistics]
 
 
