@@ -167,7 +167,7 @@ def test_bind_refuses_options_that_a_suite_would_refuse_all_at_once():
         "method 'dtc': score: 'nonsense': should be 'reconstruction' or 'coefficients'",
         "method 'dtc': lam: -1: should be greater than 0",
         "method 'dtc': side: unknown key 'side'; did you mean 'sides'? "
-        "(known: score, drop, lam, f, sides, widths, stream, when)",
+        "(known: score, drop, lam, f, sides, widths, stream, groups, when)",
     ]
 
 

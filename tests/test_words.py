@@ -9,7 +9,7 @@ from dtcbench.plan.claim import Claim
 from dtcbench.registry import UsageOfChoice
 
 ROOT = Path(__file__).parents[1]
-PLAIN = {"id", "title", "statement", "sources", "cells", "null", "test", "alpha", "shown", "when"}
+PLAIN = {"id", "title", "statement", "sources", "cells", "null", "test", "alpha", "shown", "when", "groups"}
 """Fields that mean what they say, and those that the page explains below its table."""
 
 

@@ -57,7 +57,7 @@ def _notes(surgery: Surgery) -> Iterator[str]:
 
 def _sums(groups: list[PrunableGroup], model: nn.Module) -> str:
     simple = [group for group in groups if group.is_simple]
-    inside, whole = sum(group.w_in.size for group in simple), sum(one.numel() for one in model.parameters())
+    inside, whole = sum(group.incoming.numel() for group in simple), sum(one.numel() for one in model.parameters())
     counts = f"{len(simple)} simple groups, {sum(group.width for group in simple)} neurons"
     return f"{counts}; their incoming weights are {inside} of {whole} parameters ({100 * inside / whole:.0f} %)"
 
@@ -97,7 +97,7 @@ def _outlined(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...]
 
 
 def _row(group: PrunableGroup) -> tuple[str, ...]:
-    incoming, outgoing = group.w_in.shape, group.w_out.shape
+    incoming, outgoing = group.incoming.shape, group.outgoing.shape
     sums = math.prod(incoming[1:]), outgoing[0] * math.prod(outgoing[2:])
     shapes = ("×".join(map(str, shape)) for shape in (incoming, outgoing))
     consumers = group.consumers

@@ -93,14 +93,24 @@ class PrunableGroup:
         return self.unit.approximate
 
     @property
+    def incoming(self) -> torch.Tensor:
+        """Incoming weights [m, fan_in, …]; of several layers [m, their weights in a row]."""
+        return _incoming([self._by_unit(place) for place in self.written])
+
+    @property
+    def outgoing(self) -> torch.Tensor:
+        """Outgoing weights [fan_out, m, …]; of several layers [their weights in a row, m]."""
+        return _outgoing([self._by_unit(place) for place in self.read])
+
+    @property
     def w_in(self) -> Weights:
-        """Incoming weights [m, fan_in, …], read-only; of several layers [m, their weights in a row]."""
-        return _together([self._by_unit(place) for place in self.written])
+        """`incoming` as a read-only array."""
+        return _array(self.incoming)
 
     @property
     def w_out(self) -> Weights:
-        """Outgoing weights [fan_out, m, …], read-only; of several layers [their weights in a row, m]."""
-        return _outgoing([self._by_unit(place) for place in self.read])
+        """`outgoing` as a read-only array."""
+        return _array(self.outgoing)
 
     @property
     def sensitivity(self) -> Weights | None:
@@ -112,7 +122,7 @@ class PrunableGroup:
         known = [(place, weight, weight.grad) for place, weight in weights if weight.grad is not None]
         if not known:
             return None
-        products = _outgoing([self._by_unit(place, grad * weight) for place, weight, grad in known])
+        products = _array(_outgoing([self._by_unit(place, grad * weight) for place, weight, grad in known]))
         total: Weights = products.sum(axis=(0, *range(2, products.ndim)))
         return total
 
@@ -160,17 +170,16 @@ class PrunableGroup:
     def _modules(self, places: Sequence[Place]) -> list[str]:
         return list(dict.fromkeys(self.tensors.owners(name)[0][0] for name, _ in places))
 
-    def _by_unit(self, place: Place, values: torch.Tensor | None = None) -> Weights:
+    def _by_unit(self, place: Place, values: torch.Tensor | None = None) -> torch.Tensor:
         """A weight, or other values of its shape, as [m, entries of each unit, the other axes]."""
         name, number = place
-        found = _array(self.tensors.get(name) if values is None else values)
-        found = np.moveaxis(found, number, 0)
+        found = (self.tensors.get(name) if values is None else values).detach().movedim(number, 0)
         axis = dict(self.places)[place]
         if axis is not self.unit:
             of_unit = units(axis, self.unit)
             order = np.argsort(of_unit, kind="stable")[np.count_nonzero(of_unit < 0) :]
             if not np.array_equal(order, np.arange(len(found))):
-                found = found[order]
+                found = found[torch.from_numpy(order).to(found.device)]
         return found.reshape(self.width, len(found) // self.width, *found.shape[1:])
 
 
@@ -246,19 +255,19 @@ def selected(tensor: torch.Tensor, index: Mapping[int, torch.Tensor]) -> torch.T
     return tensor
 
 
-def _together(parts: list[Weights]) -> Weights:
+def _incoming(parts: list[torch.Tensor]) -> torch.Tensor:
     if len(parts) > 1:
-        return _read_only(np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1))
+        return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
     (part,) = parts
-    return _read_only(part[:, 0] if part.shape[1] == 1 else part.reshape(len(part), -1, *part.shape[3:]))
+    return part[:, 0] if part.shape[1] == 1 else part.reshape(len(part), -1, *part.shape[3:])
 
 
-def _outgoing(parts: list[Weights]) -> Weights:
+def _outgoing(parts: list[torch.Tensor]) -> torch.Tensor:
     if len(parts) > 1:
-        return _read_only(np.concatenate([part.reshape(len(part), -1).T for part in parts]))
+        return torch.cat([part.reshape(len(part), -1).T for part in parts])
     (part,) = parts  # [m, entries, fan_out, …]
-    part = np.moveaxis(part, 2, 0)
-    return _read_only(part[:, :, 0] if part.shape[2] == 1 else part)
+    part = part.movedim(2, 0)
+    return part[:, :, 0] if part.shape[2] == 1 else part
 
 
 def _is_plain(tensors: Tensors, name: str) -> bool:
@@ -282,12 +291,9 @@ def _with(kept: Sequence[int], place: int, size: int) -> Sequence[int]:
 
 
 def _array(tensor: torch.Tensor) -> Weights:
-    tensor = tensor.detach().cpu()
+    """Read-only, because it may share the network's memory."""
+    tensor = tensor.cpu()
     # NumPy has no bfloat16, and sums of float16 lose digits.
-    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-
-
-def _read_only(array: Weights) -> Weights:
-    view = array.view()
-    view.flags.writeable = False  # it may share the network's memory
-    return view
+    array: Weights = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy().view()
+    array.flags.writeable = False
+    return array

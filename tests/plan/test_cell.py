@@ -152,8 +152,11 @@ def test_a_choice_states_every_option():
     method = cells(edited(DESIGN, ("methods: [dtc,", "methods: [{name: dtc, lam: 0.5},")))[1].method
     assert method.options == {"lam": 0.5}
     own = {"score": "reconstruction", "drop": "smallest", "lam": 0.5, "f": 0.1, "sides": "both", "widths": "uniform"}
-    assert method.values == own | {"stream": 0, "when": "during"}
-    inner = "drop=smallest, f=0.1, lam=0.5, score=reconstruction, sides=both, stream=0, when=during, widths=uniform"
+    assert method.values == own | {"stream": 0, "groups": "simple", "when": "during"}
+    inner = (
+        "drop=smallest, f=0.1, groups=simple, lam=0.5, score=reconstruction, sides=both, stream=0, when=during, "
+        "widths=uniform"
+    )
     assert method.full_label == f"dtc({inner})"
 
 

@@ -26,6 +26,7 @@ def test_the_design_s_example_is_valid():
         "sides": "both",
         "widths": "uniform",
         "stream": 0,
+        "groups": "simple",
         "when": "during",
     }
 
@@ -55,7 +56,7 @@ WRONG = {
     "unknown option": (
         "[lars]", "[{name: lars, max_iteration: 3}]", 9, "grid[0].solvers[0].max_iteration", "'max_iterations'?",
     ),
-    "needless option": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "'p'; known: stream, when"),
+    "needless option": ("random]", "{name: random, p: 1}]", 8, "grid[0].methods[3].p", "'p'; known: stream, groups,"),
     "needless option of data": (
         "[digits]", "[{name: mnist, p: 1}]", 7, "grid[0].datasets[0].p", "remove it: no key is known",
     ),
