@@ -73,7 +73,7 @@ def weights_note(plan: Plan) -> list[str]:
     """How much the networks take that the suite keeps: a line, or none if it keeps none."""
     if plan.suite.keep_weights == "none":
         return []
-    sizes: dict[tuple[str, str], int | None] = {}
+    sizes: dict[tuple[str, ...], int | None] = {}
     found = [_most_bytes(cell, sizes) for cell in plan.cells]
     known = [size for size in found if size is not None]
     unknown = len(found) - len(known)
@@ -81,13 +81,13 @@ def weights_note(plan: Plan) -> list[str]:
     return [f"weights: at most {bytes_text(sum(known))} beside the records, in {count_of(len(known), 'file')}{rest}"]
 
 
-def _most_bytes(cell: Cell, sizes: dict[tuple[str, str], int | None]) -> int | None:
+def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | None]) -> int | None:
     from dtcbench.training.network_file import most_bytes  # torch, which `status` does without
 
-    network = cell.model.canonical_json, cell.dataset.canonical_json
+    network = cell.model.canonical_json, cell.dataset.canonical_json, cell.groups
     if network not in sizes:
         try:
-            sizes[network] = most_bytes(cell.model, cell.dataset)
+            sizes[network] = most_bytes(cell)
         except UserError:
             sizes[network] = None
     return sizes[network]

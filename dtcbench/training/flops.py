@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dtcbench.errors import CompressionError
+from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Standard
 from dtcbench.training.copies import copied
 from dtcbench.training.determinism import seeded_globals
@@ -150,17 +151,17 @@ def _convolution_backward(
     return 2 * inputs[0] * math.prod(weight) * places * (int(of_inputs) + int(of_weights))
 
 
-def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, sparsity: float, samples: int) -> int:
-    """Training FLOPs of a cell that compresses `model` to `sparsity` on an epoch of `samples`.
+def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, cell: Cell, samples: int) -> int:
+    """Training FLOPs of a cell of the same sparsity and groups that compresses `model`, on an epoch of `samples`.
 
     Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. CompressionError
     if a group would be empty.
     """
     rehearsal = copied(model)
-    surgery = Surgery(rehearsal, example)
+    surgery = Surgery(rehearsal, example, cell.groups)
     widths = {group.name: group.width for group in surgery.groups}
     total = done = 0
-    for number, fraction in enumerate(protocol.fractions(sparsity), start=1):
+    for number, fraction in enumerate(protocol.fractions(cell.sparsity or 0.0), start=1):
         seen = samples_in(number * protocol.cycle_steps, samples, protocol.batch_size)
         total += training_flops(rehearsal, example) * (seen - done)
         done = seen

@@ -27,7 +27,7 @@ from dtcbench.training import tensors
 from dtcbench.training.checkpoint import without
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.network import ModelError, blank, build, outlined
-from dtcbench.training.surgery import Surgery, is_ascending
+from dtcbench.training.surgery import Surgery
 from dtcbench.training.tensors import MOST_BYTES, Tensors
 
 _KEPT, _METADATA = "kept/", "dtcbench"
@@ -96,7 +96,7 @@ class NetworkFile:
         model = without(self.origin.cell.model)
         _refuse_giant(model, shape, classes)
         network = build(model, shape, classes, torch.Generator().manual_seed(0))
-        self._cut(Surgery(network, blank(shape)))
+        self._cut(Surgery(network, blank(shape), self.origin.cell.groups))
         tensors.load_into(network, self.state)
         return network.eval()
 
@@ -107,16 +107,13 @@ class NetworkFile:
                 "nothing says which neurons are left" if unlike[0] in widths else "the network has none of this name"
             )
             raise ValueError(f"group {unlike[0]}: {wrong}")
-        smaller = {
-            name: kept for name, kept in self.kept.items() if len(kept) != widths[name] or not is_ascending(kept)
-        }
-        surgery.cut(smaller, None)
+        surgery.cut(self.kept, None)
 
 
-def most_bytes(model: Choice, dataset: Choice) -> int:
-    """Bytes that the file of such a network takes at most: those of a dense one. UserError if it cannot be built."""
-    shape, classes = sample(dataset.name, dataset.values)
-    network, surgery = outlined(without(model), shape, classes)
+def most_bytes(cell: Cell) -> int:
+    """Bytes that the file of its network takes at most: those of a dense one. UserError if it cannot be built."""
+    shape, classes = sample(cell.dataset.name, cell.dataset.values)
+    network, surgery = outlined(without(cell.model), shape, classes, cell.groups)
     named = [*network.state_dict(), *(f"{_KEPT}{group.name}" for group in surgery.groups)]
     header = _MOST_OF_AN_ORIGIN + sum(len(name) + _MOST_OF_AN_ENTRY for name in named)
     return header + tensors.size(network) + sum(8 * group.width for group in surgery.groups)

@@ -135,7 +135,7 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
     if compressor.method.budget == "retraining":
         steps = protocol.retraining(sparsity)
     if compressor.method.budget == "flops":
-        budget = compressed_flops(run.model, example, protocol, sparsity, len(training))
+        budget = compressed_flops(run.model, example, protocol, run.context.cell, len(training))
     if compressor.method.removal == "start":
         widths = compressor.original_widths
         compressor.cut({name: torch.arange(round(width * (1 - sparsity))).numpy() for name, width in widths.items()})

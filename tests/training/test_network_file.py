@@ -85,7 +85,7 @@ def test_any_reader_of_the_format_finds_the_weights_by_their_own_names(trained_b
 def test_the_size_in_the_plan_bounds_the_file(content):
     the_cell = cell("dense", 0.0)
     dense = kept(the_cell)[2]
-    most = most_bytes(the_cell.model, the_cell.dataset)
+    most = most_bytes(the_cell)
     header = 8 + struct.unpack("<Q", dense[:8])[0]
     assert len(dense) <= most <= len(dense) - header + 5000
     assert len(content) < len(dense)
