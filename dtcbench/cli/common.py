@@ -12,7 +12,7 @@ import typer
 from dtcbench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -78,6 +78,14 @@ def show_rebuilt(run: Run, files: Iterable[AnyPath]) -> None:
     from dtcbench.report import terminal
 
     say(terminal.leaderboard_view(run.leaderboard()), "\nWritten:", *(f"  {file}" for file in files))
+
+
+def show_verdicts(run: Run, claim_files: Sequence[Path] | None) -> None:
+    """Print the verdict of each claim, with the reason and the rules' seal."""
+    from dtcbench.report.build import claims_notes
+    from dtcbench.report.claims_view import brief_view
+
+    say(brief_view(run.claims(claims=claim_files), claims_notes(run), run.rules(claim_files)))
 
 
 def exit_by(statuses: Iterable[str | None]) -> None:

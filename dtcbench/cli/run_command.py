@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Address, ClaimFiles, Out, Plugins, SuiteName, console, exit_by, say, show_rebuilt
+from dtcbench.cli.common import (
+    Address,
+    ClaimFiles,
+    Out,
+    Plugins,
+    SuiteName,
+    console,
+    exit_by,
+    say,
+    show_rebuilt,
+    show_verdicts,
+)
 
 
 def run(
@@ -57,6 +68,8 @@ def run(
         progress=progress,
     )
     show_rebuilt(done, progress.files)
+    if until_decided:
+        show_verdicts(done, claims)
     say(*next_steps(done.cells["status"]))
     is_asked_for = done.cells["key"].str.startswith((cell or "").lower())
     exit_by(done.cells.loc[is_asked_for, "status"])

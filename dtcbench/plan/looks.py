@@ -64,6 +64,15 @@ class LooksTaken(Strict):
         """Per look after the first, the keys of the rows that have its seeds."""
         return tuple(frozenset(look.rows) for look in self.looks if look.rows)
 
+    @property
+    def content(self) -> bytes:
+        """What its file holds."""
+        return f"{self.model_dump_json(indent=1)}\n".encode()
+
+    def only(self, count: int) -> LooksTaken:
+        """The first `count` of the looks."""
+        return LooksTaken(seeds=self.seeds, looks=self.looks[:count])
+
     @staticmethod
     def union(runs: Sequence[LooksTaken]) -> LooksTaken:
         """The looks of several runs of one suite as one: a row goes on if it does in any of them.

@@ -20,7 +20,7 @@ from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
 from dtcbench.records import mixing
 from dtcbench.records.location import StoreError
-from dtcbench.records.lookup import names_of, plan_in
+from dtcbench.records.lookup import names_of, plan_in, up_to_whole_look
 from dtcbench.records.run import Run
 from dtcbench.records.store import CARD, Store
 from dtcbench.records.untrusted import listing, read_parquet
@@ -58,8 +58,9 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     findings += _rules(store, starts)
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
-    run, more = _run(plan, store)
-    return [*findings, *more], run
+    whole = up_to_whole_look(plan, store)
+    run, more = _run(whole, store)
+    return [*findings, *_in_progress(store, plan, whole), *more], run
 
 
 def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
@@ -99,6 +100,17 @@ def _plan(store: Store) -> tuple[Plan | None, list[Finding]]:
         return None, [error("suite", store.looks.name, str(wrong).removeprefix(f"{store.looks}: "))]
     except (OSError, ValueError) as wrong:
         return None, [error("suite", name, f"it cannot be read: {wrong}")]
+
+
+def _in_progress(store: Store, plan: Plan, whole: Plan) -> Iterator[Finding]:
+    """The cells of a look that the run has not reached: without them it is judged as it was at the look before."""
+    if further := {cell.key for cell in plan.cells} - {cell.key for cell in whole.cells}:
+        ended = len(further & store.files().keys())
+        yield warning(
+            "cells",
+            store.looks.name,
+            f"{ended} of {len(further)} cells of look {plan.looks} have ended; the run counts up to look {whole.looks}",
+        )
 
 
 def _misnamed(names: Names) -> Iterator[Finding]:

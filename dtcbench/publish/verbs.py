@@ -44,7 +44,7 @@ def publish(run: Store | None, folder: AnyPath) -> Iterator[str]:
         if examined is None or bars(findings):
             raise RefusedError
         place = bundle.place_of(examined, folder)
-        yield f"{place}: {bundle.copy(run, place, unclaimed_files(findings))} files copied"
+        yield f"{place}: {bundle.copy(examined, place, unclaimed_files(findings))} files copied"
     written = results.rebuild(folder)
     yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
     yield f"The site: {folder.parent / results.SITE / 'index.html'}"

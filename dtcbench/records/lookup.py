@@ -89,6 +89,18 @@ def plan_in(store: Store, suite: Suite, names: Names = REGISTERED) -> Plan:
     return expand(suite, names, taken.rows)
 
 
+def up_to_whole_look(plan: Plan, store: Store) -> Plan:
+    """The plan without the seeds of a look in progress, which have no record in part; else the plan itself.
+
+    A run that was stopped on its way to a look has all of the look before.
+    """
+    taken = store.looks_taken() if plan.looks > 1 else None
+    have_record = store.files().keys()
+    if taken is None or all(cell.key in have_record for cell in plan.cells):
+        return plan
+    return expand(plan.suite, plan.names, taken.rows[: plan.looks - 2])
+
+
 def refuse_missing_code(store: Store) -> None:
     """UserError where the run's suite names values whose code is not loaded: running a cell needs it."""
     names = names_of(store)

@@ -330,7 +330,7 @@ class Writer:
     def save_looks(self, taken: LooksTaken) -> None:
         """Keep what the looks decided: before a cell of the next one starts."""
         self._check()
-        write(self.store.looks, f"{taken.model_dump_json(indent=1)}\n".encode())
+        write(self.store.looks, taken.content)
 
     def append(self, record: CellRecord, trace: bytes | None = None, weights: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.

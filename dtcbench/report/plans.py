@@ -40,7 +40,7 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
         parts += _by_method(plan, contents)
     parts += _bounded((reason, f"excluded: {cell.label}: {reason}") for cell, reason in plan.excluded.items())
     notes = [Text(f"note: {note}") for note in plan.notes]
-    return Group(*parts, *notes, Text(counts(plan, contents)), Text(time_left(plan, contents)))
+    return Group(*parts, *notes, Text(counts(plan, contents)), *_growth(plan), Text(time_left(plan, contents)))
 
 
 def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
@@ -66,7 +66,18 @@ def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
     others = len(contents.attempts.keys() - planned)
     unplanned = [Text(f"{others} further cells have records, but the suite no longer plans them")] if others else []
     head = Text(f"{plan.suite.name}: {counts(plan, contents)}", style="bold")
-    return Group(head, *failures, *damaged, *unplanned, Text(time_left(plan, contents)))
+    return Group(head, *failures, *damaged, *unplanned, *_growth(plan), Text(time_left(plan, contents)))
+
+
+def _growth(plan: Plan) -> list[Text]:
+    """How many seeds the cells are for, and may come to be for, where the seeds of the suite grow."""
+    if (growing := plan.suite.growing) is None:
+        return []
+    seeds = len(growing.until(plan.looks - 1))
+    if seeds == growing.most:
+        return [Text(f"look {plan.looks}, the last one: {seeds} seeds where a comparison was undecided")]
+    more = f"--until-decided runs {growing.step} more at a time, up to {growing.most}, where a comparison is undecided"
+    return [Text(f"look {plan.looks}: {seeds} seeds; {more}")]
 
 
 def weights_note(plan: Plan) -> list[str]:

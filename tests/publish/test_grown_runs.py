@@ -51,6 +51,43 @@ def test_a_grown_run_is_published_with_its_looks_and_passes_every_check(grown, t
     assert Run(looks.parent).status() == {"ok": 5 * 3 + 3 * 2}
 
 
+def test_a_run_until_decided_ends_with_the_verdicts(grown, tmp_path, sketched, dtcbench, monkeypatch):
+    monkeypatch.setattr(Run, "claims", fake)
+    shutil.copytree(grown, tmp_path / "run")
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    out = dtcbench("run", tmp_path / "suite.yaml", "--out", tmp_path / "run", "--inline", "--until-decided").out
+    assert out.index("Written:") < out.index("undecided") < out.index("rule not sealed")
+
+
+def test_a_run_stopped_on_its_way_to_a_look_is_published_as_it_was_at_the_look_before(
+    grown, tmp_path, found, sketched, dtcbench
+):
+    run = shutil.copytree(grown, tmp_path / "run")
+    last = [cell.key for cell in Run(grown).plan.cells[5 * 3 :]]
+    (run / f"records/{last[-1]}.1.json").unlink()
+    assert any(f"{len(last) - 1} of {len(last)} cells of look 2 have ended" in line for line in found(run))
+    assert dtcbench("publish", run, "--results", tmp_path / "results").code == 0
+    (looks,) = (tmp_path / "results").rglob("looks.json")
+
+    assert json.loads(looks.read_text())["looks"] == []
+    assert found(looks.parent) == []
+    assert Run(looks.parent).status() == {"ok": 5 * 3}
+
+
+def test_a_run_goes_on_from_its_bundle_to_the_same_looks(grown, tmp_path, sketched, dtcbench, monkeypatch):
+    run = shutil.copytree(grown, tmp_path / "run")
+    last = [cell.key for cell in Run(grown).plan.cells[5 * 3 :]]
+    (run / f"records/{last[-1]}.1.json").unlink()
+    assert dtcbench("publish", run, "--results", tmp_path / "results").code == 0
+    (looks,) = (tmp_path / "results").rglob("looks.json")
+    again = shutil.copytree(looks.parent, tmp_path / "again")
+    monkeypatch.setattr(Run, "claims", fake)
+    package.run(SUITE, again, inline=True, progress=False, until_decided=True)
+
+    assert (again / "looks.json").read_bytes() == (grown / "looks.json").read_bytes()
+    assert Run(again).status() == {"ok": 5 * 3 + 3 * 2}
+
+
 def test_records_without_their_looks_are_said_to_be_in_no_table(grown, tmp_path, found):
     run = shutil.copytree(grown, tmp_path / "run")
     (run / "looks.json").unlink()

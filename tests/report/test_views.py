@@ -121,6 +121,18 @@ def test_the_plan_tells_exclusions_notes_and_counts():
     assert "3 cells: 0 done, 0 failed, 3 missing; 2 excluded\n" in view
 
 
+def test_a_plan_whose_seeds_grow_says_how_far_and_by_what(done):
+    suite = edited(TINY, ("seeds: 1", "seeds: {first: 5, step: 3, most: 8}"))
+    plan = expand(parse(suite, "suite.yaml"))
+    assert (
+        "look 1: 5 seeds; --until-decided runs 3 more at a time, up to 8, where a comparison is undecided"
+        in text(plan_view(plan, NOTHING)).splitlines()
+    )
+    last = expand(plan.suite, plan.names, [{cell.row for cell in plan.cells}])
+    assert "look 2, the last one: 8 seeds where a comparison was undecided" in text(status_view(last, NOTHING))
+    assert "look" not in text(plan_view(PLAN, NOTHING))
+
+
 def test_the_published_schedule_has_no_number_for_its_sparsity():
     suite = edited(TINY, ("{name: standard, steps: 30, cycle_steps: 5}", "published"), ("    sparsities: [0.5]\n", ""))
     plan = expand(parse(suite, "suite.yaml"))
