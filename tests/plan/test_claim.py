@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dtcbench import registry
 from dtcbench.plan import shipped
@@ -144,7 +145,7 @@ def test_a_shipped_claim_names_what_is_registered_as_tables_label_it(name):
             value, _, options = label.removesuffix(")").partition("(")
             assert value in axes[noun].names()
             given = dict(option.split("=") for option in options.split(", ")) if options else {}
-            given = {key: {"true": True, "false": False}.get(said, said) for key, said in given.items()}
+            given = {key: yaml.safe_load(said) for key, said in given.items()}
             assert plain_label(choice(noun, {"name": value, **given}, REGISTERED).label) == label
 
 
