@@ -86,21 +86,26 @@ def pooled_coverage(pairs: int, seeds: int, between: float) -> Callable[[np.rand
     return of
 
 
-DATA_SETS = np.array([0, 1, 1, 1, 2, 2, 3, 4])
-"""Of each of the eight pairs of the suite `claims`."""
+DATA_SETS = {
+    "8 pairs on 5 data sets": np.array([0, 1, 1, 1, 2, 2, 3, 4]),
+    "13 pairs on 9 data sets": np.array([0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8]),
+}
+"""The data set of each pair of the suite `claims`: in its first run, and since."""
 
 
-def shared_data(shared: float, by_data: bool) -> Callable[[np.random.Generator], float]:
+def shared_data(data_sets: NDArray[np.int_], shared: float, by_data: bool) -> Callable[[np.random.Generator], float]:
     """Pairs of which a share of the variance between them is their data set's: a false difference, by pair or data."""
+    count = np.bincount(data_sets)
+    pairs = len(data_sets)
 
     def of(rng: np.random.Generator) -> float:
-        of_data, of_pair = rng.normal(0, math.sqrt(shared), 5)[DATA_SETS], rng.normal(0, math.sqrt(1 - shared), 8)
-        values = (of_data + of_pair)[:, None] + rng.normal(0, 1, (8, 5))
+        of_data = rng.normal(0, math.sqrt(shared), len(count))[data_sets]
+        of_pair = rng.normal(0, math.sqrt(1 - shared), pairs)
+        values = (of_data + of_pair)[:, None] + rng.normal(0, 1, (pairs, 5))
         means, variances = values.mean(axis=1), values.var(axis=1, ddof=1) / 5
         if by_data:
-            count = np.bincount(DATA_SETS)
-            means = np.bincount(DATA_SETS, means) / count
-            variances = np.bincount(DATA_SETS, variances) / count**2
+            means = np.bincount(data_sets, means) / count
+            variances = np.bincount(data_sets, variances) / count**2
         return random_effects.pooled(means, variances).p <= stats.SIGNIFICANCE
 
     return of
@@ -136,6 +141,16 @@ def power_at(seeds: int, times: float) -> Callable[[np.random.Generator], float]
     return lambda rng: bool(stats.p_values([rng.normal(true, 1, seeds)])[0] <= stats.SIGNIFICANCE)
 
 
+def of_shared_data() -> Iterator[str]:
+    yield "Pooled without a difference, seeds as noisy as pairs differ: false differences"
+    for name, data_sets in DATA_SETS.items():
+        for part in (0.0, 0.5, 1.0):
+            of_pairs, of_data = (
+                share(shared_data(data_sets, part, by), f"shared data {part} {by}", 1000) for by in (False, True)
+            )
+            yield f"  {name}, {100 * part:.0f} % of what pairs differ by is their data's: {of_pairs}, by data {of_data}"
+
+
 def lines() -> Iterator[str]:
     yield "Coverage of 95 % intervals of the mean"
     for seeds in FINISHED_SEEDS:
@@ -157,10 +172,7 @@ def lines() -> Iterator[str]:
         for between in (0.0, 0.5, 2.0):
             found = share(pooled_coverage(8, seeds, between), f"pooled {seeds} {between}")
             yield f"  {seeds:2d} seeds, true effects vary by {between:g}: {found}"
-    yield "Pooled over 8 pairs on 5 data sets without a difference, seeds as noisy as pairs differ: false differences"
-    for part in (0.0, 0.5, 1.0):
-        of_pairs, of_data = (share(shared_data(part, by), f"shared data {part} {by}", 1000) for by in (False, True))
-        yield f"  {100 * part:.0f} % of what pairs differ by is their data's: by pairs {of_pairs}, by data {of_data}"
+    yield from of_shared_data()
     yield "Seeds crossed with images: coverage for other seeds and other images"
     for seeds, images, by_seed, by_image in (
         (5, 360, 0.1, 0.3),

@@ -68,17 +68,18 @@ class Answers:
 
     def __init__(self, runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware], folder: AnyPath) -> None:
         """`folder` is where the files lie that a template names, such as a checkout."""
+        self._shown = runs
         self._runs = [shown.run for shown in runs]
         self._judged = judged
         self._folder = folder
         self.figures: dict[str, Drawing] = {}
         """By file beside the findings, what the template has asked for so far."""
 
-    def suite(self, name: str) -> Run:
-        """The bundles of a suite as one run."""
-        found = [run for run in self._runs if run.suite == name]
+    def suite(self, name: str, hardware: str = "") -> Run:
+        """The bundles of a suite, on hardware whose name holds `hardware`, as one run."""
+        found = [shown.run for shown in self._shown if shown.run.suite == name and hardware in shown.hardware]
         if not found:
-            _refuse(f"suite {name!r}", sorted({run.suite for run in self._runs}))
+            _refuse(f"suite {name!r}", sorted(f"{shown.run.suite} on {shown.hardware}" for shown in self._shown))
         return found[0] if len(found) == 1 else Run.pool(found)
 
     def trainings(self) -> int:
@@ -134,32 +135,41 @@ class Answers:
             board = pd.concat([_methods(board, name) for name in methods])
         return published_markdown(read_published(self._folder / file), board)
 
-    def claim(self, name: str) -> Conclusion:
-        """The conclusion on a claim; of several kinds of hardware, that of the one with the most cells that count."""
-        found = [conclusion for judged in self._judged for conclusion in judged.findings]
-        same = sorted((c for c in found if c.id == name), key=lambda c: len(c.cells), reverse=True)
-        return _one(f"claim {name!r}", same[:1], [c.id for c in found])
+    def claim(self, name: str, hardware: str = "") -> Conclusion:
+        """The conclusion on a claim; of several kinds of hardware whose name holds `hardware`, that of the one on which
+        cells count and whose rules were fixed last."""
+        judged = [one for one in self._judged if hardware in one.hardware]
+        found = [(one, conclusion) for one in judged for conclusion in one.findings]
+        same = [(one, conclusion) for one, conclusion in found if conclusion.id == name]
+        same.sort(key=lambda pair: (bool(pair[1].cells), self._fixed_at(pair[0])), reverse=True)
+        return _one(f"claim {name!r}", [conclusion for _, conclusion in same[:1]], [c.id for _, c in found])
 
-    def comparisons(self, claim: str, *words: str, verdict: str | None = None) -> list[Comparison]:
+    def _fixed_at(self, judged: ClaimsOnHardware) -> str:
+        """When the last of the rules by which claims are judged on that hardware was fixed; empty if none was."""
+        sealed = [shown.run.store.fixed_rules() for shown in self._shown if shown.hardware == judged.hardware]
+        return max((rules.fixed_at for rules in sealed if rules), default="")
+
+    def comparisons(self, claim: str, *words: str, verdict: str | None = None, hardware: str = "") -> list[Comparison]:
         """A claim's comparisons whose description holds all of these words, and that have this verdict."""
-        found = self.claim(claim).comparisons
+        found = self.claim(claim, hardware).comparisons
         return [c for c in found if all(word in c.where for word in words) and verdict in (None, c.verdict.value)]
 
-    def comparison(self, claim: str, *words: str) -> Comparison:
+    def comparison(self, claim: str, *words: str, hardware: str = "") -> Comparison:
         """The one comparison of a claim whose description holds all of these words."""
-        described = [c.where for c in self.claim(claim).comparisons]
-        return _one(f"{claim}: {', '.join(words)}", self.comparisons(claim, *words), described)
+        described = [c.where for c in self.claim(claim, hardware).comparisons]
+        found = self.comparisons(claim, *words, hardware=hardware)
+        return _one(f"{claim}: {', '.join(words)}", found, described)
 
-    def effect(self, claim: str, *words: str, name: str | None = None) -> Effect:
+    def effect(self, claim: str, *words: str, name: str | None = None, hardware: str = "") -> Effect:
         """The effect of that comparison with this name; the first without a name."""
-        effects = self.comparison(claim, *words).effects
+        effects = self.comparison(claim, *words, hardware=hardware).effects
         if name is None and effects:
             return effects[0]
         return _one(f"effect {name!r}", [e for e in effects if e.name == name], [e.name for e in effects])
 
-    def controls(self, suite: str) -> str:
+    def controls(self, suite: str, hardware: str = "") -> str:
         """What a suite's A/A controls say of the bench's own false verdicts, as a sentence."""
-        found = false_verdicts(self.suite(suite).cells)
+        found = false_verdicts(self.suite(suite, hardware).cells)
         return _one(f"A/A controls of suite {suite!r}", [found] if found else [], [])
 
     def figure(self, claim: str, name: str = "") -> str:
