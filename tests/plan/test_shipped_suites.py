@@ -64,12 +64,12 @@ def test_published_is_the_papers_methods_also_with_fresh_draws_by_the_papers_see
     assert sorted((cell.method.label, cell.seed) for cell in cells) == sorted([*published, *fresh, *dense])
 
 
-def test_claims_has_each_arm_that_a_claim_compares_on_eight_pairs_of_network_and_data():
+def test_claims_has_each_arm_that_a_claim_compares_on_thirteen_pairs_of_network_and_data():
     cells = expand(load("claims")).cells
     needed = [file.claim.estimand for file in claim.load() if "claims" in (file.claim.cells.suites or ())]
     arms = {label for estimand in needed for label in (*estimand.of, *estimand.minus) if "published" not in label}
     assert arms <= {cell.method.label for cell in cells}
-    assert len({(cell.model.label, cell.dataset.label) for cell in cells}) == 8
+    assert len({(cell.model.label, cell.dataset.label) for cell in cells}) == 13
 
 
 def test_a_name_means_the_shipped_suite_unless_there_is_a_file_called_so(tmp_path, monkeypatch):
