@@ -60,10 +60,10 @@ def copy(run: Run, bundle: AnyPath, omitted: Collection[str]) -> int:
 
 
 def _of_look_in_progress(run: Run, files: Mapping[str, FileKind | None]) -> Iterator[str]:
-    """The records of cells that a look in progress has asked for, and their samples."""
+    """The records of cells that a look in progress has asked for, and what belongs to them."""
     open_plan = plan_of(run.store)
     further = {cell.key for cell in open_plan.cells} - {cell.key for cell in run.plan.cells}
-    yield from (name for name, kind in files.items() if kind in ("record", "trace") and _key_of(name) in further)
+    yield from (name for name, kind in files.items() if kind in ("record", "trace", "weights") and _key_of(name) in further)
 
 
 def _key_of(name: str) -> str:
