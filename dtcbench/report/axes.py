@@ -46,7 +46,7 @@ def options_text(axis: Axis, name: str) -> str:
 
 def _spelled(options: dict[str, Any]) -> str:
     return ", ".join(
-        f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()
+        f"{key}: {value if isinstance(value, str) and value else json.dumps(value)}" for key, value in options.items()
     )
 
 
