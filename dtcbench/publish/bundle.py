@@ -63,7 +63,9 @@ def _of_look_in_progress(run: Run, files: Mapping[str, FileKind | None]) -> Iter
     """The records of cells that a look in progress has asked for, and what belongs to them."""
     open_plan = plan_of(run.store)
     further = {cell.key for cell in open_plan.cells} - {cell.key for cell in run.plan.cells}
-    yield from (name for name, kind in files.items() if kind in ("record", "trace", "weights") and _key_of(name) in further)
+    yield from (
+        name for name, kind in files.items() if kind in ("record", "trace", "weights") and _key_of(name) in further
+    )
 
 
 def _key_of(name: str) -> str:
