@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from dtcbench.datasets.splits import Augment, Inputs, Labels, Pixels, Splits
 from dtcbench.errors import UserError
+from dtcbench.training.boards import Boards
 from dtcbench.training.determinism import generator, tf32, torch_generator
 
 
@@ -178,6 +179,7 @@ def gradient_step(
     at_once: int | None = None,
     clip: float | None = None,
     precision: str = "fp32",
+    others: Sequence[torch.device] = (),
 ) -> Step:
     """The loss's gradient by autograd, one step of the optimiser along it, and one of the learning rate.
 
@@ -188,19 +190,26 @@ def gradient_step(
         the gradient of the whole
     clip : the largest L2 norm of the gradient of all parameters together
     precision : `fp32`, `tf32` (on a GPU) or `bf16`, of the forward and backward passes; the loss is in float32
+    others : further boards, to which the parts of a batch go in turn
     """
-    forward = _in_bf16(model) if precision == "bf16" else model
+    boards = Boards(model, others)
+
+    def loss_of(part: Samples, network: nn.Module, share: float) -> torch.Tensor:
+        device = next(network.parameters()).device
+        forward = _in_bf16(network) if precision == "bf16" else network
+        value = loss(forward(part.x.to(device)), part.y.to(device))
+        return value if share == 1 else value * share
 
     def step(batch: Samples) -> torch.Tensor:
         optimizer.zero_grad()
         parts = [batch] if at_once is None else list(batch.batches(at_once))
-        losses = []
-        for part in parts:
-            value = loss(forward(part.x), part.y)
-            if len(parts) > 1:
-                value = value * (len(part) / len(batch))
-            value.backward()
-            losses.append(value.detach())
+        losses: list[torch.Tensor] = []
+        for first in range(0, len(parts), len(boards)):
+            turn = zip(parts[first:], boards.follow(), strict=False)  # every board computes at once
+            values = [loss_of(part, network, len(part) / len(batch)) for part, network in turn]
+            torch.autograd.backward(values)
+            boards.add_gradients()
+            losses += [value.detach().to(batch.x.device) for value in values]
         if clip is not None:
             _clip(model, clip)
         optimizer.step()

@@ -20,6 +20,7 @@ from dtcbench.hits import packed
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.record import Layer, Result
+from dtcbench.training.boards import require_no_running_statistics
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
@@ -83,6 +84,8 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
     training, validation = hold_out(context.train.first(protocol.samples), protocol.validation, cell.seed)
     test, watched = context.test.first(protocol.samples), validation.first(protocol.course)
     _refuse_a_lonely_sample(run.model, len(training), protocol)
+    if context.others:
+        require_no_running_statistics(run.model)
     steps = _begin(run, protocol, training, sparsity)
     widths = run.compressor.original_widths
     removals = protocol.removals(sparsity, cell.when) if run.compressor.method.removal == "scored" else {}
@@ -150,7 +153,8 @@ def _training(run: TrainingRun, protocol: Standard, training: Selection, steps: 
     run.compressor.optimizer = optimizer = optimizer_of(run.model, protocol)
     augment = augmentation(protocol, run.context.splits)
     batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, augment)
-    return step_of(run.model, protocol, optimizer, schedule_of(optimizer, protocol, steps)), batches
+    schedule = schedule_of(optimizer, protocol, steps)
+    return step_of(run.model, protocol, optimizer, schedule, run.context.others), batches
 
 
 def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Standard) -> None:

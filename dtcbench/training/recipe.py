@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -58,9 +59,13 @@ def loss_of(protocol: Standard) -> Loss:
 
 
 def step_of(
-    model: nn.Module, protocol: Standard, optimizer: torch.optim.Optimizer, schedule: LRScheduler | None = None
+    model: nn.Module,
+    protocol: Standard,
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler | None = None,
+    others: Sequence[torch.device] = (),
 ) -> Step:
-    """One step of the training."""
+    """One step of the training, on the network's board and the `others`."""
     return gradient_step(
         model,
         optimizer,
@@ -69,6 +74,7 @@ def step_of(
         at_once=samples_at_once(protocol),
         clip=protocol.clip,
         precision=protocol.precision,
+        others=others,
     )
 
 

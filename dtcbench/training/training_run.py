@@ -47,6 +47,8 @@ class CellContext:
     phases: PhaseTimer
     evaluated: list[Any] = field(default_factory=list)
     """Every evaluated value, in order."""
+    others: tuple[torch.device, ...] = ()
+    """Further boards that train the same network."""
     known: deque[Any] | None = None
     """In a repeat of a training: the values that are evaluated, in order."""
 
@@ -231,7 +233,8 @@ def warm_up(context: CellContext) -> None:
     """
     model, protocol = start(context).model, from_choice(context.cell.protocol)
     idle = torch.optim.SGD(model.parameters(), lr=0.0)
-    step = step_of(model, protocol, idle) if isinstance(protocol, Standard) else gradient_step(model, idle)
+    is_standard = isinstance(protocol, Standard)
+    step = step_of(model, protocol, idle, others=context.others) if is_standard else gradient_step(model, idle)
     batch = next(context.train.batches(protocol.batch_size))
     for _ in range(_WARM_UP_STEPS):
         step(batch)

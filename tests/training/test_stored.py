@@ -63,7 +63,6 @@ IN_LITTLE_MEMORY = """
 import re, resource, sys
 from dataclasses import replace
 from pathlib import Path
-from pathlib import Path
 from cells import cell, choice, task
 from dtcbench import registry
 from dtcbench.datasets.own import resolve
