@@ -45,7 +45,7 @@ def main() -> None:
     work()
     for interval_s in (0.01, INTERVAL_S, 0.05):
         alone = [work()]
-        sampler = available(Sampler.start(uuid, (), interval_s))
+        sampler = available(Sampler.start([uuid], (), interval_s))
         during = [work()]
         time.sleep(SECONDS)
         during.append(work())

@@ -96,13 +96,23 @@ class PhaseEnergy(Explained):
     """Joules of the phase in one training; None if its segments are too short for the driver's refresh."""
 
 
+class BoardEnergy(Explained):
+    """One of several boards that trained together."""
+
+    gpu_uuid: str
+    """Identifier of the physical GPU."""
+    energy_j: float | None
+    """Joules of this board for one training, by the method that gave those of all."""
+
+
 class PowerTrace(Explained):
-    """The samples of one GPU, summarised, and the joules from them."""
+    """The samples of a cell's GPUs, summarised, and the joules from them. Several count as one: energy and power are
+    their sums, the temperature is that of the hottest."""
 
     device: str
-    """The GPU's name by NVML."""
+    """The GPU's name by NVML; of several their number and name."""
     gpu_uuid: str
-    """Identifier of the physical GPU: a cell and its dense baseline pair best on one."""
+    """Identifier of the physical GPU, or of all, with commas: a cell and its dense baseline pair best on the same."""
     simulated: bool
     """Whether the library that answered is a simulation, whose joules must not be ranked or published."""
     interval_s: float
@@ -133,6 +143,8 @@ class PowerTrace(Explained):
     cycle, and one for the remaining steps if any. Mean over the trainings that count."""
     sampler_cpu_pct: float
     """Processor time that the sampler used, in per cent of one core."""
+    boards: list[BoardEnergy] = []
+    """Each of several GPUs; empty if the cell had one."""
 
 
 class Energy(Explained):
@@ -143,7 +155,7 @@ class Energy(Explained):
     method: Literal["counter", "integral", "none"]
     """Total-energy counter, integral over power samples, or not measured."""
     scope: Literal["gpu", "none"]
-    """What `energy_j` covers: one whole GPU, or nothing."""
+    """What `energy_j` covers: the cell's whole GPUs, or nothing."""
     window_s: float
     """Seconds inside the energy boundary, whether or not anything was measured: those of `repeats` trainings."""
     repeats: int

@@ -18,7 +18,7 @@ from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.rapl import Zone, cpu_energy_j
 from dtcbench.energy.segments import Interval, Segment, count_trainings, counted, total_s, windows
 from dtcbench.energy.trace import LONG_GAP_S, Method, Trace
-from dtcbench.record import Energy, PhaseEnergy, PowerTrace
+from dtcbench.record import BoardEnergy, Energy, PhaseEnergy, PowerTrace
 from dtcbench.unavailable import Unavailable
 
 SHORT_WINDOW_S = 60.0
@@ -67,11 +67,12 @@ class IdleBaseline:
 
 @dataclass(frozen=True)
 class GpuContext:
-    """All that the meter knows of the GPU besides the trace."""
+    """All that the meter knows of the GPU, or of several as one, besides the trace."""
 
     device: str
-    """The board's name."""
-    uuid: str
+    """The board's name; of several their number and name."""
+    uuids: tuple[str, ...]
+    """Of the boards that were measured together."""
     simulated: bool
     interval_s: float
     """Seconds between two polls, as asked for."""
@@ -194,7 +195,7 @@ def _power_trace(
     unread = Unavailable("no temperature was read")
     return PowerTrace.of(
         device=gpu.device,
-        gpu_uuid=gpu.uuid,
+        gpu_uuid=", ".join(gpu.uuids),
         simulated=gpu.simulated,
         interval_s=gpu.interval_s,
         samples=len(trace.readings(polled, inside)),
@@ -210,7 +211,17 @@ def _power_trace(
         phases=list(_phases(trace, segments, method)),
         cumulative_j=_cumulative_j(trace, counted(segments), method),
         sampler_cpu_pct=trace.sampler_cpu_pct,
+        boards=_boards(trace, segments, gpu, method),
     )
+
+
+def _boards(trace: Trace, segments: Sequence[Segment], gpu: GpuContext, method: Method) -> list[BoardEnergy]:
+    """Joules of each of several boards, by the method that gave the sum; of one board nothing more is to be said."""
+    if len(gpu.uuids) == 1:
+        return []
+    of_each = [both_joules(trace.of_board(number), segments) for number in range(len(gpu.uuids))]
+    joules = [counter_j if method == "counter" else integral_j for counter_j, integral_j in of_each]
+    return [BoardEnergy.of(gpu_uuid=uuid, energy_j=found) for uuid, found in zip(gpu.uuids, joules, strict=True)]
 
 
 def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:

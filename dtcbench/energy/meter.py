@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read, unmeasured
-from dtcbench.energy.nvml import AssignedGpu, assigned_gpu
+from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
 from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval, PhaseTimer, counted, total_s, windows
 from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
@@ -29,14 +29,14 @@ _POLL_S = 0.2
 
 
 class EnergyMeter:
-    """Measures the energy of a cell's phases: of a GPU, of the processor packages, of both or of neither.
+    """Measures the energy of a cell's phases: of its GPUs, of the processor packages, of both or of neither.
 
     No method raises: a failure becomes the reason in the record's energy. See `open_meter`.
 
     Parameters
     ----------
     sampler : running, or why nothing is sampled
-    gpu : the GPU to measure, or why none is
+    gpus : the GPUs to measure together, or why none is
     zones : the processor packages to measure, or why none are
     request : what the cell was given
     """
@@ -44,13 +44,13 @@ class EnergyMeter:
     def __init__(
         self,
         sampler: Sampler | Unavailable,
-        gpu: AssignedGpu | Unavailable,
+        gpus: Sequence[AssignedGpu] | Unavailable,
         zones: Sequence[Zone] | Unavailable,
         request: Request,
         metering: Metering,
     ) -> None:
         self._sampler = sampler
-        self._gpu = sampler if isinstance(sampler, Unavailable) and isinstance(gpu, AssignedGpu) else gpu
+        self._gpus = sampler if isinstance(sampler, Unavailable) and not isinstance(gpus, Unavailable) else gpus
         self._zones = zones
         self._request = request
         self._metering = metering
@@ -63,16 +63,16 @@ class EnergyMeter:
         return cls(none, none, none, Request(cpus=1), Metering())
 
     def settle(self) -> None:
-        """Let the GPU cool down and measure it idle. Call it before the cell touches the GPU."""
-        if isinstance(self._gpu, AssignedGpu):
-            self._baseline = settle(self._gpu.board.uuid, self._metering)
+        """Let the GPUs cool down and measure them idle. Call it before the cell touches them."""
+        if not isinstance(self._gpus, Unavailable):
+            self._baseline = settle(_uuids(self._gpus), self._metering)
 
     def enough(self, timer: PhaseTimer) -> bool:
         """Whether the trainings that count take `min_window` together; if not, the training is to be repeated.
 
         Without a GPU no repeat is needed.
         """
-        if isinstance(self._gpu, Unavailable):
+        if isinstance(self._gpus, Unavailable):
             return True
         return total_s(windows(counted(timer.segments))) >= self._metering.min_window
 
@@ -83,7 +83,7 @@ class EnergyMeter:
         """
         trace = self._finish()
         if isinstance(trace, Unavailable):
-            gpu = self._gpu if isinstance(self._gpu, Unavailable) else trace
+            gpu = self._gpus if isinstance(self._gpus, Unavailable) else trace
             cpu = self._zones if isinstance(self._zones, Unavailable) else trace
             return unmeasured(gpu, cpu, timer.segments, flags), None
         file = to_parquet(trace, timer.segments, self._about())
@@ -102,24 +102,25 @@ class EnergyMeter:
         return self._sampler.finish()
 
     def _context(self) -> GpuContext | Unavailable:
-        assigned = self._gpu
-        if isinstance(assigned, Unavailable):
-            return assigned
-        if not assigned.board.simulated and (problem := _other_gpu_used(assigned)):
-            return problem
+        if isinstance(self._gpus, Unavailable):
+            return self._gpus
+        for number, assigned in enumerate(self._gpus):
+            if not assigned.board.simulated and (problem := _other_gpu_used(assigned, number)):
+                return problem
+        divisions = [assigned.division for assigned in self._gpus]
         return GpuContext(
-            device=assigned.board.name,
-            uuid=assigned.board.uuid,
-            simulated=assigned.board.simulated,
+            device=_name(self._gpus),
+            uuids=_uuids(self._gpus),
+            simulated=any(assigned.board.simulated for assigned in self._gpus),
             interval_s=INTERVAL_S,
-            shared="; ".join(filter(None, [assigned.division, _shared_gpu(self._request)])) or None,
+            shared="; ".join(filter(None, [*divisions, _shared_gpu(self._request)])) or None,
             label_shared=self._metering.shared == "label",
             own_processes=frozenset({os.getpid()}),
             baseline=self._baseline,
         )
 
     def _about(self) -> dict[str, str]:
-        gpu = {"device": self._gpu.board.name} if isinstance(self._gpu, AssignedGpu) else {}
+        gpu = {} if isinstance(self._gpus, Unavailable) else {"device": _name(self._gpus)}
         zones = [] if isinstance(self._zones, Unavailable) else self._zones
         return {**gpu, "zones": ", ".join(zone.name for zone in zones), "interval_s": f"{INTERVAL_S:g}"}
 
@@ -128,23 +129,34 @@ def open_meter(device: str, request: Request, metering: Metering, environment: M
     """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises."""
     if metering.meter == "none":
         return EnergyMeter.without("the suite asks for no meter")
-    gpu, zones = _gpu_to_measure(device, request, metering, environment), zones_to_measure(request)
-    if isinstance(gpu, Unavailable) and isinstance(zones, Unavailable):
-        return EnergyMeter(gpu, gpu, zones, request, metering)
-    uuid = gpu.board.uuid if isinstance(gpu, AssignedGpu) else None
+    gpus, zones = _gpus_to_measure(device, request, metering, environment), zones_to_measure(request)
+    if isinstance(gpus, Unavailable) and isinstance(zones, Unavailable):
+        return EnergyMeter(gpus, gpus, zones, request, metering)
+    uuids = () if isinstance(gpus, Unavailable) else _uuids(gpus)
     counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
-    return EnergyMeter(Sampler.start(uuid, counters), gpu, zones, request, metering)
+    return EnergyMeter(Sampler.start(uuids, counters), gpus, zones, request, metering)
 
 
-def _gpu_to_measure(
+def _uuids(gpus: Sequence[AssignedGpu]) -> tuple[str, ...]:
+    return tuple(assigned.board.uuid for assigned in gpus)
+
+
+def _name(gpus: Sequence[AssignedGpu]) -> str:
+    """Of the board; of several with their number, and each kind once."""
+    kinds = dict.fromkeys(assigned.board.name for assigned in gpus)
+    return f"{len(gpus)} × {' and '.join(kinds)}" if len(gpus) > 1 else next(iter(kinds))
+
+
+def _gpus_to_measure(
     device: str, request: Request, metering: Metering, environment: Mapping[str, str]
-) -> AssignedGpu | Unavailable:
+) -> Sequence[AssignedGpu] | Unavailable:
     if device == "cpu":
         return Unavailable("the cell ran on the CPU")
-    assigned = assigned_gpu(environment)
+    assigned = assigned_gpus(environment, request.boards)
     if isinstance(assigned, Unavailable):
         return assigned
-    if metering.shared == "refuse" and (shared := assigned.division or _shared_gpu(request)):
+    division = next((gpu.division for gpu in assigned if gpu.division), None)
+    if metering.shared == "refuse" and (shared := division or _shared_gpu(request)):
         return Unavailable(
             f"{shared}; `energy: {{shared: label}}` in the suite measures the whole board and flags its joules"
         )
@@ -165,9 +177,9 @@ def _shared_gpu(request: Request) -> str | None:
     return f"the cell was given {request.gpus:g} of the GPU" if 0 < request.gpus < 1 else None
 
 
-def _other_gpu_used(assigned: AssignedGpu) -> Unavailable | None:
-    """Why torch did not compute on the meter's GPU; None if it did."""
-    seen = nvml.torch_gpu("cuda")
+def _other_gpu_used(assigned: AssignedGpu, number: int) -> Unavailable | None:
+    """Why torch's GPU of that number is not the meter's; None if it is."""
+    seen = nvml.torch_gpu(f"cuda:{number}")
     if isinstance(seen, Unavailable):
         return seen
     _, uuid, _ = seen
@@ -177,20 +189,20 @@ def _other_gpu_used(assigned: AssignedGpu) -> Unavailable | None:
 
 
 def settle(
-    uuid: str,
+    uuids: Sequence[str],
     metering: Metering,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> IdleBaseline:
-    """Wait until the GPU is cool and other processes have left it, then measure it idle.
+    """Wait until the GPUs are cool and other processes have left them, then measure them idle.
 
     The sampler runs already.
     """
     sleep(LEAD_S)
     begin_s = clock()
-    cooled = _cool_down(uuid, metering.cool_down, begin_s, clock, sleep)
+    cooled = _cool_down(uuids, metering.cool_down, begin_s, clock, sleep)
     leave_by = clock() + LEAVE_WITHIN_S
-    while (processes := _processes(uuid)) and clock() < leave_by:
+    while (processes := _processes(uuids)) and clock() < leave_by:
         sleep(_POLL_S)
     cool_down_s = clock() - begin_s
     if not metering.idle:
@@ -198,17 +210,17 @@ def settle(
         return IdleBaseline(cool_down_s, cooled, processes, unasked)
     idle_from = clock()
     sleep(metering.idle)
-    return IdleBaseline(cool_down_s, cooled, processes | _processes(uuid), Interval(idle_from, clock()))
+    return IdleBaseline(cool_down_s, cooled, processes | _processes(uuids), Interval(idle_from, clock()))
 
 
 def _cool_down(
-    uuid: str, asked: CoolDown, begin_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    uuids: Sequence[str], asked: CoolDown, begin_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> bool:
-    """Wait as the suite asks; whether the GPU is as cool as asked."""
+    """Wait as the suite asks; whether all GPUs are as cool as asked."""
     sleep(asked.at_least)
     if asked.below_c is None:
         return True
-    while not (cool := _cooler_than(uuid, asked.below_c)) and clock() - begin_s < asked.at_most:
+    while not (cool := all(_cooler_than(uuid, asked.below_c) for uuid in uuids)) and clock() - begin_s < asked.at_most:
         sleep(_POLL_S)
     return cool
 
@@ -219,7 +231,7 @@ def _cooler_than(uuid: str, degrees_c: float) -> bool:
     return not isinstance(temperature, Unavailable) and temperature < degrees_c
 
 
-def _processes(uuid: str) -> frozenset[int]:
-    """The compute processes; none if the driver does not list them, which the trace then shows."""
-    processes = nvml.compute_processes(uuid)
-    return frozenset() if isinstance(processes, Unavailable) else processes
+def _processes(uuids: Sequence[str]) -> frozenset[int]:
+    """The compute processes; none where the driver does not list them, which the trace then shows."""
+    listed = map(nvml.compute_processes, uuids)
+    return frozenset().union(*(processes for processes in listed if not isinstance(processes, Unavailable)))

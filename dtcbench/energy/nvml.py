@@ -127,16 +127,27 @@ def compute_processes(uuid: str) -> frozenset[int] | Unavailable:
     )
 
 
-def assigned_gpu(environment: Mapping[str, str]) -> AssignedGpu | Unavailable:
-    """The GPU that a process with this environment sees as CUDA's device 0.
+def assigned_gpus(environment: Mapping[str, str], count: int) -> list[AssignedGpu] | Unavailable:
+    """The first `count` GPUs that a process with this environment sees, in CUDA's order; or why one is not known."""
+    found = [assigned_gpu(environment, place) for place in range(count)]
+    unknown = next((gpu for gpu in found if isinstance(gpu, Unavailable)), None)
+    return unknown or [gpu for gpu in found if isinstance(gpu, AssignedGpu)]
+
+
+def assigned_gpu(environment: Mapping[str, str], place: int = 0) -> AssignedGpu | Unavailable:
+    """The GPU that a process with this environment sees as CUDA's device `place`.
 
     It is found before CUDA starts, so that the GPU can be measured idle. `CUDA_VISIBLE_DEVICES`, set by Ray or by
     the user, lists indices, UUIDs or their beginnings, or names of MIG instances (CUDA C++ Programming Guide,
     environment variables).
     """
-    name = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
-    if name in _HIDDEN:
+    listed = environment.get("CUDA_VISIBLE_DEVICES")
+    names = [str(place)] * (place + 1) if listed is None else [name.strip() for name in listed.split(",")]
+    if names[0] in _HIDDEN:
         return Unavailable("CUDA_VISIBLE_DEVICES hides every GPU from the cell")
+    if place >= len(names):
+        return Unavailable(f"CUDA_VISIBLE_DEVICES shows {len(names)} GPUs to a cell that asks for more: {listed}")
+    name = names[place]
     if name.startswith("MIG-"):
         board = _board_of(name)
         division = f"the cell ran on the MIG instance {name}, the readings cover its whole board"
@@ -173,7 +184,7 @@ def _gpu_by_index(name: str, environment: Mapping[str, str]) -> Gpu | Unavailabl
     boards = [board for board in listed if isinstance(board, Gpu)]
     found = [board for board in boards if str(board.index) == name]
     if not found:
-        return Unavailable(f"CUDA's first GPU is {name!r}, which NVML does not show; {_shown(listed)}")
+        return Unavailable(f"CUDA's GPU is {name!r}, which NVML does not show; {_shown(listed)}")
     # By default CUDA puts the fastest GPU first. NVML follows the PCI bus, though no document promises it. Among
     # equal GPUs both orders agree; after the training torch's UUID decides.
     alike = len({board.name for board in boards}) == 1

@@ -1,6 +1,9 @@
-"""The sampler: a separate process that polls one GPU and the processor packages until its parent ends it.
+"""The sampler: a separate process that polls a cell's GPUs and the processor packages until its parent ends it.
 
-    python -P sampler.py '{"uuid": "GPU-…" | null, "zones": ["/sys/…/energy_uj"], "interval_s": 0.025}'
+    python -P sampler.py '{"uuids": ["GPU-…"], "zones": ["/sys/…/energy_uj"], "interval_s": 0.025}'
+
+Several GPUs have one column of each quantity together (`_TOGETHER`), and each its own of the energy and the power, such
+as `counter_mj_0`. A reading that one of them refuses is a failed reading of all.
 
 It imports only pynvml and the standard library, so that it starts at once, and it runs outside the trainer's
 interpreter, so that no work there delays a sample. After its first sample it writes one JSON line, `{"begun": true}`
@@ -11,8 +14,10 @@ in native byte order, NaN where a reading failed. Times are CLOCK_MONOTONIC, whi
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import operator
 import os
 import select
 import sys
@@ -30,6 +35,15 @@ _VALUE = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal
 """The member that holds a field's value, by the value's type (nvmlValueType_t)."""
 _ABSENT = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_InvalidArgument)
 """Errors of a quantity that will never be read: the board lacks it, or the driver lacks the function or the field."""
+_TOGETHER: dict[str, Callable[[list[float]], float]] = {
+    "temperature_c": max,
+    "sm_clock_mhz": min,
+    "memory_clock_mhz": min,
+    "throttle_reasons": lambda reasons: float(functools.reduce(operator.or_, map(int, reasons))),
+    "utilisation_pct": lambda shares: sum(shares) / len(shares),
+}
+"""What several GPUs have together; of every other quantity it is the sum."""
+_OF_EACH = ("counter_mj", "average_w", "instant_w", "usage_w")
 _FIELDS = {
     "average_w": pynvml.NVML_FI_DEV_POWER_AVERAGE,
     "instant_w": pynvml.NVML_FI_DEV_POWER_INSTANT,
@@ -37,9 +51,9 @@ _FIELDS = {
 
 
 class Poller:
-    """Polls one GPU and the processor packages into columns that grow together."""
+    """Polls GPUs and the processor packages into columns that grow together."""
 
-    def __init__(self, uuid: str | None, zones: list[str]) -> None:
+    def __init__(self, uuids: list[str], zones: list[str]) -> None:
         self.values: dict[str, array[float]] = {"t_s": array("d")}
         """By column: its values so far."""
         self.errors: dict[str, list[Any]] = {}
@@ -47,74 +61,78 @@ class Poller:
         self.processes: dict[int, list[float]] = {}
         """By id of a compute process: when it was first and last seen."""
         self.lost_s: float | None = None
-        """When the GPU was lost; it is not asked again."""
+        """When a GPU was lost; none is asked again."""
         self._zones = {f"rapl{number}_uj": path for number, path in enumerate(zones)}
         self._unsupported: set[str] = set()
-        """Columns that the GPU does not support. They are asked for once."""
-        self._handle = None
-        if uuid:
+        """Columns that a GPU does not support. They are asked for once."""
+        self._handles = []
+        if uuids:
             pynvml.nvmlInit()
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            self._handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
 
     def poll(self, slow: bool = False) -> None:
         """Add a row; with `slow` also the quantities that are read every `SLOW_S`."""
         for name, column in self.values.items():
             column.append(time.monotonic() if name == "t_s" else math.nan)
-        if self._handle is not None:
-            self._poll_energy(self._handle)
+        if self._handles:
+            self._poll_energy()
             if slow:
-                self._poll_slow(self._handle)
+                self._poll_slow()
         for name, path in self._zones.items():
             self._read_zone(name, path)
 
-    def _poll_energy(self, h: Any) -> None:
+    def _poll_energy(self) -> None:
         """The energy counter and the power."""
-        self._read("counter_mj", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(h), never_zero=True)
-        self._read_fields(h)
+        self._read("counter_mj", pynvml.nvmlDeviceGetTotalEnergyConsumption, never_zero=True)
+        self._read_fields()
         if self._unsupported.issuperset(_FIELDS):
-            self._read("usage_w", lambda: pynvml.nvmlDeviceGetPowerUsage(h) / 1000, never_zero=True)
+            self._read("usage_w", lambda h: pynvml.nvmlDeviceGetPowerUsage(h) / 1000, never_zero=True)
 
-    def _poll_slow(self, h: Any) -> None:
+    def _poll_slow(self) -> None:
         """The quantities that the power depends on."""
         gpu = pynvml.NVML_TEMPERATURE_GPU
-        self._read("temperature_c", lambda: pynvml.nvmlDeviceGetTemperature(h, gpu))
-        self._read("sm_clock_mhz", lambda: pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_SM))
-        self._read("memory_clock_mhz", lambda: pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_MEM))
-        self._read("power_limit_w", lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(h) / 1000)
-        self._read("throttle_reasons", lambda: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(h))
-        self._read("utilisation_pct", lambda: pynvml.nvmlDeviceGetUtilizationRates(h).gpu)
-        self._read("processes", lambda: self._count_processes(h))
+        self._read("temperature_c", lambda h: pynvml.nvmlDeviceGetTemperature(h, gpu))
+        self._read("sm_clock_mhz", lambda h: pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_SM))
+        self._read("memory_clock_mhz", lambda h: pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_MEM))
+        self._read("power_limit_w", lambda h: pynvml.nvmlDeviceGetEnforcedPowerLimit(h) / 1000)
+        self._read("throttle_reasons", pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)
+        self._read("utilisation_pct", lambda h: pynvml.nvmlDeviceGetUtilizationRates(h).gpu)
+        self._read("processes", self._count_processes)
 
-    def _read(self, name: str, ask: Callable[[], float], never_zero: bool = False) -> None:
+    def _read(self, name: str, ask: Callable[[Any], float], never_zero: bool = False) -> None:
         if self.lost_s is not None or name in self._unsupported:
             return
         try:
-            self._put(name, float(ask()), never_zero)
+            self._put(name, [float(ask(handle)) for handle in self._handles], never_zero)
         except pynvml.NVMLError as error:
             self._gpu_failed(name, error)
 
-    def _read_fields(self, h: Any) -> None:
-        """Average and instantaneous power in one call."""
+    def _read_fields(self) -> None:
+        """Average and instantaneous power, in one call for each GPU."""
         names = [name for name in _FIELDS if name not in self._unsupported]
         if self.lost_s is not None or not names:
             return
+        fields = [_FIELDS[name] for name in names]
         try:
-            answers = pynvml.nvmlDeviceGetFieldValues(h, [_FIELDS[name] for name in names])
+            answers = [pynvml.nvmlDeviceGetFieldValues(handle, fields) for handle in self._handles]
         except pynvml.NVMLError as error:
             for name in names:
                 self._gpu_failed(name, error)
             return
-        for name, answer in zip(names, answers, strict=True):
-            if answer.nvmlReturn == pynvml.NVML_SUCCESS:
-                self._put(name, float(getattr(answer.value, _VALUE[answer.valueType])) / 1000, never_zero=True)
+        for place, name in enumerate(names):
+            of_gpus = [answer[place] for answer in answers]
+            refused = [answer.nvmlReturn for answer in of_gpus if answer.nvmlReturn != pynvml.NVML_SUCCESS]
+            if refused:
+                self._gpu_failed(name, pynvml.NVMLError(refused[0]))
             else:
-                self._gpu_failed(name, pynvml.NVMLError(answer.nvmlReturn))
+                watts = [float(getattr(answer.value, _VALUE[answer.valueType])) / 1000 for answer in of_gpus]
+                self._put(name, watts, never_zero=True)
 
     def _read_zone(self, name: str, path: str) -> None:
         """One processor package's counter, in microjoules."""
         try:
             with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib takes time to import
-                self._put(name, float(file.read()))
+                self._put(name, [float(file.read())])
         except (OSError, ValueError) as error:
             self._failed(name, getattr(error, "strerror", None) or str(error))
 
@@ -125,18 +143,25 @@ class Poller:
             self.processes.setdefault(int(process.pid), [now, now])[1] = now
         return len(running)
 
-    def _put(self, name: str, value: float, never_zero: bool = False) -> None:
-        """A reading of the present row."""
-        if never_zero and value == 0:
+    def _put(self, name: str, values: list[float], never_zero: bool = False) -> None:
+        """A reading of the present row: the value of each GPU."""
+        if never_zero and 0 in values:
             self._failed(name, "read as 0, which no board draws")
             return
+        self._set(name, _TOGETHER.get(name, sum)(values))
+        if len(values) > 1 and name in _OF_EACH:
+            for number, value in enumerate(values):
+                self._set(f"{name}_{number}", value)
+
+    def _set(self, name: str, value: float) -> None:
+        """A value of the present row."""
         if name not in self.values:
             self.values[name] = array("d", [math.nan]) * len(self.values["t_s"])
         self.values[name][-1] = value
 
     def _failed(self, name: str, why: str) -> None:
         """A failed reading of the present row."""
-        self._put(name, math.nan)
+        self._set(name, math.nan)
         self.errors.setdefault(name, [0, why])[0] += 1
 
     def _gpu_failed(self, name: str, error: pynvml.NVMLError) -> None:
@@ -149,7 +174,7 @@ class Poller:
 
 def sample(order: dict[str, Any]) -> None:
     """Poll until standard input ends, then write the samples."""
-    poller = Poller(order["uuid"], order["zones"])
+    poller = Poller(order["uuids"], order["zones"])
     begun, begun_cpu, due, due_slow = time.monotonic(), time.process_time(), 0.0, 0.0
     ended = False
     while not ended:

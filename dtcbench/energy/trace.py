@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -42,10 +42,11 @@ _END_WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class Trace:
-    """Samples of one GPU and of the processor packages, with times of CLOCK_MONOTONIC."""
+    """Samples of a cell's GPUs and of the processor packages, with times of CLOCK_MONOTONIC."""
 
     columns: dict[str, NDArray[np.float64]]
-    """`t_s` and the polled quantities, each [n]; NaN where a reading failed or was not due."""
+    """`t_s` and the polled quantities, each [n]; NaN where a reading failed or was not due. Energy and power are those
+    of all GPUs together; those of each of several are in columns of their own, `counter_mj_0` and so on."""
     errors: dict[str, tuple[int, str]]
     """By column: how many readings failed, and the first error message."""
     processes: dict[int, tuple[float, float]]
@@ -59,6 +60,11 @@ class Trace:
     def t_s(self) -> Floats:
         """Time of each sample [n]."""
         return self.columns["t_s"]
+
+    def of_board(self, number: int) -> Trace:
+        """The energy and the power of one of several GPUs, counted from 0."""
+        own = {name: self.column(f"{name}_{number}") for name in ("counter_mj", *POWER_COLUMNS)}
+        return replace(self, columns={**self.columns, **own})
 
     def column(self, name: str) -> Floats:
         """The column `name` [n], all NaN if it was never read."""
@@ -116,16 +122,18 @@ class Sampler:
         self._process = process
 
     @classmethod
-    def start(cls, uuid: str | None, counters: Sequence[Path], interval_s: float = INTERVAL_S) -> Sampler | Unavailable:
+    def start(
+        cls, uuids: Sequence[str], counters: Sequence[Path], interval_s: float = INTERVAL_S
+    ) -> Sampler | Unavailable:
         """A sampler that has taken its first sample.
 
         Parameters
         ----------
-        uuid : the GPU to poll, or None for none
+        uuids : the GPUs to poll
         counters : files of the processor packages' energy counters
         interval_s : seconds between two polls
         """
-        order = {"uuid": uuid, "zones": [str(counter) for counter in counters], "interval_s": interval_s}
+        order = {"uuids": list(uuids), "zones": [str(counter) for counter in counters], "interval_s": interval_s}
         script = Path(__file__).with_name("sampler.py")
         # -P: the script's folder holds modules of ours, which must not hide others. A session of its own: Ctrl-C
         # is meant for the trainer, which ends the sampler in good order.

@@ -35,7 +35,7 @@ _GIT_TIMEOUT_S = 10
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
-def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
+def collect(device: str, threads: int, plugins: dict[str, str], boards: int = 1) -> Provenance:
     """Provenance of a cell that this process runs on `device`. Never raises: what is unknown has a reason.
 
     Parameters
@@ -43,9 +43,12 @@ def collect(device: str, threads: int, plugins: dict[str, str]) -> Provenance:
     device : torch device, `cpu` or a CUDA device such as `cuda`
     threads : threads that torch and BLAS may use
     plugins : SHA-256 of each plug-in file's source, by name
+    boards : how many GPUs compute; several are a hardware class of their own
     """
     package = Path(dtcbench.__file__).resolve().parent
     hardware_class, gpu, driver = (cpu_class(), ON_CPU, ON_CPU) if device == "cpu" else gpu_hardware(device)
+    if boards > 1:
+        hardware_class = f"{boards} × {hardware_class}"
     commit, commit_clean = checkout(package.parent)
     return Provenance.of(
         hardware_class=hardware_class,

@@ -55,13 +55,13 @@ class Task:
 
     @property
     def lane(self) -> str | None:
-        """Tasks of one lane run on one physical GPU, one after another; None if any will do.
+        """Tasks of one lane run on the same physical GPU or GPUs, one after another; None if any will do.
 
         If energies are compared, all cells of a model, data set and seed share a lane, dense included: on one GPU the
         meter's gain error is the same for all of them, and cancels from their ratios. A part of a GPU is not metered,
         or flagged: then no energies are compared.
         """
-        if self.job.request.gpus != 1 or self.job.metering.meter == "none":
+        if self.job.request.gpus < 1 or self.job.metering.meter == "none":
             return None
         return json.dumps([self.cell.model.label, self.cell.dataset.label, self.cell.seed])
 

@@ -6,8 +6,10 @@ import hashlib
 import os
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -50,7 +52,7 @@ def attempt(task: Task) -> Report:
             meter.settle()
             named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
             threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)
-            measured["provenance"] = provenance = collect(task.job.device, threads, plugins)
+            measured["provenance"] = provenance = collect(task.job.device, threads, plugins, task.job.request.boards)
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
             measured["result"], measured["energy"], trace, weights = _measured(task, splits, sha256, meter)
@@ -87,8 +89,9 @@ def _measured(
     device = _device(task.job.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = prepared(splits, sha256, device)
-        phases = PhaseTimer(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
-        context = CellContext(cell, splits, train, test, phases)
+        others = _others(device, task.job.request.boards)
+        phases = PhaseTimer(partial(_synchronize, [device, *others]) if device.type == "cuda" else lambda: None)
+        context = CellContext(cell, splits, train, test, phases, others)
         if device.type == "cuda":
             warm_up(context)
         result, compressor = trained(context)
@@ -118,6 +121,22 @@ def same_training(one: Result, other: Result) -> bool:
         for result in (one, other)
     )
     return first == second
+
+
+def _others(device: torch.device, boards: int) -> tuple[torch.device, ...]:
+    """The boards besides the cell's first; simulated ones compute on the CPU, too."""
+    if device.type == "cpu":
+        return (device,) * (boards - 1)
+    if boards > torch.cuda.device_count():
+        raise CompressionError(
+            f"the suite asks for {boards} GPUs and torch sees {torch.cuda.device_count()}; lower resources.gpus"
+        )
+    return tuple(torch.device("cuda", number) for number in range(1, boards))
+
+
+def _synchronize(devices: Sequence[torch.device]) -> None:
+    for device in devices:
+        torch.cuda.synchronize(device)
 
 
 def _device(name: str) -> torch.device:

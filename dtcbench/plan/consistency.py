@@ -26,6 +26,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
     name = meant_protocol(_name(protocol))
     yield from _cores(suite.get("resources"), protocol, name)
     yield from _precision(suite.get("resources"), protocol)
+    yield from _boards(suite.get("resources"), protocol, name)
     yield from _time_to_measure(suite)
     yield from _growing_alike(_values(suite.get("grid")))
     for number, block in enumerate(_values(suite.get("grid"))):
@@ -62,6 +63,22 @@ def _precision(resources: Any, protocol: Any) -> Iterator[tuple[KeyPath, str]]:
     if precision == "tf32" and gpus == 0:
         message = "tf32 is a precision of GPUs, and the cells get none; write fp32 or bf16, or set resources.gpus"
         yield ("protocol", "precision"), message
+
+
+def _boards(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath, str]]:
+    gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
+    if not isinstance(gpus, int | float) or gpus <= 1:
+        return
+    if name == "published":
+        yield ("resources", "gpus"), f"{gpus:g}, and protocol published trains on one; write 1"
+        return
+    parts = protocol.get("accumulate", 1) if isinstance(protocol, dict) else 1
+    if isinstance(parts, int) and parts % gpus:
+        message = (
+            f"{parts} parts of a batch do not go to {gpus:g} GPUs in equal turns; give a multiple of {gpus:g}: it says "
+            "in the cells' keys how a batch is cut"
+        )
+        yield ("protocol", "accumulate"), message
 
 
 def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:

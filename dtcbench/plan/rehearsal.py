@@ -25,13 +25,13 @@ def rehearsal(text: str, file: str) -> str:
     suite = dict(Document.read(text, file).value)
     suite["name"] = f"{suite['name']}{SUFFIX}"
     suite["cost"] = "a rehearsal: its figures mean nothing"
-    suite["protocol"] = _protocol(suite["protocol"])
+    suite["protocol"] = _protocol(suite["protocol"], suite.get("resources", {}).get("gpus", 0))
     suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}
     suite["grid"] = [_block(block) for block in suite["grid"]]
     return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
 
 
-def _protocol(given: Any) -> dict[str, Any]:
+def _protocol(given: Any, gpus: float) -> dict[str, Any]:
     protocol: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
     if protocol["name"] == "published":
         return {**protocol, "cycle_steps": 1}
@@ -45,7 +45,8 @@ def _protocol(given: Any) -> dict[str, Any]:
     if protocol.get("warmup"):
         cut["warmup"] = 1
     if protocol.get("accumulate", 1) > 1:
-        cut |= {"accumulate": 2, "batch_size": _BATCH}
+        parts = max(2, int(gpus))
+        cut |= {"accumulate": parts, "batch_size": parts * _BATCH // 2}
     return {**protocol, **cut}
 
 

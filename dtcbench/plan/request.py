@@ -19,6 +19,11 @@ class Request:
     """The kind of GPU, in Ray's words, such as `H200`; None if any will do."""
 
     @property
+    def boards(self) -> int:
+        """How many GPUs compute; 1 for a part of one, and for none."""
+        return max(1, int(self.gpus))
+
+    @property
     def bundle(self) -> dict[str, float]:
         """As Ray reserves it: the share of the accelerator is the one that Ray itself asks for."""
         kind = {f"accelerator_type:{self.accelerator}": 0.001} if self.accelerator else {}

@@ -125,13 +125,19 @@ class Exclusion(Strict):
         return {axis: value if isinstance(value, list) else [value] for axis, value in named.items()}
 
 
+def _boards(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"{gpus:g} is neither a part of a GPU nor a number of GPUs; write {int(gpus)}")
+    return gpus
+
+
 class Resources(Strict):
     """What one cell is given."""
 
     cpus: Annotated[int, Field(gt=0)] | None = None
     """Cores; the protocol's threads unless set."""
-    gpus: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """One, none, or a part of one, which cannot be measured by itself."""
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_boards)] = 0.0
+    """How many, of one node; none, or a part of one, which cannot be measured by itself."""
     accelerator: Annotated[str, Field(min_length=1)] | None = None
     """The kind of GPU in Ray's words, such as H200, on a cluster that has several."""
 

@@ -34,7 +34,7 @@ OVERSHOOT = 0.05
 uncertain)."""
 TOLERANCE = 0.02
 """Of joules computed again from samples, in addition to the uncertainty at the edges of the windows."""
-_LIMIT = re.compile(r", (\d{1,5}) W$", re.ASCII)
+_LIMIT = re.compile(r"^(?:(\d{1,4}) × )?.*, (\d{1,5}) W$", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST = 2**63
 """No count is larger."""
@@ -91,9 +91,10 @@ def of_trace(energy: Energy, samples: pd.DataFrame, where: str) -> Iterator[Find
 
 
 def limit_of_class(provenance: Provenance | None) -> float | None:
-    """The power limit in a hardware class such as `NVIDIA H200, 139 GiB, 700 W`; None where it tells none."""
+    """The power limit in a hardware class such as `NVIDIA H200, 139 GiB, 700 W` or `4 × NVIDIA H200, 139 GiB, 700 W`;
+    None where it tells none."""
     found = _LIMIT.search(provenance.hardware_class) if provenance else None
-    return float(found[1]) if found else None
+    return float(found[2]) * int(found[1] or 1) if found else None
 
 
 def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding]:

@@ -39,6 +39,7 @@ def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
     cooled = f" after {trace.cool_down_s:.0f} s of cool-down"
     rows = [
         ("GPU", f"{trace.device}, {trace.gpu_uuid}{'; a simulation: not for publication' if trace.simulated else ''}"),
+        *((f"GPU {board.gpu_uuid}", _value(board, "energy_j", ".1f", "J")) for board in trace.boards),
         ("integral against counter", _value(energy, "cross_check_pct", "+.1f", "%")),
         ("power", f"{mean} on average, idle {_value(trace, 'idle_w', '.1f', 'W')}{cooled}"),
         ("above idle", number_text(watts["net_energy_j"], ".1f", "J")),

@@ -45,10 +45,10 @@ class CellContext:
     test: Samples | Stored
     """The splits on the cell's device, or on their way there batch by batch."""
     phases: PhaseTimer
-    evaluated: list[Any] = field(default_factory=list)
-    """Every evaluated value, in order."""
     others: tuple[torch.device, ...] = ()
     """Further boards that train the same network."""
+    evaluated: list[Any] = field(default_factory=list)
+    """Every evaluated value, in order."""
     known: deque[Any] | None = None
     """In a repeat of a training: the values that are evaluated, in order."""
 
@@ -233,8 +233,10 @@ def warm_up(context: CellContext) -> None:
     """
     model, protocol = start(context).model, from_choice(context.cell.protocol)
     idle = torch.optim.SGD(model.parameters(), lr=0.0)
-    is_standard = isinstance(protocol, Standard)
-    step = step_of(model, protocol, idle, others=context.others) if is_standard else gradient_step(model, idle)
+    if isinstance(protocol, Standard):
+        step = step_of(model, protocol, idle, None, context.others)
+    else:
+        step = gradient_step(model, idle)
     batch = next(context.train.batches(protocol.batch_size))
     for _ in range(_WARM_UP_STEPS):
         step(batch)

@@ -3,7 +3,7 @@
 import pynvml
 import pytest
 
-from dtcbench.energy.nvml import assigned_gpu
+from dtcbench.energy.nvml import assigned_gpu, assigned_gpus
 
 
 @pytest.fixture
@@ -54,6 +54,24 @@ def test_an_index_among_different_gpus_needs_cuda_to_count_by_the_bus(two):
     assert "set CUDA_DEVICE_ORDER=PCI_BUS_ID" in given("1").reason
     assert given("1", CUDA_DEVICE_ORDER="PCI_BUS_ID").board.uuid == "GPU-abbb"
     assert given("GPU-ab").board.uuid == "GPU-abbb"
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuids"),
+    [(None, ["GPU-aaaa", "GPU-abbb"]), ("1, 0", ["GPU-abbb", "GPU-aaaa"]), ("GPU-aa,GPU-ab", ["GPU-aaaa", "GPU-abbb"])],
+)
+def test_several_boards_are_the_first_ones_in_order(two, visible, uuids):
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert [gpu.board.uuid for gpu in assigned_gpus(environment, 2)] == uuids
+    assert [gpu.board.uuid for gpu in assigned_gpus(environment, 1)] == uuids[:1]
+
+
+@pytest.mark.parametrize(
+    ("visible", "message"),
+    [("0", "shows 1 GPUs to a cell that asks for more: 0"), ("0,7", "GPU is '7'"), ("", "hides")],
+)
+def test_if_one_of_several_boards_is_not_known_none_is(two, visible, message):
+    assert message in assigned_gpus({"CUDA_VISIBLE_DEVICES": visible}, 2).reason
 
 
 @pytest.mark.parametrize("name", ["MIG-1234", "MIG-GPU-abbb/1/0"])

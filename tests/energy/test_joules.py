@@ -49,6 +49,41 @@ def test_joules_are_the_counters_difference_over_the_window():
     assert found.flags == []
 
 
+def together(*boards):
+    """The trace of several boards, as the sampler sums it."""
+    columns = dict(boards[0].columns)
+    for name in ("counter_mj", "instant_w"):
+        columns[name] = sum(board.column(name) for board in boards)
+        columns |= {f"{name}_{number}": board.column(name) for number, board in enumerate(boards)}
+    return replace(boards[0], columns=columns)
+
+
+@pytest.mark.parametrize("method", ["counter", "integral"])
+def test_the_joules_of_several_boards_are_their_sum_and_each_is_listed(method):
+    boards = [trace(steps((0, 100.0))), trace(steps((0, 100.0), (45, 300.0)))]
+    seen = together(*boards)
+    if method == "integral":
+        seen = replace(seen, columns={**seen.columns, "counter_mj": np.full_like(seen.t_s, np.nan)})
+    found = energy(seen, gpu=gpu_context(device="2 × NVIDIA H200", uuids=("GPU-aaaa", "GPU-bbbb")))
+    assert found.method == method and found.flags == []
+    listed = {board.gpu_uuid: board.energy_j for board in found.trace.boards}
+    assert listed == {"GPU-aaaa": pytest.approx(8000, rel=1e-3), "GPU-bbbb": pytest.approx(16000, rel=1e-2)}
+    assert found.energy_j == pytest.approx(sum(listed.values()))
+    assert found.trace.gpu_uuid == "GPU-aaaa, GPU-bbbb"
+
+
+def test_one_board_is_not_listed_twice():
+    assert energy().trace.boards == []
+
+
+def test_a_counter_that_one_of_several_boards_lost_gives_no_joules():
+    whole, reset = trace(steps((0, 100.0))), trace(steps((0, 100.0)))
+    falls = np.where(np.arange(reset.t_s.size) > reset.t_s.size // 2, 0.0, reset.column("counter_mj"))
+    seen = together(whole, replace(reset, columns={**reset.columns, "counter_mj": falls}))
+    found = energy(seen, gpu=gpu_context(uuids=("GPU-aaaa", "GPU-bbbb")))
+    assert_null(found, "the GPU's energy counter ran backwards")
+
+
 def test_the_refresh_makes_one_window_uncertain_by_a_tenth_of_a_second_of_power():
     assert energy().quantisation_j == pytest.approx(0.1 * 300)
 

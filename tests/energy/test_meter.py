@@ -168,7 +168,7 @@ def meter(monkeypatch):
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
         made = meters.EnergyMeter(
             Sampled(seen),
-            AssignedGpu(BOARD, None),
+            [AssignedGpu(BOARD, None)],
             Unavailable("no RAPL"),
             Request(1, gpus),
             metering or Metering(),

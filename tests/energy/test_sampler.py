@@ -35,7 +35,7 @@ def play(monkeypatch, tmp_path):
 
 
 def sampled(seconds=0.6, uuid=UUID, counters=()):
-    sampling = Sampler.start(uuid, counters)
+    sampling = Sampler.start([uuid] if uuid else [], counters)
     time.sleep(seconds)
     return sampling.finish()
 
@@ -69,6 +69,34 @@ def test_what_power_depends_on_is_read_more_slowly(play):
     assert (set(finite(trace, "sm_clock_mhz")), set(finite(trace, "memory_clock_mhz"))) == ({1980}, {2619})
     for name in ("sm_clock_mhz", "memory_clock_mhz", "utilisation_pct", "processes"):
         assert 2 <= len(finite(trace, name)) < len(trace.t_s) / 4
+
+
+def test_several_gpus_are_summed_row_by_row_and_each_has_its_own_columns(play):
+    uuids = [gpu_uuid(0), gpu_uuid(1)]
+    play(
+        FakeGpu(uuids[0], power_w=250.0, temperature_c=61, limit_w=500),
+        FakeGpu(uuids[1], power_w=400.0, temperature_c=40, limit_w=700, throttle_from_s=0.0),
+    )
+    sampling = Sampler.start(uuids, ())
+    time.sleep(0.8)
+    trace = sampling.finish()
+    assert set(finite(trace, "instant_w")) == {650.0}
+    for number, watts in enumerate((250.0, 400.0)):
+        assert set(finite(trace.of_board(number), "instant_w")) == {watts}
+    counters = [trace.of_board(number).column("counter_mj") for number in range(2)]
+    assert np.array_equal(trace.column("counter_mj"), counters[0] + counters[1])
+    assert set(finite(trace, "temperature_c")) == {61} and set(finite(trace, "power_limit_w")) == {1200}
+    assert all(int(bits) & 0x40 for bits in finite(trace, "throttle_reasons"))
+
+
+def test_what_one_of_several_gpus_refuses_is_not_read_of_any(play):
+    uuids = [gpu_uuid(0), gpu_uuid(1)]
+    play(FakeGpu(uuids[0], power_w=250.0), FakeGpu(uuids[1], power_w=400.0, unsupported=("fields",)))
+    sampling = Sampler.start(uuids, ())
+    time.sleep(0.5)
+    trace = sampling.finish()
+    assert np.isnan(trace.column("instant_w")).all() and trace.errors["instant_w"][0] == 1
+    assert set(finite(trace, "usage_w")) == {650.0}
 
 
 def test_without_power_by_field_the_usage_is_read(play):
@@ -155,7 +183,7 @@ def polled(monkeypatch):
             monkeypatch.setattr(pynvml, f"nvmlDeviceGet{question}", ask)
         monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-        poller = sampler.Poller(UUID, [])
+        poller = sampler.Poller([UUID], [])
         for _ in range(3):
             poller.poll()
         return poller
@@ -199,14 +227,14 @@ def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
 
 def test_an_unknown_gpu_and_a_missing_library_are_reported_at_once(play, monkeypatch, tmp_path):
     play(FakeGpu())
-    assert "cannot read the GPU: Not Found" in Sampler.start(gpu_uuid(7), ()).reason
+    assert "cannot read the GPU: Not Found" in Sampler.start([gpu_uuid(7)], ()).reason
     monkeypatch.setenv("DTCBENCH_FAKE_NVML", str(tmp_path / "nowhere"))
-    assert "Driver Not Loaded" in Sampler.start(UUID, ()).reason
+    assert "Driver Not Loaded" in Sampler.start([UUID], ()).reason
 
 
 def test_a_sampler_that_dies_has_no_samples(play):
     play(FakeGpu())
-    sampling = Sampler.start(UUID, ())
+    sampling = Sampler.start([UUID], ())
     sampling._process.send_signal(signal.SIGKILL)
     assert "ended early" in sampling.finish().reason
 
@@ -223,7 +251,7 @@ def test_the_sampler_dies_with_its_parent_however_that_dies(play):
     play(FakeGpu())
     parent = (
         "import os\nfrom dtcbench.energy.trace import Sampler\n"
-        f"sampling = Sampler.start({UUID!r}, ())\nprint(sampling._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+        f"sampling = Sampler.start([{UUID!r}], ())\nprint(sampling._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL

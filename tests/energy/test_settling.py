@@ -22,7 +22,7 @@ class Room:
         self._nvml.processes = [] if self.now >= self._left_at else [99]
 
     def settle(self, **metering):
-        return settle("GPU-aaaa", Metering(**metering), clock=lambda: self.now, sleep=self.sleep)
+        return settle(["GPU-aaaa"], Metering(**metering), clock=lambda: self.now, sleep=self.sleep)
 
 
 @pytest.fixture

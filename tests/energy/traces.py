@@ -50,7 +50,7 @@ def gpu_context(**changes) -> GpuContext:
     """A whole GPU of the cell's own."""
     values = {
         "device": "NVIDIA H200",
-        "uuid": "GPU-aaaa",
+        "uuids": ("GPU-aaaa",),
         "simulated": False,
         "interval_s": POLL_S,
         "shared": None,

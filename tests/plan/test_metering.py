@@ -47,7 +47,9 @@ def test_how_energy_is_measured_changes_no_key():
 
 def test_a_cell_may_be_given_a_part_of_a_gpu():
     assert parse(edited(DESIGN, ("gpus: 0", "gpus: 0.5")), "suite.yaml").resources.gpus == 0.5
-    assert "less than or equal to 1" in mistakes(edited(DESIGN, ("gpus: 0", "gpus: 2")))[0][2]
+    assert "1.5 is neither a part of a GPU nor a number of GPUs; write 1" in str(
+        mistakes(edited(DESIGN, ("gpus: 0", "gpus: 1.5")))
+    )
 
 
 def test_a_time_limit_that_leaves_no_time_to_measure_is_refused():

@@ -43,6 +43,12 @@ def test_a_rehearsal_holds_out_enough_and_removes_something():
     assert suite.grid[0].sparsities == [0.5]
 
 
+def test_a_rehearsal_on_several_gpus_uses_them_all():
+    text = edited(DESIGN, ("batch_size: 64", "batch_size: 64, accumulate: 8"), ("gpus: 0", "gpus: 4"))
+    rehearsed = parse(rehearsal(text, "suite.yaml"), "suite.yaml")
+    assert (rehearsed.resources.gpus, rehearsed.protocol.accumulate, rehearsed.protocol.batch_size) == (4, 4, 32)
+
+
 def test_a_rehearsal_warms_up_and_accumulates_if_the_suite_does():
     text = edited(DESIGN, ("batch_size: 64", "batch_size: 96, accumulate: 24, warmup: 100"))
     protocol = parse(rehearsal(text, "x"), "x").protocol

@@ -136,7 +136,7 @@ WRONG = {
     "GPU precision on cores": ("keep: 0.9", "precision: tf32", 4, "protocol.precision", "write fp32 or bf16, or set"),
     "cores for the threads": ("keep: 0.9", "threads: 2", 12, "resources.cpus", "raise it to 2 or lower"),
     "no core": ("cpus: 1", "cpus: 0", 12, "resources.cpus", "0: should be greater than 0"),
-    "two GPUs": ("gpus: 0", "gpus: 2", 12, "resources.gpus", "2: should be less than or equal to 1"),
+    "GPUs without parts": ("gpus: 0", "gpus: 2", 4, "protocol.accumulate", "1 parts of a batch do not go to 2 GPUs"),
     "resources left empty": ("{cpus: 1, gpus: 0}", "", 12, "resources", "nothing: expected a mapping; write"),
     # YAML's traps
     "1e-3": ("lr: 0.001", "lr: 1e-3", 4, "protocol.lr", "YAML reads it as text: write 0.001"),

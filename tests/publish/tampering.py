@@ -96,7 +96,7 @@ def gpu_context(name: str, simulated: bool) -> GpuContext:
     """A whole GPU of the cell's own."""
     return GpuContext(
         device=name,
-        uuid="GPU-aaaa",
+        uuids=("GPU-aaaa",),
         simulated=simulated,
         interval_s=0.025,
         shared=None,

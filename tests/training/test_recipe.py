@@ -54,7 +54,7 @@ class Seen:
         self.rates = []
         real_step, real_start = protocols.step_of, protocols.start
 
-        def spy_step(model, protocol, optimizer, schedule):
+        def spy_step(model, protocol, optimizer, schedule, others):
             step = real_step(model, protocol, optimizer, schedule)
             return lambda batch: self.rates.append(optimizer.param_groups[0]["lr"]) or step(batch)
 
