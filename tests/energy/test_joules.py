@@ -60,7 +60,7 @@ def together(*boards):
 
 @pytest.mark.parametrize("method", ["counter", "integral"])
 def test_the_joules_of_several_boards_are_their_sum_and_each_is_listed(method):
-    boards = [trace(steps((0, 100.0))), trace(steps((0, 100.0), (45, 300.0)))]
+    boards = [trace(power=steps((0, 100.0))), trace(power=steps((0, 100.0), (45, 300.0)))]
     seen = together(*boards)
     if method == "integral":
         seen = replace(seen, columns={**seen.columns, "counter_mj": np.full_like(seen.t_s, np.nan)})
@@ -77,7 +77,7 @@ def test_one_board_is_not_listed_twice():
 
 
 def test_a_counter_that_one_of_several_boards_lost_gives_no_joules():
-    whole, reset = trace(steps((0, 100.0))), trace(steps((0, 100.0)))
+    whole, reset = trace(power=steps((0, 100.0))), trace(power=steps((0, 100.0)))
     falls = np.where(np.arange(reset.t_s.size) > reset.t_s.size // 2, 0.0, reset.column("counter_mj"))
     seen = together(whole, replace(reset, columns={**reset.columns, "counter_mj": falls}))
     found = energy(seen, gpu=gpu_context(uuids=("GPU-aaaa", "GPU-bbbb")))
