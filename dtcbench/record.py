@@ -106,13 +106,16 @@ class BoardEnergy(Explained):
 
 
 class PowerTrace(Explained):
-    """The samples of a cell's GPUs, summarised, and the joules from them. Several count as one: energy and power are
-    their sums, the temperature is that of the hottest."""
+    """The samples of one GPU, summarised, and the joules from them.
+
+    Several GPUs of a cell count as one: energy and power are their sums, the temperature is that of the hottest,
+    `device` has their number before their name, and `gpu_uuid` names all of them, with commas.
+    """
 
     device: str
-    """The GPU's name by NVML; of several their number and name."""
+    """The GPU's name by NVML."""
     gpu_uuid: str
-    """Identifier of the physical GPU, or of all, with commas: a cell and its dense baseline pair best on the same."""
+    """Identifier of the physical GPU: a cell and its dense baseline pair best on one."""
     simulated: bool
     """Whether the library that answered is a simulation, whose joules must not be ranked or published."""
     interval_s: float
@@ -148,14 +151,14 @@ class PowerTrace(Explained):
 
 
 class Energy(Explained):
-    """Joules of one training, or the reason why they are missing."""
+    """Joules of one training, or the reason why they are missing. Several GPUs of a cell count as one."""
 
     energy_j: float | None
     """Joules that `scope` used for one training, compression included; evaluation and loading are outside."""
     method: Literal["counter", "integral", "none"]
     """Total-energy counter, integral over power samples, or not measured."""
     scope: Literal["gpu", "none"]
-    """What `energy_j` covers: the cell's whole GPUs, or nothing."""
+    """What `energy_j` covers: one whole GPU, or nothing."""
     window_s: float
     """Seconds inside the energy boundary, whether or not anything was measured: those of `repeats` trainings."""
     repeats: int

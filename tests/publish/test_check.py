@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tampering import claim_accuracy, content, metered, records, reseal
@@ -11,6 +12,7 @@ from tampering import claim_accuracy, content, metered, records, reseal
 from dtcbench import __version__
 from dtcbench.publish import examine as checking
 from dtcbench.publish.findings import RULES, bars, error, lines, note, warning
+from dtcbench.publish.rules import limit_of_class
 from dtcbench.records import untrusted
 
 
@@ -340,6 +342,19 @@ def test_power_above_the_limit_is_refused(gpu_run, found):
     metered(records(gpu_run)[4], watts=800)
     refused_lines = [line for line in found(gpu_run) if line.startswith("error: power: ")]
     assert "a mean power of 800 W, above the board's limit of 700 W" in " ".join(refused_lines)
+
+
+@pytest.mark.parametrize(
+    ("hardware_class", "watts"),
+    [
+        ("NVIDIA H200, 139 GiB, 700 W", 700),
+        ("4 × NVIDIA H200, 139 GiB, 700 W", 2800),
+        ("NVIDIA H200, 139 GiB, power limit unknown", None),
+        ("CPU of some kind, 2 cores, 24 GiB", None),
+    ],
+)
+def test_the_limit_of_a_hardware_class_is_that_of_all_its_boards(hardware_class, watts):
+    assert limit_of_class(SimpleNamespace(hardware_class=hardware_class)) == watts
 
 
 def test_a_short_window_is_refused(gpu_run, found):
