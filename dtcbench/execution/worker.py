@@ -125,6 +125,8 @@ def same_training(one: Result, other: Result) -> bool:
 
 def _others(device: torch.device, boards: int) -> tuple[torch.device, ...]:
     """The boards besides the cell's first; simulated ones compute on the CPU, too."""
+    if boards == 1:
+        return ()
     if device.type == "cpu":
         return (device,) * (boards - 1)
     if boards > torch.cuda.device_count():

@@ -95,6 +95,6 @@ def test_the_same_cells_have_the_numbers_that_one_device_gives(dtcbench, on_two)
 
 
 def test_a_cell_shows_both_boards(dtcbench, on_two):
-    shown = " ".join(dtcbench("show", next(iter(on_two))[:12]).stdout.split())
+    shown = " ".join(dtcbench("show", next(iter(on_two))[:12], "--run", "runs/boards").stdout.split())
     assert "2 × FAKE H100" in shown
     assert all(f"GPU {uuid}" in shown for uuid in WATTS)

@@ -435,7 +435,7 @@ def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_segment_wait_
     monkeypatch.setattr(worker, "_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(worker, "prepared", lambda splits, sha256, device: prepared(splits, sha256, cpu))
     monkeypatch.setattr(worker, "warm_up", lambda work: log.append("warm-up"))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("waited"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append("waited"))
     assert record_of(cell("random")).status == "ok"
     assert log == ["warm-up", *["waited"] * 2 * len(meter.phases.segments)]
 
