@@ -219,7 +219,7 @@ def _boards(trace: Trace, segments: Sequence[Segment], gpu: GpuContext, method: 
     """Joules of each of several boards, by the method that gave the sum; of one board nothing more is to be said."""
     if len(gpu.uuids) == 1:
         return []
-    of_each = [both_joules(trace.of_board(number), segments) for number in range(len(gpu.uuids))]
+    of_each = [both_joules(board, segments) for board in trace.boards]
     joules = [counter_j if method == "counter" else integral_j for counter_j, integral_j in of_each]
     return [BoardEnergy.of(gpu_uuid=uuid, energy_j=found) for uuid, found in zip(gpu.uuids, joules, strict=True)]
 
@@ -230,8 +230,9 @@ def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
         return Unavailable("nothing ran inside the energy boundary")
     if trace.lost_s is not None:
         return Unavailable("the GPU was lost while it was measured")
-    if (fall := integrate.backwards(trace.column("counter_mj"))) is not None:
-        return Unavailable(f"the GPU's energy counter ran backwards, from {fall[0]:.0f} to {fall[1]:.0f} mJ")
+    for board in trace.boards:
+        if (fall := integrate.backwards(board.column("counter_mj"))) is not None:
+            return Unavailable(f"the GPU's energy counter ran backwards, from {fall[0]:.0f} to {fall[1]:.0f} mJ")
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import select
 import subprocess
 import sys
@@ -36,6 +37,8 @@ LONG_GAP_S = 1.0
 """Readings of the power or of a counter that are further apart than this leave a gap."""
 _POWER_ERRORS = ("usage_w", "instant_w", "average_w")
 """Whose error explains a missing power, the first that failed: the usage is only read if the others are missing."""
+_OF_BOARD = re.compile(rf"(counter_mj|{'|'.join(POWER_COLUMNS)})_(\d+)", re.ASCII)
+"""A column of one of several boards."""
 _BEGIN_WITHIN_S = 30.0
 _END_WITHIN_S = 60.0
 
@@ -61,10 +64,16 @@ class Trace:
         """Time of each sample [n]."""
         return self.columns["t_s"]
 
-    def of_board(self, number: int) -> Trace:
-        """The energy and the power of one of several GPUs, counted from 0."""
-        own = {name: self.column(f"{name}_{number}") for name in ("counter_mj", *POWER_COLUMNS)}
-        return replace(self, columns={**self.columns, **own})
+    @property
+    def boards(self) -> list[Trace]:
+        """The trace of each of several GPUs, with its own energy and power; the trace itself if there was one."""
+        own = {column: _OF_BOARD.fullmatch(column) for column in self.columns}
+        found: dict[int, dict[str, Floats]] = {}
+        for column, match in own.items():
+            if match:
+                found.setdefault(int(match[2]), {})[match[1]] = self.columns[column]
+        shared = {column: values for column, values in self.columns.items() if not own[column]}
+        return [replace(self, columns={**shared, **found[number]}) for number in sorted(found)] or [self]
 
     def column(self, name: str) -> Floats:
         """The column `name` [n], all NaN if it was never read."""
@@ -100,7 +109,9 @@ class Trace:
         return _total(self.joules("integral", intervals)) or Unavailable("no power was read")
 
     def joules(self, method: Method, intervals: Sequence[Interval]) -> Floats:
-        """Joules of each interval [m]; NaN throughout if nothing was read."""
+        """Joules of each interval [m], of all boards; NaN throughout if nothing was read."""
+        if len(boards := self.boards) > 1:  # a board's counter rises at its own refreshes
+            return np.sum([board.joules(method, intervals) for board in boards], axis=0)
         edges_s = np.array([[interval.begin_s, interval.end_s] for interval in intervals]).ravel()  # [2 m]
         if method == "counter":
             at_edges = integrate.counter_j(self.t_s, self.column("counter_mj"), edges_s)

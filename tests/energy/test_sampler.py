@@ -81,9 +81,8 @@ def test_several_gpus_are_summed_row_by_row_and_each_has_its_own_columns(play):
     time.sleep(0.8)
     trace = sampling.finish()
     assert set(finite(trace, "instant_w")) == {650.0}
-    for number, watts in enumerate((250.0, 400.0)):
-        assert set(finite(trace.of_board(number), "instant_w")) == {watts}
-    counters = [trace.of_board(number).column("counter_mj") for number in range(2)]
+    assert [set(finite(board, "instant_w")) for board in trace.boards] == [{250.0}, {400.0}]
+    counters = [board.column("counter_mj") for board in trace.boards]
     assert np.array_equal(trace.column("counter_mj"), counters[0] + counters[1])
     assert set(finite(trace, "temperature_c")) == {61} and set(finite(trace, "power_limit_w")) == {1200}
     assert all(int(bits) & 0x40 for bits in finite(trace, "throttle_reasons"))
