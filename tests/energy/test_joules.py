@@ -63,7 +63,7 @@ def test_the_joules_of_several_boards_are_their_sum_and_each_is_listed(method):
     boards = [trace(power=steps((0, 100.0))), trace(power=steps((0, 100.0), (45, 300.0)))]
     seen = together(*boards)
     if method == "integral":
-        seen = replace(seen, columns={**seen.columns, "counter_mj": np.full_like(seen.t_s, np.nan)})
+        seen = replace(seen, columns={k: v for k, v in seen.columns.items() if not k.startswith("counter_mj")})
     found = energy(seen, gpu=gpu_context(device="2 × NVIDIA H200", uuids=("GPU-aaaa", "GPU-bbbb")))
     assert found.method == method and found.flags == []
     listed = {board.gpu_uuid: board.energy_j for board in found.trace.boards}
