@@ -111,7 +111,8 @@ class Trace:
     def joules(self, method: Method, intervals: Sequence[Interval]) -> Floats:
         """Joules of each interval [m], of all boards; NaN throughout if nothing was read."""
         if len(boards := self.boards) > 1:  # a board's counter rises at its own refreshes
-            return np.sum([board.joules(method, intervals) for board in boards], axis=0)
+            total: Floats = np.sum([board.joules(method, intervals) for board in boards], axis=0)
+            return total
         edges_s = np.array([[interval.begin_s, interval.end_s] for interval in intervals]).ravel()  # [2 m]
         if method == "counter":
             at_edges = integrate.counter_j(self.t_s, self.column("counter_mj"), edges_s)
