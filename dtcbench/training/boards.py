@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from dtcbench.errors import CompressionError
-from dtcbench.training.network import copied
+from dtcbench.training.copies import copied
 
 
 class Boards:
