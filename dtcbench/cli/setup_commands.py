@@ -140,12 +140,19 @@ def fetch(
 
 def selftest(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="[default: all, or the plug-ins']")] = None,
+    architectures: Annotated[
+        bool,
+        typer.Option("--architectures", help="Cut public networks instead: those named, or of a list, NAME.yaml."),
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Test that all axis values, or a plug-in's, keep their contract.
+    """Test that all axis values, or a plug-in's, keep their contract; or how far public networks can be cut.
 
-    Example: dtcbench selftest --plugin my_solver.py
+    Example: dtcbench selftest --plugin my_solver.py; dtcbench selftest --architectures resnet18 swin_t
     """
+    if architectures:
+        _architectures(names or [], plugin)
+        return
     from dtcbench.registry import load_plugins
     from dtcbench.report.axes import trial_line
     from dtcbench.selftest.trial import named, registered, trials
@@ -160,6 +167,25 @@ def selftest(
         contradicted += bool(contradiction)
     if contradicted:
         say(f"{contradicted} {'check' if contradicted == 1 else 'checks'} failed")
+        raise typer.Exit(1)
+
+
+def _architectures(names: list[str], plugin: Sequence[Path] | None) -> None:
+    """Print a row of docs/networks.md for each network as it was tried, and then what they come to."""
+    from dtcbench.registry import load_plugins
+    from dtcbench.report.architectures import HEADER, row, summary
+    from dtcbench.selftest.architectures import LIST, networks, trials
+
+    plugins, files = load_plugins(plugin or ()), [name for name in names if name.endswith((".yaml", ".yml"))]
+    chosen = networks(Path(files[0]) if files else LIST, [name for name in names if name not in files])
+    seen = []
+    sys.stdout.write(f"{HEADER}\n")
+    for trial in trials(chosen, plugins):
+        seen.append(trial)
+        sys.stdout.write(f"{row(trial)}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\n{summary(seen)}\n")
+    if not all(trial.holds or trial.is_skipped for trial in seen):
         raise typer.Exit(1)
 
 

@@ -122,8 +122,9 @@ class Compressor:
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the original neurons of all groups removed so far."""
-        return 1 - sum(group.width for group in self.groups) / sum(self.original_widths.values())
+        """Fraction of the original neurons of all groups removed so far; 0 if the network has no group."""
+        whole = sum(self.original_widths.values())
+        return 1 - sum(group.width for group in self.groups) / whole if whole else 0.0
 
     @property
     def entropy(self) -> dict[str, dict[str, float | Unavailable]]:

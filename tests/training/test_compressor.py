@@ -272,6 +272,10 @@ def test_a_network_without_a_prunable_group_is_refused():
         compressor_of(nn.Sequential(nn.Linear(8, 3)))
 
 
+def test_a_network_without_a_prunable_group_can_be_trained_dense():
+    assert compressor_of(nn.Sequential(nn.Linear(8, 3)), "dense").sparsity == 0
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("method", IN_CYCLES)
 def test_it_works_on_cuda_tensors(method):
