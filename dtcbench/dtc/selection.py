@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,20 @@ class Group:
     sensitivities: NDArray[np.floating] | None = None
     """[batches, m]: to first order, by how much silencing each neuron would lower each mini-batch's loss. Given only if
     the method asks for it by `sensitivity_samples`."""
+    activations: NDArray[np.floating] | None = None
+    """[samples, …]: what the method's `observe` keeps of the neurons' activations. Given only if the method asks for
+    them by `activation_samples`."""
+    scales: tuple[NDArray[np.floating], ...] = ()
+    """Each [m, k]: the scales γ of a normalisation of the neurons; k is 1 unless a neuron has several channels. Given
+    only to a method that `uses_parameters`, as are the `parts`."""
+    parts: tuple[NDArray[np.floating], ...] = ()
+    """Each [m, k]: all parameters that go with the neurons, tensor by tensor: weights, biases and scales."""
+    cost: float | None = None
+    """FLOPs of one sample's forward pass that go with one neuron, at the present widths. Given only to a method that
+    `uses_cost`."""
+    state: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Arrays [m, …] that the method keeps until the next compression, by names of its own. They lose the neurons that
+    go."""
 
     @property
     def width(self) -> int:
@@ -66,10 +81,26 @@ class Scores:
     reconstruction: Reconstruction | None = None
 
 
+class InTraining(Protocol):
+    """What a penalty sees of one prunable group: torch tensors that have gradients."""
+
+    @property
+    def scales(self) -> Sequence[Any]:
+        """As `Group.scales`."""
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        """As `Group.parts`."""
+
+
 class Method(ABC):
     """Chooses the neurons of one prunable group. A subclass's keyword-only fields are its options."""
 
     uses_solver: ClassVar[bool] = False
+    uses_parameters: ClassVar[bool] = False
+    """Whether the scores need `Group.parts` or `Group.scales`."""
+    uses_cost: bool = False
+    """Whether the scores need `Group.cost`."""
     verifies_solver: ClassVar[bool] = True
     """Whether a solver's answer must keep the solver's tolerance for the duality gap."""
     removal: ClassVar[Removal] = "scored"
@@ -77,11 +108,17 @@ class Method(ABC):
     widths: Widths = "uniform"
     """Each group keeps the number asked for; or one quantile of all groups' scores, which are then at least 0, decides
     at the inference FLOPs of those numbers."""
+    floor: float = 0.0
+    """With free widths, the fraction of the number asked for that a group keeps at least; one neuron in any case."""
+    comparable: ClassVar[bool] = False
+    """Whether free widths rank scores of different groups as they are; else each group's are divided by their mean."""
     budget: Budget = "steps"
     """What a cell shares with the compressed cells of its sparsity: optimiser steps, training FLOPs, or the steps after
     a rewind."""
     sensitivity_samples: int = 0
     """Number of training samples for `Group.sensitivities`; 0 if the scores do not need them."""
+    activation_samples: int = 0
+    """Number of training samples for `Group.activations`; 0 if the scores do not need them."""
     drop: Drop
     """Which end of the scores is removed."""
 
@@ -91,7 +128,19 @@ class Method(ABC):
 
     def refuse(self, width: int, target: Target) -> None:
         """CompressionError if no group of this width can reach the target, whatever its weights."""
+        if self.widths == "free" and target.count is None:
+            raise CompressionError(
+                "free widths need the number of neurons that uniform ones keep; use protocol standard"
+            )
         refuse_none(self.left(width, target), width, target)
+
+    def observe(self, activations: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What is kept [b, …] of a batch's activations [b, m, …]: all, unless a method can do with less memory."""
+        return activations
+
+    def penalty(self, groups: Sequence[InTraining]) -> Any:
+        """A torch scalar that is added to the loss of every step until the last neurons go; None for none."""
+        return None
 
     @abstractmethod
     def scores(self, group: Group) -> Scores:

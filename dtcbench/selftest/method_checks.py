@@ -40,12 +40,24 @@ def _groups(method: Method, seed: int = 0, count: int = _COUNT) -> list[Group]:
     groups = []
     for incoming, outgoing in shapes:
         rng = np.random.default_rng(7)
-        w_in, w_out, looked_at = (rng.normal(size=size) for size in ((_WIDTH, *incoming), outgoing, (3, _WIDTH)))
-        for array in (w_in, w_out, looked_at):
+        sizes = ((_WIDTH, *incoming), outgoing, (3, _WIDTH), (3, _WIDTH, 4, 4), (_WIDTH, 1))
+        w_in, w_out, looked_at, maps, scale = arrays = [rng.normal(size=size) for size in sizes]
+        for array in arrays:
             array.setflags(write=False)
-        sensitivities = looked_at if method.sensitivity_samples else None
         draws = np.random.default_rng(seed)
-        groups.append(Group(w_in, w_out, Target(count / _WIDTH, count), draws, solve, sensitivities))
+        group = Group(
+            w_in,
+            w_out,
+            Target(count / _WIDTH, count),
+            draws,
+            solve,
+            sensitivities=looked_at if method.sensitivity_samples else None,
+            activations=method.observe(maps) if method.activation_samples else None,
+            scales=(scale,) if method.uses_parameters else (),
+            parts=(w_in.reshape(_WIDTH, -1), scale) if method.uses_parameters else (),
+            cost=1000.0 if method.uses_cost else None,
+        )
+        groups.append(group)
     return groups
 
 

@@ -17,15 +17,15 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.dtc.recovery import checked, unchecked
 from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
-from dtcbench.dtc.sensing import Array, Solve, Weights
+from dtcbench.dtc.sensing import Array, Solve
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.naming import DEFAULT_SOLVER
 from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
 from dtcbench.training.determinism import generator
-from dtcbench.training.free_widths import FlopsOfWidths, free_widths
+from dtcbench.training.free_widths import FlopsOfWidths, free_widths, least_of
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import Loss, cross_entropy
-from dtcbench.training.sensitivities import Batches, sensitivities
+from dtcbench.training.observations import Batches, observed
 from dtcbench.training.surgery import Surgery, checked_indices, refuse_optimizer
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
@@ -117,6 +117,7 @@ class Compressor:
         self._device = next(model.parameters()).device
         self._solver_name, self._solve = _solver(self.method, solver)
         self._solver_s = 0.0
+        self._state: dict[str, dict[str, Array]] = {group.name: {} for group in self.groups}
         self._last: dict[str, CompressedLayer] = {}
         self._loaded: dict[str, dict[str, float | Unavailable]] = {}  # entropies from before `load_state_dict`
 
@@ -152,8 +153,8 @@ class Compressor:
             groups that are not named stay as they are
         keep : without `sparsity` and `counts`, the fraction of the present neurons to keep, by the method's own rule
             (the published methods: a quantile). With them, what the published methods measure by
-        batches, loss : training batches (x, y), and the loss of the network's output on them, for methods that
-            use gradients of the loss (`taylor`)
+        batches, loss : training batches (x, y), for methods that look at samples (`taylor`, `hrank`), and the loss of
+            the network's output on them, for those that use its gradients
 
         Returns
         -------
@@ -174,11 +175,12 @@ class Compressor:
         present = {group.name: group.width for group in self.groups}
         free = self.method.widths == "free"
         due = targets(self.original_widths, present, sparsity, counts, keep, free=free)
-        seen: dict[str, Weights] = {}
-        if due and (samples := self.method.sensitivity_samples):
-            seen = sensitivities(self.model, self.groups, batches, samples, loss)
+        seen = observed(self.method, self.model, self.groups, batches, loss) if due else {}
+        if due and self.method.uses_cost:
+            for name, cost in FlopsOfWidths(self._surgery.products, self.groups).of_one(present).items():
+                seen[name]["cost"] = cost
         scored = {
-            group.name: self._score(group, place, due[group.name], seen.get(group.name))
+            group.name: self._score(group, place, due[group.name], seen[group.name])
             for place, group in enumerate(self.groups)
             if group.name in due
         }
@@ -188,7 +190,9 @@ class Compressor:
             group.name: self._choose(group, place, due.get(group.name), scored.get(group.name))
             for place, group in enumerate(self.groups)
         }
+        states = {name: self._kept(name, one.group.state, compressed[name].indices) for name, one in scored.items()}
         self.cut({name: compressed[name].indices for name in due})
+        self._state |= states
         self.cycle += 1
         known = self._last.keys() | self._loaded.keys()
         self._last |= {name: layer for name, layer in compressed.items() if name in due or name not in known}
@@ -202,6 +206,12 @@ class Compressor:
         kept = self._surgery.cut(by_group(indices, list(self.original_widths)), self.optimizer)
         for name, numbers in kept.items():
             self.original_indices[name] = self.original_indices[name][numbers]
+            self._state[name] = {key: value[numbers] for key, value in self._state[name].items()}
+
+    def penalty(self) -> torch.Tensor | None:
+        """The scalar that the method adds to the loss of every training step; None if it adds none."""
+        found: torch.Tensor | None = self.method.penalty(self.groups)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """The state to save with the model's and the optimiser's; `torch.load(…, weights_only=True)` reads it."""
@@ -212,6 +222,10 @@ class Compressor:
             "original_widths": dict(self.original_widths),
             "original_indices": {name: torch.from_numpy(kept.copy()) for name, kept in self.original_indices.items()},
             "entropy": {name: _plain(entropies) for name, entropies in self.entropy.items()},
+            "kept_by_method": {
+                name: {key: torch.from_numpy(value.copy()) for key, value in state.items()}
+                for name, state in self._state.items()
+            },
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -248,6 +262,10 @@ class Compressor:
                 indices[name] = np.array([place[original] for original in saved.tolist()], dtype=np.int64)
         self.cut(indices)
         self.cycle, self._last = int(state["cycle"]), {}
+        self._state = {
+            name: {key: value.cpu().numpy() for key, value in kept.items()}
+            for name, kept in state["kept_by_method"].items()
+        }
         self._loaded = {
             name: {key: Unavailable(value) if isinstance(value, str) else value for key, value in of.items()}
             for name, of in state["entropy"].items()
@@ -256,14 +274,15 @@ class Compressor:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Compressor cannot be copied or pickled; build a second one and load state_dict() into it")
 
-    def _score(self, group: PrunableGroup, place: int, target: Target, sensitivities: Weights | None) -> _Scored:
+    def _score(self, group: PrunableGroup, place: int, target: Target, seen: dict[str, Any]) -> _Scored:
         before, draws = self._solver_s, generator(self.seed, "compress", self.cycle, place)
         solve = partial(self._timed, self._solve) if self._solve else None
-        seen = Group(group.w_in, group.w_out, target, draws, solve, sensitivities)
+        state = {key: value.copy() for key, value in self._state[group.name].items()}
+        shown = Group(group.w_in, group.w_out, target, draws, solve, state=state, **seen)
         with self._placing(group, target):
-            scores = self.method.scores(seen)
+            scores = self.method.scores(shown)
             _check_scores(scores, group.width)
-        return _Scored(seen, scores, self._solver_s - before)
+        return _Scored(shown, scores, self._solver_s - before)
 
     def _freed(self, due: dict[str, Target], scored: dict[str, _Scored]) -> dict[str, Target]:
         """The targets at free widths of the groups that lose neurons, at the FLOPs of the widths that are due."""
@@ -275,8 +294,18 @@ class Compressor:
             lambda widths: flops({**present, **widths}),
             flops({**present, **{name: count for name, target in due.items() if (count := target.count)}}),
             generator(self.seed, "widths", self.cycle),
+            least={name: least_of(self.method.floor, due[name], present[name]) for name in scored},
+            comparable=self.method.comparable,
         )
         return {name: replace(due[name], count=count) for name, count in counts.items() if count < present[name]}
+
+    def _kept(self, group: str, state: dict[str, Array], indices: Indices) -> dict[str, Array]:
+        """What the method keeps of the neurons that are left; CompressionError if it is not an array [m, …]."""
+        width = len(self.original_indices[group])
+        for key, value in state.items():
+            if not isinstance(value, np.ndarray) or value.shape[:1] != (width,):
+                raise CompressionError(f"group {group}: the method keeps {key!r}, which is no array [{width}, …]")
+        return {key: value[indices] for key, value in state.items()}
 
     def _choose(
         self, group: PrunableGroup, place: int, target: Target | None, scored: _Scored | None

@@ -14,6 +14,8 @@ from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, positions, r
 from dtcbench.training.tracing import Place, Trace
 
 _NORMS = nn.modules.batchnorm._BatchNorm
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMALISING = (_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 Weights = NDArray[np.floating]
 
 
@@ -95,12 +97,12 @@ class PrunableGroup:
     @property
     def incoming(self) -> torch.Tensor:
         """Incoming weights [m, fan_in, …]; of several layers [m, their weights in a row]."""
-        return _incoming([self._by_unit(place) for place in self.written])
+        return _incoming([self._by_unit(place).detach() for place in self.written])
 
     @property
     def outgoing(self) -> torch.Tensor:
         """Outgoing weights [fan_out, m, …]; of several layers [their weights in a row, m]."""
-        return _outgoing([self._by_unit(place) for place in self.read])
+        return _outgoing([self._by_unit(place).detach() for place in self.read])
 
     @property
     def w_in(self) -> Weights:
@@ -125,6 +127,17 @@ class PrunableGroup:
         products = _array(_outgoing([self._by_unit(place, grad * weight) for place, weight, grad in known]))
         total: Weights = products.sum(axis=(0, *range(2, products.ndim)))
         return total
+
+    @property
+    def parts(self) -> list[torch.Tensor]:
+        """Each [m, k]: the parameters that go with the neurons, tensor by tensor, with their gradients."""
+        return [self._by_unit(place).flatten(1) for place, _ in self.places if self._is_parameter(place)]
+
+    @property
+    def scales(self) -> list[torch.Tensor]:
+        """Each [m, k]: those of them that are the scale of a normalisation."""
+        norms = [place for place, _ in self.places if self._is_parameter(place) and self._is_scale(place[0])]
+        return [self._by_unit(place).flatten(1) for place in norms]
 
     @property
     def producers(self) -> list[str]:
@@ -173,14 +186,53 @@ class PrunableGroup:
     def _by_unit(self, place: Place, values: torch.Tensor | None = None) -> torch.Tensor:
         """A weight, or other values of its shape, as [m, entries of each unit, the other axes]."""
         name, number = place
-        found = (self.tensors.get(name) if values is None else values).detach().movedim(number, 0)
-        axis = dict(self.places)[place]
-        if axis is not self.unit:
-            of_unit = units(axis, self.unit)
-            order = np.argsort(of_unit, kind="stable")[np.count_nonzero(of_unit < 0) :]
-            if not np.array_equal(order, np.arange(len(found))):
-                found = found[torch.from_numpy(order).to(found.device)]
+        found = (self.tensors.get(name) if values is None else values).movedim(number, 0)
+        if (order := self._order(place)) is not None:
+            found = found[torch.from_numpy(order).to(found.device)]
         return found.reshape(self.width, len(found) // self.width, *found.shape[1:])
+
+    @property
+    def reader(self) -> nn.Module | None:
+        """The first layer without channel groups that reads them; None if there is none."""
+        return None if self._entrance is None else self.tensors.owners(self._entrance[0])[0][1]
+
+    def as_read(self, x: torch.Tensor) -> Weights:
+        """Of the reader's input the neurons' values [b, m, …]: of images [b, m, height, width], flattened or not."""
+        place = self._entrance
+        if place is None:
+            raise ValueError(f"group {self.name} has no reader")
+        found = x.movedim(1 if isinstance(self.reader, _CONVOLUTIONS) else -1, 1)
+        if (order := self._order(place)) is not None:
+            found = found[:, torch.from_numpy(order).to(found.device)]
+        axis = dict(self.places)[place]
+        inner = [found.shape[1] // self.width]
+        if axis is self.unit:
+            inner = []
+        elif isinstance(axis, Product) and axis.parts[0] is self.unit:
+            inner = [part.size for part in axis.parts[1:]]
+        return _array(found.reshape(len(x), self.width, *inner, *found.shape[2:]))
+
+    @property
+    def _entrance(self) -> Place | None:
+        """The axis of the reader's weight that they go into."""
+        layers = ((place, self.tensors.owners(place[0])[0]) for place in self.read)
+        return next((place for place, (_, module, name) in layers if name == "weight" and _is_layer(module)), None)
+
+    def _is_scale(self, name: str) -> bool:
+        _, module, attribute = self.tensors.owners(name)[0]
+        return attribute == "weight" and self.tensors.get(name).ndim == 1 and _normalises(module)
+
+    def _is_parameter(self, place: Place) -> bool:
+        return isinstance(self.tensors.get(place[0]), nn.Parameter)
+
+    def _order(self, place: Place) -> NDArray[np.int64] | None:
+        """The entries of an axis, unit by unit; None if that is how they are."""
+        axis = dict(self.places)[place]
+        if axis is self.unit:
+            return None
+        of_unit = units(axis, self.unit)
+        order = np.argsort(of_unit, kind="stable")[np.count_nonzero(of_unit < 0) :]
+        return None if np.array_equal(order, np.arange(axis.size)) else order
 
 
 def found_groups(trace: Trace, model: nn.Module) -> list[PrunableGroup]:
@@ -270,6 +322,11 @@ def _outgoing(parts: list[torch.Tensor]) -> torch.Tensor:
     return part[:, :, 0] if part.shape[2] == 1 else part
 
 
+def _normalises(module: nn.Module) -> bool:
+    """Whether a module is a normalisation; those of other libraries are known by their names."""
+    return isinstance(module, _NORMALISING) or "norm" in type(module).__name__.lower()
+
+
 def _is_plain(tensors: Tensors, name: str) -> bool:
     """Whether it is the weight of one Linear or Conv2d layer without channel groups, and not computed from others."""
     if len(tensors.owners(name)) > 1:
@@ -277,6 +334,12 @@ def _is_plain(tensors: Tensors, name: str) -> bool:
     ((_, module, attribute),) = tensors.owners(name)
     is_layer = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
     return is_layer and attribute == "weight"
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it is called with its input alone, whose features its weight's axis goes through."""
+    is_convolution = isinstance(module, _CONVOLUTIONS) and module.groups == 1
+    return is_convolution or isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"  # as GPT-2 has it
 
 
 def _leads(axis: Axis, unit: Atom) -> bool:
@@ -290,9 +353,14 @@ def _with(kept: Sequence[int], place: int, size: int) -> Sequence[int]:
     return changed if isinstance(kept, list) else tuple(changed)
 
 
+def arrays(tensors: Sequence[torch.Tensor]) -> tuple[Weights, ...]:
+    """The tensors as arrays, read-only."""
+    return tuple(map(_array, tensors))
+
+
 def _array(tensor: torch.Tensor) -> Weights:
     """Read-only, because it may share the network's memory."""
-    tensor = tensor.cpu()
+    tensor = tensor.detach().cpu()
     # NumPy has no bfloat16, and sums of float16 lose digits.
     array: Weights = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy().view()
     array.flags.writeable = False

@@ -180,6 +180,7 @@ def gradient_step(
     clip: float | None = None,
     precision: str = "fp32",
     others: Sequence[torch.device] = (),
+    penalty: Callable[[], torch.Tensor | None] = lambda: None,
 ) -> Step:
     """The loss's gradient by autograd, one step of the optimiser along it, and one of the learning rate.
 
@@ -191,6 +192,7 @@ def gradient_step(
     clip : the largest L2 norm of the gradient of all parameters together
     precision : `fp32`, `tf32` (on a GPU) or `bf16`, of the forward and backward passes; the loss is in float32
     others : further boards, to which the parts of a batch go in turn
+    penalty : a scalar whose gradient is added to the loss's; the loss that a step returns is without it
     """
     boards = Boards(model, others)
 
@@ -210,6 +212,8 @@ def gradient_step(
             torch.autograd.backward(values)
             boards.add_gradients()
             losses += [value.detach().to(batch.x.device) for value in values]
+        if (added := penalty()) is not None:
+            added.backward()
         if clip is not None:
             _clip(model, clip)
         optimizer.step()

@@ -5,7 +5,7 @@ See docs/design.md, Protocols.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -90,7 +90,12 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
     widths = run.compressor.original_widths
     removals = protocol.removals(sparsity, cell.when) if run.compressor.method.removal == "scored" else {}
     final, rewinds = max(removals, default=-1), cell.when == "rewind" and len(removals) > 0
-    step, batches = _training(run, protocol, training, (final + 1) * protocol.cycle_steps if rewinds else steps)
+
+    def penalty() -> torch.Tensor | None:
+        return run.compressor.penalty() if len(run.cycles) <= final else None  # the rest fine-tunes without it
+
+    span = (final + 1) * protocol.cycle_steps if rewinds else steps
+    step, batches = _training(run, protocol, training, span, penalty)
     removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
 
     def score(samples: AnySamples) -> float:
@@ -113,7 +118,7 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
         run.record_cycle(loss, layers, **numbers, test_before=_TEST_LATER, test_after=_TEST_LATER)
         if last and rewinds:
             run.rewind()
-            step, batches = _training(run, protocol, training, steps - run.steps)
+            step, batches = _training(run, protocol, training, steps - run.steps, penalty)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
     is_text = context.splits.is_text
@@ -148,13 +153,19 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
     return steps
 
 
-def _training(run: TrainingRun, protocol: Standard, training: Selection, steps: int) -> tuple[Step, Iterator[Samples]]:
+def _training(
+    run: TrainingRun,
+    protocol: Standard,
+    training: Selection,
+    steps: int,
+    penalty: Callable[[], torch.Tensor | None],
+) -> tuple[Step, Iterator[Samples]]:
     """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
     run.compressor.optimizer = optimizer = optimizer_of(run.model, protocol)
     augment = augmentation(protocol, run.context.splits)
     batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, augment)
     schedule = schedule_of(optimizer, protocol, steps)
-    return step_of(run.model, protocol, optimizer, schedule, run.context.others), batches
+    return step_of(run.model, protocol, optimizer, schedule, run.context.others, penalty), batches
 
 
 def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Standard) -> None:
@@ -176,6 +187,8 @@ def run_published(run: TrainingRun, protocol: Published) -> Result:
     order: another order changes the bits.
     """
     context = run.context
+    if run.compressor.penalty() is not None:
+        raise CompressionError("protocol published trains by its own loss, without a penalty; use protocol standard")
     is_dense = run.compressor.method.removal == "never"
     layers_to_train = linear_layers(run.model)
     _draw_weights(layers_to_train, context.cell.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -64,8 +64,10 @@ def step_of(
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
     others: Sequence[torch.device] = (),
+    penalty: Callable[[], torch.Tensor | None] = lambda: None,
 ) -> Step:
-    """One step of the training, on the network's board and the `others`."""
+    """One step of the training, on the network's board and the `others`; `penalty` is what the method adds to the loss,
+    if anything."""
     return gradient_step(
         model,
         optimizer,
@@ -75,6 +77,7 @@ def step_of(
         clip=protocol.clip,
         precision=protocol.precision,
         others=others,
+        penalty=penalty,
     )
 
 

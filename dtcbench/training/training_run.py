@@ -30,7 +30,7 @@ from dtcbench.training.network import blaming_the_model, build, counting
 from dtcbench.training.recipe import step_of
 
 _BATCH = 64
-"""Samples in a mini-batch of sensitivities."""
+"""Samples in a mini-batch of what a method looks at."""
 _WARM_UP_STEPS = 3
 Value = TypeVar("Value")
 
@@ -129,7 +129,7 @@ class TrainingRun:
     def compress(self, samples: AnySamples, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
         """Compress by `Compressor.compress` with these targets; the record of each group.
 
-        A method that uses gradients of the loss gets the first of `samples`.
+        A method that looks at samples gets the first of `samples`.
         """
         # Before the compression and outside the energy boundary.
         complexities = [self._complexity(group) for group in self.compressor.groups]
@@ -157,10 +157,15 @@ class TrainingRun:
         }
 
     def _counted(self, samples: AnySamples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches for the method's sensitivities; those that it takes are counted in the training FLOPs."""
-        flops = self.flops(training_flops)
-        for batch in samples.first(self.compressor.method.sensitivity_samples).batches(_BATCH):
-            self.training_flops += flops * len(batch)
+        """Batches for a method that looks at samples; the passes over those that it takes are counted in the training
+        FLOPs: forward and backward for gradients of the loss, forward for activations."""
+        method = self.compressor.method
+        asked = {training_flops: method.sensitivity_samples, inference_flops: method.activation_samples}
+        passes = [(self.flops(count), wanted) for count, wanted in asked.items() if wanted]
+        taken = 0
+        for batch in samples.first(max(asked.values())).batches(_BATCH):
+            self.training_flops += sum(flops * max(0, min(len(batch), wanted - taken)) for flops, wanted in passes)
+            taken += len(batch)
             yield batch.x, batch.y
 
     def record_cycle(self, loss: float, layers: list[Layer], **numbers: Any) -> None:

@@ -16,7 +16,19 @@ def group(width=40, target=None, seed=0, solve=LARS, scale=None):
     scale = np.ones(width) if scale is None else np.asarray(scale, float)
     w_in, w_out = rng.normal(size=(width, 8)) * scale[:, None], rng.normal(size=(5, width)) * scale
     sensitivities = rng.normal(size=(3, width)) * scale
-    return Group(w_in, w_out, target or Target(0.9, 30), np.random.default_rng(seed), solve, sensitivities)
+    activations, gamma = rng.normal(size=(3, width)) * scale, rng.normal(size=(width, 1)) * scale[:, None]
+    return Group(
+        w_in,
+        w_out,
+        target or Target(0.9, 30),
+        np.random.default_rng(seed),
+        solve,
+        sensitivities,
+        activations,
+        scales=(gamma,),
+        parts=(w_in, w_out.T, gamma),
+        cost=10.0,
+    )
 
 
 def kept(name, group, **options):
@@ -123,7 +135,13 @@ def test_dtc_without_a_solver_is_refused():
         kept("dtc", group(solve=None))
 
 
-@pytest.mark.parametrize("name", ["dtc", "dtc-published", "shuffled", "magnitude", "anti-magnitude", "fpgm", "taylor"])
+OF_WEIGHTS = [
+    *("dtc", "dtc-published", "shuffled", "magnitude", "anti-magnitude", "fpgm", "taylor"),
+    *("slimming", "global-magnitude", "depgraph"),
+]
+
+
+@pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_methods_that_look_at_weights_refuse_nan(name):
     with pytest.raises(NonFiniteError):
         kept(name, group(scale=np.full(40, np.nan)))

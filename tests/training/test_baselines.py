@@ -12,7 +12,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.errors import CompressionError
 from dtcbench.registry import Entry
-from dtcbench.training import compressor
+from dtcbench.training import observations
 from dtcbench.training.flops import steps_for
 from dtcbench.training.loop import Samples, accuracy, bits_per_token, cross_entropy, samples_in
 from dtcbench.training.protocols import run
@@ -86,7 +86,7 @@ def test_steps_and_samples_agree_with_the_batches(samples, size):
 
 
 def test_looking_at_sensitivities_is_counted_and_leaves_the_network_as_it_was(monkeypatch):
-    real, networks = compressor.sensitivities, []
+    real, networks = observations.sensitivities, []
 
     def look(model, *rest):
         before, gradients = copy.deepcopy(model.state_dict()), [parameter.grad for parameter in model.parameters()]
@@ -99,7 +99,7 @@ def test_looking_at_sensitivities_is_counted_and_leaves_the_network_as_it_was(mo
         assert model.training
         return seen
 
-    monkeypatch.setattr(compressor, "sensitivities", look)
+    monkeypatch.setattr(observations, "sensitivities", look)
     taylor, random = result("taylor"), result("random")
     reached = [0.0, *(cycle.sparsity for cycle in taylor.cycles)]
     assert len(networks) == sum(cycle.sparsity > before for cycle, before in zip(taylor.cycles, reached, strict=False))

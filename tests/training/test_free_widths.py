@@ -12,7 +12,7 @@ from dtcbench.dtc.selection import Target, below_quantile
 from dtcbench.errors import UserError
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.flops import inference_flops
-from dtcbench.training.free_widths import FlopsOfWidths, free_widths
+from dtcbench.training.free_widths import FlopsOfWidths, free_widths, least_of
 from dtcbench.training.protocols import run
 from dtcbench.training.surgery import Surgery
 
@@ -45,7 +45,7 @@ def linear_flops(widths):
 def test_one_quantile_decides_in_all_groups(drop):
     draws = np.random.default_rng(1)
     scores = {"a": draws.random(50), "b": draws.random(30) ** 3}
-    counts = free_widths(scores, drop, linear_flops, 200, np.random.default_rng(0))
+    counts = free_widths(scores, drop, linear_flops, 200, np.random.default_rng(0), least={"a": 1, "b": 1})
     sign = 1 if drop == "smallest" else -1
     kept, gone = [], []
     for name, values in scores.items():
@@ -58,9 +58,37 @@ def test_one_quantile_decides_in_all_groups(drop):
 
 def test_every_group_keeps_a_neuron_and_none_is_lost_if_the_budget_is_large():
     scores = {"a": np.full(5, 1.0), "b": np.zeros(4)}
-    assert free_widths(scores, "smallest", linear_flops, 0, np.random.default_rng(0)) == {"a": 1, "b": 1}
-    assert free_widths(scores, "smallest", linear_flops, 10**6, np.random.default_rng(0)) == {"a": 5, "b": 4}
-    assert free_widths(scores, "smallest", linear_flops, 31, np.random.default_rng(0)) == {"a": 4, "b": 1}
+
+    def found(budget, a=1, b=1):
+        return free_widths(scores, "smallest", linear_flops, budget, np.random.default_rng(0), least={"a": a, "b": b})
+
+    assert found(0) == {"a": 1, "b": 1}
+    assert found(10**6) == {"a": 5, "b": 4}
+    assert found(31) == {"a": 4, "b": 1}
+    assert found(31, b=3) == {"a": 3, "b": 3}
+    assert found(0, a=2, b=3) == {"a": 2, "b": 3}
+
+
+def test_scores_that_compare_are_ranked_as_they_are_and_others_by_their_groups_mean():
+    scores = {"a": np.array([10.0, 20.0, 30.0]), "b": np.array([1.0, 2.0, 6.0])}
+
+    def found(comparable):
+        draws = np.random.default_rng(0)
+        least = {"a": 1, "b": 1}
+        return free_widths(scores, "smallest", sizes, 4, draws, least=least, comparable=comparable)
+
+    def sizes(widths):
+        return sum(widths.values())
+
+    assert found(comparable=True) == {"a": 3, "b": 1}
+    assert found(comparable=False) == {"a": 2, "b": 2}  # by their means 0.5, 1, 1.5 and 1/3, 2/3, 2
+
+
+def test_the_floor_is_a_fraction_of_what_uniform_widths_leave():
+    assert least_of(0.1, Target(0.5, 60), 120) == 6
+    assert least_of(0.0, Target(0.5, 60), 120) == 1
+    assert least_of(1.0, Target(0.5, 60), 40) == 40  # a group that has fewer already
+    assert least_of(0.1, Target(0.5, 2), 120) == 1
 
 
 def test_the_published_quantile_of_each_group_leaves_no_freedom_of_widths():

@@ -17,7 +17,7 @@ from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.protocol import Standard
-from dtcbench.training import compressor, protocols, training_run
+from dtcbench.training import observations, protocols, training_run
 from dtcbench.training.loop import Samples, gradient_step, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
 from dtcbench.training.recipe import augmentation, loss_of, optimizer_of, schedule_of
@@ -54,8 +54,8 @@ class Seen:
         self.rates = []
         real_step, real_start = protocols.step_of, protocols.start
 
-        def spy_step(model, protocol, optimizer, schedule, others):
-            step = real_step(model, protocol, optimizer, schedule)
+        def spy_step(model, protocol, optimizer, schedule, others, penalty):
+            step = real_step(model, protocol, optimizer, schedule, others, penalty)
             return lambda batch: self.rates.append(optimizer.param_groups[0]["lr"]) or step(batch)
 
         def spy_start(work):
@@ -247,13 +247,13 @@ def test_smoothing_changes_the_training_loss_and_nothing_that_is_evaluated():
 
 
 def test_a_method_that_asks_for_gradients_gets_those_of_the_loss_that_is_trained_by(monkeypatch):
-    losses, real = [], compressor.sensitivities
+    losses, real = [], observations.sensitivities
 
     def look(model, groups, batches, samples, loss):
         losses.append(loss(torch.tensor([[2.0, 0.0]]), torch.tensor([0])).item())
         return real(model, groups, batches, samples, loss)
 
-    monkeypatch.setattr(compressor, "sensitivities", look)
+    monkeypatch.setattr(observations, "sensitivities", look)
     run(context(cell("taylor", label_smoothing=0.5)))
     assert losses
     assert losses == pytest.approx([0.5 + math.log1p(math.exp(-2))] * len(losses))

@@ -36,6 +36,7 @@ class InSteps:
 
 
 METHODS = [name for name in registry.methods.names() if registry.methods.get(name).removal == "scored"]
+METHODS.remove("slimming")  # which needs a normalisation
 
 
 def test_the_same_cell_gives_the_same_result_to_the_last_bit():

@@ -101,7 +101,11 @@ def test_at_sparsity_0_it_is_dense_to_the_last_bit(monkeypatch, model, when):
     assert equal(nothing.final, dense.final)
 
 
-@pytest.mark.parametrize("method", [name for name in registry.methods.names() if registry.compresses_in_cycles(name)])
+METHODS = [name for name in registry.methods.names() if registry.compresses_in_cycles(name)]
+METHODS.remove("slimming")  # which needs a normalisation
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("when", "trained"), [("after", 40), ("rewind", 30)])
 def test_every_method_removes_all_at_once_and_takes_the_steps_of_every_other_cell(method, when, trained):
     result = run(context(arm(method, when=when)))
