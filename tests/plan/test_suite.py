@@ -304,6 +304,7 @@ def test_a_method_that_solves_has_our_own_solver_where_none_is_named():
     ("method", "message"),
     [
         ("{name: random, when: rewind}", "'random' with when: rewind belongs to protocol standard"),
+        ("{name: random, groups: coupled}", "'random' with groups: coupled belongs to protocol standard"),
         ("{name: dtc, widths: free}", "'dtc' with widths: free belongs to protocol standard"),
         ("{name: dense, stream: 1}", "protocol published draws no data order"),
     ],

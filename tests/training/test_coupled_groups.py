@@ -4,16 +4,21 @@ import copy
 import io
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from cells import cell, choice, context
 from coupled_networks import FAMILIES, IMAGE, Concatenated, Depthwise, Residual, SwiGLU, WithAuxiliary, samples
 from torch import nn
 
+from dtcbench import registry
 from dtcbench.errors import CompressionError
 from dtcbench.training import propagation, settings
 from dtcbench.training.compressor import Compressor
+from dtcbench.training.network_file import NetworkFile
+from dtcbench.training.protocols import trained
 from dtcbench.training.surgery import Surgery
 
 GROUPS = [(build, shape, name) for build, (shape, widths) in FAMILIES.items() for name in widths]
@@ -253,3 +258,22 @@ def test_the_network_that_is_looked_at_stays_as_it_was():
     assert [module.training for module in network.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
     assert all(parameter.device.type == "cpu" for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("method", ["dtc", "random", "dense-matched", "scratch"])
+def test_a_cell_with_coupled_groups_trains_to_its_end_and_is_rebuilt_from_its_file(method):
+    planned = replace(
+        cell(method),
+        model=choice(registry.models, "resnet-20", width=4),
+        method=choice(registry.methods, method, groups="coupled"),
+    )
+    work = context(planned)
+    _, compressor = trained(work)
+    assert {"conv", "block1.conv1"} < set(
+        compressor.original_widths
+    )  # the stream of the first stage, and a block's own
+    wanted = 2 if method != "dense-matched" else 4
+    assert {group.width for group in compressor.groups if group.name in ("conv", "block1.conv1")} == {wanted}
+    file = NetworkFile.of(planned, work.splits.input_shape, work.splits.num_classes, compressor)
+    x = torch.rand(5, 1, 8, 8)
+    assert torch.equal(NetworkFile.read(file.content()).network()(x), compressor.model.eval()(x))
