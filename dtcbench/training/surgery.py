@@ -68,6 +68,15 @@ class Surgery:
     def _shrink(self, group: PrunableGroup, kept: Indices, optimizer: torch.optim.Optimizer | None) -> None:
         for replaced in shrink(group, kept, self._model):
             carry_over(replaced, optimizer)
+        _forget_computed(self._model)
+
+
+def _forget_computed(model: nn.Module) -> None:
+    """A network may keep what it computed of its weights for evaluation until it trains again, as LeViT its biases."""
+    modes = {module: module.training for module in model.modules()}
+    model.train()
+    for module, training in modes.items():
+        module.training = training
 
 
 def _traced(model: nn.Module, example: Any) -> tuple[Trace, Callable[[nn.Module], nn.Module]]:

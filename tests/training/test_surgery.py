@@ -201,6 +201,32 @@ def test_surgeries_of_two_networks_do_not_mix():
     assert second(torch.rand(2, 1, 12, 12)).shape == (2, 3)
 
 
+class Keeping(nn.Module):
+    """Keeps what it computed of its weights while it is evaluated."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.output, self.kept = nn.Linear(4, 6), nn.Linear(6, 3), None
+
+    def train(self, mode=True):
+        self.kept = None if mode else self.kept
+        return super().train(mode)
+
+    def forward(self, x):
+        if self.training or self.kept is None:
+            self.kept = self.hidden.bias.detach() * 1
+        return self.output(torch.relu(torch.nn.functional.linear(x, self.hidden.weight) + self.kept))
+
+
+def test_what_a_network_keeps_for_its_evaluation_does_not_outlive_a_cut():
+    model, x = Keeping().eval(), torch.rand(2, 4)
+    model(x)
+    surgery = Surgery(model, x[:1])
+    surgery.cut({"hidden": KEPT}, None)
+    assert not model.training
+    assert model(x).shape == (2, 3)
+
+
 class Tied(nn.Module):
     """Two layers with one weight between them."""
 
