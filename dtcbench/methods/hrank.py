@@ -19,7 +19,7 @@ from dtcbench.registry import register_method
 class HRank(Method):
     """Drops the channels whose feature maps have the lowest average rank (Lin et al., CVPR 2020, arXiv 2002.10179).
 
-    Their Eq. 5 and 6: the mean over samples of Rank(o[j, :, :]). The maps are those that the next layer reads, after
+    Theirs is the mean over samples of Rank(o[j, :, :]). The maps are those that the next layer reads, after
     normalisation, activation and pooling. A neuron without a map has rank 1 where it is not 0. They choose how much of
     each layer goes by hand; here it is the same share of every group.
     """
