@@ -12,6 +12,7 @@ from torch import nn
 from dtcbench.models.library import (
     Arguments,
     Library,
+    Pixels,
     constructed,
     fit_images,
     fitted_shape,
@@ -19,7 +20,6 @@ from dtcbench.models.library import (
     refuse_arguments,
     refuse_unknown,
 )
-from dtcbench.models.shapes import Size
 from dtcbench.registry import register_model
 
 TIMM = Library(
@@ -40,7 +40,7 @@ def timm(
     generator: torch.Generator,
     architecture: str = "",
     arguments: Arguments = {},  # noqa: B006 - never changed
-    size: Size | None = None,
+    size: Pixels = 0,
 ) -> nn.Module:
     """A classifier of timm, such as `{name: timm, architecture: vit_tiny_patch16_224}`.
 
@@ -52,7 +52,7 @@ def timm(
     ----------
     architecture : a name of `timm.list_models()`
     arguments : of its constructor, such as `{patch_size: 4, depth: 6}`
-    size : pixels a side that images are brought to (bilinear) before the network sees them; None leaves them
+    size : pixels a side that images are brought to (bilinear) before the network sees them; 0 leaves them
     """
     package = TIMM.module()
     refuse_unknown("timm", architecture, package.list_models())

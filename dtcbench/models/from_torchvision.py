@@ -12,6 +12,7 @@ from dtcbench.errors import UserError
 from dtcbench.models.library import (
     Arguments,
     Library,
+    Pixels,
     constructed,
     fit_images,
     fitted_shape,
@@ -20,7 +21,6 @@ from dtcbench.models.library import (
     refuse_arguments,
     refuse_unknown,
 )
-from dtcbench.models.shapes import Size
 from dtcbench.registry import register_model
 
 TORCHVISION = Library("torchvision", {"architecture": "resnet18"})
@@ -36,7 +36,7 @@ def torchvision(
     generator: torch.Generator,
     architecture: str = "",
     arguments: Arguments = {},  # noqa: B006 - never changed
-    size: Size | None = None,
+    size: Pixels = 0,
 ) -> nn.Module:
     """A classifier of torchvision, such as `{name: torchvision, architecture: resnet18}`.
 
@@ -47,7 +47,7 @@ def torchvision(
     ----------
     architecture : a name of `torchvision.models.list_models(module=torchvision.models)`
     arguments : of its constructor, beside the number of classes and the size of the images
-    size : pixels a side that images are brought to (bilinear) before the network sees them; None leaves them
+    size : pixels a side that images are brought to (bilinear) before the network sees them; 0 leaves them
     """
     models = TORCHVISION.module().models
     refuse_unknown("torchvision", architecture, models.list_models(module=models))

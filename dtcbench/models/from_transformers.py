@@ -17,6 +17,7 @@ from dtcbench.errors import UserError
 from dtcbench.models.library import (
     Arguments,
     Library,
+    Pixels,
     constructed,
     fit_images,
     fitted_shape,
@@ -25,7 +26,7 @@ from dtcbench.models.library import (
     refuse_arguments,
     refuse_unknown,
 )
-from dtcbench.models.shapes import Size, text_length
+from dtcbench.models.shapes import text_length
 from dtcbench.registry import register_model
 
 TRANSFORMERS = Library(
@@ -72,7 +73,7 @@ def transformers(
     architecture: str = "",
     arguments: Arguments = {},  # noqa: B006 - never changed
     config: str = "",
-    size: Size | None = None,
+    size: Pixels = 0,
 ) -> nn.Module:
     """A network of Hugging Face's transformers, such as `{name: transformers, config: my-llama.json}`.
 
@@ -87,7 +88,7 @@ def transformers(
     arguments : fields of its configuration, such as `{hidden_size: 64, num_hidden_layers: 2}`; `architectures: [CLASS]`
         names another class than the data would
     config : a `config.json` in the place of both; planning puts its content there, so that a cell's key holds it
-    size : pixels a side that images are brought to (bilinear) before the network sees them; None leaves them
+    size : pixels a side that images are brought to (bilinear) before the network sees them; 0 leaves them
     """
     package = TRANSFORMERS.module()
     if config:

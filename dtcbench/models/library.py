@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
@@ -23,6 +24,8 @@ from dtcbench.models.shapes import image_shape
 
 Arguments = Mapping[str, Any]
 """Arguments of a network's constructor, as JSON values."""
+Pixels = Annotated[int, Field(ge=0)]
+"""A side that images are brought to; 0 leaves them."""
 Model = TypeVar("Model", bound=Callable[..., nn.Module])
 
 
@@ -111,19 +114,19 @@ def _draw_anew(network: nn.Module, make: Callable[[], nn.Module], generator: tor
         tensor.copy_(fresh[name][tuple(map(slice, tensor.shape))])
 
 
-def fitted_shape(model: str, input_shape: tuple[int, ...], size: int | None) -> tuple[int, int, int]:
+def fitted_shape(model: str, input_shape: tuple[int, ...], size: int) -> tuple[int, int, int]:
     """(channels, height, width) of the images once they have `size` pixels a side; UserError if they are no images."""
     channels, height, width = image_shape(model, input_shape)
     return (channels, size, size) if size else (channels, height, width)
 
 
-def fit_images(network: nn.Module, size: int | None, repeats: int = 1) -> None:
+def fit_images(network: nn.Module, size: int, repeats: int = 1) -> None:
     """Let the network see its images [b, C, H, W] with `size` pixels a side, and each channel `repeats` times."""
     if size or repeats > 1:
         network.register_forward_pre_hook(partial(_fitted, size=size, repeats=repeats))
 
 
-def _fitted(_network: nn.Module, inputs: tuple[torch.Tensor], *, size: int | None, repeats: int) -> torch.Tensor:
+def _fitted(_network: nn.Module, inputs: tuple[torch.Tensor], *, size: int, repeats: int) -> torch.Tensor:
     (images,) = inputs
     if size:
         images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)

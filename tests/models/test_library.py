@@ -99,7 +99,7 @@ def test_images_are_brought_to_a_size_and_grey_ones_repeated():
 
 def test_images_that_fit_are_left_alone():
     network = nn.Flatten()
-    fit_images(network, size=None)
+    fit_images(network, size=0)
     assert not network._forward_pre_hooks
 
 
