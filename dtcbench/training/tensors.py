@@ -46,16 +46,17 @@ def load_into(network: nn.Module, tensors: Tensors) -> None:
     """Give the network these values of all its parameters and buffers. Of tied ones, one name is enough.
 
     On torch's meta device, where tensors have no values, they are only compared. ValueError names a tensor that the
-    network lacks or is not given, or whose shape or type is another, with the one found and the one wanted.
+    network lacks or is not given, or whose shape or type is another, with the one found and the one wanted; or two
+    names of one tensor that are given different values.
     """
     wanted = network.state_dict(keep_vars=True)
-    given = {id(tensor) for name, tensor in wanted.items() if name in tensors}
+    first = {id(tensor): name for name, tensor in reversed(wanted.items()) if name in tensors}
     for name in tensors:
         if name not in wanted:
             raise ValueError(f"tensor {name}: the network has none of this name; it has {_some(list(wanted))}")
     for name, tensor in wanted.items():
         if name not in tensors:
-            if id(tensor) in given:
+            if id(tensor) in first:
                 continue
             raise ValueError(f"tensor {name}: none of this name found, one of shape {list(tensor.shape)} wanted")
         found = tensors[name]
@@ -64,6 +65,11 @@ def load_into(network: nn.Module, tensors: Tensors) -> None:
         if found.dtype != tensor.dtype:
             kinds = [str(one.dtype).removeprefix("torch.") for one in (found, tensor)]
             raise ValueError(f"tensor {name}: {kinds[0]} found, {kinds[1]} wanted")
+        if not torch.equal(found, tensors[tied := first[id(tensor)]]):
+            raise ValueError(
+                f"tensors {tied} and {name}: two values found for one tensor, which the network has under both names; "
+                "untie the network, as by tie_word_embeddings: false, or give a checkpoint that ties them"
+            )
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(tensors, strict=False)
 

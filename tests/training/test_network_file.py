@@ -179,14 +179,13 @@ def test_a_changed_byte_ends_in_a_refusal_or_in_a_network(content, data):
         assert isinstance(network, nn.Module)
 
 
-def test_tied_weights_are_kept_and_come_back_tied(monkeypatch):
-    class Tied(nn.Sequential):
-        def __init__(self):
-            super().__init__(
-                nn.Flatten(), nn.Linear(64, 10, bias=False), nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 10)
-            )
-            self.again = self[1].weight
+class Tied(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 10, bias=False), nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 10))
+        self.again = self[1].weight
 
+
+def test_tied_weights_are_kept_and_come_back_tied():
     one, other = Tied(), Tied()
     given = tensors.read(tensors.written(one.state_dict(), {}))[0]
     tensors.load_into(other, given)
@@ -195,6 +194,15 @@ def test_tied_weights_are_kept_and_come_back_tied(monkeypatch):
     tensors.load_into(third, given)
     for network in (other, third):
         assert network.again is network[1].weight and torch.equal(network.again, one.again)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_two_values_for_one_tied_tensor_are_refused_by_both_names(device):
+    given = tensors.read(tensors.written(Tied().state_dict(), {}))[0]
+    given["again"][0, 0] += 1
+    with torch.device(device), pytest.raises(ValueError, match=r"again and 1\.weight: two values .* ties them") as told:
+        tensors.load_into(Tied(), given)
+    assert "tie_word_embeddings: false" in str(told.value)
 
 
 def test_the_kept_neurons_are_those_that_the_record_seals(trained_by_dtc, content):
