@@ -178,8 +178,14 @@ def _choices(kinds: frozenset[_Kind]) -> Iterator[set[_Kind]]:
 
 
 def _known(path: str, module: nn.Module, axes: dict[str, tuple[Axis, ...]]) -> list[Setting] | None:
-    """What the layers of torch and transformers keep, whose tensors have these axes; None for other modules."""
-    weight = axes.get("weight") or axes.get("running_mean") or ()
+    """What the layers of torch and transformers keep, whose tensors have these axes; None for other modules.
+
+    None too for a layer whose weight is computed from others, unless these have its shape, as in torch.nn.utils.prune.
+    """
+    names = ("weight", "weight_orig", "running_mean", "weight_hh_l0")
+    weight = next((axes[name] for name in names if name in axes), None)
+    if weight is None:
+        return None
     found: dict[str, Axis]
     match module:
         case nn.Linear():
@@ -198,8 +204,8 @@ def _known(path: str, module: nn.Module, axes: dict[str, tuple[Axis, ...]]) -> l
             found = {"num_channels": weight[0], "num_groups": group}
         case nn.LayerNorm() | nn.RMSNorm():
             return [Setting(path, "normalized_shape", place, axis) for place, axis in enumerate(weight)]
-        case nn.RNNBase():
-            found = {"hidden_size": axes["weight_hh_l0"][1], "input_size": axes["weight_ih_l0"][1]}
+        case nn.RNNBase() if "weight_ih_l0" in axes:
+            found = {"hidden_size": weight[1], "input_size": axes["weight_ih_l0"][1]}
         case _ if type(module).__name__ == "Conv1D":  # of transformers: a Linear layer, its weight transposed
             found = {"nx": weight[0], "nf": weight[1]}
         case _:

@@ -12,6 +12,7 @@ import torch
 from cells import cell, choice, context
 from coupled_networks import FAMILIES, IMAGE, Concatenated, Depthwise, Residual, SwiGLU, WithAuxiliary, samples
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from dtcbench import registry
 from dtcbench.errors import CompressionError
@@ -98,6 +99,41 @@ def test_a_cut_network_trains_on_with_its_optimisers_state_and_is_stored(build, 
     Surgery(read, samples(shape, 1), "coupled").cut({name: kept}, None)
     read.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(read.eval()(x), network.eval()(x))
+
+
+class Doubling(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", ["0", "2", "4"])
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.3),
+        lambda layer: parametrize.register_parametrization(layer, "weight", Doubling()),
+    ],
+    ids=["prune", "parametrize"],
+)
+def test_a_layer_whose_weight_is_computed_is_cut_as_others_are(compute, name, bias):
+    def computing():
+        torch.manual_seed(0)
+        layers = [nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 8, bias=bias), nn.ReLU(), nn.Linear(8, 9), nn.Linear(9, 3)]
+        compute(layers[2])
+        return nn.Sequential(*layers).double()
+
+    smaller, silenced, x = computing(), computing(), samples((6,), 3)
+    surgery = Surgery(smaller, x[:1], "coupled")
+    group, whole = (
+        next(group for group in found.groups if group.name.partition(".")[0] == name)
+        for found in (surgery, Surgery(silenced, x[:1], "coupled"))
+    )
+    kept = kept_of(group)
+    whole.silence(np.setdiff1d(np.arange(group.width), kept))
+    surgery.shrink(group, kept, None)
+    assert len(kept) == group.width < whole.width
+    assert (smaller(x) - silenced(x)).abs().max() < 1e-9
 
 
 def test_the_projections_of_a_gate_sum_over_both_its_producers():
