@@ -2,7 +2,7 @@
 
 One process drives all of them, so that there is one optimiser, one choice of neurons and one count of everything. The
 parts into which option `accumulate` cuts a batch go to the boards in turn, and their gradients are added in the order
-of the parts: to the same bits as on one GPU.
+of the parts: to the same bits as on one GPU, for a network that draws no random numbers while it trains.
 """
 
 from __future__ import annotations
@@ -69,3 +69,20 @@ def require_no_running_statistics(model: nn.Module) -> None:
                 f"{name} is a batch norm, whose running statistics need every part of a batch in turn; set "
                 "resources.gpus: 1, or choose a network without one"
             )
+
+
+def require_no_dropout(model: nn.Module) -> None:
+    """CompressionError if a module drops out: torch seeds all GPUs alike, so that the parts of one turn share a mask.
+
+    Dropout is seen by what modules keep of it, as `p` of `nn.Dropout` or `drop_prob` of a DropPath; a number that
+    stands in the code of a `forward` is not.
+    """
+    for name, module in model.named_modules():
+        drops = any(word in type(module).__name__.lower() for word in ("drop", "stochastic"))  # StochasticDepth
+        for attribute, value in vars(module).items():
+            is_rate = "drop" in attribute or (drops and attribute == "p")
+            if is_rate and isinstance(value, float) and value > 0:
+                raise CompressionError(
+                    f"{name} drops out ({attribute} = {value:g}), and GPUs that are seeded alike would draw the same "
+                    "masks for different samples; set dropout 0, or resources.gpus: 1"
+                )

@@ -141,7 +141,7 @@ def seeded_globals(seed: int) -> Iterator[None]:
     """The global generators of torch, NumPy and Python set by the cell's seed, and afterwards back as they were.
 
     Nothing here draws from them, but a plug-in's network may: torch's own layers initialise themselves
-    and drop out by the global generator.
+    and drop out by the global generator. All GPUs are seeded alike: on several, the same draws come on each.
     """
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global generator is the point
     python_state = random.getstate()

@@ -20,7 +20,7 @@ from dtcbench.hits import packed
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.record import Layer, Result
-from dtcbench.training.boards import require_no_running_statistics
+from dtcbench.training.boards import require_no_dropout, require_no_running_statistics
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.flops import compressed_flops, steps_for, training_flops
@@ -86,6 +86,7 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
     _refuse_a_lonely_sample(run.model, len(training), protocol)
     if context.others:
         require_no_running_statistics(run.model)
+        require_no_dropout(run.model)
     steps = _begin(run, protocol, training, sparsity)
     widths = run.compressor.original_widths
     removals = protocol.removals(sparsity, cell.when) if run.compressor.method.removal == "scored" else {}

@@ -9,7 +9,7 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import CompressionError
-from dtcbench.training import boards
+from dtcbench.training import boards, protocols
 from dtcbench.training.loop import Samples, gradient_step
 from dtcbench.training.protocols import run
 
@@ -60,4 +60,40 @@ def test_a_part_that_the_copies_alone_compute_reaches_the_network():
 def test_running_statistics_are_refused_by_name():
     planned = replace(cell("dense", 0.0, accumulate=2), model=choice(registry.models, "resnet-20"))
     with pytest.raises(CompressionError, match=r"is a batch norm, .*; set resources\.gpus: 1"):
+        run(replace(context(planned), others=(CPU,)))
+
+
+class DropPath(nn.Module):
+    def __init__(self, drop_prob):
+        super().__init__()
+        self.drop_prob = drop_prob
+
+
+@pytest.mark.parametrize(
+    ("drops", "words"),
+    [
+        (nn.Dropout, r"p = 0\.2"),
+        (nn.Dropout2d, r"p = 0\.2"),
+        (DropPath, r"drop_prob = 0\.2"),
+        (lambda rate: nn.MultiheadAttention(4, 2, dropout=rate), r"dropout = 0\.2"),
+    ],
+)
+def test_dropout_is_refused_by_name_unless_it_is_0(drops, words):
+    boards.require_no_dropout(nn.Sequential(nn.Linear(4, 4), drops(0.0)))
+    with pytest.raises(CompressionError, match=rf"^1 drops out \({words}\).*; set dropout 0, or resources\.gpus: 1"):
+        boards.require_no_dropout(nn.Sequential(nn.Linear(4, 4), drops(0.2)))
+
+
+def test_a_cell_with_dropout_does_not_start_on_several_boards(monkeypatch):
+    planned = cell("dense", 0.0, accumulate=2)
+    plain = protocols.start
+
+    def dropping(work):
+        begun = plain(work)
+        begun.model.add_module("drop", nn.Dropout(0.1))
+        return begun
+
+    monkeypatch.setattr(protocols, "start", dropping)
+    run(context(planned))
+    with pytest.raises(CompressionError, match="drop drops out"):
         run(replace(context(planned), others=(CPU,)))
