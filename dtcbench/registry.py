@@ -79,7 +79,7 @@ class Start(Strict):
 
     weights: str = ""
     """A safetensors file with values of all its parameters and buffers, in place of those that it draws."""
-    weights_sha256: str = ""
+    weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     """Of the file's tensors; found when a suite is planned."""
 
 

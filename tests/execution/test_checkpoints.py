@@ -11,7 +11,9 @@ from suites_for_tests import TINY, edited
 
 import dtcbench as library
 from dtcbench import registry
+from dtcbench.errors import UserError
 from dtcbench.execution.suite_run import read_suite
+from dtcbench.plan.cell import Choice
 from dtcbench.plan.document import SuiteError
 from dtcbench.training.network import build
 from dtcbench.training.network_file import NetworkFile
@@ -82,6 +84,15 @@ def test_a_digest_that_is_given_must_be_the_content_s():
         read_suite(suite(f"weights: nets/start.safetensors, weights_sha256: '{'0' * 64}'"), None)
 
 
+@pytest.mark.parametrize("digest", ["../../escaped", "0" * 63, "A" * 64, "0" * 64 + "\\n"])
+def test_what_is_no_digest_is_refused_before_it_is_a_path(digest):
+    with pytest.raises(SuiteError, match=r"weights_sha256.*pattern"):
+        read_suite(suite(f'weights: nets/start.safetensors, weights_sha256: "{digest}"'), None)
+    options = {"widths": [16], "weights": "start.safetensors", "weights_sha256": digest}
+    with pytest.raises(UserError, match="weights_sha256"):
+        build(Choice(name="mlp", options=options), (1, 8, 8), 10, torch.Generator())
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -89,7 +100,7 @@ def test_a_digest_that_is_given_must_be_the_content_s():
             "weights: away.safetensors",
             r"weights: away\.safetensors: no such file \(away\.safetensors\); correct the path",
         ),
-        ("weights_sha256: abc", "weights: missing; name a safetensors file"),
+        (f"weights_sha256: '{'0' * 64}'", "weights: missing; name a safetensors file"),
         ("weights: nets", r"nets: cannot be read \(Is a directory\)"),
         ("weights: nets/pickle.pt", r"nets/pickle\.pt: .*; write it by safetensors\.torch\.save_file"),
     ],
