@@ -215,7 +215,7 @@ def _by_mask(call: Call, dims: Dims, indices: list[Any]) -> list[Dims]:
     return [(*fresh(call.result.shape[:1], "chosen by a mask"), *dims[masked:])]
 
 
-@rule("topk", "sort", "argsort", "cumsum_")
+@rule("topk", "sort", "argsort")
 def _ranked(call: Call) -> list[Dims]:
     dims = list(call.dims())
     place = call.get(2, "dim", -1) if call.name == "topk" else call.get(1, "dim", -1)
