@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from functools import partial
@@ -88,7 +88,7 @@ class Compressor:
     def __init__(
         self,
         model: nn.Module,
-        example: torch.Tensor,
+        example: torch.Tensor | Sequence[Any] | Mapping[str, Any],
         method: str | Method = "dtc",
         *,
         solver: str | Solve | None = None,
@@ -153,8 +153,8 @@ class Compressor:
             groups that are not named stay as they are
         keep : without `sparsity` and `counts`, the fraction of the present neurons to keep, by the method's own rule
             (the published methods: a quantile). With them, what the published methods measure by
-        batches, loss : training batches (x, y), for methods that look at samples (`taylor`, `hrank`), and the loss of
-            the network's output on them, for those that use its gradients
+        batches, loss : training batches (x, y), x as `example` is, for methods that look at samples (`taylor`,
+            `hrank`), and the loss of the network's output on them, for those that use its gradients
 
         Returns
         -------

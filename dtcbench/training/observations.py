@@ -16,8 +16,11 @@ from dtcbench.dtc.sensing import Weights
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.training.groups import PrunableGroup, arrays
 from dtcbench.training.loop import Loss
+from dtcbench.training.propagation import called
+from dtcbench.training.tracing import each, tensors
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+Batches = Iterable[tuple[Any, Any]]
+"""Of pairs (x, y): x is what a Compressor's `example` is, for many samples; y is for the loss."""
 
 
 def observed(
@@ -54,7 +57,7 @@ def sensitivities(
         with _in_evaluation(model), torch.inference_mode(False), torch.enable_grad():
             for x, y in first(batches, samples):
                 model.zero_grad()
-                _differentiable(loss(model(x), y)).backward()
+                _differentiable(loss(called(model, x), y)).backward()
                 for group in groups:
                     if (sensitivity := group.sensitivity) is not None:
                         seen[group.name].append(sensitivity)
@@ -82,33 +85,47 @@ def activations(
     with ExitStack() as hooks, _in_evaluation(model), torch.no_grad():
         for group in groups:
             if (layer := group.reader) is not None:
-                hooks.enter_context(layer.register_forward_pre_hook(partial(_show, shown, group.name)))
+                show = partial(_show, shown, group.name)
+                hooks.enter_context(layer.register_forward_pre_hook(show, with_kwargs=True))
         for x, _ in first(batches, samples):
             shown.clear()
-            model(x)
+            called(model, x)
             for group in groups:
                 if group.name in shown:
                     seen[group.name].append(observe(group.as_read(shown[group.name])))
     return {name: np.concatenate(found) for name, found in seen.items() if found}
 
 
-def first(batches: Batches, samples: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of the first `samples` samples; CompressionError if there is no batch."""
+def first(batches: Batches, samples: int) -> Iterator[tuple[Any, Any]]:
+    """The batches of the first `samples` samples; CompressionError if there is no batch.
+
+    The first tensor in x says how many samples it has; the tensors of that length are cut with it.
+    """
     left = samples
     for batch in batches:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise UserError(f"batches holds a {type(batch).__name__}, not a pair; give batches=[(x, y), …]")
-        x, y = (values.clone() if values.is_inference() else values for values in batch)
-        yield x[:left], y[:left]
-        left -= len(x)
+        x, y = each(batch, lambda tensor: tensor.clone() if tensor.is_inference() else tensor)
+        count = next((len(tensor) for tensor in tensors(x) if tensor.dim()), None)
+        if count is None:
+            raise UserError(f"batches holds a {type(x).__name__} without a tensor as x; give what `example` is")
+        yield each((x, y), partial(_cut, count, left))
+        left -= count
         if left <= 0:
             return
     if left == samples:
         raise CompressionError("the method looks at training samples; give compress(…, batches=[(x, y), …])")
 
 
-def _show(shown: dict[str, torch.Tensor], name: str, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-    shown.setdefault(name, inputs[0])  # a layer that runs twice shows its first input
+def _cut(count: int, left: int, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[:left] if tensor.dim() and len(tensor) == count else tensor
+
+
+def _show(
+    shown: dict[str, torch.Tensor], name: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    x, *_ = [*args, *kwargs.values()]
+    shown.setdefault(name, x)  # a layer that runs twice shows its first input
 
 
 @contextmanager

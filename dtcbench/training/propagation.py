@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dtcbench.errors import CompressionError
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.rules import rule_of
-from dtcbench.training.tracing import Call, Trace, tensors
+from dtcbench.training.tracing import Call, Trace, each, tensors
 
 _MOST_OPERATIONS = 200_000
 
@@ -62,27 +62,27 @@ def propagate(model: nn.Module, example: Any) -> Trace:
     trace = Trace(model)
     with torch.inference_mode(False), torch.no_grad(), plain_operations(), seeded_globals(0):
         with suppress(Exception):  # what it does in training alone, as auxiliary heads do, and as far as it can
-            _pass(model.train(), _doubled(example), trace)
+            _pass(model.train(), each(example, _doubled), trace)
         trace.products.clear()
         _pass(model.eval(), example, trace)
     return trace
+
+
+def called(model: nn.Module, inputs: Any) -> Any:
+    """The network's output for a tensor, for a tuple of its arguments, or for a dict of them by name."""
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 def _pass(model: nn.Module, example: Any, trace: Trace) -> None:
     for tensor in tensors(example):
         trace.enter(tensor)
     with _Following(trace):
-        if isinstance(example, dict):
-            output = model(**example)
-        else:
-            output = model(*example) if isinstance(example, tuple) else model(example)
+        output = called(model, example)
     trace.fix(output, "the output's")
 
 
-def _doubled(example: Any) -> Any:
+def _doubled(tensor: torch.Tensor) -> torch.Tensor:
     """Two samples, because in training mode batch norm refuses a single value per channel."""
-    if isinstance(example, torch.Tensor):
-        return torch.cat([example, example]) if len(example.shape) and len(example) == 1 else example
-    if isinstance(example, dict):
-        return {name: _doubled(value) for name, value in example.items()}
-    return tuple(map(_doubled, example)) if isinstance(example, tuple) else example
+    return torch.cat([tensor, tensor]) if tensor.dim() and len(tensor) == 1 else tensor

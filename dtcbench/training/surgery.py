@@ -17,7 +17,7 @@ from dtcbench.training.copies import copied, outline
 from dtcbench.training.groups import PrunableGroup, Replaced, found_groups, selected, shrink
 from dtcbench.training.propagation import propagate
 from dtcbench.training.settings import Trials
-from dtcbench.training.tracing import Trace
+from dtcbench.training.tracing import Trace, each
 
 
 class Surgery:
@@ -93,11 +93,7 @@ def _beside(example: Any, network: nn.Module) -> Any:
 
 
 def _moved(example: Any, device: torch.device) -> Any:
-    if isinstance(example, torch.Tensor):
-        return example.detach().to(device)
-    if isinstance(example, Mapping):
-        return {name: _moved(value, device) for name, value in example.items()}
-    return tuple(_moved(value, device) for value in example) if isinstance(example, tuple | list) else example
+    return each(example, lambda tensor: tensor.detach().to(device))
 
 
 def _is_wanted(group: PrunableGroup, groups: Groups) -> bool:

@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections import UserDict
 
 import numpy as np
 import pytest
@@ -212,6 +213,42 @@ def test_taylor_uses_the_loss_that_it_is_given_also_under_no_grad_and_takes_only
         chosen.append(list(compressor.original_indices["0"]))
     assert chosen[0] != chosen[1]
     assert taken == [16, 16] * 2
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return x * 2.0
+
+
+class ByName(nn.Module):
+    """Calls its layers by the name of their argument, and takes a second one that is no sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.output = network(20)[0], network(20)[2]
+
+    def forward(self, x, scale):
+        return self.output(input=torch.relu(self.hidden(input=x)) * scale)
+
+
+@pytest.mark.parametrize("method", ["taylor", "hrank", "dtc"])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        lambda x: {"x": x, "scale": torch.tensor([2.0])},
+        lambda x: (x, torch.tensor(2.0)),
+        lambda x: [x, 2.0],
+        lambda x: UserDict(x=x, scale=2.0),
+    ],
+    ids=["dict", "tuple", "list, as a DataLoader has it", "mapping"],
+)
+def test_batches_have_the_form_of_the_example(method, inputs):
+    options = {} if method == "dtc" else {"samples": 20}
+    plain = compressor_of(nn.Sequential(network(20)[0], nn.ReLU(), Doubled(), network(20)[2]), method, **options)
+    named = Compressor(ByName(), inputs(torch.zeros(1, 8)), method, **options)
+    plain.compress(0.5, batches=[(X, Y)])
+    named.compress(0.5, batches=[(inputs(X), Y)])
+    np.testing.assert_array_equal(named.original_indices["hidden"], plain.original_indices["0"])
 
 
 @pytest.mark.parametrize("method", ["dtc", "taylor"])
@@ -495,6 +532,7 @@ def test_a_solver_that_returns_no_array_is_named(method, answer):
     [
         ({}, CompressionError, r"give compress\(…, batches="),
         ({"batches": (X, Y)}, UserError, r"batches holds a Tensor, not a pair; give batches=\[\(x, y\)"),
+        ({"batches": [({"x": [1.0]}, Y)]}, UserError, "batches holds a dict without a tensor as x"),
         ({"batches": [(X, Y)], "loss": nn.CrossEntropyLoss(reduction="none")}, UserError, r"gave shape \[64\]"),
         ({"batches": [(X, Y)], "loss": lambda *_: 0.5}, UserError, "the loss gave a float"),
         ({"batches": [(X, Y)], "loss": lambda y, _: y.detach().sum()}, CompressionError, "the loss has no gradient"),
