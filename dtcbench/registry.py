@@ -7,8 +7,8 @@ whose default changes needs a higher `version`.
     @register_solver("lars")
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
-A method has two more options, which its code does not see: how a cell uses it (`Usage`). So has a model: what it starts
-from (`Start`).
+A method has one to three more options, which its code does not see: how a cell uses it (`stream`, `groups`, `when`). So
+has a model: what it starts from (`Start`).
 
 A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
 installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.

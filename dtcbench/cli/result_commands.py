@@ -22,6 +22,7 @@ from dtcbench.cli.common import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from torch import nn
 
     from dtcbench.record import CellRecord
     from dtcbench.records.store import Store
@@ -90,8 +91,8 @@ def export(
     load_plugins(plugin or ())
     among = [lookup.run_named(run_folder)] if run_folder else lookup.folders()
     store, attempts, notes = lookup.attempts_at(cell, among)
-    file = _network_file(store, attempts)
-    content = exported(file.network(), file.origin.shape, ending)
+    file, network = _network(store, attempts)
+    content = exported(network, file.origin.shape, ending)
     try:
         with whole(path) as opened:
             opened.write(content)
@@ -177,8 +178,9 @@ def report(run_folder: RunFolder) -> None:
         show_rebuilt(run, build.write(run, writer))
 
 
-def _network_file(store: Store, attempts: Sequence[CellRecord]) -> NetworkFile:
-    """The network that the cell's decisive record keeps; UserError if it keeps none, or its file cannot be used."""
+def _network(store: Store, attempts: Sequence[CellRecord]) -> tuple[NetworkFile, nn.Module]:
+    """The file and the network that the cell's decisive record keeps; UserError if it keeps none, or its file cannot
+    be used."""
     from dtcbench.errors import UserError
     from dtcbench.record import decisive
     from dtcbench.training.network_file import NetworkFile
@@ -192,9 +194,16 @@ def _network_file(store: Store, attempts: Sequence[CellRecord]) -> NetworkFile:
             "into its suite, and run it with --out in a new folder"
         )
     try:
-        return NetworkFile.read(content)
+        file = NetworkFile.read(content)
+        file.refuse_another(record.cell)
+        return file, file.network()
     except ValueError as error:
-        raise UserError(f"{store.network_path(record)}: {error}") from error
+        made = record.provenance
+        versions = f"dtcbench {made.code}, torch {made.packages.get('torch', 'unknown')}" if made else "what made it"
+        raise UserError(
+            f"{store.network_path(record)}: {error}; use what wrote it, {versions} (`dtcbench show {record.key[:12]}` "
+            "lists all versions), or run its cell anew"
+        ) from error
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:

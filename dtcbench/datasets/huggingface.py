@@ -34,9 +34,7 @@ def tables(folder: Path) -> list[pa.Table]:
         splits = [str(name) for name in json.loads((folder / _SPLITS).read_text())["splits"]]
     wanted = [name for name in ("train", "test") if name in splits] if len(splits) > 1 else splits
     if not wanted or wanted == ["test"]:
-        raise DatasetError(
-            f"{folder}: has the splits {', '.join(splits)}; save it with train and test, or with one alone"
-        )
+        raise DatasetError(f"{folder}: has the splits {', '.join(splits)}; save it with train and test, or train alone")
     return [_table(_inside(folder, name)) for name in wanted]
 
 

@@ -54,6 +54,10 @@ class Library:
             raise UserError(f"model {self.name}: the package cannot be imported ({error}); install it anew") from error
 
 
+class ArchitectureError(UserError):
+    """A library does not have an architecture of the name that is given."""
+
+
 def needs(library: Library) -> Callable[[Model], Model]:
     """Decorator, below `register_model`, for the model that builds the library's networks."""
 
@@ -71,12 +75,12 @@ def library_of(model: Callable[..., object]) -> Library | None:
 
 
 def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> None:
-    """UserError if the library does not have the architecture; it may have thousands."""
+    """ArchitectureError if the library does not have the architecture; it may have thousands."""
     if not architecture:
-        raise UserError(f"model {model}: which architecture? Write {{name: {model}, architecture: …}}")
+        raise ArchitectureError(f"model {model}: which architecture? Write {{name: {model}, architecture: …}}")
     if architecture not in known:
         close = " or ".join(map(repr, alike(architecture, known)))
-        raise UserError(
+        raise ArchitectureError(
             f"model {model}: unknown architecture {architecture!r}; "
             + (f"did you mean {close}?" if close else f"it has {len(known)}, such as {min(known)}")
         )

@@ -8,6 +8,7 @@ run, also one made with plug-ins, needs no code.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -209,7 +210,11 @@ def _spellings(suite: Suite, document: Mapping[str, Any], names: Names) -> dict[
 
 
 def together(parts: Iterable[Declared]) -> Declared:
-    """The names of several runs of one suite. ValueError if a name means different things in two of them."""
+    """The names of several runs of one suite.
+
+    ValueError if a name, or what a suite writes of a value, means different things in two of them: a file that it names
+    may have another content.
+    """
     plugins: dict[str, str] = {}
     meanings: dict[str, dict[str, Meaning]] = {}
     chosen: dict[str, list[Choice]] = {}
@@ -222,7 +227,7 @@ def together(parts: Iterable[Declared]) -> Declared:
             known = chosen.setdefault(noun, [])
             known += [choice for choice in choices if choice not in known]
         for noun, written in part.spellings.items():
-            spellings.setdefault(noun, []).extend(written)
+            _add_spellings(spellings.setdefault(noun, []), written, noun)
     return Declared(plugins=plugins, meanings=meanings, chosen=chosen, spellings=spellings)
 
 
@@ -240,6 +245,18 @@ def _add(known: dict[str, Any], more: Mapping[str, Any], noun: str) -> None:
     for name, value in more.items():
         if known.setdefault(name, value) != value:
             raise ValueError(f"{noun} {name!r} means different things in two of the runs")
+
+
+def _add_spellings(known: list[Spelling], more: Iterable[Spelling], noun: str) -> None:
+    for spelling in more:
+        same = (one for one in known if (one.choice.name, one.given) == (spelling.choice.name, spelling.given))
+        other = next(same, None)
+        if other is None:
+            known.append(spelling)
+        elif other.choice != spelling.choice:
+            written = json.dumps({"name": spelling.choice.name, **spelling.given})
+            meant = " and ".join(f"{one.label} (digest {one.digest})" for one in (other.choice, spelling.choice))
+            raise ValueError(f"{noun} {written} means different things in two of the runs: {meant}")
 
 
 def _axis(noun: str) -> registry.Axis:

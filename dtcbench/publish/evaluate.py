@@ -131,9 +131,8 @@ def _evaluated(content: bytes, record: CellRecord, result: Result, data: _Data) 
 
 def _refuse_another(file: NetworkFile, record: CellRecord, result: Result, splits: Splits) -> None:
     """ValueError if the file is not of the record's cell, data set and neurons."""
+    file.refuse_another(record.cell)
     origin = file.origin
-    if origin.cell != record.cell:
-        raise ValueError(f"it holds the network of another cell, {origin.cell.label} ({origin.cell.key[:12]})")
     if (origin.shape, origin.classes) != (splits.input_shape, splits.num_classes):
         wanted = f"{list(splits.input_shape)} and {splits.num_classes} classes"
         raise ValueError(f"samples {list(origin.shape)} and {origin.classes} classes found, {wanted} wanted")

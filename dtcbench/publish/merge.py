@@ -146,13 +146,13 @@ def _suite_of(runs: Sequence[Store]) -> str:
 
 
 def _names_of(runs: Sequence[Store]) -> Names:
-    """What the names in all the runs' suites mean. UserError if a name means different things in two of them."""
+    """What the names in all the runs' suites mean. UserError if one, or a file, is not the same in two of them."""
     parts = [names_of(run) for run in runs]
     kept = [names for names in parts if isinstance(names, Declared)]
     try:
         return NamesOfRuns([together(kept), REGISTERED]) if kept else REGISTERED
     except ValueError as error:
-        raise UserError(f"{error}; merge runs made with the same plug-ins") from None
+        raise UserError(f"{error}; merge runs made with the same plug-ins and files") from None
 
 
 def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names: Names, folder: AnyPath) -> Run:

@@ -30,6 +30,22 @@ from dtcbench.training.surgery import Surgery, checked_indices, refuse_optimizer
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
 
+WIDER: Mapping[registry.Groups, tuple[registry.Groups, ...]] = {
+    "simple": ("coupled", "approximate"),
+    "coupled": ("approximate",),
+    "approximate": (),
+}
+"""By what may go, the kinds with which more may."""
+SEE_GROUPS = "see `dtcbench list --groups`"
+
+
+class NoGroupError(CompressionError):
+    """A network has no prunable group of the kind that may go; `lacking` says so without the remedy."""
+
+    def __init__(self, lacking: str, remedy: str) -> None:
+        super().__init__(f"{lacking}; {remedy}")
+        self.lacking = lacking
+
 
 @dataclass(frozen=True)
 class _Scored:
@@ -58,8 +74,8 @@ class Compressor:
 
     Raises
     ------
-    CompressionError
-        The network has no prunable group of this kind.
+    NoGroupError
+        The network has no prunable group of this kind; it is a CompressionError.
     UserError
         An argument cannot be used, or the optimiser cannot train smaller parameters on (LBFGS).
 
@@ -105,7 +121,8 @@ class Compressor:
         self.groups: list[PrunableGroup] = self._surgery.groups
         """The network's prunable groups, each with its `name`, `width`, and weights `w_in` and `w_out`."""
         if not self.groups and self.method.removal != "never":
-            raise CompressionError(_no_group(self._surgery, groups))
+            asked = " or ".join(f"groups={kind!r}" for kind in WIDER[groups])
+            raise NoGroupError(lacking(self._surgery, groups), f"{f'give {asked}, and ' if asked else ''}{SEE_GROUPS}")
         refuse_optimizer(optimizer, self.groups)
         self.original_widths = {group.name: group.width for group in self.groups}
         self.original_indices: dict[str, Indices] = {
@@ -341,13 +358,10 @@ class Compressor:
             self._solver_s += time.perf_counter() - begin
 
 
-def _no_group(surgery: Surgery, groups: registry.Groups) -> str:
-    """Why nothing can be removed, and what can be done about it."""
+def lacking(surgery: Surgery, groups: registry.Groups) -> str:
+    """Why nothing can be removed from a network without a group of this kind."""
     refused = [f"group {name}: {why}" for name, why in surgery.refused.items()][:1]
-    others = "" if groups == "approximate" else "; give groups='coupled' or 'approximate'"
-    return "; ".join([f"the network has no prunable group of kind {groups}", *refused]) + (
-        f"{others}, and see `dtcbench list --groups`"
-    )
+    return "; ".join([f"the network has no prunable group of kind {groups}", *refused])
 
 
 def where(group: str, width: int, target: Target, cycle: int) -> str:

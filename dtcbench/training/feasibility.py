@@ -1,28 +1,34 @@
-"""Cells of a plan that cannot be run, whatever their weights: a layer would keep no neuron, or too few to measure.
+"""Cells of a plan that cannot be run, whatever their weights: nothing can be removed from their network, or a layer
+would keep no neuron, or too few to measure.
 
 The networks' widths and the protocol's schedule tell, before the first cell is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
+
+import torch
 
 from dtcbench import registry
 from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import CompressionError, UserError
+from dtcbench.models.library import ArchitectureError, library_of
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.checkpoint import CheckpointError
-from dtcbench.training.compressor import where
-from dtcbench.training.network import outlined
+from dtcbench.training.compressor import SEE_GROUPS, WIDER, lacking, where
+from dtcbench.training.network import build, outlined
 
 Widths = Mapping[str, int]
 """The width of each prunable group, by name."""
+_Network = tuple[Widths, str]
+"""The widths of a network; and why nothing can be removed from it, empty if something can."""
 
 
 def impossible(plan: Plan) -> list[str]:
@@ -32,25 +38,42 @@ def impossible(plan: Plan) -> list[str]:
     on this machine, nothing is said of its cells.
     """
     found: dict[tuple[int, int, registry.Groups, int, int, float | None], str | None] = {}
-    widths: dict[tuple[int, int, registry.Groups], Widths] = {}
+    networks: dict[tuple[int, int, registry.Groups], _Network | None] = {}
     for cell in plan.cells:  # cells share their choices, so identity tells kinds apart
         network = id(cell.model), id(cell.dataset), cell.groups
         kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
         if cell.is_dense or kind in found:
             continue
-        if network not in widths:
-            widths[network] = _widths(cell)
-        why = obstacle(cell, widths[network])
+        if network not in networks:
+            networks[network] = _network(cell)
+        why = _obstacle(cell, networks[network])
         found[kind] = why and f"{replace(cell, solver=None).label.rpartition(' seed ')[0]}: {why}"
     return [line for line in found.values() if line]
+
+
+def misnamed(plan: Plan) -> list[str]:
+    """A line for each model of the plan whose library, if it is installed here, does not have its architecture."""
+    found: dict[str, None] = {}
+    for cell in _inputs(plan):
+        if library_of(registry.models.get(cell.model.name)):
+            try:
+                with torch.device("meta"):
+                    shape, classes = sample(cell.dataset.name, cell.dataset.values)
+                    build(cell.model, shape, classes, torch.Generator("cpu").manual_seed(0))
+            except ArchitectureError as error:
+                found[str(error)] = None
+            except UserError:
+                continue
+    return list(found)
 
 
 def misfitting(plan: Plan) -> list[str]:
     """A line for each checkpoint that a model of the plan starts from and that does not fit it, as far as its network
     can be built here."""
     found: dict[str, None] = {}
-    starting = (cell for cell in plan.cells if "weights" in cell.model.options)
-    for cell in {(cell.model.label, cell.dataset.label): cell for cell in starting}.values():
+    for cell in _inputs(plan):
+        if "weights" not in cell.model.options:
+            continue
         try:
             outlined(cell.model, *sample(cell.dataset.name, cell.dataset.values))
         except CheckpointError as error:
@@ -62,10 +85,28 @@ def misfitting(plan: Plan) -> list[str]:
 
 def refuse_impossible(plan: Plan, file: str) -> None:
     """SuiteError, naming the suite `file`, if cells of the plan cannot be run."""
-    if misfits := misfitting(plan):
-        raise SuiteError([Mistake(file, 0, "", line) for line in misfits])
+    if mistaken := misnamed(plan) or misfitting(plan):
+        raise SuiteError([Mistake(file, 0, "", line) for line in mistaken])
     if found := impossible(plan):
         raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
+
+
+def _obstacle(cell: Cell, network: _Network | None) -> str | None:
+    """The error with which a cell like this would end; None if it can be run, or if nothing is known of its network."""
+    if network is None:
+        return None
+    widths, why = network
+    if why and registry.methods.bind(cell.method.name, cell.method.values).removal != "never":
+        return f"model {cell.model.name}: {without_group(cell, why)}"
+    return obstacle(cell, widths)
+
+
+def without_group(cell: Cell, why: str) -> str:
+    """The error of a cell whose network has nothing to remove, with the remedy in a suite's words."""
+    if cell.protocol.name == "published":
+        return f"{why}; choose another model: protocol published cuts Linear layers; {SEE_GROUPS}"
+    others = " or ".join(f"{{name: {cell.method.name}, groups: {kind}}}" for kind in WIDER[cell.groups])
+    return f"{why}; {f'write {others}; ' if others else 'choose another model; '}{SEE_GROUPS}"
 
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
@@ -119,11 +160,17 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targe
         cycle += 1
 
 
-def _widths(cell: Cell) -> Widths:
-    """Of the cell's network; empty if it cannot be built here."""
+def _inputs(plan: Plan) -> Iterable[Cell]:
+    """A cell for each model and data set that the plan brings together."""
+    return {(cell.model.label, cell.dataset.label): cell for cell in plan.cells}.values()
+
+
+def _network(cell: Cell) -> _Network | None:
+    """Of the cell; None if it cannot be built here."""
     try:
         shape, classes = sample(cell.dataset.name, cell.dataset.values)
         _, surgery = outlined(cell.model, shape, classes, cell.groups)
     except UserError:
-        return {}
-    return {group.name: group.width for group in surgery.groups}
+        return None
+    widths = {group.name: group.width for group in surgery.groups}
+    return widths, "" if widths else lacking(surgery, cell.groups)

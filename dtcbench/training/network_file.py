@@ -87,6 +87,11 @@ class NetworkFile:
         kept = {f"{_KEPT}{name}": torch.from_numpy(indices) for name, indices in self.kept.items()}
         return tensors.written({**self.state, **kept}, {_METADATA: self.origin.model_dump_json()})
 
+    def refuse_another(self, cell: Cell) -> None:
+        """ValueError if it holds the network of another cell than this one."""
+        if (own := self.origin.cell) != cell:
+            raise ValueError(f"it holds the network of another cell, {own.label} ({own.key[:12]})")
+
     def network(self) -> nn.Module:
         """The network, built anew, in evaluation mode on the CPU.
 

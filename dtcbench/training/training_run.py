@@ -16,13 +16,14 @@ from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.sensing import incoming_projection
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
-from dtcbench.errors import NonFiniteError
+from dtcbench.errors import CompressionError, NonFiniteError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Standard, from_choice
 from dtcbench.record import Cycle, Layer, Result
-from dtcbench.training.compressor import Compressor
+from dtcbench.training.compressor import Compressor, NoGroupError
 from dtcbench.training.copies import copied
 from dtcbench.training.determinism import stream_seed, torch_generator
+from dtcbench.training.feasibility import without_group
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
@@ -224,7 +225,11 @@ def _compressor(context: CellContext, model: nn.Module) -> Compressor:
     cell = context.cell
     method = registry.methods.bind(cell.method.name, cell.method.values)
     solver = registry.solvers.bind(cell.solver.name, cell.solver.values) if cell.solver else None
-    return Compressor(model, context.example, method, solver=solver, groups=cell.groups, seed=context.stream_seed)
+    seed = context.stream_seed
+    try:
+        return Compressor(model, context.example, method, solver=solver, groups=cell.groups, seed=seed)
+    except NoGroupError as error:
+        raise CompressionError(without_group(cell, error.lacking)) from None  # that one's remedy is Python
 
 
 def _parameters(model: nn.Module) -> int:

@@ -105,5 +105,5 @@ def test_no_more_than_the_limit_is_read(monkeypatch):
 def test_splits_of_other_names_are_not_guessed_at(copy):
     folder = copy("images")
     (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["a", "b"]}))
-    with pytest.raises(DatasetError, match="has the splits a, b; save it with train and test, or with one alone"):
+    with pytest.raises(DatasetError, match="has the splits a, b; save it with train and test, or train alone"):
         from_file(folder)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cells import choice
 from tampering import claim_accuracy, content, records, reseal
 
+from dtcbench import registry
 from dtcbench.errors import UserError
+from dtcbench.plan.names import REGISTERED, Declared, Spelling, together
 from dtcbench.publish import merge
 from dtcbench.record import CellRecord
 from dtcbench.records.store import Store
@@ -171,6 +174,23 @@ def test_a_tampered_run_is_not_merged(run, another, tmp_path, dtcbench):
 def test_hardware_that_a_folders_name_cannot_tell_apart_has_folders_of_its_own():
     folders = merge.folders_of(["CPU A, 2 cores", "CPU A 2 cores", "CPU B"])
     assert list(folders.values()) == ["cpu-a-2-cores", "cpu-a-2-cores--2", "cpu-b"]
+
+
+def with_checkpoint(digest):
+    """The names of a run whose suite starts a model from the file start.safetensors, of this digest."""
+    started = choice(registry.models, "mlp", weights="start.safetensors", weights_sha256=digest)
+    return Declared(
+        meanings={"model": {"mlp": REGISTERED.meaning("model", "mlp")}},
+        chosen={"model": [started]},
+        spellings={"model": [Spelling(given={"weights": "start.safetensors"}, choice=started)]},
+    )
+
+
+def test_a_file_of_one_name_and_another_content_is_a_conflict_that_names_both_digests():
+    one, other = with_checkpoint("1" * 64), with_checkpoint("2" * 64)
+    assert together([one, one]) == one
+    with pytest.raises(ValueError, match=r'"weights": "start.safetensors".* different .*1{12}.* and .*2{12}'):
+        together([one, other])
 
 
 def test_suites_of_other_protocols_are_not_one_suite():

@@ -155,6 +155,21 @@ def test_a_forgery_that_is_sealed_is_named(run, edit, words):
     assert line.startswith(f"error: weights: weights/{path.name}: ") and words in line
 
 
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (_wrong_shape, "tensor output.weight: shape [10, 7] found, [10, 8] wanted; use what wrote it, dtcbench "),
+        (lambda held, origin: origin["cell"].update(seed=7), "it holds the network of another cell, magnitude"),
+    ],
+    ids=["another shape", "another cell"],
+)
+def test_a_network_that_is_not_its_records_is_not_exported(run, tmp_path, dtcbench, edit, words):
+    path = sealed_with(run, -1, rewritten(weights(run, -1).read_bytes(), edit))
+    ended = dtcbench("export", path.name[:12], "--to", tmp_path / "out.safetensors", "--run", run)
+    assert ended.code == 2 and f"{path.name}: {words}" in ended.err.replace("\n", " ")
+    assert "Traceback" not in ended.err and not (tmp_path / "out.safetensors").exists()
+
+
 def test_a_forged_accuracy_is_found_by_the_weights(run):
     def better(record):
         record["result"].pop("hits")

@@ -191,7 +191,7 @@ def test_a_width_that_is_normalised_over_is_approximate_and_goes_only_if_asked_f
     assert group.width == 8
     assert not group.is_simple
     assert re.match("normalised|reduced by mean", group.approximate)
-    with pytest.raises(CompressionError, match="no prunable group of kind coupled; give groups='coupled' or"):
+    with pytest.raises(CompressionError, match="of kind coupled; give groups='approximate', and see"):
         Compressor(network, example, "magnitude", groups="coupled")
     compressor = Compressor(network, example, "magnitude", groups="approximate")
     compressor.compress(0.5)

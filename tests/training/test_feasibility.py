@@ -1,15 +1,19 @@
 """A plan knows which cells cannot be run, before the first one is."""
 
 import pytest
+import torch
 from cells import cell, context, published_cell, task
 from suites_for_tests import TINY, edited
 
-from dtcbench.errors import CompressionError
+from dtcbench import registry
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.execution.worker import attempt
+from dtcbench.models.library import Library, needs, refuse_unknown
 from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import load, parse
-from dtcbench.training.feasibility import impossible, obstacle
+from dtcbench.registry import Entry
+from dtcbench.training.feasibility import impossible, misnamed, obstacle
 from dtcbench.training.protocols import run
 
 NO_SOLVER = ("    solvers: [lars]\n", "")
@@ -90,6 +94,59 @@ def test_plan_and_run_refuse_before_the_first_cell_and_an_exclusion_mends_it(tmp
     assert not (tmp_path / "runs").exists()
     (tmp_path / "tiny.yaml").write_text(edited(suite, NO_SOLVER) + "exclude: [{sparsity: 0.9, reason: too narrow}]\n")
     assert dtcbench(*verb, "tiny.yaml").code == 0
+
+
+class Residual(torch.nn.Module):
+    """A stream that a layer is added to: no simple group, and a coupled one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.layer, self.last = torch.nn.Linear(64, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 10)
+
+    def forward(self, x):
+        stream = self.first(x.flatten(1))
+        return self.last(stream + self.layer(stream))
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """`model(build)` registers it as the model `mlp`."""
+    return lambda build: monkeypatch.setitem(registry.models._entries, "mlp", Entry(build))
+
+
+def test_what_has_nothing_to_remove_is_told_with_the_suites_remedy_which_mends_it(model):
+    model(lambda *_, generator, widths=None: Residual())
+    (line,) = found(("[dtc, magnitude]", "[magnitude]"), NO_SOLVER)
+    assert line == (
+        "magnitude mlp(widths=[16]) digits 0.5: model mlp: the network has no prunable group of kind simple; "
+        "write {name: magnitude, groups: coupled} or {name: magnitude, groups: approximate}; "
+        "see `dtcbench list --groups`"
+    )
+    assert attempt(task(cell("magnitude"))).record["reason"].endswith(line.partition(": ")[2])
+    assert found(("[dtc, magnitude]", "[{name: magnitude, groups: coupled}]"), NO_SOLVER) == []
+    assert found(("[dtc, magnitude]", "[{name: dense, stream: 1}]"), NO_SOLVER) == []
+
+
+def test_of_a_network_that_cannot_be_built_here_nothing_is_said(model):
+    def away(*_, generator, widths=None):
+        raise UserError("not here")
+
+    model(away)
+    assert found() == []
+
+
+@pytest.mark.parametrize(("package", "lines"), [("json", 1), ("a_library_that_nobody_has", 0)])
+def test_an_architecture_that_an_installed_library_lacks_is_refused_with_near_names(model, package, lines):
+    library = Library(package, {})
+
+    @needs(library)
+    def build(*_, generator, widths=None):
+        library.module()
+        refuse_unknown("mlp", "resnet81", ["resnet18", "vgg11"])
+
+    model(build)
+    refused = misnamed(expand(parse(TINY, "suite.yaml")))
+    assert refused == ["model mlp: unknown architecture 'resnet81'; did you mean 'resnet18'?"][:lines]
 
 
 def refusal(planned):

@@ -304,5 +304,6 @@ def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypat
             lambda *_, widths=None, bias=None, **__: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
         ),
     )
-    with pytest.raises(CompressionError, match=r"model mlp: the network has no prunable group.*list --groups"):
+    words = r"model mlp: the network has no prunable group.*write {name: magnitude, groups: coupled} or .*list --groups"
+    with pytest.raises(CompressionError, match=words):
         run(context(planned))
