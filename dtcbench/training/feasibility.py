@@ -57,8 +57,8 @@ def misnamed(plan: Plan) -> list[str]:
     for cell in _inputs(plan):
         if library_of(registry.models.get(cell.model.name)):
             try:
+                shape, classes = sample(cell.dataset.name, cell.dataset.values)
                 with torch.device("meta"):
-                    shape, classes = sample(cell.dataset.name, cell.dataset.values)
                     build(cell.model, shape, classes, torch.Generator("cpu").manual_seed(0))
             except ArchitectureError as error:
                 found[str(error)] = None
