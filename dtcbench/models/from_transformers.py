@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -33,13 +33,16 @@ TRANSFORMERS = Library(
     "transformers",
     {"architecture": "gpt2", "arguments": {"n_embd": 48, "n_layer": 2, "n_head": 3, "initializer_range": 0.2}},
 )
-_FROM_DATA = ("num_labels", "id2label", "label2id", "num_channels", "image_size")
-_REMOTE = ("auto_map", "backbone", "use_pretrained_backbone", "quantization_config")
-"""Fields that name code or weights elsewhere."""
+_FROM_DATA = ("vocab_size", "num_labels", "id2label", "label2id", "num_channels", "image_size")
+_PLAIN = {"attn_implementation": "eager", "experts_implementation": "eager"}
+_OF_TIMM = ("timm_wrapper", "timm_backbone")
+"""Architectures that have timm build a network: by name, or from the Hub or a folder."""
 _NO_TOKEN = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 """No token of the data is a padding, which torch's embeddings would not train."""
-_NOT_READ = ("model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path", "use_cache")
+_NOT_READ = ("model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "_num_labels")
 """Fields of a `config.json` that decide nothing here, beside those of the data."""
+_NOTES = ("_name_or_path", "_commit_hash", "_attn_implementation_autoset", *_PLAIN, *(f"_{name}" for name in _PLAIN))
+"""Fields, at any depth of a `config.json`, that are about the machine that wrote it."""
 
 
 def resolve(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,12 +58,19 @@ def resolve(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} names the architecture itself; remove `architecture: {given['architecture']}`")
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UserError(f"{path}: has no model_type; name a config.json of transformers")
-    fields = {name: value for name, value in config.items() if name not in {*_NOT_READ, *_FROM_DATA, *_NO_TOKEN}}
+    dropped = {*_NOT_READ, *_FROM_DATA, *_NO_TOKEN}
+    fields = {name: value for name, value in _without_notes(config).items() if name not in dropped}
     return {
         **{option: value for option, value in given.items() if option != "config"},
         "architecture": config["model_type"],
         "arguments": {**fields, **given.get("arguments", {})},
     }
+
+
+def _without_notes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_notes(inner) for name, inner in value.items() if name not in _NOTES}
+    return [_without_notes(inner) for inner in value] if isinstance(value, list) else value
 
 
 @register_model("transformers")
@@ -94,8 +104,9 @@ def transformers(
     if config:
         raise UserError(f"model transformers: {config} is not read yet; plan it from a suite, or give its content")
     refuse_unknown("transformers", architecture, package.CONFIG_MAPPING.keys())
-    refuse_arguments("transformers", arguments, (*_REMOTE, *_FROM_DATA, *_NO_TOKEN, "model_type"))
     settings_of, is_text = package.CONFIG_MAPPING[architecture], len(input_shape) == 1
+    taken = (*_FROM_DATA, *_NO_TOKEN, "model_type")
+    refuse_arguments("transformers", arguments, {*taken, *_aliases(settings_of, taken)})
     network_of, classifies = _class(package, settings_of, arguments.get("architectures"), is_text)
     of_data: dict[str, Any]
     if is_text:
@@ -105,12 +116,13 @@ def transformers(
         channels, *sides = fitted_shape("transformers", input_shape, size)
         side = sides[0] if sides[0] == sides[1] else sides
         of_data = {"num_labels": num_classes, "num_channels": channels, "image_size": side}
-    plain = {"attn_implementation": "eager", "experts_implementation": "eager"}
-    settings = settings_of(**{**arguments, **_NO_TOKEN, **of_data, **plain})
+    settings = settings_of(**{**arguments, **_NO_TOKEN, **of_data, **_PLAIN})
     for name, value in {"use_cache": False, "is_decoder": is_text and not classifies, "return_dict": True}.items():
         if hasattr(settings, name):
             setattr(settings, name, value)
+    _check(_parts(settings))
     network = constructed(partial(network_of, settings), generator)
+    _check(module.config for module in network.modules() if _is_configuration(getattr(module, "config", None)))
     give_logits(network)
     if not is_text:
         fit_images(network, size)
@@ -140,6 +152,36 @@ def _class(package: ModuleType, settings_of: Any, named: Any, is_text: bool) -> 
             f"predict learns nothing; write [{'] or ['.join(found)}], or leave it out"
         )
     return found[wanted]
+
+
+def _aliases(settings_of: Any, fields: Collection[str]) -> set[str]:
+    """The other names that the architecture has for some of the fields, such as `n_words` of XLM for `vocab_size`."""
+    return {name for pair in settings_of.attribute_map.items() if {*pair} & {*fields} for name in pair}
+
+
+def _is_configuration(value: object) -> bool:
+    return hasattr(value, "model_type") and hasattr(value, "_attn_implementation")
+
+
+def _parts(settings: Any) -> Iterator[Any]:
+    """A configuration, and those in it of its parts."""
+    yield settings
+    for value in vars(settings).values():
+        if _is_configuration(value):
+            yield from _parts(value)
+
+
+def _check(configurations: Iterable[Any]) -> None:
+    """UserError for a network of timm, which goes where its name leads, and for attention or experts that are fused."""
+    for settings in configurations:
+        if settings.model_type in _OF_TIMM:
+            raise UserError(f"model transformers: {settings.model_type} is a network of timm; choose model timm")
+        for name, plain in _PLAIN.items():
+            if (found := getattr(settings, f"_{name}", plain)) != plain:
+                raise UserError(
+                    f"model transformers: {settings.model_type} has {name} {found!r}, not {plain!r}, so that its "
+                    "numbers would not be reproducible; remove what sets it, or choose another architecture"
+                )
 
 
 def _several(networks: Any) -> tuple[type, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -24,9 +25,20 @@ from dtcbench.models.shapes import image_shape
 
 Arguments = Mapping[str, Any]
 """Arguments of a network's constructor, as JSON values."""
-Pixels = Annotated[int, Field(ge=0)]
-"""A side that images are brought to; 0 leaves them."""
+Pixels = Annotated[int, Field(ge=0, le=1024)]
+"""A side that images are brought to; 0 leaves them. Memory grows with its square, and hardly a classifier of the
+libraries was made for more than 1024."""
 Model = TypeVar("Model", bound=Callable[..., nn.Module])
+
+_ELSEWHERE = re.compile(
+    r"_(?!remove_final_layer_norm$).*|pretrained(?!_window).*|.*_or_path|checkpoint_path|cache_dir|file|url|hf_hub_id"
+    r"|weights|weights_backbone|backbone|use_pretrained_backbone|auto_map|attribute_map|quantization_config"
+    r"|(attn|experts)_implementation"
+)
+"""Arguments that lead to files, weights or code elsewhere, or to what the libraries keep to themselves: a suite may be
+a stranger's. Not so `_remove_final_layer_norm` of OPT and `pretrained_window_sizes` of Swin V2."""
+_PLACE = re.compile(r"[\w.+-]+:\S.*|.*[/\\].*", re.DOTALL)
+"""Values that are paths or names on a hub, such as `hf-hub:timm/resnet18`."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,23 @@ def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> Non
 
 
 def refuse_arguments(model: str, arguments: Arguments, taken: Collection[str]) -> None:
-    """UserError if a suite gives an argument that is the adapter's, or that would load weights."""
-    if wrong := sorted(arguments.keys() & set(taken)):
+    """UserError if a suite gives an argument that is the adapter's, or, at any depth, one that leads elsewhere."""
+    if wrong := sorted({*(arguments.keys() & set(taken)), *_leading_elsewhere(arguments)}):
         raise UserError(f"model {model}: argument {', '.join(wrong)} is not the suite's to give; remove it")
+
+
+def _leading_elsewhere(value: Any, place: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if _ELSEWHERE.fullmatch(name):
+                yield f"{place}{name}"
+            else:
+                yield from _leading_elsewhere(inner, f"{place}{name}.")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leading_elsewhere(inner, place)
+    elif isinstance(value, str) and _PLACE.fullmatch(value):
+        yield f"{place.rstrip('.')} {value!r}"
 
 
 def constructed(make: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:

@@ -18,8 +18,18 @@ LLAMA = {
     "bos_token_id": 1,
     "torch_dtype": "bfloat16",
     "transformers_version": "5.0.0",
+    "_name_or_path": "some/where",
+    "_attn_implementation": "sdpa",
 }
-NOT_READ = ("model_type", "bos_token_id", "torch_dtype", "transformers_version")
+NOT_READ = (
+    "model_type",
+    "vocab_size",
+    "bos_token_id",
+    "torch_dtype",
+    "transformers_version",
+    "_name_or_path",
+    "_attn_implementation",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +62,11 @@ def test_the_content_in_the_suite_makes_the_same_cells_as_the_file_and_another_c
     assert not {cell.key for cell in cells("config: llama.json")} & set(of_file)
     changed = [cell.key for cell in cells("config: llama.json, arguments: {hidden_size: 32}")]
     assert changed == of_file  # an argument beside the file replaces its field
+
+
+def test_what_the_writing_machine_noted_is_in_no_part_of_the_configuration(llama):
+    llama.write_text(json.dumps({**LLAMA, "text_config": {"hidden_size": 8, "_attn_implementation_autoset": True}}))
+    assert cells("config: llama.json")[0].model.options["arguments"]["text_config"] == {"hidden_size": 8}
 
 
 @pytest.mark.parametrize(

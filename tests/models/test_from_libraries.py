@@ -129,9 +129,36 @@ def test_transformers_take_images(build):
         ({"architecture": "vit"}, "no network of vit predicts the next token"),
         ({"architecture": "bert", "arguments": {"architectures": ["BertForMaskedLM"]}}, r"write \[BertLMHeadModel\]"),
         ({"architecture": "llama", "arguments": {"auto_map": {"AutoModel": "x--y.Z"}}}, "argument auto_map"),
+        ({"architecture": "llama", "arguments": {"_attn_implementation": "x/y"}}, "argument _attn_implementation"),
+        ({"architecture": "llama", "arguments": {"vocab_size": 5}}, "argument vocab_size"),
+        ({"architecture": "xlm", "arguments": {"n_words": 5}}, "argument n_words"),
+        ({"architecture": "gemma3n", "arguments": {"vision_config": {"architecture": "hf-hub:x/y"}}}, "hf-hub:x/y"),
         ({"config": "x.json"}, "x.json is not read yet; plan it from a suite"),
     ],
 )
 def test_transformers_refuse_what_cannot_work(build, options, message):
     with pytest.raises(UserError, match=message):
         build("transformers", (6,), **options)
+
+
+@needing(TRANSFORMERS)
+def test_transformers_build_no_network_of_timm(build):
+    with pytest.raises(UserError, match="timm_wrapper is a network of timm; choose model timm"):
+        build("transformers", (3, 32, 32), architecture="timm_wrapper", arguments={"architecture": "resnet18"})
+
+
+@needing(TRANSFORMERS)
+def test_attention_that_is_not_written_out_is_refused_however_it_was_set(build, monkeypatch):
+    import transformers
+
+    class Fused(transformers.LlamaConfig):
+        def __post_init__(self, **kwargs):
+            super().__post_init__(**kwargs)
+            self._attn_implementation = "sdpa"
+
+    network = build("transformers", (6,), architecture="llama", arguments=SMALL)
+    assert network.config._attn_implementation == "eager"
+    monkeypatch.setattr(transformers, "CONFIG_MAPPING", {"llama": Fused})
+    monkeypatch.setattr(transformers, "MODEL_FOR_CAUSAL_LM_MAPPING", {Fused: transformers.LlamaForCausalLM})
+    with pytest.raises(UserError, match="llama has attn_implementation 'sdpa', not 'eager'"):
+        build("transformers", (6,), architecture="llama", arguments=SMALL)

@@ -20,6 +20,7 @@ from dtcbench.models.library import (
 )
 from dtcbench.registry import models
 from dtcbench.training.network import draw_anew
+from dtcbench.validation import MisfitError
 
 
 class Foreign(nn.Module):
@@ -154,4 +155,37 @@ def test_an_architecture_that_the_library_lacks_is_refused_with_near_names(archi
 
 def test_an_argument_that_would_load_weights_is_refused():
     with pytest.raises(UserError, match="model m: argument weights is not the suite's to give; remove it"):
-        refuse_arguments("m", {"weights": "DEFAULT", "depth": 2}, ("weights", "progress"))
+        refuse_arguments("m", {"weights": "DEFAULT", "depth": 2}, ("progress",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"_attn_implementation": "sdpa"}, "_attn_implementation"),
+        ({"text_config": {"attn_implementation": "sdpa"}}, "text_config.attn_implementation"),
+        ({"attribute_map": {"a": "_attn_implementation"}}, "attribute_map"),
+        ({"model_args": {"checkpoint_path": "x"}}, "model_args.checkpoint_path"),
+        ({"parts": [{"pretrained_cfg": {}}]}, "parts.pretrained_cfg"),
+        ({"name_or_path": "x"}, "name_or_path"),
+        (
+            {"vision_config": {"architecture": "hf-hub:timm/resnet18"}},
+            "vision_config.architecture 'hf-hub:timm/resnet18'",
+        ),
+        ({"architecture": "local-dir:x"}, "architecture 'local-dir:x'"),
+        ({"kernel": "kernels-community/flash-attn2"}, "kernel 'kernels-community/flash-attn2'"),
+    ],
+)
+def test_an_argument_that_leads_elsewhere_is_refused_at_any_depth(arguments, named):
+    with pytest.raises(UserError, match=f"^model m: argument {named} is not the suite's to give"):
+        refuse_arguments("m", arguments, ())
+
+
+def test_arguments_that_only_look_alike_are_taken():
+    fields = {"pretrained_window_sizes": [0, 0], "pretraining_tp": 1, "drop_path_rate": 0.1, "hidden_act": "gelu"}
+    refuse_arguments("m", {**fields, "_remove_final_layer_norm": False, "weight_init": ""}, ())
+
+
+@pytest.mark.parametrize("size", [-1, 1025])
+def test_a_side_of_images_has_bounds(size):
+    with pytest.raises(MisfitError, match="size"):
+        models.bind("timm", {"architecture": "resnet18", "size": size})
