@@ -146,7 +146,7 @@ def selftest(
     ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Test that all axis values, or a plug-in's, keep their contract; or how far public networks can be cut.
+    """Test all axis values, or a plug-in's; or cut public networks.
 
     Example: dtcbench selftest --plugin my_solver.py; dtcbench selftest --architectures resnet18 swin_t
     """

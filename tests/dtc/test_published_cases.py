@@ -64,11 +64,13 @@ def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_an
     np.testing.assert_allclose(
         scores.reconstruction.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12
     )
-    # SCS promises its objective to 1e-5, absolute and relative, and no coefficient: where it stops hangs on
-    # the rounding of its products.
+    # SCS promises the objective of its own form to 1e-5, absolute and relative. There each |s_j| <= t_j may be missed by
+    # the residual that it stops at (largest entry: 1e-5, and 1e-5 of the data's). Where it stops hangs on how the
+    # processor rounds.
     _, method, group = published(cases, request.node.callspec.params["step"], "interior-point")
-    lam = float(case["lam"])
+    lam, y = float(case["lam"]), scores.reconstruction.y
     least = objective(method.scores(group).reconstruction, lam)
-    assert (objective(scores.reconstruction, lam) <= least * (1 + 1e-5) + 1e-5).all()
+    missed = lam * len(scores.values) * 1e-5 * (1 + np.abs(y).max(axis=0))
+    assert (objective(scores.reconstruction, lam) <= least * (1 + 1e-5) + 1e-5 + missed).all()
     # Scores that are all but zero are that noise, so some neurons at the quantile change places.
     assert len(np.setxor1d(kept, case["kept"])) <= 0.02 * len(scores.values)

@@ -248,6 +248,8 @@ def test_the_command_prints_what_each_look_decides(tmp_path, seen, monkeypatch, 
     ended = dtcbench("run", "tiny.yaml", "--inline", "--until-decided")
 
     printed = [line for line in ended.out.splitlines() if line.startswith(("claims:", "look", "  decided", "  open"))]
+    seal = printed.pop()  # under the verdicts
+    assert seal.rstrip() == "claims: rule not sealed"
     assert printed == [
         "claims: 20 cells, 20 to run",
         "look at 5 seeds: 1 newly decided, 2 open; 3 rows get more seeds",

@@ -387,6 +387,7 @@ def test_a_method_without_a_finished_cell_is_said_to_have_none(csv):
 def test_options_are_shown_as_a_suite_would_spell_them():
     assert options_text(registry.models, "mlp") == 'widths: [512], bias: true, weights: "", weights_sha256: ""'
     assert options_text(registry.methods, "dtc") == (
-        "score: reconstruction, drop: smallest, lam: 0.3, f: 0.1, sides: both, widths: uniform, stream: 0, when: during"
+        "score: reconstruction, drop: smallest, lam: 0.3, f: 0.1, sides: both, widths: uniform, stream: 0, "
+        "groups: simple, when: during"
     )
     assert options_text(registry.methods, "dense") == "stream: 0"
