@@ -64,7 +64,7 @@ def test_on_any_processor_what_is_measured_and_scored_is_the_same_to_rounding_an
     np.testing.assert_allclose(
         scores.reconstruction.y, np.column_stack([case["y1"], case["y2"]]), rtol=1e-12, atol=1e-12
     )
-    # SCS promises the objective of its own form to 1e-5, absolute and relative. There each |s_j| <= t_j may be missed by
+    # SCS promises the objective of its own form to 1e-5, absolute and relative. There |s_j| <= t_j may be missed by
     # the residual that it stops at (largest entry: 1e-5, and 1e-5 of the data's). Where it stops hangs on how the
     # processor rounds.
     _, method, group = published(cases, request.node.callspec.params["step"], "interior-point")
