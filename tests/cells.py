@@ -11,7 +11,7 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.execution.task import Job, Task
-from dtcbench.models.library import library_of
+from dtcbench.models.packages import package_of
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.names import REGISTERED
@@ -22,7 +22,7 @@ from dtcbench.training.loop import to_device
 from dtcbench.training.training_run import CellContext
 
 METERING = Metering()
-OWN_MODELS = [name for name in registry.models.names() if library_of(registry.models.get(name)) is None]
+OWN_MODELS = [name for name in registry.models.names() if package_of(registry.models.get(name)) is None]
 """The models that need no other library."""
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from dtcbench.models.library import (
+from dtcbench.models.packages import (
     Arguments,
-    Library,
+    Package,
     Pixels,
     constructed,
     fit_images,
@@ -22,7 +22,7 @@ from dtcbench.models.library import (
 )
 from dtcbench.registry import register_model
 
-TIMM = Library(
+TIMM = Package(
     "timm",
     {
         "architecture": "vit_tiny_patch16_224",

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from dtcbench.errors import UserError
-from dtcbench.models.library import (
+from dtcbench.models.packages import (
     Arguments,
-    Library,
+    Package,
     Pixels,
     constructed,
     fit_images,
@@ -23,7 +23,7 @@ from dtcbench.models.library import (
 )
 from dtcbench.registry import register_model
 
-TORCHVISION = Library("torchvision", {"architecture": "resnet18"})
+TORCHVISION = Package("torchvision", {"architecture": "resnet18"})
 _TAKEN = ("weights", "weights_backbone", "progress", "num_classes", "image_size", "input_size")
 
 

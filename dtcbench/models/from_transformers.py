@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from dtcbench.errors import UserError
-from dtcbench.models.library import (
+from dtcbench.models.packages import (
     Arguments,
-    Library,
+    Package,
     Pixels,
     constructed,
     fit_images,
@@ -29,7 +29,7 @@ from dtcbench.models.library import (
 from dtcbench.models.shapes import text_length
 from dtcbench.registry import register_model
 
-TRANSFORMERS = Library(
+TRANSFORMERS = Package(
     "transformers",
     {"architecture": "gpt2", "arguments": {"n_embd": 48, "n_layer": 2, "n_head": 3, "initializer_range": 0.2}},
 )

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.models.library import Library, library_of
+from dtcbench.models.packages import Package, package_of
 from dtcbench.plan import naming
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.document import Document
@@ -58,19 +58,19 @@ class Network:
     def name(self) -> str:
         """`torchvision/resnet18`, with the class that a configuration names."""
         values = self.model.values
-        if self.library is None:
+        if self.package is None:
             return self.model.label
         return "/".join([self.model.name, values["architecture"], *values["arguments"].get("architectures", [])])
 
     @property
     def missing(self) -> str:
         """Why it cannot be tried here; empty if it can."""
-        return self.library.missing if self.library else ""
+        return self.package.missing if self.package else ""
 
     @property
-    def library(self) -> Library | None:
+    def package(self) -> Package | None:
         """That which builds it."""
-        return library_of(registry.models.get(self.model.name))
+        return package_of(registry.models.get(self.model.name))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def networks(path: Path, only: Collection[str]) -> list[Network]:
 
 def trials(chosen: Sequence[Network], plugins: tuple[Plugin, ...]) -> Iterator[Trial]:
     """Every network of the list as it was tried, in their order."""
-    child = _Child(plugins, [one.library.name for one in chosen if one.library and not one.missing])
+    child = _Child(plugins, [one.package.name for one in chosen if one.package and not one.missing])
     try:
         for network in chosen:
             if network.missing:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
-from dtcbench.models.library import library_of
+from dtcbench.models.packages import package_of
 from dtcbench.models.shapes import TYPICAL, fixed_of
 from dtcbench.plan.cell import Choice
 from dtcbench.selftest.checking import Check, Contradicted
@@ -50,7 +50,7 @@ class _ModelUnderTest:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        library = library_of(registry.models.get(name))
+        library = package_of(registry.models.get(name))
         self._choice = Choice(name=name, options=dict(library.example) if library else {})
         self.missing = library.missing if library else ""
         """Why the model cannot be tried here; empty if it can."""

@@ -16,7 +16,7 @@ from dtcbench import registry
 from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import CompressionError, UserError
-from dtcbench.models.library import ArchitectureError, library_of
+from dtcbench.models.packages import ArchitectureError, package_of
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
@@ -55,7 +55,7 @@ def misnamed(plan: Plan) -> list[str]:
     """A line for each model of the plan whose library, if it is installed here, does not have its architecture."""
     found: dict[str, None] = {}
     for cell in _inputs(plan):
-        if library_of(registry.models.get(cell.model.name)):
+        if package_of(registry.models.get(cell.model.name)):
             try:
                 shape, classes = sample(cell.dataset.name, cell.dataset.values)
                 with torch.device("meta"):

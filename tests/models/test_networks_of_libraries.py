@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from dtcbench.errors import UserError
-from dtcbench.models.library import (
-    Library,
+from dtcbench.models.packages import (
+    Package,
     constructed,
     fit_images,
     give_logits,
@@ -119,7 +119,7 @@ def test_an_output_object_becomes_its_logits():
 
 
 def test_a_library_that_is_not_there_is_named_with_what_installs_it():
-    library = Library("no_such_library", {})
+    library = Package("no_such_library", {})
     assert library.missing == "no_such_library is not installed; pip install 'dtcbench[no_such_library]'"
     with pytest.raises(UserError, match=r"^model no_such_library: no_such_library is not installed; pip install"):
         library.module()
@@ -130,7 +130,7 @@ def test_a_library_that_fails_to_import_is_told_apart_from_a_missing_one(tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     with pytest.raises(UserError, match=r"cannot be imported \(operator torchvision::nms does not exist\); install"):
-        Library("broken_library", {}).module()
+        Package("broken_library", {}).module()
 
 
 def test_no_library_is_imported_before_its_network_is_built():

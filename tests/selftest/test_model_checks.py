@@ -8,7 +8,7 @@ from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.models.library import Library
+from dtcbench.models.packages import Package
 from dtcbench.models.shapes import fixed
 from dtcbench.selftest.checking import Contradicted
 from dtcbench.selftest.model_checks import checks
@@ -51,9 +51,9 @@ def test_a_model_whose_library_is_not_installed_makes_no_claims(monkeypatch):
     def foreign(input_shape, num_classes, *, generator):
         raise AssertionError("not to be built")
 
-    foreign.library = Library("no_such_library", {})
+    foreign.package = Package("no_such_library", {})
     registry.models.register("bad")(foreign)
-    assert {check.waived for check in checks("bad")} == {Library("no_such_library", {}).missing}
+    assert {check.waived for check in checks("bad")} == {Package("no_such_library", {}).missing}
 
 
 def test_the_good_model_that_the_bad_ones_vary_is_good():

@@ -8,7 +8,7 @@ from suites_for_tests import TINY, edited
 from dtcbench import registry
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.execution.worker import attempt
-from dtcbench.models.library import Library, needs, refuse_unknown
+from dtcbench.models.packages import Package, needs, refuse_unknown
 from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import load, parse
@@ -137,7 +137,7 @@ def test_of_a_network_that_cannot_be_built_here_nothing_is_said(model):
 
 @pytest.mark.parametrize(("package", "lines"), [("json", 1), ("a_library_that_nobody_has", 0)])
 def test_an_architecture_that_an_installed_library_lacks_is_refused_with_near_names(model, package, lines):
-    library = Library(package, {})
+    library = Package(package, {})
 
     @needs(library)
     def build(*_, generator, widths=None):

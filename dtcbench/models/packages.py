@@ -42,7 +42,7 @@ _PLACE = re.compile(r"[\w.+-]+:\S.*|.*[/\\].*", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Library:
+class Package:
     """A package that dtcbench can do without; `pip install 'dtcbench[NAME]'` brings it."""
 
     name: str
@@ -70,20 +70,20 @@ class ArchitectureError(UserError):
     """A library does not have an architecture of the name that is given."""
 
 
-def needs(library: Library) -> Callable[[Model], Model]:
+def needs(package: Package) -> Callable[[Model], Model]:
     """Decorator, below `register_model`, for the model that builds the library's networks."""
 
     def decorate(model: Model) -> Model:
-        model.library = library  # type: ignore[attr-defined]
+        model.package = package  # type: ignore[attr-defined]
         return model
 
     return decorate
 
 
-def library_of(model: Callable[..., object]) -> Library | None:
+def package_of(model: Callable[..., object]) -> Package | None:
     """The library whose networks a registered model builds; None if they are dtcbench's or a plug-in's own."""
-    found = getattr(model, "library", None)
-    return found if isinstance(found, Library) else None
+    found = getattr(model, "package", None)
+    return found if isinstance(found, Package) else None
 
 
 def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> None:
