@@ -112,8 +112,8 @@ class Entry:
         return None if self.module.partition(".")[0] == __package__ else self.module
 
 
-class Axis:
-    """One named axis of the grid: a registry of callables and their options."""
+class Registry:
+    """The values of one axis of the grid: callables by name, and their options."""
 
     def __init__(self, noun: str, shared: Callable[[Callable[..., Any]], type[BaseModel]] | None = None) -> None:
         """`shared` gives the options that a value has beside its own; its code does not see them."""
@@ -431,10 +431,10 @@ def _usage(method: Callable[..., Any]) -> type[Usage]:
 
 USAGE = frozenset(UsageOfChoice.model_fields)
 """The names of the options that say how a cell uses a method."""
-models = Axis("model", lambda _: Start)
-datasets = Axis("dataset")
-methods = Axis("method", _usage)
-solvers = Axis("solver")
+models = Registry("model", lambda _: Start)
+datasets = Registry("dataset")
+methods = Registry("method", _usage)
+solvers = Registry("solver")
 AXES = (models, datasets, methods, solvers)
 register_model = models.register
 register_dataset = datasets.register

@@ -15,7 +15,7 @@ from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, parse
-from dtcbench.registry import Axis, Plugin, PluginError
+from dtcbench.registry import Plugin, PluginError, Registry
 
 RIDGE = """\
 import numpy as np
@@ -88,7 +88,7 @@ def installable(tmp_path, monkeypatch):
 
 @pytest.fixture
 def axis():
-    axis = Axis("solver")
+    axis = Registry("solver")
     axis.register("fista")(fista)
     return axis
 
@@ -201,7 +201,7 @@ def test_no_option_of_the_package_takes_nonsense(axis, name, option):
         (registry.solvers, "fista", {"tolerance": 1.0}),
         (registry.solvers, "omp", {"fraction": 1.01}),
     ],
-    ids=lambda value: value.noun if isinstance(value, registry.Axis) else str(value),
+    ids=lambda value: value.noun if isinstance(value, registry.Registry) else str(value),
 )
 def test_a_value_just_outside_an_option_s_range_is_refused(axis, name, options):
     with pytest.raises(UserError):
@@ -277,7 +277,7 @@ def test_what_is_typed_at_a_prompt_takes_no_name_of_the_package(monkeypatch):
 
 def test_another_thread_cannot_read_an_axis_while_it_is_discovered(monkeypatch):
     registry.solvers.discover()
-    fresh, original, got_in = Axis("solver"), importlib.import_module, []
+    fresh, original, got_in = Registry("solver"), importlib.import_module, []
 
     def another_thread_tries():
         entered = registry._IMPORTING.acquire(blocking=False)
@@ -304,7 +304,7 @@ def test_an_axis_that_could_not_be_discovered_says_so_again(monkeypatch, error):
         raise error(name)
 
     monkeypatch.setattr("importlib.import_module", broken)
-    fresh = Axis("solver")
+    fresh = Registry("solver")
     for _ in range(2):
         with pytest.raises(error):
             fresh.names()
@@ -312,7 +312,7 @@ def test_an_axis_that_could_not_be_discovered_says_so_again(monkeypatch, error):
 
 def test_an_axis_whose_discovery_was_interrupted_is_whole_the_next_time(monkeypatch, installable):
     installable("extras", EXTRAS + "\nif not hasattr(registry, 'waited'):\n    raise KeyboardInterrupt\n")
-    fresh = Axis("solver")
+    fresh = Registry("solver")
     with pytest.raises(KeyboardInterrupt):
         fresh.names()
     assert "extra" not in registry.solvers.names()
@@ -324,7 +324,7 @@ def test_an_axis_whose_discovery_was_interrupted_is_whole_the_next_time(monkeypa
 def test_a_broken_installed_plug_in_is_left_out_whole(installable, caplog):
     installable("extras", EXTRAS + "\n1 / 0\n")
     for _ in range(2):
-        Axis("solver").names()
+        Registry("solver").names()
     assert [record.message for record in caplog.records] == [
         "plug-in extras (extras) is left out: division by zero",
         "plug-in extras (extras) is left out: division by zero",
@@ -336,7 +336,7 @@ def test_a_broken_installed_plug_in_is_left_out_whole(installable, caplog):
 def test_what_a_broken_plug_in_imported_stays_as_python_keeps_it(installable):
     installable("whole", EXTRAS)
     installable("extras", "import whole\n1 / 0\n")
-    Axis("solver").names()
+    Registry("solver").names()
     assert "extra" in registry.solvers.names()
 
 
@@ -477,7 +477,7 @@ def test_a_broken_installed_plug_in_is_left_out_and_logged(monkeypatch, caplog):
             raise ImportError("no bad_package")
 
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Broken()])
-    axis = Axis("solver")
+    axis = Registry("solver")
     assert axis.names() == []  # the package's own modules register with the package's own axis
     assert "plug-in bad (bad_package:solver) is left out: no bad_package" in caplog.text
 

@@ -17,7 +17,7 @@ Drop = Literal["smallest", "largest"]
 Removal = Literal["scored", "start", "never"]
 Draws = Literal["published", "fresh"]
 """Random numbers from the published seed at every call, or from the cell's own generator."""
-Widths = Literal["uniform", "free"]
+Allocation = Literal["uniform", "free"]
 Budget = Literal["steps", "flops", "retraining"]
 Indices = NDArray[np.int64]
 
@@ -105,7 +105,7 @@ class Method(ABC):
     """Whether a solver's answer must keep the solver's tolerance for the duality gap."""
     removal: ClassVar[Removal] = "scored"
     """Neurons go by their scores, whichever before the first step (the rest drawn anew), or never."""
-    widths: Widths = "uniform"
+    widths: Allocation = "uniform"
     """Each group keeps the number asked for; or one quantile of all groups' scores, which are then at least 0, decides
     at the inference FLOPs of those numbers."""
     floor: float = 0.0

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from dtcbench.dtc.selection import (
+    Allocation,
     Draws,
     Drop,
     Group,
@@ -16,7 +17,6 @@ from dtcbench.dtc.selection import (
     Method,
     Scores,
     Target,
-    Widths,
     below_quantile,
     left_below_quantile,
 )
@@ -42,7 +42,7 @@ class Dtc(Method):
     """Measurements per neuron: n = max(1, round(f · m))."""
     sides: Literal["both", "incoming", "outgoing"] = "both"
     """The whole weight ray, or one of its two parts alone."""
-    widths: Widths = "uniform"
+    widths: Allocation = "uniform"
     """The same share of every group goes, or one quantile of all groups' scores decides, at equal inference FLOPs."""
 
     def scores(self, group: Group) -> Scores:

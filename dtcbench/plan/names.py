@@ -259,7 +259,7 @@ def _add_spellings(known: list[Spelling], more: Iterable[Spelling], noun: str) -
             raise ValueError(f"{noun} {written} means different things in two of the runs: {meant}")
 
 
-def _axis(noun: str) -> registry.Axis:
+def _axis(noun: str) -> registry.Registry:
     return next(axis for axis in registry.AXES if axis.noun == noun)
 
 

@@ -37,7 +37,7 @@ from dtcbench.training.protocols import tested
 from dtcbench.unavailable import Unavailable
 
 RULE = "weights"
-_MOST_OF_A_SAMPLE = 2**20
+_MOST_TO_LOAD = 2**20
 """Numbers in one sample of a data set that is loaded: a stranger's suite may enlarge it at will."""
 
 
@@ -88,8 +88,8 @@ def _loaded(dataset: Choice) -> _Data | Unavailable:
     try:
         if would_download(dataset.name):
             return Unavailable(f"data set {dataset.name} is not on this machine: `dtcbench fetch {dataset.name}`")
-        if math.prod(sample(dataset.name, dataset.values)[0]) > _MOST_OF_A_SAMPLE:
-            return Unavailable(f"a sample of data set {dataset.label} is larger than {_MOST_OF_A_SAMPLE} numbers")
+        if math.prod(sample(dataset.name, dataset.values)[0]) > _MOST_TO_LOAD:
+            return Unavailable(f"a sample of data set {dataset.label} is larger than {_MOST_TO_LOAD} numbers")
         splits: Splits = registry.datasets.bind(dataset.name, dataset.values)()
         return _Data(splits, splits.sha256, stored(splits, torch.device("cpu"))[1])
     except Exception as wrong:  # its options may be a stranger's, and a plug-in may raise anything

@@ -15,7 +15,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.claim import load
 from dtcbench.plan.document import Document
 from dtcbench.plan.protocol import PROTOCOLS, defaults
-from dtcbench.registry import Axis
+from dtcbench.registry import Registry
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.selftest.checking import Check
 
@@ -23,7 +23,7 @@ _READABLE = 30
 """Columns of the terminal that a text of some words takes at least."""
 
 
-def axis_table(axis: Axis) -> RenderableType:
+def axis_table(axis: Registry) -> RenderableType:
     """One row per registered name; in a narrow terminal the options stand below what it is."""
     rows = [(name, axis.summary(name), options_text(axis, name)) for name in axis.names()]
     return _named(f"{axis.noun}s", rows)
@@ -39,7 +39,7 @@ def protocols_table() -> RenderableType:
     return _named("protocols", rows)
 
 
-def options_text(axis: Axis, name: str) -> str:
+def options_text(axis: Registry, name: str) -> str:
     """`lam: 0.3, drop: smallest`, as a suite would spell them."""
     return _spelled(axis.options(name)().model_dump(mode="json"))
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterator
 
 from dtcbench.errors import UserError, near
-from dtcbench.registry import AXES, Axis, Plugin
+from dtcbench.registry import AXES, Plugin, Registry
 from dtcbench.selftest import dataset_checks, method_checks, model_checks, solver_checks
 from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.text import error_line
@@ -19,7 +19,7 @@ _CHECKS = {
 }
 
 
-def trials(names: list[tuple[Axis, str]]) -> Iterator[tuple[str, Check, str]]:
+def trials(names: list[tuple[Registry, str]]) -> Iterator[tuple[str, Check, str]]:
     """Every check of the axis values, as it is tried: the value, such as `solver lars`, the check, and what was seen
     against its claim; the latter is empty if the claim held, or is waived.
 
@@ -34,7 +34,7 @@ def trials(names: list[tuple[Axis, str]]) -> Iterator[tuple[str, Check, str]]:
             seen |= {contradiction} - {""}
 
 
-def named(names: list[str]) -> list[tuple[Axis, str]]:
+def named(names: list[str]) -> list[tuple[Registry, str]]:
     """The axis values of these names; UserError for one that no axis has."""
     found = [(axis, name) for name in names for axis in AXES if name in axis.names()]
     if unknown := set(names) - {name for _, name in found}:
@@ -43,7 +43,7 @@ def named(names: list[str]) -> list[tuple[Axis, str]]:
     return found
 
 
-def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Axis, str]]:
+def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Registry, str]]:
     """All axis values, or, if plug-ins are given, those that they registered."""
     modules = {plugin.module for plugin in plugins}
     return [
@@ -51,7 +51,7 @@ def registered(plugins: Collection[Plugin] = ()) -> list[tuple[Axis, str]]:
     ]
 
 
-def _checks(axis: Axis, name: str) -> list[Check]:
+def _checks(axis: Registry, name: str) -> list[Check]:
     """The value's checks; if it cannot be used at all, one check that says so."""
     try:
         return _CHECKS[axis.noun](name)

@@ -424,7 +424,7 @@ def _solver(method: Method, solver: str | Solve | None) -> tuple[str, Solve | No
     return name, checked(bound) if method.verifies_solver else unchecked(bound)
 
 
-def _name_of(axis: registry.Axis, value: Any) -> str:
+def _name_of(axis: registry.Registry, value: Any) -> str:
     """The name that `value`, with or without bound options, is registered by; else its own."""
     function = value.func if isinstance(value, partial) else value
     for name in axis.names():

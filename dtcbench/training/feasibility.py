@@ -6,7 +6,7 @@ The networks' widths and the protocol's schedule tell, before the first cell is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -24,9 +24,8 @@ from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.checkpoint import CheckpointError
 from dtcbench.training.compressor import SEE_GROUPS, WIDER, lacking, where
 from dtcbench.training.network import build, outlined
+from dtcbench.training.targets import Widths
 
-Widths = Mapping[str, int]
-"""The width of each prunable group, by name."""
 _Network = tuple[Widths, str]
 """The widths of a network; and why nothing can be removed from it, empty if something can."""
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from dtcbench.dtc.selection import Drop, Target
 from dtcbench.training.axes import Axis, length, resolved
 from dtcbench.training.groups import PrunableGroup
-
-Widths = Mapping[str, int]
-"""The width of each group, by name."""
+from dtcbench.training.targets import Widths
 
 
 class FlopsOfWidths:

@@ -11,44 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, positions, resolved, units
-from dtcbench.training.tracing import Place, Trace
+from dtcbench.training.network_tensors import NetworkTensors
+from dtcbench.training.tracing import ForwardPass, Place
 
 _NORMS = nn.modules.batchnorm._BatchNorm
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALISING = (_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 Weights = NDArray[np.floating]
-
-
-class Tensors:
-    """A network's parameters and buffers by their first name; one that stands in several places is one."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._owners: dict[str, list[tuple[str, nn.Module, str]]] = {}
-        self._names: dict[int, str] = {}
-        for path, module in model.named_modules():
-            for attribute, tensor in [*module._parameters.items(), *module._buffers.items()]:
-                if tensor is not None:
-                    name = self._names.setdefault(id(tensor), f"{path}.{attribute}" if path else attribute)
-                    self._owners.setdefault(name, []).append((path, module, attribute))
-
-    def name_of(self, tensor: torch.Tensor) -> str:
-        """The name of a tensor of the network."""
-        return self._names[id(tensor)]
-
-    def owners(self, name: str) -> list[tuple[str, nn.Module, str]]:
-        """Path, module and attribute of every place where it stands."""
-        return self._owners[name]
-
-    def get(self, name: str) -> torch.Tensor:
-        """The tensor of this name."""
-        _, module, attribute = self._owners[name][0]
-        found: torch.Tensor = getattr(module, attribute)
-        return found
-
-    def put(self, name: str, tensor: torch.Tensor) -> None:
-        """Another tensor in all its places."""
-        for _, module, attribute in self._owners[name]:
-            setattr(module, attribute, tensor)
 
 
 @dataclass(frozen=True)
@@ -81,7 +50,7 @@ class PrunableGroup:
     """The axes of weights that compute them."""
     read: tuple[Place, ...]
     """The axes of weights that they go into."""
-    tensors: Tensors
+    tensors: NetworkTensors
     settings: tuple[Setting, ...] = ()
 
     @property
@@ -235,19 +204,19 @@ class PrunableGroup:
         return None if np.array_equal(order, np.arange(axis.size)) else order
 
 
-def found_groups(trace: Trace, model: nn.Module) -> list[PrunableGroup]:
+def found_groups(forward: ForwardPass, model: nn.Module) -> list[PrunableGroup]:
     """The groups of a network that was traced, in the order of the modules that write them; none is tried yet."""
     held: dict[Atom, list[tuple[Place, Axis]]] = {}
     within: set[Atom] = set()
-    for name, axes in trace.axes.items():
+    for name, axes in forward.axes.items():
         for number, axis in enumerate(map(resolved, axes)):
             for atom in dict.fromkeys(atoms(axis)):
                 held.setdefault(atom, []).append(((name, number), axis))
             within |= set(_within_others(axis))
-    tensors, order = Tensors(model), {path: number for number, (path, _) in enumerate(model.named_modules())}
+    tensors, order = NetworkTensors(model), {path: number for number, (path, _) in enumerate(model.named_modules())}
     groups = []
     for atom, places in held.items():
-        written, read = (tuple(p for p, _ in places if p in role) for role in (trace.writes, trace.reads))
+        written, read = (tuple(p for p, _ in places if p in role) for role in (forward.writes, forward.reads))
         if atom.size > 1 and not atom.fixed and atom not in within and written and read:
             first = min((tensors.owners(name)[0][0] for name, _ in written), key=order.__getitem__)
             groups.append(PrunableGroup(first, atom, tuple(places), written, read, tensors))
@@ -327,7 +296,7 @@ def _normalises(module: nn.Module) -> bool:
     return isinstance(module, _NORMALISING) or "norm" in type(module).__name__.lower()
 
 
-def _is_plain(tensors: Tensors, name: str) -> bool:
+def _is_plain(tensors: NetworkTensors, name: str) -> bool:
     """Whether it is the weight of one Linear or Conv2d layer without channel groups, and not computed from others."""
     if len(tensors.owners(name)) > 1:
         return False

@@ -19,24 +19,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dtcbench.errors import CompressionError
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.rules import rule_of
-from dtcbench.training.tracing import Call, Trace, each, tensors
+from dtcbench.training.tracing import Call, ForwardPass, each, tensors
 
 _MOST_OPERATIONS = 200_000
 
 
 class _Following(TorchDispatchMode):
-    """Records in a trace every operation that runs within it."""
+    """Records in a forward pass every operation that runs within it."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, forward: ForwardPass) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
-        self._trace = trace
+        self._forward = forward
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if len(self._trace.log) >= _MOST_OPERATIONS:
+        if len(self._forward.log) >= _MOST_OPERATIONS:
             raise CompressionError(f"a forward pass of more than {_MOST_OPERATIONS} operations is not followed")
         result = func(*args, **(kwargs or {}))
-        call = Call(self._trace, func, args, kwargs or {}, result)
-        self._trace.record(call, rule_of(call)(call))
+        call = Call(self._forward, func, args, kwargs or {}, result)
+        self._forward.record(call, rule_of(call)(call))
         return result
 
 
@@ -54,18 +54,18 @@ def plain_operations() -> Iterator[None]:
         yield
 
 
-def propagate(model: nn.Module, example: Any) -> Trace:
+def propagate(model: nn.Module, example: Any) -> ForwardPass:
     """The axes of a network on one sample [1, …], or on a tuple or dict of its arguments; its mode changes.
 
     The axes of its input and output are fixed. Its own errors in evaluation mode are passed on.
     """
-    trace = Trace(model)
+    forward = ForwardPass(model)
     with torch.inference_mode(False), torch.no_grad(), plain_operations(), seeded_globals(0):
         with suppress(Exception):  # what it does in training alone, as auxiliary heads do, and as far as it can
-            _pass(model.train(), each(example, _doubled), trace)
-        trace.products.clear()
-        _pass(model.eval(), example, trace)
-    return trace
+            _pass(model.train(), each(example, _doubled), forward)
+        forward.products.clear()
+        _pass(model.eval(), example, forward)
+    return forward
 
 
 def called(model: nn.Module, inputs: Any) -> Any:
@@ -75,12 +75,12 @@ def called(model: nn.Module, inputs: Any) -> Any:
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
-def _pass(model: nn.Module, example: Any, trace: Trace) -> None:
+def _pass(model: nn.Module, example: Any, forward: ForwardPass) -> None:
     for tensor in tensors(example):
-        trace.enter(tensor)
-    with _Following(trace):
+        forward.enter(tensor)
+    with _Following(forward):
         output = called(model, example)
-    trace.fix(output, "the output's")
+    forward.fix(output, "the output's")
 
 
 def _doubled(tensor: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,12 @@ import numpy as np
 from torch import nn
 
 from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, factored, resolved
-from dtcbench.training.groups import PrunableGroup, Setting, Tensors, shrink
-from dtcbench.training.tracing import Trace
+from dtcbench.training.groups import PrunableGroup, Setting, shrink
+from dtcbench.training.network_tensors import NetworkTensors
+from dtcbench.training.tracing import ForwardPass
 
 Copied = Callable[[nn.Module], nn.Module]
-Traced = Callable[[nn.Module], Trace]
+Traced = Callable[[nn.Module], ForwardPass]
 _Kind = tuple[str, str, int | None]
 """A setting's class of module, attribute and place: alike in every layer of a network."""
 _Asked = tuple[list[Setting], list[Setting]]
@@ -34,10 +35,10 @@ _ARRANGED = ("view", "_unsafe_view", "_reshape_alias", "clone", "expand", "alias
 class Trials:
     """Tries cuts of a network's groups on copies of it."""
 
-    def __init__(self, model: nn.Module, copied: Copied, trace: Traced, first: Trace) -> None:
-        """`first` is the trace in which the groups were found; `copied` makes copies of the network to trace."""
+    def __init__(self, model: nn.Module, copied: Copied, trace: Traced, first: ForwardPass) -> None:
+        """`first` is the pass in which the groups were found; `copied` makes copies of the network to trace."""
         self._model, self._copied, self._trace, self._first = model, copied, trace, first
-        self._tensors = Tensors(model)
+        self._tensors = NetworkTensors(model)
 
     def accepted(self, groups: Sequence[PrunableGroup]) -> tuple[list[PrunableGroup], dict[str, str]]:
         """The groups that can be cut, each with its settings, and by name why the others cannot."""
@@ -107,7 +108,7 @@ class Trials:
     def _failure(self, groups: Sequence[PrunableGroup]) -> str | None:
         """Why a copy without half of each group's units is not the same network but for its widths; None if it is."""
         copied = self._copied(self._model)
-        tensors, widths = Tensors(copied), {group.unit: group.width for group in groups}
+        tensors, widths = NetworkTensors(copied), {group.unit: group.width for group in groups}
         try:
             for group in groups:
                 shrink(
@@ -226,8 +227,8 @@ def _parts(axis: Axis) -> Iterator[Axis]:
                 yield from _parts(Product(axis.parts[start:end]))
 
 
-def _outlined(trace: Trace) -> list[Any]:
-    """What a trace computes, and what the axes of the results are made of: equal for equal structures."""
+def _outlined(forward: ForwardPass) -> list[Any]:
+    """What a pass computes, and what the axes of the results are made of: equal for equal structures."""
     order: dict[Atom, int] = {}
 
     def made_of(axis: Axis) -> Any:
@@ -239,9 +240,9 @@ def _outlined(trace: Trace) -> list[Any]:
         parts = [made_of(part) for part in axis.parts if isinstance(axis, Sum) or part.size != 1]
         return parts[0] if len(parts) == 1 else (type(axis).__name__, *parts)
 
-    weights = [(name, *map(made_of, axes)) for name, axes in trace.axes.items()]
+    weights = [(name, *map(made_of, axes)) for name, axes in forward.axes.items()]
     return weights + [
         (name, numbers, [[made_of(dim.axis) for dim in dims] for dims in results])
-        for name, numbers, results in trace.log
+        for name, numbers, results in forward.log
         if name not in _ARRANGED
     ]

@@ -17,7 +17,7 @@ from dtcbench.training.copies import copied, outline
 from dtcbench.training.groups import PrunableGroup, Replaced, found_groups, selected, shrink
 from dtcbench.training.propagation import propagate
 from dtcbench.training.settings import Trials
-from dtcbench.training.tracing import Trace, each
+from dtcbench.training.tracing import ForwardPass, each
 
 
 class Surgery:
@@ -34,12 +34,12 @@ class Surgery:
                 "the network was built in torch.inference_mode(), which allows no gradients; build it outside"
             )
         self._model = model
-        trace, copy = _traced(model, example)
-        found = [group for group in found_groups(trace, model) if _is_wanted(group, groups)]
-        trials = Trials(model, copy, lambda network: propagate(network, _beside(example, network)), trace)
+        forward, copy = _traced(model, example)
+        found = [group for group in found_groups(forward, model) if _is_wanted(group, groups)]
+        trials = Trials(model, copy, lambda network: propagate(network, _beside(example, network)), forward)
         self.groups, self.refused = trials.accepted(found)
         """`refused`: by the name of each other group that was found, why it cannot be cut."""
-        self.products = trace.products
+        self.products = forward.products
         """For each product of a weight or an activation with another, the axes whose lengths multiply to its
         multiplications; they shrink with the groups."""
 
@@ -79,8 +79,8 @@ def _forget_computed(model: nn.Module) -> None:
         module.training = training
 
 
-def _traced(model: nn.Module, example: Any) -> tuple[Trace, Callable[[nn.Module], nn.Module]]:
-    """The trace of a copy of the network, and how to copy it: as an outline, unless the network looks at values."""
+def _traced(model: nn.Module, example: Any) -> tuple[ForwardPass, Callable[[nn.Module], nn.Module]]:
+    """The pass of a copy of the network, and how to copy it: as an outline, unless the network looks at values."""
     try:
         return propagate(outline(model), _moved(example, torch.device("meta"))), outline
     except Exception:  # a network may raise anything, and says on its own device what it really is

@@ -28,7 +28,7 @@ class Dim:
 Dims = tuple[Dim, ...]
 
 
-class Trace:
+class ForwardPass:
     """The axes of all tensors of a network's forward passes."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -102,7 +102,7 @@ class Trace:
 class Call:
     """One operation of the pass."""
 
-    trace: Trace
+    forward: ForwardPass
     func: Any
     args: Any
     kwargs: Any
@@ -132,7 +132,7 @@ class Call:
 
     def dims(self, place: int = 0, name: str = "self") -> Dims:
         """The axes of a tensor argument."""
-        return self.trace.dims(self.get(place, name))
+        return self.forward.dims(self.get(place, name))
 
 
 Rule = Callable[[Call], list[Dims]]
@@ -184,7 +184,7 @@ def _numbers(value: Any, whole: type[float]) -> Iterator[float]:
 def unknown(call: Call) -> list[Dims]:
     """Of an operation without a rule: nothing that it touches can lose an index."""
     reason = f"{call.name} has no rule"
-    call.trace.fix((call.args, call.kwargs), reason)
+    call.forward.fix((call.args, call.kwargs), reason)
     return [fresh(tensor.shape, reason) for tensor in call.results]
 
 

@@ -31,7 +31,7 @@ def _same(call: Call) -> list[Dims]:
 @rule("copy", "where", "masked_fill", "lerp", "addcmul", "addcdiv", "native_dropout", "dropout")
 def pointwise(call: Call) -> list[Dims]:
     """Operands meet by broadcasting: aligned at their last axes, and those of length 1 meet any."""
-    operands = [call.trace.dims(tensor) for tensor in tensors((call.args, call.kwargs))]
+    operands = [call.forward.dims(tensor) for tensor in tensors((call.args, call.kwargs))]
     found = met(operands)
     return [found[len(found) - tensor.dim() :] for tensor in call.results]
 
@@ -47,8 +47,8 @@ def _matrix(call: Call) -> list[Dims]:
         one, other, bias = call.dims(0), call.dims(1), None
     else:
         return unknown(call)
-    call.trace.contract(one, one[-1], other, other[-2])
-    call.trace.products.append((*(dim.axis for dim in one), other[-1].axis))
+    call.forward.contract(one, one[-1], other, other[-2])
+    call.forward.products.append((*(dim.axis for dim in one), other[-1].axis))
     if call.name in ("bmm", "baddbmm"):
         unify(one[0].axis, other[0].axis)
     if len(other) > len(one):  # each row by the matrix of its expert
@@ -57,7 +57,7 @@ def _matrix(call: Call) -> list[Dims]:
     if not (any(dim.places for dim in one) and any(dim.places for dim in other)):
         found = tuple(replace(dim, places=frozenset()) for dim in found)
     if bias is not None:
-        met([found, call.trace.dims(bias)])
+        met([found, call.forward.dims(bias)])
     return [found]
 
 
@@ -65,21 +65,21 @@ def _matrix(call: Call) -> list[Dims]:
 def _convolution(call: Call) -> list[Dims]:
     x, weight, bias = call.dims(0, "input"), call.dims(1, "weight"), call.get(2, "bias")
     is_transposed, groups = call.get(6, "transposed"), call.get(8, "groups")
-    trace, channels = call.trace, x[-weight_rank(weight) - 1]
+    forward, channels = call.forward, x[-weight_rank(weight) - 1]
     wide, narrow = weight[:2]
     group, within = factored(wide.axis, [groups, wide.axis.size // groups])
     read_group, read = factored(channels.axis, [groups, channels.axis.size // groups])
     unify(group, read_group)
     unify(read, within if is_transposed else narrow.axis)
     if groups == 1:  # the kernels of grouped convolutions belong to their channels
-        trace.reads |= (wide if is_transposed else narrow).places
-        trace.writes |= (narrow if is_transposed else wide).places
+        forward.reads |= (wide if is_transposed else narrow).places
+        forward.writes |= (narrow if is_transposed else wide).places
     written = resolved(Product((group, narrow.axis))) if is_transposed else wide.axis
     if bias is not None:
-        unify(written, trace.dims(bias)[0].axis)
+        unify(written, forward.dims(bias)[0].axis)
     spatial = fresh(call.result.shape[-weight_rank(weight) :], "a position")
     moved = x[-weight_rank(weight) :] if is_transposed else spatial
-    trace.products.append(tuple(dim.axis for dim in (*x[: -weight_rank(weight) - 1], *moved, *weight)))
+    forward.products.append(tuple(dim.axis for dim in (*x[: -weight_rank(weight) - 1], *moved, *weight)))
     for dim in (*x[-weight_rank(weight) :], *weight[2:]):
         fix(dim.axis, "a position")
     return [(*x[: -weight_rank(weight) - 1], Dim(resolved(written)), *spatial)]
@@ -96,7 +96,7 @@ def _layer_norm(call: Call) -> list[Dims]:
     for dim in x[-normed:]:
         blur(dim.axis, "normalised over it")
     for tensor in tensors((call.args[2:4], call.kwargs)):
-        met([x[-normed:], call.trace.dims(tensor)])
+        met([x[-normed:], call.forward.dims(tensor)])
     statistics = tuple(Dim(ONE) if place >= len(x) - normed else dim for place, dim in enumerate(x))
     return [x if place == 0 else statistics[: tensor.dim()] for place, tensor in enumerate(call.results)]
 
@@ -106,7 +106,7 @@ def _layer_norm(call: Call) -> list[Dims]:
 def _batch_norm(call: Call) -> list[Dims]:
     x = call.dims(0, "input")
     for tensor in tensors(call.args[1:5]):
-        unify(x[1].axis, call.trace.dims(tensor)[0].axis)
+        unify(x[1].axis, call.forward.dims(tensor)[0].axis)
     is_training = (
         bool(call.get(5, "training", False)) and "no_training" not in call.name and "no_update" not in call.name
     )
@@ -126,7 +126,7 @@ def _group_norm(call: Call) -> list[Dims]:
     group, within = factored(x[1].axis, [groups, x[1].axis.size // groups])
     blur(within, "normalised over it")
     for tensor in tensors(call.args[1:3]):
-        unify(x[1].axis, call.trace.dims(tensor)[0].axis)
+        unify(x[1].axis, call.forward.dims(tensor)[0].axis)
     x = tuple(replace(dim, axis=resolved(dim.axis)) for dim in x)
     statistics = (x[0], Dim(resolved(group)))
     return [x, statistics, statistics]

@@ -140,7 +140,7 @@ def _split(call: Call) -> list[Dims]:
 
 @rule("cat", "concat", "concatenate")
 def _cat(call: Call) -> list[Dims]:
-    parts = [call.trace.dims(tensor) for tensor in call.get(0, "tensors")]
+    parts = [call.forward.dims(tensor) for tensor in call.get(0, "tensors")]
     parts = [dims for dims in parts if len(dims) > 1 or dims[0].axis.size]
     place = call.get(1, "dim", 0) % len(parts[0])
     joined = resolved(Sum(tuple(dims[place].axis for dims in parts)))
@@ -152,7 +152,7 @@ def _cat(call: Call) -> list[Dims]:
 
 @rule("stack")
 def _stack(call: Call) -> list[Dims]:
-    parts = [call.trace.dims(tensor) for tensor in call.get(0, "tensors")]
+    parts = [call.forward.dims(tensor) for tensor in call.get(0, "tensors")]
     place = call.get(1, "dim", 0) % (len(parts[0]) + 1)
     found = met(parts)
     return [(*found[:place], Dim(Sum((ONE,) * len(parts)) if len(parts) > 1 else ONE), *found[place:])]
@@ -186,7 +186,7 @@ def _moved(call: Call) -> list[Dims]:
 def _embedding(call: Call) -> list[Dims]:
     table, indices = call.dims(0, "weight"), call.dims(1, "indices")
     fix(table[0].axis, "looked up")
-    call.trace.writes |= table[1].places
+    call.forward.writes |= table[1].places
     return [(*(replace(dim, places=frozenset()) for dim in indices), replace(table[1], places=frozenset()))]
 
 
@@ -199,7 +199,7 @@ def _index(call: Call) -> list[Dims]:
     used = [place for place, index in enumerate(indices) if index is not None]
     for place in used:
         fix(dims[place].axis, "looked up")
-    shape = met([call.trace.dims(indices[place]) for place in used])
+    shape = met([call.forward.dims(indices[place]) for place in used])
     shape = tuple(replace(dim, places=frozenset()) for dim in shape)
     kept = [dim for place, dim in enumerate(dims) if place not in used]
     first = used[0] if used == list(range(used[0], used[-1] + 1)) else 0
