@@ -324,7 +324,8 @@ class Provenance(Explained):
     platform: str
     python: str
     packages: dict[str, str]
-    """Versions of the packages that decide numbers."""
+    """Versions of the packages that decide numbers: of torchvision, timm or transformers only where it builds the
+    network, and only in records of dtcbench versions that look."""
     kernels: dict[str, str]
     """Of torch and of OpenBLAS, the instruction set or processor whose code they run: it decides how sums round."""
     dtcbench: str

@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import threadpoolctl
@@ -24,7 +25,7 @@ from dtcbench.record import Provenance
 from dtcbench.unavailable import Unavailable
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "cvxpy", "scs", "clarabel", "ray")
-"""Packages whose versions decide numbers."""
+"""Packages whose versions decide the numbers of every cell."""
 NO_VERSION = "not installed"
 ON_CPU = Unavailable("the cell ran on the CPU")
 NOT_LOADED = Unavailable("the data set was not loaded")
@@ -35,7 +36,9 @@ _GIT_TIMEOUT_S = 10
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
-def collect(device: str, threads: int, plugins: dict[str, str], boards: int = 1) -> Provenance:
+def collect(
+    device: str, threads: int, plugins: dict[str, str], boards: int = 1, building: Iterable[str] = ()
+) -> Provenance:
     """Provenance of a cell that this process runs on `device`. Never raises: what is unknown has a reason.
 
     Parameters
@@ -44,6 +47,7 @@ def collect(device: str, threads: int, plugins: dict[str, str], boards: int = 1)
     threads : threads that torch and BLAS may use
     plugins : SHA-256 of each plug-in file's source, by name
     boards : how many GPUs compute; several are a hardware class of their own
+    building : further packages, which build the cell's network
     """
     package = Path(dtcbench.__file__).resolve().parent
     hardware_class, gpu, driver = (cpu_class(), ON_CPU, ON_CPU) if device == "cpu" else gpu_hardware(device)
@@ -61,7 +65,7 @@ def collect(device: str, threads: int, plugins: dict[str, str], boards: int = 1)
         threads=threads,
         platform=platform.platform(),
         python=platform.python_version(),
-        packages=package_versions(),
+        packages=package_versions() | {name: _version(name) for name in building},
         kernels=kernels(),
         dtcbench=dtcbench.__version__,
         commit=commit,
@@ -142,13 +146,14 @@ def _memory_gib() -> float:
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed version of each of `PACKAGES`, or `not installed`; and that of zlib, which decides compressed sizes."""
-    found = dict.fromkeys(PACKAGES, NO_VERSION)
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {**found, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    return {**{name: _version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return NO_VERSION
 
 
 def kernels() -> dict[str, str]:

@@ -23,6 +23,7 @@ from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.execution.task import Report, Task
+from dtcbench.models.packages import building
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Energy, Provenance, Result, Status
 from dtcbench.text import error_line
@@ -52,7 +53,9 @@ def attempt(task: Task) -> Report:
             meter.settle()
             named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
             threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)
-            measured["provenance"] = provenance = collect(task.job.device, threads, plugins, task.job.request.boards)
+            measured["provenance"] = provenance = collect(
+                task.job.device, threads, plugins, task.job.request.boards, building(task.cell.model.name)
+            )
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
             measured["result"], measured["energy"], trace, weights = _measured(task, splits, sha256, meter)

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from dtcbench.errors import UserError, alike
 from dtcbench.models.shapes import image_shape
+from dtcbench.registry import models
 
 Arguments = Mapping[str, Any]
 """Arguments of a network's constructor, as JSON values."""
@@ -84,6 +85,12 @@ def package_of(model: Callable[..., object]) -> Package | None:
     """The library whose networks a registered model builds; None if they are dtcbench's or a plug-in's own."""
     found = getattr(model, "package", None)
     return found if isinstance(found, Package) else None
+
+
+def building(model: str) -> tuple[str, ...]:
+    """The name of the package that builds the networks of the registered model, if one does; none of unknown models."""
+    package = package_of(models.get(model)) if model in models.names() else None
+    return (package.name,) if package else ()
 
 
 def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> None:

@@ -22,6 +22,7 @@ from dtcbench import registry
 from dtcbench.datasets.description import sample, would_download
 from dtcbench.datasets.splits import Splits
 from dtcbench.execution.provenance import collect, with_dataset
+from dtcbench.models.packages import building
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.protocol import from_choice
 from dtcbench.publish.findings import Finding, error, note, warning
@@ -159,8 +160,9 @@ def _of_evaluation(
     if found["parameters"] != result.parameters:
         yield error(RULE, where, f"{found['parameters']} parameters found, {result.parameters} in the record")
         return
-    plugins = made.plugins | registry.plugins_of([("model", record.cell.model.name)], ())
-    here = with_dataset(collect("cpu", made.threads, plugins), str(made.dataset_sha256))
+    model = record.cell.model.name
+    plugins = made.plugins | registry.plugins_of([("model", model)], ())
+    here = with_dataset(collect("cpu", made.threads, plugins, building=building(model)), str(made.dataset_sha256))
     again = record.model_copy(update={"result": result.model_copy(update=found), "provenance": here})
     outcome, reason = judge(record, again, row)
     if outcome != "same":

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
-from dtcbench import published
+from dtcbench import published, registry
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.claims import conclusions
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
+from dtcbench.models.packages import building
 from dtcbench.plan.claim import Claim, ClaimFile
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
@@ -282,12 +283,32 @@ class Run:
     @functools.cached_property
     def _leaderboard(self) -> Leaderboard:
         question = self._runs[0][0].suite.question if len({plan.suite.name for plan, _ in self._runs}) == 1 else ""
-        cells, cycles = self.cells, self.cycles
+        cells, cycles = _levelled(self.cells), self.cycles
         with uncollected():
             return leaderboard.build(cells, cycles, suite=self.suite, question=question)
 
     def __repr__(self) -> str:
         return f"Run({', '.join(str(store.root) for _, store in self._runs)})"
+
+
+def _levelled(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` whose stacks differ in versions alone: a cell whose network no other package builds is on no stack of
+    its own, and gets the first version of each package that builds those of the others."""
+    stacks = [dict(part.rsplit(" ", 1) for part in stack.split(", ")) for stack in cells["stack"].dropna().unique()]
+    if len({frozenset(versions) for versions in stacks}) < 2:
+        return cells
+    optional = {name for model in registry.models.names() for name in building(model)}
+    first = {
+        name: f"{name} {min(found)}"
+        for name in optional
+        if (found := [versions[name] for versions in stacks if name in versions])
+    }
+
+    def with_all(stack: str) -> str:
+        lacking = [text for name, text in first.items() if f", {name} " not in f", {stack}"]
+        return ", ".join(sorted([*stack.split(", "), *lacking]))
+
+    return cells.assign(stack=cells["stack"].map(with_all, na_action="ignore"))
 
 
 class _Traces(Mapping[str, pd.DataFrame]):

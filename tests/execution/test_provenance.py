@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import importlib.metadata
 import os
 import platform
 import re
@@ -19,6 +20,7 @@ import dtcbench
 from dtcbench.energy import nvml
 from dtcbench.execution import provenance
 from dtcbench.execution.provenance import NO_LOCK, checkout, collect, gpu_hardware, kernels, lock_sha256
+from dtcbench.models.packages import building
 from dtcbench.unavailable import Unavailable
 
 H200 = ("NVIDIA H200", "GPU-aaaa", 139.7)
@@ -225,3 +227,15 @@ def test_a_library_that_a_package_brings_for_itself_alone_is_no_kernel_of_numpy(
     assert kernels()["OpenBLAS"] == "Zen"
     libraries[0]["filepath"] = "/usr/lib/x86_64-linux-gnu/libopenblas.so.0"
     assert kernels()["OpenBLAS"] == "Zen"
+
+
+def test_versions_of_a_package_of_networks_are_in_the_records_of_cells_that_use_it_alone(monkeypatch):
+    versions = {name: f"1.{place}" for place, name in enumerate((*provenance.PACKAGES, "timm"))}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    provenance.package_versions.cache_clear()
+    try:
+        own, theirs = (collect("cpu", 1, {}, 1, building(model)).packages for model in ("mlp", "timm"))
+    finally:
+        provenance.package_versions.cache_clear()
+    assert theirs == own | {"timm": versions["timm"]}
+    assert building("a-model-that-nobody-has") == ()

@@ -79,3 +79,20 @@ def test_the_notes_on_claims_name_conflicts_and_give_the_control(finished):
     conflict, control = claims_notes(SimpleNamespace(conflicts={"b" * 64}, cells=pd.DataFrame(controls)))
     assert conflict == "Other accuracies in a later run, which do not count: bbbbbbbbbbbb"
     assert control.startswith("A/A control: 1 comparison of a method with itself")
+
+
+@pytest.mark.parametrize(
+    ("versions", "spans"),
+    [(["1.0", None, "1.0"], None), (["1.0", None, "1.1"], "2 stacks of package versions: timm 1.0; timm 1.1")],
+)
+def test_cells_that_no_package_builds_make_no_second_stack_and_two_versions_of_one_do(
+    finished, tmp_path, versions, spans
+):
+    store = Store(tmp_path / "built")
+    with store.locked() as writer:
+        for record, version in zip(finished.records(), versions, strict=True):
+            packages = record.provenance.packages | ({"timm": version} if version else {})
+            made = record.provenance.model_copy(update={"packages": packages})
+            writer.append(record.model_copy(update={"provenance": made}))
+    notes = [note for note in Run.of(PLAN, store).leaderboard().notes if "stacks" in note]
+    assert notes == ([f"The ok cells span {spans}."] if spans else [])
