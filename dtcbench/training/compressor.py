@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,28 +10,21 @@ import torch
 from torch import nn
 
 from dtcbench import registry
-from dtcbench.dtc.recovery import checked, unchecked
-from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
+from dtcbench.dtc.selection import Indices, Method
 from dtcbench.dtc.sensing import Array, Solve
 from dtcbench.errors import CompressionError, UserError
-from dtcbench.plan.naming import DEFAULT_SOLVER
-from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
-from dtcbench.training.determinism import generator
-from dtcbench.training.free_widths import FlopsOfWidths, free_widths, least_of
+from dtcbench.training.binding import bound_method, bound_solver, described, name_of
+from dtcbench.training.compressed_layer import CompressedLayer
+from dtcbench.training.compression import Compression, kept_state
+from dtcbench.training.compressor_state import entropies, places_of, plain, refuse_another
+from dtcbench.training.free_widths import FlopsOfWidths
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import Loss, cross_entropy
 from dtcbench.training.observations import Batches, observed
-from dtcbench.training.surgery import Surgery, checked_indices, refuse_optimizer
+from dtcbench.training.shrinking import refuse_optimizer
+from dtcbench.training.surgery import SEE_GROUPS, WIDER, Surgery, lacking
 from dtcbench.training.targets import by_group, targets
 from dtcbench.unavailable import Unavailable
-
-WIDER: Mapping[registry.Groups, tuple[registry.Groups, ...]] = {
-    "simple": ("coupled", "approximate"),
-    "coupled": ("approximate",),
-    "approximate": (),
-}
-"""By what may go, the kinds with which more may."""
-SEE_GROUPS = "see `dtcbench list --groups`"
 
 
 class NoGroupError(CompressionError):
@@ -45,15 +33,6 @@ class NoGroupError(CompressionError):
     def __init__(self, lacking: str, remedy: str) -> None:
         super().__init__(f"{lacking}; {remedy}")
         self.lacking = lacking
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """What a method saw of a group, and its scores."""
-
-    group: Group
-    scores: Scores
-    solver_s: float
 
 
 class Compressor:
@@ -113,7 +92,7 @@ class Compressor:
         seed: int = 0,
         **options: Any,
     ) -> None:
-        self.method = _method(method, options)
+        self.method = bound_method(method, options)
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"seed {seed!r} is not a whole number of at least 0")
         self.model, self.optimizer, self.seed = model, optimizer, int(seed)
@@ -131,9 +110,8 @@ class Compressor:
         """Per group, the neurons that are left, as they were numbered in the original network."""
         self.cycle = 0
         """Number of compressions so far."""
-        self._device = next(model.parameters()).device
-        self._solver_name, self._solve = _solver(self.method, solver)
-        self._solver_s = 0.0
+        self._solver = bound_solver(self.method, solver, next(model.parameters()).device)
+        self._flops = FlopsOfWidths(self._surgery.products, self.groups)
         self._state: dict[str, dict[str, Array]] = {group.name: {} for group in self.groups}
         self._last: dict[str, CompressedLayer] = {}
         self._loaded: dict[str, dict[str, float | Unavailable]] = {}  # entropies from before `load_state_dict`
@@ -186,7 +164,7 @@ class Compressor:
         """
         if self.method.removal != "scored":
             raise CompressionError(
-                f"method {_name_of(registry.methods, self.method)} removes no neurons in cycles; use another method, "
+                f"method {name_of(registry.methods, self.method)} removes no neurons in cycles; use another method, "
                 "such as dtc, magnitude or random"
             )
         present = {group.name: group.width for group in self.groups}
@@ -194,20 +172,23 @@ class Compressor:
         due = targets(self.original_widths, present, sparsity, counts, keep, free=free)
         seen = observed(self.method, self.model, self.groups, batches, loss) if due else {}
         if due and self.method.uses_cost:
-            for name, cost in FlopsOfWidths(self._surgery.products, self.groups).of_one(present).items():
+            for name, cost in self._flops.of_one(present).items():
                 seen[name]["cost"] = cost
+        compression = Compression(self.method, self._solver, self.seed, self.cycle)
         scored = {
-            group.name: self._score(group, place, due[group.name], seen[group.name])
-            for place, group in enumerate(self.groups)
+            group.name: compression.scored(group, number, due[group.name], self._state[group.name], seen[group.name])
+            for number, group in enumerate(self.groups)
             if group.name in due
         }
         if free:
-            due = self._freed(due, scored)
+            due = compression.freed(due, scored, present, self._flops)
         compressed = {
-            group.name: self._choose(group, place, due.get(group.name), scored.get(group.name))
-            for place, group in enumerate(self.groups)
+            group.name: compression.made(
+                group, number, due.get(group.name), scored.get(group.name), self.original_indices[group.name]
+            )
+            for number, group in enumerate(self.groups)
         }
-        states = {name: self._kept(name, one.group.state, compressed[name].indices) for name, one in scored.items()}
+        states = {name: kept_state(name, one.group.state, compressed[name]) for name, one in scored.items()}
         self.cut({name: compressed[name].indices for name in due})
         self._state |= states
         self.cycle += 1
@@ -233,12 +214,12 @@ class Compressor:
     def state_dict(self) -> dict[str, Any]:
         """The state to save with the model's and the optimiser's; `torch.load(…, weights_only=True)` reads it."""
         return {
-            "method": _described(self.method),
+            "method": described(self.method),
             "seed": self.seed,
             "cycle": self.cycle,
             "original_widths": dict(self.original_widths),
             "original_indices": {name: torch.from_numpy(kept.copy()) for name, kept in self.original_indices.items()},
-            "entropy": {name: _plain(entropies) for name, entropies in self.entropy.items()},
+            "entropy": {name: plain(of_group) for name, of_group in self.entropy.items()},
             "kept_by_method": {
                 name: {key: torch.from_numpy(value.copy()) for key, value in state.items()}
                 for name, state in self._state.items()
@@ -252,183 +233,14 @@ class Compressor:
         CompressionError if the state is of another method or seed, or if the model does not have the groups, or no
         longer has the neurons, of the state.
         """
-        mine = self.state_dict()
-        if missing := sorted(mine.keys() - state.keys()):
-            raise CompressionError(f"the state lacks {', '.join(missing)}; give what Compressor.state_dict() returned")
-        for name in ("method", "seed"):
-            if state[name] != mine[name]:
-                raise CompressionError(
-                    f"the state is of {name} {state[name]} and this compressor has {mine[name]}; "
-                    "build it with those of the state"
-                )
-        if state["original_widths"] != self.original_widths:
-            raise CompressionError(
-                f"the state is of a network with groups {state['original_widths']} and this one has "
-                f"{self.original_widths}; build the network as it was before its first compression"
-            )
-        indices: dict[str, Indices] = {}
-        for name, present in self.original_indices.items():
-            saved = state["original_indices"][name].cpu().numpy()
-            if gone := np.setdiff1d(saved, present).tolist():
-                raise CompressionError(
-                    f"group {name}, width {len(present)}: {len(gone)} neurons of the state are already removed; "
-                    "load it into the network as it was before its first compression"
-                )
-            if not np.array_equal(saved, present):
-                place = {original: number for number, original in enumerate(present.tolist())}
-                indices[name] = np.array([place[original] for original in saved.tolist()], dtype=np.int64)
-        self.cut(indices)
+        refuse_another(state, self.state_dict())
+        self.cut(places_of(state["original_indices"], self.original_indices))
         self.cycle, self._last = int(state["cycle"]), {}
         self._state = {
             name: {key: value.cpu().numpy() for key, value in kept.items()}
             for name, kept in state["kept_by_method"].items()
         }
-        self._loaded = {
-            name: {key: Unavailable(value) if isinstance(value, str) else value for key, value in of.items()}
-            for name, of in state["entropy"].items()
-        }
+        self._loaded = {name: entropies(of_group) for name, of_group in state["entropy"].items()}
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Compressor cannot be copied or pickled; build a second one and load state_dict() into it")
-
-    def _score(self, group: PrunableGroup, place: int, target: Target, seen: dict[str, Any]) -> _Scored:
-        before, draws = self._solver_s, generator(self.seed, "compress", self.cycle, place)
-        solve = partial(self._timed, self._solve) if self._solve else None
-        state = {key: value.copy() for key, value in self._state[group.name].items()}
-        shown = Group(group.w_in, group.w_out, target, draws, solve, state=state, **seen)
-        with self._placing(group, target):
-            scores = self.method.scores(shown)
-            _check_scores(scores, group.width)
-        return _Scored(shown, scores, self._solver_s - before)
-
-    def _freed(self, due: dict[str, Target], scored: dict[str, _Scored]) -> dict[str, Target]:
-        """The targets at free widths of the groups that lose neurons, at the FLOPs of the widths that are due."""
-        present = {group.name: group.width for group in self.groups}
-        flops = FlopsOfWidths(self._surgery.products, self.groups)
-        counts = free_widths(
-            {name: one.scores.values for name, one in scored.items()},
-            self.method.drop,
-            lambda widths: flops({**present, **widths}),
-            flops({**present, **{name: count for name, target in due.items() if (count := target.count)}}),
-            generator(self.seed, "widths", self.cycle),
-            least={name: least_of(self.method.floor, due[name], present[name]) for name in scored},
-            comparable=self.method.comparable,
-        )
-        return {name: replace(due[name], count=count) for name, count in counts.items() if count < present[name]}
-
-    def _kept(self, group: str, state: dict[str, Array], indices: Indices) -> dict[str, Array]:
-        """What the method keeps of the neurons that are left; CompressionError if it is not an array [m, …]."""
-        width = len(self.original_indices[group])
-        for key, value in state.items():
-            if not isinstance(value, np.ndarray) or value.shape[:1] != (width,):
-                raise CompressionError(f"group {group}: the method keeps {key!r}, which is no array [{width}, …]")
-        return {key: value[indices] for key, value in state.items()}
-
-    def _choose(
-        self, group: PrunableGroup, place: int, target: Target | None, scored: _Scored | None
-    ) -> CompressedLayer:
-        original, null = self.original_indices[group.name], generator(self.seed, "null", self.cycle, place)
-        if target is None or scored is None:
-            unchanged = np.arange(group.width, dtype=np.int64)
-            return CompressedLayer(group.name, group.width, unchanged, original, NOTHING_REMOVED, 0.0, null)
-        with self._placing(group, target):
-            chosen = self.method.select(scored.scores, replace(scored.group, target=target))
-            indices = checked_indices(group, chosen, "the method kept")
-            _check_count(indices, target)
-        measured = scored.scores.reconstruction or NOTHING_MEASURED
-        return CompressedLayer(group.name, group.width, indices, original[indices], measured, scored.solver_s, null)
-
-    @contextmanager
-    def _placing(self, group: PrunableGroup, target: Target) -> Iterator[None]:
-        """While a method works on a group: its errors name the place and the solver."""
-        try:
-            yield
-        except CompressionError as error:
-            solver = f", solver {self._solver_name}" if self._solver_name else ""
-            raise type(error)(f"{where(group.name, group.width, target, self.cycle)}{solver}: {error}") from error
-
-    def _timed(self, solve: Solve, theta: Array, y: Array, lam: float) -> Array:
-        """Solve on the model's device, and count the seconds."""
-        begin = time.perf_counter()
-        try:
-            # The CPU is torch's default device anyway, and entering its context makes every operation slower.
-            with nullcontext() if self._device.type == "cpu" else self._device:
-                return solve(theta, y, lam)
-        finally:
-            self._solver_s += time.perf_counter() - begin
-
-
-def lacking(surgery: Surgery, groups: registry.Groups) -> str:
-    """Why nothing can be removed from a network without a group of this kind."""
-    refused = [f"group {name}: {why}" for name, why in surgery.refused.items()][:1]
-    return "; ".join([f"the network has no prunable group of kind {groups}", *refused])
-
-
-def where(group: str, width: int, target: Target, cycle: int) -> str:
-    """A group and its target as an error names them; cycles count from 0, as in the records."""
-    kept = f"keep {target.keep:g}" if target.count is None else f"{target.count} to keep"
-    return f"cycle {cycle}, group {group}, width {width}, {kept}"
-
-
-def _check_scores(scores: Scores, width: int) -> None:
-    """CompressionError if a method broke its contract: its choice must not be recorded."""
-    values = scores.values
-    if values.shape != (width,) or not np.isfinite(values).all():
-        raise CompressionError(f"the method gave no finite score for each neuron: shape {values.shape}")
-
-
-def _check_count(indices: Indices, target: Target) -> None:
-    if target.count is not None and len(indices) != target.count:
-        raise CompressionError(f"the method kept {len(indices)} neurons, not {target.count}")
-
-
-def _method(method: str | Method, options: dict[str, Any]) -> Method:
-    if isinstance(method, str):
-        if of_cells := sorted(options.keys() & registry.USAGE):
-            raise UserError(
-                f"option {', '.join(of_cells)} says how a cell of the bench uses a method; in your own loop you call "
-                "compress() when you want to, and another `seed` draws other numbers"
-            )
-        bound: Method = registry.methods.bind(method, options)
-        return bound
-    if inspect.isclass(method):
-        raise UserError(f"method is the class {method.__name__}; give an object of it, or its registered name")
-    if not isinstance(method, Method):
-        raise UserError(f"method {method!r} is neither a registered name nor a dtcbench.dtc.selection.Method")
-    if options:
-        raise UserError(f"options {', '.join(options)} of a method that is an object; set them on the object")
-    return method
-
-
-def _described(method: Method) -> str:
-    """The method's name and its options."""
-    options: tuple[Field[Any], ...] = fields(method) if is_dataclass(method) else ()
-    given = ", ".join(f"{option.name}={getattr(method, option.name)!r}" for option in options)
-    return f"{_name_of(registry.methods, method)}({given})"
-
-
-def _plain(entropies: dict[str, float | Unavailable]) -> dict[str, float | str]:
-    return {name: value.reason if isinstance(value, Unavailable) else float(value) for name, value in entropies.items()}
-
-
-def _solver(method: Method, solver: str | Solve | None) -> tuple[str, Solve | None]:
-    """The solver's name and function; nothing for a method that uses none, whose solver must exist all the same."""
-    if solver is None:
-        solver = DEFAULT_SOLVER
-    if not isinstance(solver, str) and not callable(solver):
-        raise UserError(f"solver {solver!r} is neither a registered name nor a function (Θ, y, λ) → s")
-    bound = registry.solvers.bind(solver, {}) if isinstance(solver, str) else solver
-    if not method.uses_solver:
-        return "", None
-    name = solver if isinstance(solver, str) else _name_of(registry.solvers, solver)
-    return name, checked(bound) if method.verifies_solver else unchecked(bound)
-
-
-def _name_of(axis: registry.Registry, value: Any) -> str:
-    """The name that `value`, with or without bound options, is registered by; else its own."""
-    function = value.func if isinstance(value, partial) else value
-    for name in axis.names():
-        registered = axis.get(name)
-        if registered is function or (inspect.isclass(registered) and type(function) is registered):
-            return name
-    return str(getattr(function, "__name__", type(function).__name__))

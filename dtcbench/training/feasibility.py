@@ -22,9 +22,9 @@ from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.checkpoint import CheckpointError
-from dtcbench.training.compressor import SEE_GROUPS, WIDER, lacking, where
 from dtcbench.training.network import build, outlined
-from dtcbench.training.targets import Widths
+from dtcbench.training.surgery import SEE_GROUPS, WIDER, lacking
+from dtcbench.training.targets import Widths, where
 
 _Network = tuple[Widths, str]
 """The widths of a network; and why nothing can be removed from it, empty if something can."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, positions, resolved, units
+from dtcbench.dtc.sensing import Weights
+from dtcbench.training.axes import Atom, Axis, Product, resolved, units
 from dtcbench.training.network_tensors import NetworkTensors
-from dtcbench.training.tracing import ForwardPass, Place
+from dtcbench.training.tracing import Place
 
 _NORMS = nn.modules.batchnorm._BatchNorm
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALISING = (_NORMS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-Weights = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -202,78 +202,6 @@ class PrunableGroup:
         of_unit = units(axis, self.unit)
         order = np.argsort(of_unit, kind="stable")[np.count_nonzero(of_unit < 0) :]
         return None if np.array_equal(order, np.arange(axis.size)) else order
-
-
-def found_groups(forward: ForwardPass, model: nn.Module) -> list[PrunableGroup]:
-    """The groups of a network that was traced, in the order of the modules that write them; none is tried yet."""
-    held: dict[Atom, list[tuple[Place, Axis]]] = {}
-    within: set[Atom] = set()
-    for name, axes in forward.axes.items():
-        for number, axis in enumerate(map(resolved, axes)):
-            for atom in dict.fromkeys(atoms(axis)):
-                held.setdefault(atom, []).append(((name, number), axis))
-            within |= set(_within_others(axis))
-    tensors, order = NetworkTensors(model), {path: number for number, (path, _) in enumerate(model.named_modules())}
-    groups = []
-    for atom, places in held.items():
-        written, read = (tuple(p for p, _ in places if p in role) for role in (forward.writes, forward.reads))
-        if atom.size > 1 and not atom.fixed and atom not in within and written and read:
-            first = min((tensors.owners(name)[0][0] for name, _ in written), key=order.__getitem__)
-            groups.append(PrunableGroup(first, atom, tuple(places), written, read, tensors))
-    return sorted(_told_apart(groups), key=lambda group: order[group.name.partition("#")[0]])
-
-
-def _told_apart(groups: list[PrunableGroup]) -> list[PrunableGroup]:
-    """A module that writes several groups gives its name to the first; the others get a number behind it."""
-    seen: dict[str, int] = {}
-    for group in groups:
-        seen[group.name] = number = seen.get(group.name, 0) + 1
-        if number > 1:
-            group.name = f"{group.name}#{number}"
-    return groups
-
-
-def _within_others(axis: Axis) -> Iterator[Atom]:
-    """The atoms that vary within others that can go, as the dimensions of heads do within the heads."""
-    if isinstance(axis, Sum):
-        for part in axis.parts:
-            yield from _within_others(part)
-    elif isinstance(axis, Product):
-        free = [part for part in axis.parts if any(not atom.fixed for atom in atoms(part))]
-        for part in free[1:]:
-            yield from atoms(part)
-
-
-Replaced = tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]
-"""A tensor before and after a cut, and by axis the indices that are left."""
-
-
-def shrink(group: PrunableGroup, kept: NDArray[np.int64], model: nn.Module) -> list[Replaced]:
-    """Take all but the units `kept` out of the group of `model`, in place and in their order; what was replaced."""
-    replaced: list[Replaced] = []
-    names: dict[str, dict[int, NDArray[np.int64]]] = {}
-    for (name, number), axis in group.places:
-        names.setdefault(name, {})[number] = positions(axis, {group.unit: kept})
-    for name, by_axis in names.items():
-        old = group.tensors.get(name)
-        index = {number: torch.from_numpy(left).to(old.device) for number, left in by_axis.items()}
-        new = selected(old.detach(), index)
-        if isinstance(old, nn.Parameter):
-            new = nn.Parameter(new, old.requires_grad)
-            new.grad = None if old.grad is None else selected(old.grad, index)
-        group.tensors.put(name, new)
-        replaced.append((old, new, index))
-    group.unit.size = len(kept)
-    for setting in group.settings:
-        setting.write(model)
-    return replaced
-
-
-def selected(tensor: torch.Tensor, index: Mapping[int, torch.Tensor]) -> torch.Tensor:
-    """The tensor at these indices of these axes."""
-    for axis, left in index.items():
-        tensor = tensor.index_select(axis, left)
-    return tensor
 
 
 def _incoming(parts: list[torch.Tensor]) -> torch.Tensor:

@@ -16,8 +16,9 @@ import numpy as np
 from torch import nn
 
 from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, factored, resolved
-from dtcbench.training.groups import PrunableGroup, Setting, shrink
+from dtcbench.training.groups import PrunableGroup, Setting
 from dtcbench.training.network_tensors import NetworkTensors
+from dtcbench.training.shrinking import shrink
 from dtcbench.training.tracing import ForwardPass
 
 Copied = Callable[[nn.Module], nn.Module]

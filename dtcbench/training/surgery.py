@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,31 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from dtcbench.dtc.selection import Indices
-from dtcbench.errors import CompressionError, UserError
+from dtcbench.errors import CompressionError
 from dtcbench.registry import Groups
 from dtcbench.training.copies import copied, outline
-from dtcbench.training.groups import PrunableGroup, Replaced, found_groups, selected, shrink
+from dtcbench.training.grouping import found_groups
+from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.propagation import propagate
 from dtcbench.training.settings import Trials
+from dtcbench.training.shrinking import carry_over, refuse_optimizer, shrink
 from dtcbench.training.tracing import ForwardPass, each
+
+WIDER: Mapping[Groups, tuple[Groups, ...]] = {
+    "simple": ("coupled", "approximate"),
+    "coupled": ("approximate",),
+    "approximate": (),
+}
+"""By what may go, the kinds with which more may."""
+SEE_GROUPS = "see `dtcbench list --groups`"
+
+
+class NoGroupError(CompressionError):
+    """A network has no prunable group of the kind that may go; `lacking` says so without the remedy."""
+
+    def __init__(self, lacking: str, remedy: str) -> None:
+        super().__init__(f"{lacking}; {remedy}")
+        self.lacking = lacking
 
 
 class Surgery:
@@ -96,6 +114,12 @@ def _moved(example: Any, device: torch.device) -> Any:
     return each(example, lambda tensor: tensor.detach().to(device))
 
 
+def lacking(surgery: Surgery, groups: Groups) -> str:
+    """Why nothing can be removed from a network without a group of this kind."""
+    refused = [f"group {name}: {why}" for name, why in surgery.refused.items()][:1]
+    return "; ".join([f"the network has no prunable group of kind {groups}", *refused])
+
+
 def _is_wanted(group: PrunableGroup, groups: Groups) -> bool:
     match groups:
         case "simple":
@@ -126,43 +150,3 @@ def _checked(group: PrunableGroup, kept: ArrayLike) -> Indices:
         return checked_indices(group, kept)
     except CompressionError as error:
         raise CompressionError(f"group {group.name}, width {group.width}: {error}") from None
-
-
-def refuse_optimizer(optimizer: torch.optim.Optimizer | None, groups: Iterable[PrunableGroup]) -> None:
-    """UserError if the optimiser cannot train the groups' parameters on when they are smaller."""
-    if optimizer is None:
-        return
-    name, remedy = type(optimizer).__name__, "use another one, or give no optimizer and make one after each compression"
-    # Each parameter once: the consumer of a group may be the producer of the next.
-    for parameter in {parameter for group in groups for parameter in group.parameters}:
-        for attribute, value in vars(optimizer).items():  # LBFGS has a list of its own, that of the old parameters
-            if isinstance(value, list | tuple) and any(item is parameter for item in value):
-                raise UserError(f"optimizer {name} also keeps its parameters in {attribute}; {remedy}")
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if not _can_be_carried_over(value, parameter):
-                shape = f" {list(value.shape)}" if isinstance(value, torch.Tensor) else ""
-                raise UserError(
-                    f"optimizer {name} keeps {key}{shape} for a parameter {list(parameter.shape)}, which cannot be "
-                    f"carried over to fewer neurons; {remedy}"
-                )
-
-
-def _can_be_carried_over(value: Any, parameter: nn.Parameter) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.shape == parameter.shape or value.numel() == 1
-    return not isinstance(value, list | tuple | dict)  # Shampoo's and others' tensors by axis
-
-
-def carry_over(replaced: Replaced, optimizer: torch.optim.Optimizer | None) -> None:
-    """Make the smaller parameter what the optimiser trains, state and all."""
-    old, new, index = replaced
-    if optimizer is None:
-        return
-    # A new parameter is a new object: an optimiser that still holds the old one trains nothing.
-    for param_group in optimizer.param_groups:
-        param_group["params"] = [new if parameter is old else parameter for parameter in param_group["params"]]
-    if state := optimizer.state.pop(old, {}):
-        optimizer.state[new] = {
-            key: selected(value, index) if isinstance(value, torch.Tensor) and value.shape == old.shape else value
-            for key, value in state.items()
-        }

@@ -66,6 +66,12 @@ def by_group(value: Any, names: list[str]) -> dict[str, Any]:
     return dict(value)
 
 
+def where(group: str, width: int, target: Target, cycle: int) -> str:
+    """A group and its target as an error names them; cycles count from 0, as in the records."""
+    kept = f"keep {target.keep:g}" if target.count is None else f"{target.count} to keep"
+    return f"cycle {cycle}, group {group}, width {width}, {kept}"
+
+
 def _sparsity(value: Any) -> float:
     number = _plain(value)
     if not _is_number(number, Real) or not 0 <= number < 1:
