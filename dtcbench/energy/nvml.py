@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from importlib import metadata
+from typing import Any, Literal, TypeVar
 
 from dtcbench.unavailable import Unavailable
 
@@ -30,7 +31,8 @@ class Gpu:
     name: str
     uuid: str
     """With the prefix `GPU-`."""
-    memory_gib: float
+    memory_gib: float | Unavailable
+    """Of its own; boards that share the host's memory have none to tell."""
     power_limit_w: float | Unavailable
     """The limit in force."""
     driver: str
@@ -46,8 +48,18 @@ class Gpu:
         """Whether it is a simulation of a GPU."""
         return self.name.startswith(SIMULATED)
 
+    @property
+    def measured_by(self) -> Literal["counter", "power"] | Unavailable:
+        """What its joules would be read from; Unavailable if it can read neither."""
+        if isinstance(self.counter_mj, float):
+            return "counter"
+        if isinstance(self.power_w, float):
+            return "power"
+        return Unavailable(f"no energy counter ({self.counter_mj}), no power ({self.power_w})")
+
     def __str__(self) -> str:
-        return f"{self.name}, {self.memory_gib:.0f} GiB, driver {self.driver}"
+        size = "memory unknown" if isinstance(self.memory_gib, Unavailable) else f"{self.memory_gib:.0f} GiB"
+        return f"{self.name}, {size}, driver {self.driver}"
 
 
 @dataclass(frozen=True)
@@ -213,6 +225,19 @@ def _ask(uuid: str, what: str, question: Callable[[Any, Any], T]) -> T | Unavail
         return Unavailable(f"NVML cannot {what} {uuid}: {error}")
 
 
+def foreign_binding() -> str | None:
+    """The unofficial package that provides the module pynvml here in place of nvidia-ml-py, such as `pynvml 11.5.3`.
+
+    It lacks newer fields, or only forwards; which of the two is imported depends on the order of installation.
+    """
+    try:
+        found = metadata.distribution("pynvml")
+    except metadata.PackageNotFoundError:
+        return None
+    provides = any(file.parts[0] in ("pynvml", "pynvml.py") for file in found.files or ())
+    return f"pynvml {found.version}" if provides else None
+
+
 def _library() -> Any:
     """The module pynvml, initialised; Unavailable if it is missing or does not start."""
     try:
@@ -227,26 +252,24 @@ def _library() -> Any:
 
 
 def _describe(nvml: Any, handle: Any) -> Gpu:
-    limit_mw = _read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle), nvml.NVMLError_NotSupported)
-    power_mw = _read(lambda: nvml.nvmlDeviceGetPowerUsage(handle), nvml.NVMLError)
+    # Boards refuse single answers (GB10 its memory, Jetson Thor its limit): a description is not a measurement.
+    def read(question: Callable[[], float], unit: float = 1.0) -> float | Unavailable:
+        try:
+            return float(question()) / unit
+        except nvml.NVMLError as error:
+            return Unavailable(str(error))
+
     return Gpu(
         index=nvml.nvmlDeviceGetIndex(handle),
         name=nvml.nvmlDeviceGetName(handle),
         uuid=nvml.nvmlDeviceGetUUID(handle),
-        memory_gib=nvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30,
-        power_limit_w=limit_mw if isinstance(limit_mw, Unavailable) else limit_mw / 1000,
+        memory_gib=read(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total, 2**30),
+        power_limit_w=read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle), 1000),
         driver=nvml.nvmlSystemGetDriverVersion(),
         mig=_in_mig_mode(nvml, handle),
-        counter_mj=_read(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle), nvml.NVMLError),
-        power_w=power_mw if isinstance(power_mw, Unavailable) else power_mw / 1000,
+        counter_mj=read(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle)),
+        power_w=read(lambda: nvml.nvmlDeviceGetPowerUsage(handle), 1000),
     )
-
-
-def _read(question: Callable[[], float], absent: type[Exception]) -> float | Unavailable:
-    try:
-        return float(question())
-    except absent as error:
-        return Unavailable(str(error))
 
 
 def _in_mig_mode(nvml: Any, handle: Any) -> bool:

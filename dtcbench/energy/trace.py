@@ -9,11 +9,12 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,10 @@ _POWER_ERRORS = ("usage_w", "instant_w", "average_w")
 """Whose error explains a missing power, the first that failed: the usage is only read if the others are missing."""
 _OF_BOARD = re.compile(rf"(counter_mj|{'|'.join(POWER_COLUMNS)})_(\d+)", re.ASCII)
 """A column of one of several boards."""
+_FOLDERS = re.compile(r"/[^\s'\"]*/")
+"""Of a path in a message: a record names no folder of a machine."""
+_LONGEST_WORDS = 200
+"""Characters of the sampler's last words that a record keeps."""
 _BEGIN_WITHIN_S = 30.0
 _END_WITHIN_S = 60.0
 
@@ -130,8 +135,9 @@ def _total(joules: Floats) -> float | None:
 class Sampler:
     """The helper process (`dtcbench.energy.sampler`). It ends with this process, however that ends."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
         self._process = process
+        self._complaints = complaints
 
     @classmethod
     def start(
@@ -147,17 +153,19 @@ class Sampler:
         """
         order = {"uuids": list(uuids), "zones": [str(counter) for counter in counters], "interval_s": interval_s}
         script = Path(__file__).with_name("sampler.py")
+        # A file: a pipe that nobody reads would fill up and stop the sampler.
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the sampler
         # -P: the script's folder holds modules of ours, which must not hide others. A session of its own: Ctrl-C
         # is meant for the trainer, which ends the sampler in good order.
         process = subprocess.Popen(  # noqa: S603 - fixed arguments
             [sys.executable, "-P", str(script), json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             bufsize=0,  # what follows the first line is read by other means
             start_new_session=True,
         )
-        sampler = cls(process)
+        sampler = cls(process, complaints)
         problem = sampler._await_first_sample()
         if problem is None:
             return sampler
@@ -174,7 +182,8 @@ class Sampler:
             return Unavailable(f"the sampler did not end within {_END_WITHIN_S:g} s")
         head, _, body = output.partition(b"\n")
         if self._process.returncode != 0 or not head:
-            return Unavailable(f"the sampler ended early (exit code {self._process.returncode}); its samples are lost")
+            how = self._last_words() or f"exit code {self._process.returncode}"
+            return Unavailable(f"the sampler ended early ({how}); its samples are lost")
         try:
             return _parse(json.loads(head), body)
         except (ValueError, KeyError, TypeError) as error:
@@ -189,8 +198,17 @@ class Sampler:
         output = self._process.stdout
         if output is None or not select.select([output], [], [], _BEGIN_WITHIN_S)[0]:
             return Unavailable(f"the sampler took no sample within {_BEGIN_WITHIN_S:g} s")
-        first = json.loads(output.readline() or b'{"error": "it does not start"}')
+        if not (line := output.readline()):
+            self._process.wait()
+            return Unavailable(f"the sampler does not start: {self._last_words() or 'it says nothing'}")
+        first = json.loads(line)
         return Unavailable(f"the sampler cannot read the GPU: {first['error']}") if "error" in first else None
+
+    def _last_words(self) -> str:
+        """The last line of what the sampler's process, which has ended, wrote to standard error: its exception."""
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return _FOLDERS.sub("", lines[-1].strip())[:_LONGEST_WORDS] if lines else ""
 
 
 def _parse(head: dict[str, Any], body: bytes) -> Trace:

@@ -117,9 +117,10 @@ def _simulated_hardware() -> tuple[str, str | Unavailable, str | Unavailable] | 
     return _gpu_class(board.name, board.memory_gib, board.power_limit_w), board.name, board.driver
 
 
-def _gpu_class(name: str, memory_gib: float, limit_w: float | Unavailable) -> str:
+def _gpu_class(name: str, memory_gib: float | Unavailable, limit_w: float | Unavailable) -> str:
+    memory = "memory unknown" if isinstance(memory_gib, Unavailable) else f"{int(memory_gib)} GiB"
     power = "power limit unknown" if isinstance(limit_w, Unavailable) else f"{limit_w:.0f} W"
-    return f"{name}, {int(memory_gib)} GiB, {power}"
+    return f"{name}, {memory}, {power}"
 
 
 @functools.cache

@@ -19,6 +19,11 @@ from dtcbench.execution import provenance
 from dtcbench.execution.cluster import MUST_AGREE, Node
 from dtcbench.unavailable import Unavailable
 
+_HIDES = (
+    "{}, an unofficial package, provides the module pynvml and may lack what the meter asks for; "
+    "`pip uninstall pynvml`, then `pip install --force-reinstall nvidia-ml-py`"
+)
+
 
 def machine_table() -> Table:
     """Software, processors, GPUs, energy and data, one line each."""
@@ -58,6 +63,7 @@ def _energy() -> list[tuple[str, str]]:
         ("energy of GPU cells", "; ".join(map(_how_measured, nvml.gpus()))),
         ("energy of CPU cells", "no joules of a board: tables will say `not measured`"),
         ("processors' energy", processors),
+        *([("NVML's binding", _HIDES.format(hiding))] if (hiding := nvml.foreign_binding()) else []),
     ]
 
 
@@ -67,12 +73,12 @@ def _how_measured(board: nvml.Gpu | Unavailable) -> str:
         return f"not measured: {board}"
     if board.mig:
         how = "not measured: MIG divides it, and its readings cover the whole board (`energy: {shared: label}`)"
-    elif isinstance(board.counter_mj, float):
+    elif isinstance(board.measured_by, Unavailable):
+        how = f"not measured: {board.measured_by}"
+    elif board.measured_by == "counter":
         how = "measured by its energy counter"
-    elif isinstance(board.power_w, float):
-        how = "measured by power samples, as its counter cannot be read"
     else:
-        how = f"not measured: no energy counter ({board.counter_mj}), no power ({board.power_w})"
+        how = "measured by power samples, as its counter cannot be read"
     return f"{board.name}: {how}{'; a simulation, not for publication' if board.simulated else ''}"
 
 

@@ -74,7 +74,7 @@ class FakeNvml(types.ModuleType):
         return handle
 
     def nvmlDeviceGetMemoryInfo(self, handle):
-        return types.SimpleNamespace(total=140 * GIB)
+        return self._answer("memory", types.SimpleNamespace(total=140 * GIB))
 
     def nvmlDeviceGetEnforcedPowerLimit(self, handle):
         return self._answer("power limit", 700_000)

@@ -87,6 +87,7 @@ CALLS = {
     "utilisation": ["nvml.nvmlDeviceGetUtilizationRates(g).gpu"],
     "processes": ["pids(g)", "len(nvml.nvmlDeviceGetComputeRunningProcesses_v2(g))"],
     "mig": ["nvml.nvmlDeviceGetMigMode(g)"],
+    "memory": ["nvml.nvmlDeviceGetMemoryInfo(g).used", "nvml.nvmlDeviceGetMemoryInfo(g, nvml.nvmlMemory_v2).used"],
 }
 ESSENTIALS = [
     "nvml.nvmlDeviceGetName(g)",
@@ -94,8 +95,6 @@ ESSENTIALS = [
     "nvml.nvmlDeviceGetIndex(g)",
     "nvml.nvmlDeviceGetMinorNumber(g)",
     "nvml.nvmlDeviceGetPciInfo(g).busId",
-    "nvml.nvmlDeviceGetMemoryInfo(g).total",
-    "nvml.nvmlDeviceGetMemoryInfo(g, nvml.nvmlMemory_v2).total",
     "nvml.nvmlDeviceGetCudaComputeCapability(g)",
 ]
 
@@ -188,9 +187,10 @@ def test_pynvml_finds_every_board_and_no_name_passes_for_a_real_one(boards):
         "NVMLError_NotFound",
         "NVMLError_InvalidArgument",
     ]
-    assert answers_of(ask, 1, ESSENTIALS[2:]) == [1, 1, "00000000:02:00.0", 140 * 2**30, 140 * 2**30, [9, 0]]
+    assert answers_of(ask, 1, ESSENTIALS[2:]) == [1, 1, "00000000:02:00.0", [9, 0]]
+    assert ask("nvml.nvmlDeviceGetMemoryInfo(gpu(1)).total") == 140 * 2**30
     assert answers_of(ask, 1, CALLS["limit"] + CALLS["temperature"]) == [650_500, 650_500, 61, 61]
-    assert answers_of(ask, 1, [*CALLS["clocks"], *CALLS["utilisation"]]) == [1980, 2619, 90]
+    assert answers_of(ask, 1, [*CALLS["clocks"], *CALLS["utilisation"]]) == [1980, 2619, 0]
     versions = ask("[nvml.nvmlSystemGetDriverVersion(), nvml.nvmlSystemGetNVMLVersion()]")
     assert versions == ["FAKE 1.0", "FAKE 1.0"]
 
@@ -340,6 +340,15 @@ def test_after_the_last_shutdown_every_call_fails(boards):
     ask("[gpu(0).contents is None, nvml.nvmlShutdown()]")
     assert answers_of(ask, 0, CALLS["counter"]) == ["NVMLError_Uninitialized"]
     assert ask("answer(nvml.nvmlShutdown)") == "NVMLError_Uninitialized"
+
+
+def test_memory_in_use_is_that_of_the_listed_processes_and_of_the_hidden_ones(boards):
+    ask = boards(
+        FakeGpu(processes=((11, 0, 1e9), (12, 0, 50)), hidden_mib=300, utilisation_pct=40),
+        FakeGpu(gpu_uuid(1), forbidden=("limit", "memory")),
+    )
+    assert answers_of(ask, 0, [*CALLS["memory"], *CALLS["utilisation"]]) == [2**30 + 300 * 2**20] * 2 + [40]
+    assert set(answers_of(ask, 1, CALLS["limit"] + CALLS["memory"])) == {"NVMLError_NoPermission"}
 
 
 @pytest.mark.parametrize("text", [None, "gpu GPU-x\nstep 1 soon\n", "gpu GPU-x\n", "gpu GPU-x\nstep 1 1\nmig on\n"])

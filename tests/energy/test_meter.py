@@ -98,7 +98,8 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
         "half": (gpu(8), 0.5, brisk),
         "lost": (gpu(9, lost_from_s=0.0), 1, brisk),
         "not wanted": (gpu(10), 1, {**brisk, "meter": "none"}),
-        "hot": (gpu(11, throttle_from_s=0.0), 1, {**brisk, "cool_down": {"below_c": 40, "at_most": "0.1s"}}),
+        "reticent": (gpu(11, power_w=250.0, forbidden=("limit",), unsupported=("memory",)), 1, brisk),
+        "hot": (gpu(12, throttle_from_s=0.0), 1, {**brisk, "cool_down": {"below_c": 40, "at_most": "0.1s"}}),
     }
     found = dict(zip(cases, measured(tmp_path, list(cases.values())), strict=True))
     energies = {name: Energy.model_validate(energy) for name, (_, _, energy) in found.items()}
@@ -115,6 +116,10 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
     assert enough["another"] == [False, False]
     another = energies["another"]
     assert another.energy_j == pytest.approx(another.window_s * 400, abs=uncertainty(another, 400))
+
+    reticent = energies["reticent"]
+    assert reticent.energy_j == pytest.approx(reticent.window_s * 250, abs=uncertainty(reticent, 250))
+    assert "Insufficient Permissions" in reticent.trace.read_errors["power_limit_w"]
 
     assert energies["no counter"].method == "integral"
     assert energies["no counter"].energy_j == pytest.approx(energies["no counter"].window_s * 250)

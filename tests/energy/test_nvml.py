@@ -1,11 +1,14 @@
 """What NVML tells of the GPUs, and what it says where it cannot."""
 
 import sys
+import types
+from pathlib import PurePosixPath
 
 import pynvml
 import pytest
 
 from dtcbench.energy import nvml
+from dtcbench.execution.provenance import gpu_hardware
 from dtcbench.unavailable import Unavailable
 
 
@@ -31,9 +34,30 @@ def test_a_gpu_tells_why_its_counter_cannot_be_used(fake_nvml):
     assert found.power_w == Unavailable("Unknown Error")
 
 
-def test_an_unknown_power_limit_has_a_reason(fake_nvml):
-    fake_nvml.fails["power limit"] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-    assert nvml.gpu("GPU-aaaa").power_limit_w == Unavailable("Not Supported")
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
+def test_a_gpu_that_refuses_its_memory_and_its_limit_is_described_all_the_same(fake_nvml, code):
+    fake_nvml.names = {"GPU-aaaa": "NVIDIA GB10"}
+    fake_nvml.fails = dict.fromkeys(("memory", "power limit"), error(code))
+    [found] = nvml.gpus()
+    assert found.memory_gib == found.power_limit_w == Unavailable(str(error(code)))
+    assert (found.counter_mj, found.measured_by) == (5e6, "counter")
+    assert str(found) == "NVIDIA GB10, memory unknown, driver 570.1"
+    assert gpu_hardware("cuda")[0] == "NVIDIA H200, 139 GiB, power limit unknown"  # torch's memory
+
+
+def test_the_unofficial_binding_is_recognised_by_what_its_distribution_provides(monkeypatch):
+    def installed(version, *files):
+        found = types.SimpleNamespace(version=version, files=[PurePosixPath(file) for file in files])
+        monkeypatch.setattr(nvml.metadata, "distribution", lambda name: {"pynvml": found}[name])
+
+    installed("11.5.3", "pynvml/__init__.py", "pynvml/nvml.py")
+    assert nvml.foreign_binding() == "pynvml 11.5.3"
+    installed("13.0.1", "pynvml.py", "pynvml_utils/smi.py")
+    assert nvml.foreign_binding() == "pynvml 13.0.1"
+    installed("12.0.0", "pynvml_utils/smi.py")
+    assert nvml.foreign_binding() is None
+    monkeypatch.undo()
+    assert nvml.foreign_binding() is None  # as it is not a dependency
 
 
 def test_a_lost_gpu_does_not_hide_the_others(fake_nvml):

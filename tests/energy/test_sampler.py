@@ -238,6 +238,31 @@ def test_a_sampler_that_dies_has_no_samples(play):
     assert "ended early" in sampling.finish().reason
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('NVML_FI_DEV_POWER_INSTANT is not in pynvml (/opt/x/pynvml/nvml.py)')", "does not start"),
+        ("def nvmlInit():\n    raise MemoryError('no room')", "does not start: MemoryError: no room"),
+        (
+            "def nvmlDeviceGetTotalEnergyConsumption(h, n=[0]):\n    n[0] += 1\n    return 1 / (n[0] < 4)",
+            "the sampler ended early (ZeroDivisionError: division by zero); its samples are lost",
+        ),
+    ],
+)
+def test_the_samplers_own_exception_is_the_reason(play, monkeypatch, tmp_path, code, reason):
+    play(FakeGpu())
+    names = [name for name in dir(pynvml) if not name.startswith("__")]
+    (tmp_path / "real_pynvml.py").write_bytes(Path(pynvml.__file__).read_bytes())
+    (tmp_path / "pynvml.py").write_text(f"from real_pynvml import {', '.join(names)}\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    sampling = Sampler.start([UUID], ())
+    if not isinstance(sampling, Unavailable):
+        sampling._process.wait()
+        sampling = sampling.finish()
+    assert reason in sampling.reason
+    assert "/opt" not in sampling.reason
+
+
 def gone(pid):
     """Whether the process has ended; one that nobody has waited for counts as ended."""
     try:

@@ -36,6 +36,7 @@ QUANTITIES = (
     "utilisation",
     "processes",
     "mig",
+    "memory",
 )
 """Quantities that a GPU may lack. `fields` are the powers read as field values, `usage` is the older call for power,
 `limit` is the power limit."""
@@ -70,8 +71,13 @@ class FakeGpu:
     temperature_c: int = 45
     memory_gib: int = 80
     mig: bool = False
+    hidden_mib: int = 0
+    """Memory of processes that the driver leaves out of its list. Those in the list have 1 GiB each."""
+    utilisation_pct: int = 0
     unsupported: tuple[str, ...] = ()
     """Some of QUANTITIES."""
+    forbidden: tuple[str, ...] = ()
+    """Some of QUANTITIES, which the caller has no permission to read."""
     zero_every: int = 0
     """Every n-th call for power in a process returns 0: nvmlDeviceGetPowerUsage and nvmlDeviceGetFieldValues
     together. With 0 no call does."""
@@ -85,9 +91,9 @@ class FakeGpu:
     """From then on heat slows its clocks down."""
 
     def __post_init__(self) -> None:
-        unknown = set(self.unsupported) - set(QUANTITIES)
+        unknown = {*self.unsupported, *self.forbidden} - set(QUANTITIES)
         if unknown:
-            raise ValueError(f"unsupported: {', '.join(sorted(unknown))}: not among {', '.join(QUANTITIES)}")
+            raise ValueError(f"refused: {', '.join(sorted(unknown))}: not among {', '.join(QUANTITIES)}")
 
 
 def library(folder: Path) -> Path:
@@ -144,8 +150,10 @@ def _lines(gpu: FakeGpu) -> Iterator[str]:
     yield f"memory_gib {gpu.memory_gib}"
     yield f"mig {int(gpu.mig)}"
     yield f"zero_every {gpu.zero_every}"
-    for quantity in gpu.unsupported:
-        yield f"unsupported {quantity}"
+    yield f"hidden_mib {gpu.hidden_mib}"
+    yield f"utilisation_pct {gpu.utilisation_pct}"
+    for word in ("unsupported", "forbidden"):
+        yield from (f"{word} {quantity}" for quantity in getattr(gpu, word))
     for pid, from_s, until_s in gpu.processes:
         yield f"process {pid} {_micro(from_s)} {_micro(until_s)}"
     moments = {

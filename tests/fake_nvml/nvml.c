@@ -33,22 +33,25 @@ enum {
     MEMORY_MHZ = 2619,
 };
 #define US_PER_S INT64_C(1000000)
+#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define NAME_PREFIX "FAKE " /* nothing measured here can be taken for a real board's */
 #define VERSION "FAKE 1.0"
 
 typedef enum {
     NVML_SUCCESS = 0, NVML_ERROR_UNINITIALIZED = 1, NVML_ERROR_INVALID_ARGUMENT = 2, NVML_ERROR_NOT_SUPPORTED = 3,
-    NVML_ERROR_NOT_FOUND = 6, NVML_ERROR_INSUFFICIENT_SIZE = 7, NVML_ERROR_DRIVER_NOT_LOADED = 9,
+    NVML_ERROR_NO_PERMISSION = 4, NVML_ERROR_NOT_FOUND = 6, NVML_ERROR_INSUFFICIENT_SIZE = 7, NVML_ERROR_DRIVER_NOT_LOADED = 9,
     NVML_ERROR_GPU_IS_LOST = 15, NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25,
 } nvmlReturn_t;
 
 /* ---- The boards ---- */
 
 /* What a board may refuse to tell, in the scenario's words. ESSENTIALS is never refused. */
-enum quantity { COUNTER, FIELDS, USAGE, TEMPERATURE, CLOCKS, LIMIT, THROTTLE, UTILISATION, PROCESSES, MIG, ESSENTIALS };
+enum quantity { COUNTER, FIELDS, USAGE, TEMPERATURE, CLOCKS, LIMIT, THROTTLE, UTILISATION, PROCESSES, MIG, MEMORY_INFO,
+                ESSENTIALS };
 static const char *const QUANTITIES[ESSENTIALS] = {
     "counter", "fields", "usage", "temperature", "clocks", "limit", "throttle", "utilisation", "processes", "mig",
+    "memory",
 };
 
 struct step { /* a time of constant power */
@@ -66,9 +69,9 @@ struct gpu {
     struct step *steps; /* the power over one cycle, which repeats */
     size_t step_count;
     int64_t cycle_us, cycle_nj;
-    int64_t limit_mw, temperature_c, memory_gib, mig, zero_every;
+    int64_t limit_mw, temperature_c, memory_gib, hidden_mib, utilisation_pct, mig, zero_every;
     int64_t counter_reset_us, lost_from_us, throttle_from_us; /* INT64_MAX: never */
-    bool unsupported[ESSENTIALS];
+    bool unsupported[ESSENTIALS], forbidden[ESSENTIALS];
     struct process processes[MAX_PROCESSES];
     size_t process_count;
     atomic_uint power_readings; /* of this process; all that changes after the start */
@@ -168,16 +171,17 @@ static bool set_name(struct gpu *gpu, const char *name) {
     return true;
 }
 
-static bool set_unsupported(struct gpu *gpu, const char *quantity) {
+static bool set_refused(bool refused[ESSENTIALS], const char *quantity) {
     for (int i = 0; i < ESSENTIALS; i++)
         if (strcmp(quantity, QUANTITIES[i]) == 0)
-            return gpu->unsupported[i] = true;
+            return refused[i] = true;
     return false;
 }
 
 static bool set_number(struct gpu *gpu, const char *word, int64_t value) {
     struct { const char *word; int64_t *number; } numbers[] = {
         {"limit_mw", &gpu->limit_mw}, {"temperature_c", &gpu->temperature_c}, {"memory_gib", &gpu->memory_gib},
+        {"hidden_mib", &gpu->hidden_mib}, {"utilisation_pct", &gpu->utilisation_pct},
         {"mig", &gpu->mig}, {"zero_every", &gpu->zero_every}, {"counter_reset_us", &gpu->counter_reset_us},
         {"lost_from_us", &gpu->lost_from_us}, {"throttle_from_us", &gpu->throttle_from_us},
     };
@@ -205,7 +209,9 @@ static bool take(const char *word, const char *rest) {
     if (strcmp(word, "name") == 0)
         return set_name(gpu, rest);
     if (strcmp(word, "unsupported") == 0)
-        return set_unsupported(gpu, rest);
+        return set_refused(gpu->unsupported, rest);
+    if (strcmp(word, "forbidden") == 0)
+        return set_refused(gpu->forbidden, rest);
     if (strcmp(word, "step") == 0)
         return numbers == 2 && add_step(gpu, a, b);
     if (strcmp(word, "process") == 0)
@@ -300,7 +306,11 @@ static nvmlReturn_t refusal(const struct gpu *gpu, enum quantity quantity, const
         return NVML_ERROR_INVALID_ARGUMENT;
     if (now_us() >= gpu->lost_from_us)
         return NVML_ERROR_GPU_IS_LOST;
-    return quantity != ESSENTIALS && gpu->unsupported[quantity] ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+    if (quantity == ESSENTIALS)
+        return NVML_SUCCESS;
+    if (gpu->forbidden[quantity])
+        return NVML_ERROR_NO_PERMISSION;
+    return gpu->unsupported[quantity] ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
 }
 
 #define RETURN_REFUSAL(gpu, quantity, answer)              \
@@ -385,11 +395,22 @@ nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t gpu, int *major, in
 
 /* ---- What a board tells ---- */
 
+/* Bytes in use: of the processes that run, and of those that the driver leaves out of its list. */
+static uint64_t used_bytes(const struct gpu *gpu) {
+    int64_t now = now_us();
+    uint64_t used = (uint64_t)gpu->hidden_mib * MIB;
+    for (size_t i = 0; i < gpu->process_count; i++)
+        if (now >= gpu->processes[i].from_us && now < gpu->processes[i].until_us)
+            used += GIB;
+    return used;
+}
+
 typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t gpu, nvmlMemory_t *memory) {
-    RETURN_REFUSAL(gpu, ESSENTIALS, memory);
-    *memory = (nvmlMemory_t){.total = gpu->memory_gib * GIB, .free = gpu->memory_gib * GIB};
+    RETURN_REFUSAL(gpu, MEMORY_INFO, memory);
+    *memory = (nvmlMemory_t){.total = gpu->memory_gib * GIB, .used = used_bytes(gpu)};
+    memory->free = memory->total - memory->used;
     return NVML_SUCCESS;
 }
 
@@ -402,11 +423,13 @@ typedef struct {
 #define STRUCTURE_VERSION(type, number) ((unsigned)sizeof(type) | (unsigned)(number) << 24)
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t gpu, nvmlMemory_v2_t *memory) {
-    RETURN_REFUSAL(gpu, ESSENTIALS, memory);
+    RETURN_REFUSAL(gpu, MEMORY_INFO, memory);
     if (memory->version != STRUCTURE_VERSION(nvmlMemory_v2_t, 2))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    memory->total = memory->free = gpu->memory_gib * GIB;
-    memory->reserved = memory->used = 0;
+    memory->total = gpu->memory_gib * GIB;
+    memory->reserved = 0;
+    memory->used = used_bytes(gpu);
+    memory->free = memory->total - memory->used;
     return NVML_SUCCESS;
 }
 
@@ -503,7 +526,7 @@ nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t gpu, unsigne
 typedef struct { unsigned gpu, memory; } nvmlUtilization_t;
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t gpu, nvmlUtilization_t *percent) {
-    TELL(gpu, UTILISATION, percent, ((nvmlUtilization_t){.gpu = 90, .memory = 40}));
+    TELL(gpu, UTILISATION, percent, ((nvmlUtilization_t){.gpu = gpu->utilisation_pct}));
 }
 
 typedef struct {

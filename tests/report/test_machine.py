@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from dtcbench import cores, registry
+from dtcbench.energy import nvml
 from dtcbench.report.machine import machine_table
 
 
@@ -44,3 +45,9 @@ def test_cores_that_this_process_may_not_use_are_told(told, monkeypatch):
     line = told()["processor"]
     assert ", 3 cores, " in line
     assert "3 of 8 cores usable" in line
+
+
+def test_an_unofficial_binding_of_nvml_is_told_with_the_remedy(told, monkeypatch):
+    assert not any("unofficial" in line for line in told().values())
+    monkeypatch.setattr(nvml, "foreign_binding", lambda: "pynvml 11.5.3")
+    assert "pynvml 11.5.3, an unofficial package, provides the module pynvml" in told()["NVML's binding"]
