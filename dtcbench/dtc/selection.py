@@ -18,7 +18,7 @@ Removal = Literal["scored", "start", "never"]
 Draws = Literal["published", "fresh"]
 """Random numbers from the published seed at every call, or from the cell's own generator."""
 Allocation = Literal["uniform", "free"]
-Budget = Literal["steps", "flops", "retraining"]
+Budget = Literal["steps", "flops", "retraining", "joules"]
 Indices = NDArray[np.int64]
 
 
@@ -113,8 +113,8 @@ class Method(ABC):
     comparable: ClassVar[bool] = False
     """Whether free widths rank scores of different groups as they are; else each group's are divided by their mean."""
     budget: Budget = "steps"
-    """What a cell shares with the compressed cells of its sparsity: optimiser steps, training FLOPs, or the steps after
-    a rewind."""
+    """What a cell shares with the compressed cells of its sparsity: optimiser steps, training FLOPs, the steps after a
+    rewind, or the joules that `dtc` used."""
     sensitivity_samples: int = 0
     """Number of training samples for `Group.sensitivities`; 0 if the scores do not need them."""
     activation_samples: int = 0

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 from dtcbench.errors import UserError
+from dtcbench.execution.joule_budget import Giving, allowed_steps, givings
 from dtcbench.execution.executor import Executor
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.joule_budget import Givers
 from dtcbench.plan.looks import Look
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
+from dtcbench.unavailable import Unavailable
 
 POLL_S = 0.5
 """Maximum seconds between two checks of time limits and Ctrl-C."""
@@ -64,15 +67,27 @@ class Watcher:
         """Tables and leaderboard were rebuilt in these files."""
 
 
-def to_run(cells: Iterable[Cell], contents: Contents[Any], job: Job, *, retry_failed: bool = False) -> list[Task]:
+def to_run(
+    cells: Iterable[Cell],
+    contents: Contents[Any],
+    job: Job,
+    *,
+    retry_failed: bool = False,
+    givers: Mapping[str, Givers] = MappingProxyType({}),
+) -> list[Task]:
     """The tasks of a run: of cells without a record, cells whose end says nothing about them, and, if `retry_failed`,
-    failed cells."""
+    failed cells.
+
+    Parameters
+    ----------
+    givers : by key, the cells that decide a cell's budget of joules
+    """
     tasks = []
     for cell in cells:
         record = contents.record(cell.key)
         failed = record is not None and record.status is not Status.OK
         if record is None or record.status in INCONCLUSIVE or (failed and retry_failed):
-            tasks.append(Task(cell, contents.next_attempt(cell.key), job))
+            tasks.append(Task(cell, contents.next_attempt(cell.key), job, givers.get(cell.key)))
     return tasks
 
 
@@ -98,7 +113,8 @@ def drive(
     limit = None if job.timeout_s is None else job.timeout_s + executor.grace_s
     scheduler = Scheduler(tasks, executor.slots, limit)
     interrupts, is_stopping = interrupts or Interrupts(), False
-    driver = _Driver(scheduler, len(tasks), job, writer, executor, watcher, interrupts, dict(data))
+    given = givings(tasks, writer.store)
+    driver = _Driver(scheduler, len(tasks), job, writer, executor, watcher, interrupts, dict(data), given)
     with interrupts.caught():
         try:
             while not scheduler.done:
@@ -129,6 +145,8 @@ class _Driver:
     interrupts: Interrupts
     data: dict[str, str]
     """SHA-256 of the content of each data set that an ok cell was trained on, by `Choice.label`."""
+    given: dict[str, Giving]
+    """By key, what the ended cells give to budgets of joules."""
     began: dict[Task, tuple[str, float]] = field(default_factory=dict)
     """When each running task was submitted: as a date, and in monotonic seconds."""
     failed: int = 0
@@ -151,7 +169,11 @@ class _Driver:
             return
         for task in self.scheduler.start():
             self.began[task] = _now(), time.monotonic()
-            self.executor.submit(task)
+            steps = allowed_steps(task, self.given)
+            if isinstance(steps, Unavailable):
+                self._end(Outcome(task, None, Status.SKIPPED, steps.reason))
+                continue
+            self.executor.submit(replace(task, steps=steps))
             self.watcher.started(task.cell)
 
     def stop(self) -> None:
@@ -180,6 +202,7 @@ class _Driver:
         record = self._with_the_runs_data(_record(outcome, *began), task)
         if self.scheduler.ended(task, record.status, "cell" if outcome.report else "node"):
             is_final = record.key in self.scheduler.finished
+            self.given[record.key] = Giving.of(record)
             self.failed += is_final and record.status is not Status.OK
             if task.lane is not None and not self.scheduler.holds(task.lane):
                 self.executor.release(task.lane)

@@ -126,9 +126,11 @@ class Scheduler:
         return not_started
 
     def _start_next(self, lane: str) -> Task:
-        """Start the next task of an open lane in which none runs."""
-        task = self._waiting[lane].popleft()
-        if not self._waiting[lane]:
+        """Start the next task of an open lane in which none runs: one whose budget others decide comes last."""
+        queue = self._waiting[lane]
+        task = next((task for task in queue if task.givers is None), queue[0])
+        queue.remove(task)
+        if not queue:
             del self._waiting[lane]
         self._running[task] = lane
         return task

@@ -23,6 +23,7 @@ from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
+from dtcbench.plan.joule_budget import givers
 from dtcbench.plan.names import REGISTERED, Declared, choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse, read
@@ -263,7 +264,8 @@ def _missing(
     """The run's records, and the tasks of the cells still to be run."""
     contents = store.outlines()
     refuse_to_mix(plan, store, contents, job.plugins)
-    return contents, to_run(cells, contents, job, retry_failed=retry_failed)
+    decided = givers(plan.cells)
+    return contents, to_run(cells, contents, job, retry_failed=retry_failed, givers=decided)
 
 
 def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.joule_budget import Givers
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.request import Request
 from dtcbench.plan.suite import Suite
@@ -47,6 +48,10 @@ class Task:
     attempt: int
     """Counted from 1, over all runs on the same folder."""
     job: Job = field(compare=False)
+    givers: Givers | None = field(default=None, compare=False)
+    """The cells of its lane whose joules are its budget: it starts after all that have none."""
+    steps: int | None = field(default=None, compare=False)
+    """How many a budget of joules allows."""
     key: str = field(init=False)
     """The cell's key. It is computed once, and stands for the cell where tasks are compared."""
 

@@ -94,7 +94,7 @@ def _measured(
         train, test = prepared(splits, sha256, device)
         others = _others(device, task.job.request.boards)
         phases = PhaseTimer(partial(_synchronize, [device, *others]) if device.type == "cuda" else lambda: None)
-        context = CellContext(cell, splits, train, test, phases, others)
+        context = CellContext(cell, splits, train, test, phases, others, task.steps)
         if device.type == "cuda":
             warm_up(context)
         result, compressor = trained(context)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
 from dtcbench.dtc.selection import Group, Indices, Method, Scores
@@ -25,7 +28,9 @@ class Dense(Method):
 
 
 @register_method("dense-matched")
+@dataclass(frozen=True, kw_only=True)
 class DenseMatched(Dense):
-    """Keeps every neuron and stops when the compressed cells of its sparsity have used up their training FLOPs."""
+    """Keeps every neuron and stops when the compressed cells of its sparsity have used up their budget."""
 
-    budget = "flops"
+    budget: Literal["flops", "joules"] = "flops"
+    """Their training FLOPs; or the joules that the suite's first `dtc` of that sparsity and seed was measured to use."""

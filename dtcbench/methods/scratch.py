@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from dtcbench.dtc.selection import Budget, Group, Method, Scores
+from dtcbench.dtc.selection import Group, Method, Scores
 from dtcbench.registry import register_method
 
 
@@ -22,7 +23,7 @@ class Scratch(Method):
 
     removal = "start"
     drop = "smallest"
-    budget: Budget = "steps"
+    budget: Literal["steps", "flops", "retraining"] = "steps"
     """As many optimiser steps as the compressed cells, as many training FLOPs, or the steps after a rewind."""
 
     def scores(self, group: Group) -> Scores:

@@ -55,4 +55,11 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     cut: dict[str, Any] = {"seeds": seeds[:1] if isinstance(seeds, list) else 1}
     if sparsities is not None:
         cut["sparsities"] = [next((sparsity for sparsity in sparsities if sparsity > 0), 0.0)]
-    return {**block, **cut}
+    return {**block, **cut, "methods": [_without_joules(method) for method in block["methods"]]}
+
+
+def _without_joules(method: Any) -> Any:
+    """The method with its default budget: a rehearsal's joules are none to train for."""
+    if isinstance(method, dict) and method.get("budget") == "joules":
+        return {option: value for option, value in method.items() if option != "budget"}
+    return method

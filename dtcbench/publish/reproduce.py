@@ -10,6 +10,7 @@ from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.execution.task import Job, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.joule_budget import has_joule_budget
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
 from dtcbench.plan.request import Request
@@ -39,7 +40,8 @@ def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
     device = record.provenance.device if record.provenance else "cpu"
     request = Request(from_choice(record.cell.protocol).threads, 1.0 if device == "cuda" else 0.0)
     job = Job(record.suite, device, request, Metering(meter="none"), plugins=plugins)
-    return CellRecord.model_validate(attempt(Task(record.cell, 1, job)).record)
+    steps = record.result.steps if record.result and has_joule_budget(record.cell) else None
+    return CellRecord.model_validate(attempt(Task(record.cell, 1, job, steps=steps)).record)
 
 
 def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tuple[Outcome, str]:

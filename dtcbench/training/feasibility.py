@@ -20,6 +20,7 @@ from dtcbench.models.packages import ArchitectureError, package_of
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.joule_budget import has_joule_budget
 from dtcbench.plan.protocol import Published, Standard, from_choice
 from dtcbench.training.checkpoint import CheckpointError
 from dtcbench.training.network import build, outlined
@@ -135,6 +136,8 @@ def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths)
 
     A method with a budget of FLOPs goes through all cycles on a copy of the network before it begins.
     """
+    if has_joule_budget(cell):
+        return  # it removes nothing, and goes through no cycles
     sparsity = cell.sparsity or 0.0
     fractions = list(protocol.removals(sparsity, cell.when).values())
     if method.removal == "start" and method.budget != "flops":

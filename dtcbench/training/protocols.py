@@ -149,6 +149,8 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
         widths = compressor.original_widths
         compressor.cut({name: torch.arange(round(width * (1 - sparsity))).numpy() for name, width in widths.items()})
         draw_anew(run.model, run.context.cell.seed)
+    if compressor.method.budget == "joules":
+        steps = run.context.allowed_steps
     if budget is not None:
         steps = steps_for(budget, run.flops(training_flops), len(training), protocol.batch_size)
     return steps

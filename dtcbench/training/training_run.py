@@ -48,6 +48,8 @@ class CellContext:
     phases: PhaseTimer
     others: tuple[torch.device, ...] = ()
     """Further boards that train the same network."""
+    steps: int | None = None
+    """How many a budget of joules allows; None where the protocol or FLOPs decide."""
     evaluated: list[Any] = field(default_factory=list)
     """Every evaluated value, in order."""
     known: deque[Any] | None = None
@@ -57,6 +59,15 @@ class CellContext:
     def example(self) -> torch.Tensor:
         """One blank sample [1, …], for tracing and counting."""
         return torch.zeros_like(self.train.take(torch.tensor([0])).x)
+
+    @property
+    def allowed_steps(self) -> int:
+        """The steps of a budget of joules; CompressionError if nobody gave any."""
+        if self.steps is None:
+            raise CompressionError(
+                "a budget of joules takes its steps from the joules of other cells: run it in a suite with dtc"
+            )
+        return self.steps
 
     def evaluate(self, compute: Callable[[], Value]) -> Value:
         """The value of `compute`, outside the energy boundary; in a repeat, the value of the first training."""
