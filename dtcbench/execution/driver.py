@@ -154,6 +154,8 @@ class _Driver:
     def step(self) -> None:
         """Submit the tasks that can start, wait a little, and record those that ended."""
         self._start()
+        if not self.scheduler.running:
+            return  # all that were left have ended without an attempt
         for task in self.executor.begun():
             self.scheduler.begun(task, time.monotonic())
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())

@@ -39,8 +39,8 @@ def givings(tasks: Iterable[Task], store: Store) -> dict[str, Giving]:
     return {record.key: Giving.of(record) for record in store.decisive(files, CellRecord)}
 
 
-def allowed_steps(task: Task, given: Mapping[str, Giving]) -> int | None | Unavailable:
-    """The steps of a task with a budget of joules, None for any other; unavailable if a giver's joules are not known."""
+def allowed_steps(task: Task, given: Mapping[str, Giving]) -> int | Unavailable | None:
+    """The steps of a task with a budget of joules, None of any other; unavailable if no joules are known."""
     if task.givers is None:
         return None
     found = []

@@ -33,4 +33,4 @@ class DenseMatched(Dense):
     """Keeps every neuron and stops when the compressed cells of its sparsity have used up their budget."""
 
     budget: Literal["flops", "joules"] = "flops"
-    """Their training FLOPs; or the joules that the suite's first `dtc` of that sparsity and seed was measured to use."""
+    """Their training FLOPs; or the joules that the first `dtc` of that sparsity and seed was measured to use."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dtcbench import registry
+from dtcbench.plan.joule_budget import GIVER
 from dtcbench.plan.metering import Metering, seconds
 from dtcbench.plan.names import Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol
@@ -33,6 +34,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
         if isinstance(block, dict):
             for field, message in (*_schedule(block, name, names), *_solvers(block, names), *_twice(block, names)):
                 yield ("grid", number, field), message
+            yield from ((("grid", number, "methods", *place), why) for place, why in _budget_of_joules(block, suite))
     for number, rule in enumerate(_values(suite.get("exclude"))):
         if isinstance(rule, dict) and all(value is None for key, value in rule.items() if key != "reason"):
             yield ("exclude", number), "excludes nothing; name what the cells share, such as `method: random`"
@@ -95,6 +97,22 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
             "raise it, lower energy.min_window, or write `energy: {meter: none}`"
         )
         yield ("timeout",), message
+
+
+def _budget_of_joules(block: dict[Any, Any], suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """What a budget of joules lacks: whose they are, or a meter."""
+    methods = _values(block.get("methods"))
+    resources, energy = suite.get("resources"), suite.get("energy")
+    gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
+    is_metered = isinstance(gpus, int | float) and gpus >= 1
+    is_metered &= not (isinstance(energy, dict) and energy.get("meter") == "none")
+    for place, method in enumerate(methods):
+        if not (isinstance(method, dict) and method.get("budget") == "joules"):
+            continue
+        if GIVER not in map(_name, methods):
+            yield (place, "budget"), f"joules, and nothing tells how many; add {GIVER} to these methods"
+        if not is_metered:
+            yield (place, "budget"), "joules, which are measured on whole GPUs only; set resources.gpus: 1 and a meter"
 
 
 def _growing_alike(blocks: list[Any]) -> Iterator[tuple[KeyPath, str]]:

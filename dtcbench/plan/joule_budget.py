@@ -32,7 +32,7 @@ def has_joule_budget(cell: Cell) -> bool:
 
 
 def givers(cells: Iterable[Cell]) -> dict[str, Givers]:
-    """By the key of each cell with a budget of joules, the cells that decide it; cells without one of them are left out.
+    """By the key of each cell with a budget of joules, the cells that decide it; without one of them it is left out.
 
     Parameters
     ----------

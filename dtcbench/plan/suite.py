@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,14 +15,12 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Mistake, SuiteError
-from dtcbench.plan.joule_budget import GIVER
 from dtcbench.plan.looks import GrowingSeeds
 from dtcbench.plan.metering import Duration, Metering
 from dtcbench.plan.names import REGISTERED, Names
@@ -167,19 +165,6 @@ class Suite(Strict):
         if not NAME.fullmatch(name):
             raise ValueError(f"{shown(name)}; write small letters and digits, with '-', '.' or '_' inside: my-suite")
         return name
-
-    @model_validator(mode="after")
-    def _budgets_have_joules(self) -> Self:
-        for block in self.grid:
-            wanting = [method.label for method in block.methods if method.values.get("budget") == "joules"]
-            if wanting and GIVER not in {method.name for method in block.methods}:
-                raise ValueError(f"{wanting[0]}: nothing tells how many joules; add {GIVER} to its block's methods")
-            if wanting and (self.resources.gpus < 1 or self.energy.meter == "none"):
-                raise ValueError(
-                    f"{wanting[0]}: joules are measured on whole GPUs; write resources: {{gpus: 1}} and "
-                    "energy: {meter: auto}, or {name: dense-matched} for a budget of FLOPs"
-                )
-        return self
 
     @property
     def growing(self) -> GrowingSeeds | None:

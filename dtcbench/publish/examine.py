@@ -188,6 +188,7 @@ def _run(plan: Plan, store: Store) -> tuple[Run | None, list[Finding]]:
     run = Run.of(plan, store)
     try:
         findings = list(rules.of_tables(run.cells, run.cycles, plan.excluded))
+        findings += rules.of_budgets(run.cells, plan.cells)
         obstacles = run.leaderboard().obstacles
     except Exception as wrong:  # records from elsewhere may hold anything that the schema lets through
         return None, [error("figures", "", f"no table can be made of the records: {type(wrong).__name__}: {wrong}")]

@@ -24,6 +24,7 @@ from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.hits import unpacked
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.joule_budget import givers, steps_for_joules
 from dtcbench.publish.findings import Finding, error, note, warning
 from dtcbench.record import INCONCLUSIVE, CellRecord, Energy, Provenance, Result, Status
 from dtcbench.records.tables import MISSING
@@ -260,6 +261,28 @@ def _pairs(cells: pd.DataFrame, ok: pd.DataFrame, excluded: set[tuple[str, str, 
         of_seed = f"{pool.title}, seed {seed}"
         reason = f"{len(rows)} cells have no dense cell to compare with: it is {status}"
         yield (error if status in (*_NO_END, "absent") else warning)("pairs", of_seed, reason)
+
+
+def of_budgets(cells: pd.DataFrame, planned: Iterable[Cell]) -> Iterator[Finding]:
+    """Cells of the plan that took other steps than the joules of the cells that decide their budget allow."""
+    ok = cells[cells["status"] == "ok"].set_index("key")
+    for key, giver in givers(planned).items():
+        if key not in ok.index:
+            continue
+        where = f"cell {key[:12]}"
+        if giver.dense not in ok.index or giver.compressed not in ok.index:
+            yield error("cells", where, "the cells whose joules are its budget are not ok; run the suite again")
+            continue
+        (dense_j, dense_steps), budget_j = (
+            ok.loc[giver.dense, ["energy_j", "steps"]],
+            ok.loc[giver.compressed, "energy_j"],
+        )
+        if not dense_j > 0 or not budget_j > 0:
+            yield error("cells", where, "the joules that are its budget were not measured")
+        elif ok.loc[key, "steps"] != (steps := steps_for_joules(budget_j, dense_j, int(dense_steps))):
+            yield error(
+                "cells", where, f"{ok.loc[key, 'steps']} steps, and its budget of {budget_j:.4g} J allows {steps}"
+            )
 
 
 def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:

@@ -117,6 +117,12 @@ WRONG = {
         "[dtc,", "[{name: dtc, solver: lars},", 8, "grid[0].methods[0]", "move the solver of 'dtc' to the block's",
     ),
     "no solver in the list": ("solvers: [lars]", "solvers: []", 9, "grid[0].solvers", "empty; remove it for interior"),
+    "joules without a meter": (
+        "[dtc, ", "[dtc, {name: dense-matched, budget: joules}, ", 8, "grid[0].methods[1].budget", "GPUs only; set"
+    ),
+    "joules of nobody": (
+        "[dtc, ", "[{name: dense-matched, budget: joules}, ", 8, "grid[0].methods[0].budget", "add dtc to these"
+    ),
     # protocol
     "sparsities missing": (SPARSITIES, "", 6, "grid[0].sparsities", "missing; add for example `sparsities:"),
     "steps too few": ("steps: 600", "steps: 60", 4, "protocol.cycle_steps", "raise steps to 100 or lower"),
