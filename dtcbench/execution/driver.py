@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from dtcbench.errors import UserError
-from dtcbench.execution.joule_budget import Giving, allowed_steps, givings
 from dtcbench.execution.executor import Executor
 from dtcbench.execution.interrupts import Interrupts
+from dtcbench.execution.joule_budget import Giving, allowed_steps, givings
 from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
