@@ -265,24 +265,19 @@ def _pairs(cells: pd.DataFrame, ok: pd.DataFrame, excluded: set[tuple[str, str, 
 
 def of_budgets(cells: pd.DataFrame, planned: Iterable[Cell]) -> Iterator[Finding]:
     """Cells of the plan that took other steps than the joules of the cells that decide their budget allow."""
-    ok = cells[cells["status"] == "ok"].set_index("key")
+    ok = {cell["key"]: cell for cell in cells[cells["status"] == "ok"].to_dict("records")}
     for key, giver in givers(planned).items():
-        if key not in ok.index:
+        if key not in ok:
             continue
         where = f"cell {key[:12]}"
-        if giver.dense not in ok.index or giver.compressed not in ok.index:
+        if giver.dense not in ok or giver.compressed not in ok:
             yield error("cells", where, "the cells whose joules are its budget are not ok; run the suite again")
             continue
-        (dense_j, dense_steps), budget_j = (
-            ok.loc[giver.dense, ["energy_j", "steps"]],
-            ok.loc[giver.compressed, "energy_j"],
-        )
+        dense_j, budget_j, taken = ok[giver.dense]["energy_j"], ok[giver.compressed]["energy_j"], ok[key]["steps"]
         if not dense_j > 0 or not budget_j > 0:
-            yield error("cells", where, "the joules that are its budget were not measured")
-        elif ok.loc[key, "steps"] != (steps := steps_for_joules(budget_j, dense_j, int(dense_steps))):
-            yield error(
-                "cells", where, f"{ok.loc[key, 'steps']} steps, and its budget of {budget_j:.4g} J allows {steps}"
-            )
+            yield error("cells", where, "the joules that are its budget were not measured; run the suite with a meter")
+        elif taken != (steps := steps_for_joules(budget_j, dense_j, int(ok[giver.dense]["steps"]))):
+            yield error("cells", where, f"{taken:g} steps, and its budget of {budget_j:.4g} J allows {steps}")
 
 
 def _hardware(ok: pd.DataFrame) -> Iterator[Finding]:

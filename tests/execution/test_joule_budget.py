@@ -132,7 +132,7 @@ def test_it_starts_after_a_lost_cell_of_its_lane_was_tried_again(monkeypatch):
     [
         (45, 455.0, []),
         (44, 455.0, ["44 steps, and its budget of 455 J allows 45"]),
-        (45, float("nan"), ["the joules that are its budget were not measured"]),
+        (45, float("nan"), ["the joules that are its budget were not measured; run the suite with a meter"]),
     ],
 )
 def test_check_holds_the_steps_to_the_joules(steps, joules, said):
