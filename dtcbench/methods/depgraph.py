@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
-from dtcbench.dtc.selection import Group, Method, Scores
+from dtcbench.dtc.selection import Group, Scores
 from dtcbench.errors import CompressionError, NonFiniteError
+from dtcbench.methods.one_ranking import OneRanking
 from dtcbench.registry import register_method
 
 
 @register_method("depgraph")
 @dataclass(frozen=True, kw_only=True)
-class DepGraph(Method):
+class DepGraph(OneRanking):
     """Drops the smallest norms over all parameters of a coupled group (Fang et al., CVPR 2023, arXiv 2301.12900).
 
     Their importance I[j] = Σ_w ‖w[j]‖² over the group's parameters w, ranked among all groups as m · I[j] / Σ I: their
@@ -24,11 +24,6 @@ class DepGraph(Method):
     """
 
     uses_parameters: ClassVar[bool] = True
-    comparable: ClassVar[bool] = True
-    drop = "smallest"
-    widths = "free"
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of the number that uniform widths would leave, the fraction that every group keeps at least."""
 
     def scores(self, group: Group) -> Scores:
         """m · I[j] / Σ I per neuron j, in float64."""

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from dtcbench.dtc.selection import Group, Scores
 from dtcbench.errors import CompressionError
 from dtcbench.methods.magnitude import Norm
+from dtcbench.methods.one_ranking import OneRanking
 from dtcbench.registry import register_method
 
 
 @register_method("global-magnitude")
 @dataclass(frozen=True, kw_only=True)
-class GlobalMagnitude(Norm):
+class GlobalMagnitude(OneRanking, Norm):
     """Drops the smallest norms of all groups together ("global magnitude", Blalock et al., arXiv 2003.03033, §7.2).
 
     One threshold decides at the inference FLOPs of the cell's uniform widths. Theirs is on single weights.
     """
 
-    comparable: ClassVar[bool] = True
-    drop = "smallest"
-    widths = "free"
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of the number that uniform widths would leave, the fraction that every group keeps at least."""
     per: Literal["neuron", "flop"] = "neuron"
     """The norm itself, or divided by the FLOPs that go with the neuron."""
 

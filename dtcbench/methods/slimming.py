@@ -9,14 +9,15 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dtcbench.dtc.selection import Group, InTraining, Method, Scores
+from dtcbench.dtc.selection import Group, InTraining, Scores
 from dtcbench.errors import CompressionError, NonFiniteError
+from dtcbench.methods.one_ranking import OneRanking
 from dtcbench.registry import register_method
 
 
 @register_method("slimming")
 @dataclass(frozen=True, kw_only=True)
-class Slimming(Method):
+class Slimming(OneRanking):
     """Drops the smallest scales of batch norm, under an L1 penalty on them (Liu et al., ICCV 2017, arXiv 1708.06519).
 
     Their Eq. 1 adds λ Σ|γ| to the loss, and one threshold on |γ| decides in all layers. Theirs is a percentile of all
@@ -24,13 +25,8 @@ class Slimming(Method):
     """
 
     uses_parameters: ClassVar[bool] = True
-    comparable: ClassVar[bool] = True
-    drop = "smallest"
-    widths = "free"
     lam: Annotated[float, Field(ge=0)] = 1e-4
     """λ of the penalty: theirs for VGG. They give ResNet and DenseNet 1e-5."""
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of the number that uniform widths would leave, the fraction that every group keeps at least."""
 
     def penalty(self, groups: Sequence[InTraining]) -> Any:
         """λ Σ|γ| over all normalisations of all groups."""

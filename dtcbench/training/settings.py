@@ -13,7 +13,9 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from dtcbench.training.axes import Atom, Axis, Product, Sum, atoms, factored, resolved
 from dtcbench.training.groups import PrunableGroup, Setting
@@ -131,7 +133,7 @@ class Trials:
         for path, module in self._around(group).items():
             axes = {
                 attribute: self._first.axes[self._tensors.name_of(tensor)]
-                for attribute, tensor in [*module._parameters.items(), *module._buffers.items()]
+                for attribute, tensor in self._held(module)
                 if tensor is not None and self._tensors.name_of(tensor) in self._first.axes
             }
             known = _known(path, module, axes) if axes else None
@@ -140,6 +142,15 @@ class Trials:
             else:
                 sure += [setting for setting in known if group.unit in set(atoms(setting.axis))]
         return sure, maybe
+
+    def _held(self, module: nn.Module) -> Iterator[tuple[str, torch.Tensor | None]]:
+        """A module's parameters and buffers; in place of a parametrized one, the one of its shape that it is of."""
+        yield from [*module._parameters.items(), *module._buffers.items()]
+        if parametrize.is_parametrized(module):
+            computing = self._copied(module)  # to compute a weight may draw numbers, or change a buffer
+            for name, originals in module.get_submodule("parametrizations").named_children():
+                shape = getattr(computing, name).shape
+                yield name, next((one for one in originals.parameters(recurse=False) if one.shape == shape), None)
 
     def _around(self, group: PrunableGroup) -> dict[str, nn.Module]:
         """The modules that own the group's tensors, and all modules that these lie in."""
@@ -182,7 +193,8 @@ def _choices(kinds: frozenset[_Kind]) -> Iterator[set[_Kind]]:
 def _known(path: str, module: nn.Module, axes: dict[str, tuple[Axis, ...]]) -> list[Setting] | None:
     """What the layers of torch and transformers keep, whose tensors have these axes; None for other modules.
 
-    None too for a layer whose weight is computed from others, unless these have its shape, as in torch.nn.utils.prune.
+    None too for a layer whose weight is computed from others, unless one of these has its shape, as in
+    torch.nn.utils.prune.
     """
     names = ("weight", "weight_orig", "running_mean", "weight_hh_l0")
     weight = next((axes[name] for name in names if name in axes), None)

@@ -134,6 +134,8 @@ def test_a_layer_whose_weight_is_computed_is_cut_as_others_are(compute, name, bi
     surgery.shrink(group, kept, None)
     assert len(kept) == group.width < whole.width
     assert (smaller(x) - silenced(x)).abs().max() < 1e-9
+    linear = [layer for layer in smaller if isinstance(layer, nn.Linear)]
+    assert [(layer.out_features, layer.in_features) for layer in linear] == [layer.weight.shape for layer in linear]
 
 
 def test_the_projections_of_a_gate_sum_over_both_its_producers():
