@@ -3,6 +3,7 @@
 import doctest
 import linecache
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -33,6 +34,8 @@ from dtcbench.records import run as run_module
 from dtcbench.records import tables
 from dtcbench.records.lookup import plan_of, run_named
 from dtcbench.records.store import Store
+
+REQUIRED = "resources: {cpus: 1, gpus: 1}\nenergy: {required: true}\n"
 
 
 @pytest.fixture
@@ -296,11 +299,17 @@ def _a_key(folder):
         ("name: tiny", {}, "suite:1: the key 'question' is missing|suite.*question"),
         ({"name": "tiny", "grid": [{"seeds": {1, 2}}]}, {}, r"suite: grid\[0\].seeds: \{1, 2\} is a set"),
         (TINY, {"address": "127.0.0.1:1"}, "nothing answers there"),
+        (
+            f"{TINY}\n{REQUIRED}",
+            {},
+            rf"none can be had on {platform.node()}: CUDA_VISIBLE_DEVICES hides",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_the_command_lines_message_and_leaves_no_folder(
-    here, suite, options, message
+    here, suite, options, message, monkeypatch
 ):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=message):
         package.run(suite, **{"progress": False} | options)
     assert list(here.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -36,22 +38,44 @@ def doctor(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster, for --cluster [default: auto].")
     ] = None,
+    require_energy: Annotated[
+        bool, typer.Option("--require-energy", help="Fail where a GPU cell would get no joules, and say why.")
+    ] = False,
 ) -> None:
     """Show what this machine, or each node of a cluster, offers.
 
     Example: dtcbench doctor; dtcbench doctor --cluster --address head:6379
     """
+    from dtcbench.plan.metering import Metering
+    from dtcbench.plan.request import Request
     from dtcbench.report.machine import cluster_table, machine_table
 
     refuse_idle("--address", address, "--cluster", cluster)
     if not cluster:
+        from dtcbench.energy.meter import obstacle
+
         say(machine_table())
+        why = obstacle(Request(1, 1), Metering(), os.environ) if require_energy else None
+        _exit_without_joules([f"{platform.node()}: {why}"] if why else [])
         return
-    from dtcbench.execution.cluster import disagreements, survey
+    from dtcbench.execution.cluster import disagreements, survey, without_joules
 
     nodes = survey(address or "auto")
     names = sorted({name for node in nodes for name in node.versions})
     say(cluster_table(nodes), *(f"differs: {line}" for line in disagreements(nodes, names)))
+    if require_energy:
+        _exit_without_joules(
+            without_joules(nodes, Request(1, 1), is_whole=True)
+            if any(node.resources.get("GPU") for node in nodes)
+            else ["the cluster: none of its nodes has a GPU"]
+        )
+
+
+def _exit_without_joules(nodes: Sequence[str]) -> None:
+    """Exit code 1 if there are nodes without joules, each of which is printed with its cause."""
+    say(*(f"no joules on {node}" for node in nodes))
+    if nodes:
+        raise typer.Exit(1)
 
 
 def list_(

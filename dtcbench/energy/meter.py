@@ -62,6 +62,11 @@ class EnergyMeter:
         none = Unavailable(reason)
         return cls(none, none, none, Request(cpus=1), Metering())
 
+    @property
+    def unmeasured(self) -> str | None:
+        """Why it measures no GPU; None if it measures one."""
+        return str(self._gpus) if isinstance(self._gpus, Unavailable) else None
+
     def settle(self) -> None:
         """Let the GPUs cool down and measure them idle. Call it before the cell touches them."""
         if not isinstance(self._gpus, Unavailable):
@@ -135,6 +140,14 @@ def open_meter(device: str, request: Request, metering: Metering, environment: M
     uuids = () if isinstance(gpus, Unavailable) else _uuids(gpus)
     counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
     return EnergyMeter(Sampler.start(uuids, counters), gpus, zones, request, metering)
+
+
+def obstacle(request: Request, metering: Metering, environment: Mapping[str, str]) -> str | None:
+    """Why a GPU cell in a process with this environment would get no joules; None if it would."""
+    gpus = _gpus_to_measure("cuda", request, metering, environment)
+    if isinstance(gpus, Unavailable):
+        return str(gpus)
+    return next((found for gpu in gpus if (found := gpu.board.obstacle(is_whole=False))), None)
 
 
 def _uuids(gpus: Sequence[AssignedGpu]) -> tuple[str, ...]:

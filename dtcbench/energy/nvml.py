@@ -48,9 +48,15 @@ class Gpu:
         """Whether it is a simulation of a GPU."""
         return self.name.startswith(SIMULATED)
 
+    def obstacle(self, *, is_whole: bool) -> str | None:
+        """Why a cell would get no joules on it; None if it would. `is_whole`: whether they must be the cell's alone."""
+        if self.mig and is_whole:
+            return "MIG divides it, and its readings cover the whole board (`energy: {shared: label}`)"
+        return str(self.measured_by) if isinstance(self.measured_by, Unavailable) else None
+
     @property
     def measured_by(self) -> Literal["counter", "power"] | Unavailable:
-        """What its joules would be read from; Unavailable if it can read neither."""
+        """What its joules would be read from; Unavailable if neither can be read."""
         if isinstance(self.counter_mj, float):
             return "counter"
         if isinstance(self.power_w, float):
@@ -268,8 +274,19 @@ def _describe(nvml: Any, handle: Any) -> Gpu:
         driver=nvml.nvmlSystemGetDriverVersion(),
         mig=_in_mig_mode(nvml, handle),
         counter_mj=read(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle)),
-        power_w=read(lambda: nvml.nvmlDeviceGetPowerUsage(handle), 1000),
+        power_w=read(lambda: _power_mw(nvml, handle), 1000),
     )
+
+
+def _power_mw(nvml: Any, handle: Any) -> int:
+    """The power by the older call, or, on a board that refuses it, by the field that the sampler prefers."""
+    try:
+        return int(nvml.nvmlDeviceGetPowerUsage(handle))
+    except nvml.NVMLError:
+        [field] = nvml.nvmlDeviceGetFieldValues(handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
+        if field.nvmlReturn:
+            raise
+        return int(field.value.uiVal)
 
 
 def _in_mig_mode(nvml: Any, handle: Any) -> bool:

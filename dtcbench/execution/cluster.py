@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from dtcbench.energy import nvml
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance
 from dtcbench.execution.interrupts import kept_from_children
+from dtcbench.plan.request import Request, Resources
 from dtcbench.text import error_line
+from dtcbench.unavailable import Unavailable
 
 SURVEY_S = 120.0
 """Time limit for the nodes' answers: on each node a process starts and imports torch."""
@@ -285,12 +287,14 @@ class Node:
     name: str
     """The host's name; no record contains it."""
     hardware: str
-    gpus: tuple[str, ...]
-    """Name, memory and driver of each GPU, or why NVML cannot tell."""
+    gpus: tuple[nvml.Gpu | Unavailable, ...]
+    """Each GPU, or why NVML cannot tell."""
     data: dict[str, str]
     """Where each data set would come from."""
     versions: dict[str, str]
     """Versions of everything that decides numbers."""
+    resources: Resources = field(default_factory=dict)
+    """What Ray gives its cells; empty if Ray was not asked."""
 
 
 def describe_node() -> Node:
@@ -298,7 +302,7 @@ def describe_node() -> Node:
     return Node(
         name=platform.node(),
         hardware=provenance.cpu_class(),
-        gpus=tuple(map(str, nvml.gpus())),
+        gpus=tuple(nvml.gpus()),
         data={name: origin(name) for name in registry.datasets.names()},
         versions={
             "python": platform.python_version(),
@@ -319,17 +323,15 @@ def nodes_of(ray: Any, address: str) -> list[Node]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=3)(describe_node)  # retried until a dead node is known to be dead
+    resources = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
     answers = {
-        node["NodeID"]: ask.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
-        for node in ray.nodes()
-        if node["Alive"]
+        node: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        for node in resources
     }
     nodes = []
     for node, answer in answers.items():
         try:
-            nodes.append(ray.get(answer, timeout=SURVEY_S))
+            nodes.append(replace(ray.get(answer, timeout=SURVEY_S), resources=resources[node]))
         except ray.exceptions.RayError as error:
             if is_alive(ray, node):  # nodes that have left meanwhile do not count
                 reason = f"not every node answers ({error_line(error)}); is dtcbench installed on all of them?"
@@ -346,6 +348,18 @@ def require_agreement(ray: Any, address: str) -> None:
     """UserError if the nodes and this process differ in a version of `MUST_AGREE`."""
     if found := disagreements([describe_node(), *nodes_of(ray, address)], MUST_AGREE):
         raise UserError(f"the nodes disagree: {'; '.join(found)}; install one version everywhere")
+
+
+def without_joules(nodes: Sequence[Node], request: Request, *, is_whole: bool) -> list[str]:
+    """Each node that could run a cell and has no GPU that gives joules: its name, and why. See `Gpu.obstacle`."""
+    found = []
+    for node in nodes:
+        if request.cells_on(node.resources) < 1:
+            continue
+        obstacles = [gpu.obstacle(is_whole=is_whole) if isinstance(gpu, nvml.Gpu) else str(gpu) for gpu in node.gpus]
+        if all(obstacles):
+            found.append(f"{node.name}: {'; '.join(dict.fromkeys(filter(None, obstacles)))}")
+    return found
 
 
 def disagreements(nodes: Sequence[Node], names: Sequence[str]) -> list[str]:

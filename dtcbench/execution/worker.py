@@ -50,6 +50,8 @@ def attempt(task: Task) -> Report:
         for plugin in task.job.plugins:
             plugin.load()
         with closing(open_meter(task.job.device, task.job.request, task.job.metering, os.environ)) as meter:
+            if task.job.metering.required and (why := meter.unmeasured):
+                raise UserError(f"the suite requires joules (energy.required), and this cell would get none: {why}")
             meter.settle()
             named = [(noun, choice.name) for noun, choice in task.cell.choices.items()]
             threads, plugins = from_choice(task.cell.protocol).threads, registry.plugins_of(named, task.job.plugins)

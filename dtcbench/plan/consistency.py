@@ -29,6 +29,7 @@ def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]
     yield from _precision(suite.get("resources"), protocol)
     yield from _boards(suite.get("resources"), protocol, name)
     yield from _time_to_measure(suite)
+    yield from _required_joules(suite.get("energy"), suite.get("resources"))
     yield from _growing_alike(_values(suite.get("grid")))
     for number, block in enumerate(_values(suite.get("grid"))):
         if isinstance(block, dict):
@@ -113,6 +114,20 @@ def _budget_of_joules(block: dict[Any, Any], suite: dict[Any, Any]) -> Iterator[
             yield (place, "budget"), f"joules, and nothing tells how many; add {GIVER} to these methods"
         if not is_metered:
             yield (place, "budget"), "joules, which are measured on whole GPUs only; set resources.gpus: 1 and a meter"
+
+
+def _required_joules(energy: Any, resources: Any) -> Iterator[tuple[KeyPath, str]]:
+    if not isinstance(energy, dict) or energy.get("required") is not True:
+        return
+    gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
+    if energy.get("meter") == "none":
+        yield ("energy", "required"), "joules are required, and `meter: none` measures none; remove one of them"
+    elif gpus == 0:
+        message = "only a GPU's joules are measured, and the cells get no GPU; set resources.gpus, or remove it"
+        yield ("energy", "required"), message
+    elif isinstance(gpus, int | float) and gpus < 1 and energy.get("shared") != "label":
+        message = f"{gpus:g} of a GPU has no joules of its own; write resources.gpus: 1, or `shared: label`"
+        yield ("energy", "required"), message
 
 
 def _growing_alike(blocks: list[Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -49,3 +49,5 @@ class Metering(Strict):
     cool_down: CoolDown = CoolDown()
     shared: Literal["refuse", "label"] = "refuse"
     """Whether to measure a board whose readings cover more than the cell: MIG, a part of a GPU, a foreign process."""
+    required: bool = False
+    """Whether to refuse the run on a node where no joules can be had, before the first training."""

@@ -71,10 +71,8 @@ def _how_measured(board: nvml.Gpu | Unavailable) -> str:
     """How the board's joules are read, or why they are not."""
     if isinstance(board, Unavailable):
         return f"not measured: {board}"
-    if board.mig:
-        how = "not measured: MIG divides it, and its readings cover the whole board (`energy: {shared: label}`)"
-    elif isinstance(board.measured_by, Unavailable):
-        how = f"not measured: {board.measured_by}"
+    if obstacle := board.obstacle(is_whole=True):
+        how = f"not measured: {obstacle}"
     elif board.measured_by == "counter":
         how = "measured by its energy counter"
     else:
@@ -94,7 +92,6 @@ def cluster_table(nodes: Sequence[Node]) -> Table:
     for node in nodes:
         missing = [name for name, where in node.data.items() if where.startswith("download")]
         versions = ", ".join(f"{name} {node.versions[name]}" for name in MUST_AGREE)
-        table.add_row(
-            *map(Text, (node.name, node.hardware, "; ".join(node.gpus), ", ".join(missing) or "nothing", versions))
-        )
+        gpus = "; ".join(map(str, node.gpus))
+        table.add_row(*map(Text, (node.name, node.hardware, gpus, ", ".join(missing) or "nothing", versions)))
     return table

@@ -19,6 +19,7 @@ class FakeNvml(types.ModuleType):
 
     def __init__(self):
         super().__init__("pynvml")
+        self.NVML_FI_DEV_POWER_INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
         self.NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
         errors = {n: getattr(pynvml, n) for n in dir(pynvml) if n.startswith("NVMLError")}
         self.__dict__.update(errors)
@@ -63,6 +64,11 @@ class FakeNvml(types.ModuleType):
 
     def nvmlDeviceGetPowerUsage(self, handle):
         return self._answer("usage", 300_000)
+
+    def nvmlDeviceGetFieldValues(self, handle, fields):
+        milliwatts = self._answer("fields", None)
+        refused = pynvml.NVML_SUCCESS if milliwatts else pynvml.NVML_ERROR_NOT_SUPPORTED
+        return [types.SimpleNamespace(nvmlReturn=refused, value=types.SimpleNamespace(uiVal=milliwatts))]
 
     def nvmlDeviceGetTemperature(self, handle, sensor):
         return self._answer("temperature", 45)

@@ -32,6 +32,9 @@ def test_a_gpu_tells_why_its_counter_cannot_be_used(fake_nvml):
     [found] = nvml.gpus()
     assert found.counter_mj == Unavailable("Insufficient Permissions")
     assert found.power_w == Unavailable("Unknown Error")
+    assert found.measured_by == Unavailable("no energy counter (Insufficient Permissions), no power (Unknown Error)")
+    fake_nvml.fails["fields"] = 250_000
+    assert (nvml.gpu("GPU-aaaa").power_w, nvml.gpu("GPU-aaaa").measured_by) == (250.0, "power")
 
 
 @pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])

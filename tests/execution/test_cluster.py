@@ -5,11 +5,13 @@ import platform
 import shutil
 import stat
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from dtcbench.energy.nvml import Gpu
 from dtcbench.errors import UserError
 from dtcbench.execution.cluster import (
     _MAX_FOLDER,
@@ -19,7 +21,10 @@ from dtcbench.execution.cluster import (
     disagreements,
     folder_candidates,
     short_folder,
+    without_joules,
 )
+from dtcbench.plan.request import Request
+from dtcbench.unavailable import Unavailable
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -95,6 +100,30 @@ def test_versions_that_differ_are_told_with_who_has_which():
     nodes = [node("a", torch="2.13"), node("b", torch="2.12"), node("c", torch="2.13"), node("d")]
     assert disagreements(nodes, ["torch"]) == ["torch: 2.12 on b, 2.13 on a, c, not installed on d"]
     assert disagreements(nodes[::2], MUST_AGREE) == []
+
+
+GPU = Gpu(0, "NVIDIA H200", "GPU-aaaa", 140.0, 700.0, "570.1", False, 5e6, 300.0)
+MUTE = replace(GPU, counter_mj=Unavailable("No permission"), power_w=Unavailable("Not Supported"))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "is_whole", "told"),
+    [
+        ([GPU], True, []),
+        ([MUTE, GPU], True, []),
+        ([MUTE, MUTE], True, ["n: no energy counter (No permission), no power (Not Supported)"]),
+        ([Unavailable("NVML does not start: Driver Not Loaded")], True, ["n: NVML does not start: Driver Not Loaded"]),
+        ([replace(GPU, counter_mj=Unavailable("x"))], True, []),
+        ([replace(GPU, mig=True)], False, []),
+        ([replace(GPU, mig=True)], True, ["n: MIG divides it, and its readings cover the whole board"]),
+    ],
+)
+def test_a_node_none_of_whose_gpus_gives_joules_is_named_with_the_cause(gpus, is_whole, told):
+    able = replace(node("n"), gpus=tuple(gpus), resources={"CPU": 8, "GPU": 2})
+    head = replace(node("head"), gpus=(Unavailable("no driver"),), resources={"CPU": 8})  # runs no such cell
+    found = without_joules([head, able], Request(1, 1), is_whole=is_whole)
+    assert len(found) == len(told)
+    assert all(line.startswith(begin) for line, begin in zip(found, told, strict=True))
 
 
 def test_many_nodes_are_not_all_named():

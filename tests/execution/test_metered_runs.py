@@ -1,6 +1,7 @@
 """A whole run on two simulated GPUs through Ray, and what its tables make of it."""
 
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ grid:
     sparsities: [0.5]
     seeds: 2
 resources: {cpus: 1, gpus: 1}
-energy: {min_window: 1s, idle: 0s}
+energy: {min_window: 1s, idle: 0s, required: true}
 """
 WATTS = {gpu_uuid(0): 250.0, gpu_uuid(1): 400.0}
 
@@ -39,7 +40,7 @@ def dtcbench(tmp_path_factory):
     gpus = [FakeGpu(uuid, power_w=watts) for uuid, watts in WATTS.items()]
     scenario = write_scenario(folder / "scenario", gpus, epoch_s=time.monotonic() - 100)
 
-    def dtcbench(*arguments):
+    def dtcbench(*arguments, scenario=scenario):
         command = [sys.executable, "-m", "dtcbench", *arguments]
         surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
         return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
@@ -108,5 +109,15 @@ def test_the_samples_of_a_cell_can_be_seen(dtcbench, run):
 
 
 def test_the_doctor_says_what_would_be_measured(dtcbench):
-    told = " ".join(dtcbench("doctor").stdout.split())
+    ended = dtcbench("doctor", "--require-energy")
+    assert ended.returncode == 0
+    told = " ".join(ended.stdout.split())
     assert "FAKE H100: measured by its energy counter; a simulation, not for publication" in told
+
+
+def test_the_doctor_fails_where_energy_is_required_and_the_board_gives_none(dtcbench):
+    mute = FakeGpu(unsupported=("counter", "usage", "fields"))
+    ended = dtcbench("doctor", "--require-energy", scenario=write_scenario(dtcbench.folder / "mute", [mute]))
+    assert ended.returncode == 1
+    cause = "no energy counter (Not Supported), no power (Not Supported)"
+    assert f"no joules on {platform.node()}: {cause}" in ended.stdout

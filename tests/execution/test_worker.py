@@ -17,6 +17,7 @@ from dtcbench.datasets.splits import DatasetError
 from dtcbench.energy.meter import EnergyMeter
 from dtcbench.execution import worker
 from dtcbench.execution.worker import attempt
+from dtcbench.plan.metering import Metering
 from dtcbench.record import CellRecord
 from dtcbench.registry import Entry, Plugin
 from dtcbench.training import flops, training_run
@@ -37,6 +38,15 @@ def test_an_ok_cell_leaves_a_whole_record_with_provenance_and_no_joules():
     assert record.energy.window_s == pytest.approx(record.result.train_s + record.result.compress_s)
     assert record.provenance.device == "cpu"
     assert record.provenance.dataset_sha256 == digits().sha256
+
+
+def test_a_cell_that_would_get_no_required_joules_is_refused_before_it_trains(monkeypatch):
+    monkeypatch.setattr(worker, "trained", lambda work: pytest.fail("it trained"))
+    metered = task(cell("random"), "cuda", metering=Metering(required=True))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    record = CellRecord.model_validate(attempt(metered).record)
+    assert record.status == "error" and record.detail == ""
+    assert record.reason.endswith("would get none: CUDA_VISIBLE_DEVICES hides every GPU from the cell")
 
 
 def out_of_memory():

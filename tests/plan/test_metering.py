@@ -32,6 +32,8 @@ def test_times_have_units():
         ("{minwindow: 60s}", "energy.minwindow", "min_window"),
         ("{meter: off}", "energy.meter", "none"),
         ("{cool_down: {below_c: -3}}", "energy.cool_down.below_c", "greater than 0"),
+        ("{required: true}", "energy.required", "the cells get no GPU; set resources.gpus"),
+        ("{required: true, meter: none}", "energy.required", "remove one of them"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_remedy(energy, place, message):
@@ -43,6 +45,14 @@ def test_a_mistake_is_told_with_its_place_and_remedy(energy, place, message):
 def test_how_energy_is_measured_changes_no_key():
     keys = [cell.key for cell in expand(parse(DESIGN, "suite.yaml")).cells]
     assert [cell.key for cell in expand(suite("{min_window: 5m, shared: label}")).cells] == keys
+    required = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "energy: {required: true}"))
+    assert [cell.key for cell in expand(parse(required, "suite.yaml")).cells] == keys
+
+
+def test_a_part_of_a_gpu_has_no_joules_to_require():
+    half = edited(DESIGN, ("gpus: 0", "gpus: 0.5"), ("timeout: 10m", "energy: {required: true}"))
+    assert "0.5 of a GPU has no joules of its own" in mistakes(half)[0][2]
+    assert mistakes(edited(half, ("{required: true}", "{required: true, shared: label}"))) == []
 
 
 def test_a_cell_may_be_given_a_part_of_a_gpu():
