@@ -1,4 +1,4 @@
-"""How many cores this process may use, which may be fewer than the machine has.
+"""How much of the machine this process may use: its cores, which may be fewer than there are, and its memory.
 
 joblib's count reads only the root of the cgroups, where the process's quota is visible only in some containers, and
 rounds up: with 1.5 cores it would run two cells at once, and slow both down.
@@ -19,6 +19,11 @@ def usable() -> int:
     """Cores that this process may use. They are counted once: OpenMP may bind threads to cores later."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return fewest(affinity, quota(Path("/")), slurm_share(os.environ))
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def fewest(*limits: float) -> int:

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """
 
 
+class AbsentError(UserError):
+    """What is asked for is not on this machine; another one may have it."""
+
+
 class CompressionError(ValueError):
     """A prunable group cannot be compressed as asked; it ends its cell with its message as the reason."""
 

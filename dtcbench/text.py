@@ -13,8 +13,13 @@ def one_line(text: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """The error's type and the first line of its message, at most 300 characters: `TypeError: message`."""
-    first = str(error).strip().partition("\n")[0].strip()
+    """The error's type and the first line of its message, at most 300 characters: `TypeError: message`.
+
+    If that line ends with a colon, the second goes with it.
+    """
+    first, _, rest = str(error).strip().partition("\n")
+    if (first := first.strip()).endswith(":"):
+        first = f"{first} {rest.strip().partition(chr(10))[0]}"
     message = "".join(c if c.isprintable() else " " for c in first)[:300]
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

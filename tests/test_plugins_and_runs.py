@@ -167,15 +167,16 @@ def test_the_same_data_and_plug_in_go_on_as_before(made, dtcbench):
     assert "nothing left to run" in ended.out
 
 
-def test_a_plug_in_may_be_mended_while_no_cell_is_ok(tmp_path, monkeypatch, dtcbench):
+def test_a_data_set_that_fails_is_refused_when_planning_and_may_be_mended(tmp_path, monkeypatch, dtcbench):
     (tmp_path / "mine.py").write_text(PLUGIN.replace("x = np.load", "raise ValueError; x = np.load"))
     (tmp_path / "tiny.yaml").write_text(SUITE)
     np.save(tmp_path / "squares.npy", images(0))
     monkeypatch.chdir(tmp_path)
-    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py").code == 1
+    refused = dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py")
+    assert (refused.code, refused.err) == (2, "dtcbench: tiny.yaml: squares: ValueError\n")
     unload(monkeypatch)
     (tmp_path / "mine.py").write_text(PLUGIN)
-    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py", "--retry-failed").code == 0
+    assert dtcbench("run", "tiny.yaml", "--inline", "--plugin", "mine.py").code == 0
 
 
 BROKEN = """

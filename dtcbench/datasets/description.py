@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from dtcbench import registry
 from dtcbench.datasets.source import DOWNLOAD
-from dtcbench.datasets.splits import DatasetError, Splits
+from dtcbench.datasets.splits import AbsentDataError, DatasetError, Splits
+from dtcbench.errors import AbsentError, UserError
+from dtcbench.text import error_line
 
 Dataset = TypeVar("Dataset", bound=Callable[..., Any])
 Sample = tuple[tuple[int, ...], int]
@@ -40,6 +42,7 @@ def sample(dataset: str, options: dict[str, Any]) -> Sample:
     Raises
     ------
     DatasetError : neither can be had
+    AbsentDataError : a file of it is not on this machine
     """
     try:
         described, _, _ = _description(dataset)
@@ -48,8 +51,12 @@ def sample(dataset: str, options: dict[str, Any]) -> Sample:
             return shape, classes
         splits: Splits = registry.datasets.bind(dataset, options)()
         return splits.input_shape, splits.num_classes
-    except Exception as error:  # a plug-in may raise anything
+    except (OSError, AbsentError) as error:
+        raise AbsentDataError(f"{dataset}: {error}") from error
+    except UserError as error:
         raise DatasetError(f"{dataset}: {error}") from error
+    except Exception as error:  # a plug-in may raise anything
+        raise DatasetError(f"{dataset}: {error_line(error)}") from error
 
 
 def origin(dataset: str) -> str:

@@ -19,7 +19,7 @@ from dtcbench.datasets.content import Content
 from dtcbench.datasets.description import Sample, described_without_loading
 from dtcbench.datasets.huggingface import is_saved
 from dtcbench.datasets.reading import read
-from dtcbench.datasets.splits import Array, DatasetError, Pixels, Splits, bytes_of, fit_together
+from dtcbench.datasets.splits import AbsentDataError, Array, DatasetError, Pixels, Splits, bytes_of, fit_together
 from dtcbench.registry import register_dataset
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -159,7 +159,7 @@ def _searched(path: str, sha256: str, test_path: str, label: str) -> Content:
     place = Path(root) / path if root else None
     if place is None or not place.exists():
         tried = f"{place}: not there" if place else "DTCBENCH_DATA_DIR: not set"
-        raise DatasetError(
+        raise AbsentDataError(
             f"{path}: no copy with the SHA-256 {sha256} was found; tried\n  {tried}\n  {cache.folder()}: not "
             f"cached\nset DTCBENCH_DATA_DIR to a folder with {path}, or DTCBENCH_CACHE_DIR to a folder that this node "
             "and the one that plans both see"

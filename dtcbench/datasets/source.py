@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dtcbench.datasets import cache
 from dtcbench.datasets.cache import Pin
-from dtcbench.datasets.splits import Array, DatasetError
+from dtcbench.datasets.splits import AbsentDataError, Array, DatasetError
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Source:
                 log.warning("%s: %s", url, error)
                 tried.append(f"{url}: {error}")
         package = f"install the package {self.package.name} (Debian, Ubuntu), " if self.package else ""
-        raise DatasetError(
+        raise AbsentDataError(
             "\n  ".join([f"{self.name}: no copy of this file of {self.dataset} was found; tried", *tried])
             + f"\n{package}set DTCBENCH_DATA_DIR to a folder with {self.dataset}/{self.name}, or run `dtcbench fetch"
             f" {self.dataset}` where there is a network, with DTCBENCH_CACHE_DIR set to a folder both machines see"

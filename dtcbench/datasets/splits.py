@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dtcbench.errors import UserError
+from dtcbench.errors import AbsentError, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,10 @@ The generator is a CPU generator for every device of the batch. Equal generators
 
 class DatasetError(UserError):
     """A dataset cannot be loaded; the message names the file, the problem and the remedy."""
+
+
+class AbsentDataError(DatasetError, AbsentError):
+    """A dataset cannot be loaded because a file of it is not on this machine."""
 
 
 @dataclass(frozen=True)

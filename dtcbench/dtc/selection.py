@@ -134,6 +134,9 @@ class Method(ABC):
             )
         refuse_none(self.left(width, target), width, target)
 
+    def refuse_group(self, group: InTraining) -> None:  # noqa: B027 - most methods take any group
+        """CompressionError if a group such as this one cannot be scored, whatever its weights."""
+
     def observe(self, activations: NDArray[np.floating]) -> NDArray[np.floating]:
         """What is kept [b, …] of a batch's activations [b, m, …]: all, unless a method can do with less memory."""
         return activations

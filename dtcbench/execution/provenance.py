@@ -59,7 +59,7 @@ def collect(
         device="cpu" if device == "cpu" else "cuda",
         cpu=cpu_model(),
         cores=cores.usable(),
-        memory_gib=_memory_gib(),
+        memory_gib=cores.memory() / 2**30,
         gpu=gpu,
         driver=driver,
         threads=threads,
@@ -89,7 +89,7 @@ def cpu_class() -> str:
     """The hardware class of a cell on the CPU, such as `CPU AMD EPYC 7763 (family 25, model 1), 8 cores, 32 GiB`. The
     cores are the logical processors that this process may use.
     """
-    return f"CPU {cpu_model()}, {cores.usable()} cores, {_memory_gib():.0f} GiB"
+    return f"CPU {cpu_model()}, {cores.usable()} cores, {cores.memory() / 2**30:.0f} GiB"
 
 
 def gpu_hardware(device: str) -> tuple[str, str | Unavailable, str | Unavailable]:
@@ -135,10 +135,6 @@ def cpu_model() -> str:
     name = facts.get("model name") or platform.processor() or platform.machine()
     numbers = [f"{word} {facts[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if facts.get(key)]
     return f"{name} ({', '.join(numbers)})" if numbers else name
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 # Versions

@@ -36,7 +36,7 @@ from dtcbench.records.lookup import RUNS, names_of, plan_in, refuse_missing_code
 from dtcbench.records.mixing import changed, data_of
 from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
-from dtcbench.training.feasibility import refuse_impossible
+from dtcbench.training.feasibility import feasible
 from dtcbench.validation import KeyPath, key_path_text, shown
 
 Grow = Callable[[Plan, Writer], Plan | None]
@@ -69,13 +69,11 @@ def read_suite(
         if store := run_of_text(text, file, out):
             refuse_missing_code(store)
         raise
-    refuse_impossible(plan, file)
+    plan = feasible(plan, file)
     if not smoke:
         return text, plan
     text = rehearsal(text, file)
-    plan = expand(parse(text, file, names), names)
-    refuse_impossible(plan, file)
-    return text, plan
+    return text, feasible(expand(parse(text, file, names), names), file)
 
 
 def _text(suite: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, str]:

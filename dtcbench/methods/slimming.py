@@ -33,10 +33,14 @@ class Slimming(OneRanking):
         sums = [scale.abs().sum() for group in groups for scale in group.scales]
         return self.lam * sum(sums) if sums else None
 
-    def scores(self, group: Group) -> Scores:
-        """Σ|γ| per neuron over the group's normalisations, in float64."""
+    def refuse_group(self, group: InTraining) -> None:
+        """CompressionError if no normalisation of the group has scales."""
         if not group.scales:
             raise CompressionError("no normalisation of the group has scales; use a network with batch norm")
+
+    def scores(self, group: Group) -> Scores:
+        """Σ|γ| per neuron over the group's normalisations, in float64."""
+        self.refuse_group(group)
         scores = np.abs(np.hstack(group.scales).astype(np.float64)).sum(axis=1)
         if not np.isfinite(scores).all():
             raise NonFiniteError("scales are NaN or infinite; lower the learning rate")

@@ -107,17 +107,17 @@ def transformers(
     settings_of, is_text = package.CONFIG_MAPPING[architecture], len(input_shape) == 1
     taken = (*_FROM_DATA, *_NO_TOKEN, "model_type")
     refuse_arguments("transformers", arguments, {*taken, *_aliases(settings_of, taken)})
-    network_of, classifies = _class(package, settings_of, arguments.get("architectures"), is_text)
+    network_of = _class(package, settings_of, arguments.get("architectures"), is_text)
     of_data: dict[str, Any]
     if is_text:
-        of_data = {"num_labels": num_classes} if classifies else {"vocab_size": num_classes}
-        of_data |= _positions(settings_of, arguments, text_length("transformers", input_shape))
+        positions = _positions(settings_of, arguments, text_length("transformers", input_shape))
+        of_data = {"vocab_size": num_classes, **positions}
     else:
         channels, *sides = fitted_shape("transformers", input_shape, size)
         side = sides[0] if sides[0] == sides[1] else sides
         of_data = {"num_labels": num_classes, "num_channels": channels, "image_size": side}
     settings = settings_of(**{**arguments, **_NO_TOKEN, **of_data, **_PLAIN})
-    for name, value in {"use_cache": False, "is_decoder": is_text and not classifies, "return_dict": True}.items():
+    for name, value in {"use_cache": False, "is_decoder": is_text, "return_dict": True}.items():
         if hasattr(settings, name):
             setattr(settings, name, value)
     _check(_parts(settings))
@@ -131,25 +131,24 @@ def transformers(
     return network
 
 
-def _class(package: ModuleType, settings_of: Any, named: Any, is_text: bool) -> tuple[Callable[..., nn.Module], bool]:
-    """The class of the network, and whether it gives one answer to a whole sample."""
-    classifying = (
-        package.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING if is_text else package.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
-    )
-    usual = package.MODEL_FOR_CAUSAL_LM_MAPPING if is_text else classifying
-    found = {
-        network.__name__: (network, mapping is classifying)
-        for mapping in (usual, classifying)
-        for network in _several(mapping.get(settings_of, ()))
-    }
+def _class(package: ModuleType, settings_of: Any, named: Any, is_text: bool) -> Callable[..., nn.Module]:
+    """The class of the network: of texts the one that predicts each next token, of images the one that classifies."""
+    mapping = package.MODEL_FOR_CAUSAL_LM_MAPPING if is_text else package.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+    found = {network.__name__: network for network in _several(mapping.get(settings_of, ()))}
     if not found:
-        task = "predicts the next token" if is_text else "classifies images"
-        raise UserError(f"model transformers: no network of {settings_of.model_type} {task}; choose another")
+        task, such = ("predicts the next token", "gpt2 or llama") if is_text else ("classifies images", "vit")
+        has_two = is_text and settings_of in package.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+        why = ", as it has an encoder and a decoder for two texts, and a sample here is one text" if has_two else ""
+        raise UserError(
+            f"model transformers: no network of {settings_of.model_type} {task}{why}; choose another architecture, "
+            f"such as {such}"
+        )
     wanted = named[0] if isinstance(named, list) and len(named) == 1 else next(iter(found))
     if wanted not in found:
+        data = "texts, which have no labels but their next tokens" if is_text else "images with a class each"
         raise UserError(
-            f"model transformers: architectures {named} does not fit the data: one that sees the tokens it should "
-            f"predict learns nothing; write [{'] or ['.join(found)}], or leave it out"
+            f"model transformers: architectures {named} does not fit the data, {data}; write "
+            f"[{'] or ['.join(found)}], or leave it out"
         )
     return found[wanted]
 
@@ -189,10 +188,17 @@ def _several(networks: Any) -> tuple[type, ...]:
 
 
 def _positions(settings_of: Any, arguments: Arguments, length: int) -> dict[str, int]:
-    """As many positions as a text of the data has, if the arguments state no number."""
+    """As many positions as a text of the data has, if the arguments state no number; UserError if they state fewer."""
     names = settings_of.attribute_map
     own = names.get("max_position_embeddings", "max_position_embeddings")
-    return {} if own in {names.get(name, name) for name in arguments} else {own: length}
+    stated = {name: value for name, value in arguments.items() if names.get(name, name) == own}
+    for name, value in stated.items():
+        if isinstance(value, int) and 0 <= value < length:
+            raise UserError(
+                f"model transformers: {name} {value} for texts of {length} tokens; raise it to {length}, leave it out, "
+                f"or write context: {value} in the data set"
+            )
+    return {} if stated else {own: length}
 
 
 def _with_positions(

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.errors import UserError, alike
+from dtcbench.errors import AbsentError, UserError, alike
 from dtcbench.models.shapes import image_shape
 from dtcbench.registry import models
 
@@ -58,17 +58,15 @@ class Package:
         return f"{self.name} is not installed; pip install 'dtcbench[{self.name}]'"
 
     def module(self) -> ModuleType:
-        """The package, imported. UserError if it is not installed, or does not fit the installed torch."""
+        """The package, imported. AbsentError if it is not installed, or does not fit the installed torch."""
         if self.missing:
-            raise UserError(f"model {self.name}: {self.missing}")
+            raise AbsentError(f"model {self.name}: {self.missing}")
         try:
             return importlib.import_module(self.name)
         except (ImportError, RuntimeError) as error:  # torchvision raises either beside another torch
-            raise UserError(f"model {self.name}: the package cannot be imported ({error}); install it anew") from error
-
-
-class ArchitectureError(UserError):
-    """A library does not have an architecture of the name that is given."""
+            raise AbsentError(
+                f"model {self.name}: the package cannot be imported ({error}); install it anew"
+            ) from error
 
 
 def needs(package: Package) -> Callable[[Model], Model]:
@@ -94,12 +92,12 @@ def building(model: str) -> tuple[str, ...]:
 
 
 def refuse_unknown(model: str, architecture: str, known: Collection[str]) -> None:
-    """ArchitectureError if the library does not have the architecture; it may have thousands."""
+    """UserError if the library does not have the architecture; it may have thousands."""
     if not architecture:
-        raise ArchitectureError(f"model {model}: which architecture? Write {{name: {model}, architecture: …}}")
+        raise UserError(f"model {model}: which architecture? Write {{name: {model}, architecture: …}}")
     if architecture not in known:
         close = " or ".join(map(repr, alike(architecture, known)))
-        raise ArchitectureError(
+        raise UserError(
             f"model {model}: unknown architecture {architecture!r}; "
             + (f"did you mean {close}?" if close else f"it has {len(known)}, such as {min(known)}")
         )

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dtcbench.errors import UserError
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
 from dtcbench.record import INCONCLUSIVE, Status
@@ -84,23 +84,25 @@ def weights_note(plan: Plan) -> list[str]:
     """How much the networks take that the suite keeps: a line, or none if it keeps none."""
     if plan.suite.keep_weights == "none":
         return []
-    sizes: dict[tuple[str, ...], int | None] = {}
+    sizes: dict[tuple[str, ...], int | str] = {}
     found = [_most_bytes(cell, sizes) for cell in plan.cells]
-    known = [size for size in found if size is not None]
-    unknown = len(found) - len(known)
-    rest = f"; {count_of(unknown, 'more network')} cannot be built here" if unknown else ""
+    known, why = [one for one in found if isinstance(one, int)], [one for one in found if isinstance(one, str)]
+    rest = (
+        f"; {count_of(len(why), 'more network')} cannot be built here: {'; '.join(dict.fromkeys(why))}" if why else ""
+    )
     return [f"weights: at most {bytes_text(sum(known))} beside the records, in {count_of(len(known), 'file')}{rest}"]
 
 
-def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | None]) -> int | None:
+def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | str]) -> int | str:
+    """Of the cell's network; or why it cannot be built."""
     from dtcbench.training.network_file import most_bytes  # torch, which `status` does without
 
     network = cell.model.canonical_json, cell.dataset.canonical_json, cell.groups
     if network not in sizes:
         try:
             sizes[network] = most_bytes(cell)
-        except UserError:
-            sizes[network] = None
+        except (UserError, CompressionError) as error:
+            sizes[network] = str(error)
     return sizes[network]
 
 

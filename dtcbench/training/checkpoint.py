@@ -21,7 +21,7 @@ from filelock import FileLock
 from torch import nn
 
 from dtcbench.datasets import cache
-from dtcbench.errors import UserError
+from dtcbench.errors import AbsentError, UserError
 from dtcbench.files import whole
 from dtcbench.plan.cell import Choice
 from dtcbench.registry import Start
@@ -54,7 +54,7 @@ def resolve(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 def start_from(model: Choice, network: nn.Module) -> None:
     """Give the network that `model` built the weights that it starts from, if it names any.
 
-    CheckpointError if the tensors do not fit; UserError if no file with their digest is found.
+    CheckpointError if the tensors do not fit; AbsentError if no file with their digest is found.
     """
     name, digest = str(model.values.get("weights", "")), str(model.values.get("weights_sha256", ""))
     if not name:
@@ -87,7 +87,7 @@ def _found(name: str, digest: str) -> Tensors:
                 return found
             log.warning("%s: its tensors have another SHA-256 than %s, so it is not used", place, digest)
     tried = ", ".join(map(str, places))
-    raise UserError(
+    raise AbsentError(
         f"{name}: no copy with the SHA-256 {digest} was found ({tried}); set DTCBENCH_DATA_DIR to a folder with it, or "
         "DTCBENCH_CACHE_DIR to a folder that this node and the one that plans both see"
     )

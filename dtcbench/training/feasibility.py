@@ -1,104 +1,81 @@
-"""Cells of a plan that cannot be run, whatever their weights: nothing can be removed from their network, or a layer
-would keep no neuron, or too few to measure.
+"""Cells of a plan that cannot be run, whatever their weights: their network cannot be built, or nothing can be removed
+from it, or a layer would keep no neuron, or too few to measure.
 
 The networks' widths and the protocol's schedule tell, before the first cell is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-
-import torch
 
 from dtcbench import registry
 from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
-from dtcbench.errors import CompressionError, UserError
-from dtcbench.models.packages import ArchitectureError, package_of
+from dtcbench.errors import AbsentError, CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.joule_budget import has_joule_budget
 from dtcbench.plan.protocol import Published, Standard, from_choice
-from dtcbench.training.checkpoint import CheckpointError
-from dtcbench.training.network import build, outlined
+from dtcbench.training.groups import PrunableGroup
+from dtcbench.training.network import outlined
 from dtcbench.training.surgery import SEE_GROUPS, WIDER, lacking
 from dtcbench.training.targets import Widths, where
 
-_Network = tuple[Widths, str]
-"""The widths of a network; and why nothing can be removed from it, empty if something can."""
+_Kind = tuple[int, int, registry.Groups]
+"""Of a network: its model, its data set and what may go. Cells share their choices, so identity tells kinds apart."""
 
 
-def impossible(plan: Plan) -> list[str]:
-    """One line for each kind of cell that cannot be run with any solver and seed: the cell, the place and the reason.
+@dataclass(frozen=True)
+class _Network:
+    """What is known of a network without its weights."""
 
-    Networks are built without their weights. If a network cannot be built here, for example because its data set is not
-    on this machine, nothing is said of its cells.
+    groups: Sequence[PrunableGroup]
+    lacking: str
+    """Why nothing can be removed from it; empty if something can."""
+
+
+def feasible(plan: Plan, file: str) -> Plan:
+    """The plan, with a note on each network that this machine cannot build, as another one may.
+
+    Networks are built without their weights. SuiteError, naming the suite `file`, if cells cannot be run: a network
+    cannot be built or does not take the data, or its groups cannot be cut as the protocol has it.
     """
-    found: dict[tuple[int, int, registry.Groups, int, int, float | None], str | None] = {}
-    networks: dict[tuple[int, int, registry.Groups], _Network | None] = {}
-    for cell in plan.cells:  # cells share their choices, so identity tells kinds apart
-        network = id(cell.model), id(cell.dataset), cell.groups
-        kind = *network, id(cell.protocol), id(cell.method), cell.sparsity
-        if cell.is_dense or kind in found:
-            continue
-        if network not in networks:
-            networks[network] = _network(cell)
-        why = _obstacle(cell, networks[network])
-        found[kind] = why and f"{replace(cell, solver=None).label.rpartition(' seed ')[0]}: {why}"
+    networks = _networks(plan)
+    failures = [one for one in networks.values() if not isinstance(one, _Network)]
+    if mistaken := dict.fromkeys(str(one) for one in failures if not isinstance(one, AbsentError)):
+        raise SuiteError([Mistake(file, 0, "", line) for line in mistaken])
+    if found := impossible(plan, networks):
+        raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
+    absent = dict.fromkeys(f"{one}; whether its cells can be run is not known before" for one in failures)
+    return replace(plan, notes=(*plan.notes, *absent))
+
+
+def impossible(plan: Plan, networks: Mapping[_Kind, _Network | ValueError]) -> list[str]:
+    """A line for each kind of cell that cannot be run with any solver and seed: the cell, the place and the reason."""
+    found: dict[tuple[_Kind, int, int, float | None], str | None] = {}
+    for cell in plan.cells:
+        network = networks.get(_kind(cell))
+        kind = _kind(cell), id(cell.protocol), id(cell.method), cell.sparsity
+        if not cell.is_dense and kind not in found and isinstance(network, _Network):
+            why = _obstacle(cell, network)
+            found[kind] = why and f"{replace(cell, solver=None).label.rpartition(' seed ')[0]}: {why}"
     return [line for line in found.values() if line]
 
 
-def misnamed(plan: Plan) -> list[str]:
-    """A line for each model of the plan whose library, if it is installed here, does not have its architecture."""
-    found: dict[str, None] = {}
-    for cell in _inputs(plan):
-        if package_of(registry.models.get(cell.model.name)):
-            try:
-                shape, classes = sample(cell.dataset.name, cell.dataset.values)
-                with torch.device("meta"):
-                    build(cell.model, shape, classes, torch.Generator("cpu").manual_seed(0))
-            except ArchitectureError as error:
-                found[str(error)] = None
-            except UserError:
-                continue
-    return list(found)
-
-
-def misfitting(plan: Plan) -> list[str]:
-    """A line for each checkpoint that a model of the plan starts from and that does not fit it, as far as its network
-    can be built here."""
-    found: dict[str, None] = {}
-    for cell in _inputs(plan):
-        if "weights" not in cell.model.options:
-            continue
+def _obstacle(cell: Cell, network: _Network) -> str | None:
+    """The error with which a cell like this would end; None if it can be run."""
+    method = registry.methods.bind(cell.method.name, cell.method.values)
+    if network.lacking and method.removal != "never":
+        return f"model {cell.model.name}: {without_group(cell, network.lacking)}"
+    for group in network.groups:
         try:
-            outlined(cell.model, *sample(cell.dataset.name, cell.dataset.values))
-        except CheckpointError as error:
-            found[str(error)] = None
-        except UserError:
-            continue
-    return list(found)
-
-
-def refuse_impossible(plan: Plan, file: str) -> None:
-    """SuiteError, naming the suite `file`, if cells of the plan cannot be run."""
-    if mistaken := misnamed(plan) or misfitting(plan):
-        raise SuiteError([Mistake(file, 0, "", line) for line in mistaken])
-    if found := impossible(plan):
-        raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
-
-
-def _obstacle(cell: Cell, network: _Network | None) -> str | None:
-    """The error with which a cell like this would end; None if it can be run, or if nothing is known of its network."""
-    if network is None:
-        return None
-    widths, why = network
-    if why and registry.methods.bind(cell.method.name, cell.method.values).removal != "never":
-        return f"model {cell.model.name}: {without_group(cell, why)}"
-    return obstacle(cell, widths)
+            method.refuse_group(group)
+        except CompressionError as error:
+            return f"model {cell.model.name}: group {group.name}, width {group.width}: {error}"
+    return obstacle(cell, {group.name: group.width for group in network.groups})
 
 
 def without_group(cell: Cell, why: str) -> str:
@@ -162,17 +139,21 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targe
         cycle += 1
 
 
-def _inputs(plan: Plan) -> Iterable[Cell]:
-    """A cell for each model and data set that the plan brings together."""
-    return {(cell.model.label, cell.dataset.label): cell for cell in plan.cells}.values()
+def _kind(cell: Cell) -> _Kind:
+    return id(cell.model), id(cell.dataset), cell.groups
 
 
-def _network(cell: Cell) -> _Network | None:
-    """Of the cell; None if it cannot be built here."""
+def _networks(plan: Plan) -> dict[_Kind, _Network | ValueError]:
+    """Each network of the plan, or the error with which building or tracing it ends."""
+    kinds = {_kind(cell): cell for cell in plan.cells}
+    cut = {_kind(cell)[:2] for cell in plan.cells if not cell.is_dense}
+    return {kind: _network(cell) for kind, cell in kinds.items() if not cell.is_dense or kind[:2] not in cut}
+
+
+def _network(cell: Cell) -> _Network | ValueError:
     try:
         shape, classes = sample(cell.dataset.name, cell.dataset.values)
         _, surgery = outlined(cell.model, shape, classes, cell.groups)
-    except UserError:
-        return None
-    widths = {group.name: group.width for group in surgery.groups}
-    return widths, "" if widths else lacking(surgery, cell.groups)
+    except (UserError, CompressionError) as error:
+        return error
+    return _Network(surgery.groups, "" if surgery.groups else lacking(surgery, cell.groups))

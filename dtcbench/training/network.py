@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 
-from dtcbench import registry
+from dtcbench import cores, registry
 from dtcbench.errors import CompressionError, UserError
+from dtcbench.models.packages import package_of
 from dtcbench.plan.cell import Choice
-from dtcbench.text import error_line
+from dtcbench.text import bytes_text, error_line
 from dtcbench.training.checkpoint import start_from
 from dtcbench.training.determinism import torch_generator
 from dtcbench.training.surgery import Surgery
+
+_SIDES = (32, 48, 64, 96, 128, 192, 224, 256, 299, 384)
+"""Pixels that a library's network may need a side, the fewest first."""
+_MOST_TENSORS = 100_000
+"""Of a network's parameters: thousands of layers would be built for hours."""
 
 
 class ModelError(UserError):
@@ -33,7 +42,7 @@ def build(model: Choice, shape: tuple[int, ...], classes: int, generator: torch.
     except UserError:
         raise
     except Exception as error:  # a model may raise anything
-        raise _mistake(model, shape, error_line(error)) from error
+        raise _mistake(model, shape, f"{_layer(error)}{error_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise _mistake(model, shape, f"it gave {_kind(network)} and not a torch.nn.Module")
     start_from(model, network)
@@ -60,7 +69,7 @@ def blaming_the_model(
         raise CompressionError(f"model {model.name}: {error}") from error
     except Exception as error:  # a model may raise anything
         _refuse_other_output(model, shape, seen, logits)  # this says more than the tracer's error
-        raise _mistake(model, shape, error_line(error)) from error
+        raise _mistake(model, shape, f"{_layer(error)}{error_line(error)}") from error
     finally:
         hook.remove()
     _refuse_other_output(model, shape, seen, logits)
@@ -92,7 +101,7 @@ def outlined(
     """The network and its groups of this kind without its weights, which alone take memory and time.
 
     It lies on torch's meta device; a model that looks at values is built in full.
-    UserError if the model refuses samples of `shape`, ModelError if it fails.
+    UserError if the model refuses samples of `shape`, or is larger than this machine's memory; ModelError if it fails.
     """
     try:
         return _outlined(model, shape, classes, groups, "meta")
@@ -107,13 +116,36 @@ def _outlined(
 ) -> tuple[nn.Module, Surgery]:
     is_text = len(shape) == 1
     with torch.device(device):
-        network = build(model, shape, classes, torch.Generator("cpu").manual_seed(0))
+        with _bounded(model):
+            network = build(model, shape, classes, torch.Generator("cpu").manual_seed(0))
         try:
             example = blank(shape)
         except (RuntimeError, MemoryError) as error:
             raise _mistake(model, shape, error_line(error)) from error
         with blaming_the_model(model, network, example, (1, *shape, classes) if is_text else (1, classes)):
             return network, Surgery(network, example, groups)
+
+
+@contextmanager
+def _bounded(model: Choice) -> Iterator[None]:
+    """While a network is built without its weights: UserError once they would not fit into this machine's memory."""
+    tensors = numbers = size = 0
+    memory = cores.memory()
+
+    def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal tensors, numbers, size
+        if parameter is None or is_lazy(parameter):
+            return
+        tensors, numbers, size = tensors + 1, numbers + parameter.numel(), size + parameter.nbytes
+        if size > memory or tensors > _MOST_TENSORS:
+            limit = f"this machine has {bytes_text(memory)}" if size > memory else f"{_MOST_TENSORS:,} are the most"
+            raise UserError(
+                f"model {model.label}: its first {tensors:,} parameter tensors have {numbers:,} numbers and take "
+                f"{bytes_text(size)}, without gradients and the optimiser's state; {limit}; make the network smaller"
+            )
+
+    with register_module_parameter_registration_hook(count):
+        yield
 
 
 def draw_anew(model: nn.Module, seed: int) -> None:
@@ -160,5 +192,37 @@ def _kind(value: Any) -> str:
 
 def _mistake(model: Choice, shape: tuple[int, ...], what: str) -> ModelError:
     kind = "texts" if len(shape) == 1 else "samples"
-    remedy = f"choose another input, or mend the model: `dtcbench selftest {model.name}` tries it"
-    return ModelError(f"model {model.name} on {kind} of shape {'×'.join(map(str, shape))}: {what}; {remedy}")
+    on = f"model {model.label} on {kind} of shape {'×'.join(map(str, shape))}"
+    return ModelError(f"{on}: {what}; {_remedy(model, shape)}")
+
+
+def _remedy(model: Choice, shape: tuple[int, ...]) -> str:
+    if package_of(registry.models.get(model.name)) is None:
+        return f"choose another input, or mend the model: `dtcbench selftest {model.name}` tries it"
+    if side := _fitting_side(model, shape):
+        return f"write size: {side}, to which the network's images are then brought"
+    return "correct its arguments, or choose another architecture or data set"
+
+
+def _fitting_side(model: Choice, shape: tuple[int, ...]) -> int | None:
+    """The fewest pixels a side, more than the images have, with which the package's network runs; None for none."""
+    if len(shape) != 3:
+        return None
+    now = model.values.get("size") or max(shape[1:])
+    for side in (side for side in _SIDES if side > now):
+        with suppress(Exception), torch.device("meta"), torch.no_grad():  # a network may raise anything
+            make = registry.models.bind(model.name, {**model.values, "size": side})
+            make(shape, 2, generator=torch.Generator("cpu").manual_seed(0)).eval()(blank(shape))
+            return side
+    return None
+
+
+def _layer(error: Exception) -> str:
+    """The innermost layer in which a network's own code failed, as an error names it: `layer pool (MaxPool2d): `."""
+    seen = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [one for one in seen if isinstance(one, nn.Module)]
+    if not modules:
+        return ""
+    names = {module: name for name, module in modules[0].named_modules()} if "_modules" in vars(modules[0]) else {}
+    name = names.get(modules[-1], "")
+    return f"layer {name} ({type(modules[-1]).__name__}): " if name else f"{type(modules[-1]).__name__}: "

@@ -16,11 +16,13 @@ from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Job, Outcome
 from dtcbench.execution.worker import NOT_KEPT, attempt
+from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord, Status
 from dtcbench.records.location import StoreError, place
 from dtcbench.records.store import Store
 from dtcbench.registry import Entry
+from dtcbench.report.plans import weights_note
 from dtcbench.training.network_file import NetworkFile
 
 KEEPING = TINY + "keep_weights: last\n"
@@ -188,3 +190,8 @@ def test_a_tampered_file_is_not_exported(run, tmp_path, dtcbench):
     ended = dtcbench("export", record.key, "--run", store.root, "--to", tmp_path / "model.safetensors")
     assert ended.code == 2 and f"{path.name}: altered" in ended.err
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_size_of_the_files_does_not_hide_why_a_network_cannot_be_built():
+    (line,) = weights_note(expand(parse(edited(KEEPING, ("[digits]", "[tinyshakespeare]")), "tiny.yaml")))
+    assert "; 3 more networks cannot be built here: model mlp(widths=[16]) on texts of shape 64: forward gave " in line

@@ -96,7 +96,7 @@ def test_what_a_model_raises_is_told_in_one_line_and_its_author_has_the_tracebac
     monkeypatch.setitem(registry.models._entries, "mlp", Entry(raises))
     record = record_of(cell("random"))
     assert record.status == "error"
-    assert record.reason.startswith("model mlp on samples of shape 1×8×8: TypeError: oops; ")
+    assert record.reason.startswith("model mlp(widths=[32]) on samples of shape 1×8×8: TypeError: oops; ")
     assert "\n" not in record.reason
     assert "TypeError: oops" in record.detail
 
@@ -167,7 +167,7 @@ class Frozen(Looking):
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (Unlearned, "model mlp on samples of shape 1×8×8: TypeError: only in training; "),
+        (Unlearned, "model mlp(widths=[32]) on samples of shape 1×8×8: Unlearned: TypeError: only in training; "),
         (Frozen, "model mlp: no gradient reaches its parameters; give forward an output that depends on a trainable"),
     ],
 )

@@ -6,21 +6,35 @@ from cells import cell, context, published_cell, task
 from suites_for_tests import TINY, edited
 
 from dtcbench import registry
-from dtcbench.errors import CompressionError, UserError
+from dtcbench.datasets.splits import DatasetError
+from dtcbench.errors import AbsentError, CompressionError
 from dtcbench.execution.worker import attempt
-from dtcbench.models.packages import Package, needs, refuse_unknown
+from dtcbench.models.packages import Package, fit_images, needs, refuse_unknown
 from dtcbench.plan import shipped
+from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import load, parse
 from dtcbench.registry import Entry
-from dtcbench.training.feasibility import impossible, misnamed, obstacle
+from dtcbench.training.feasibility import feasible, obstacle
 from dtcbench.training.protocols import run
 
 NO_SOLVER = ("    solvers: [lars]\n", "")
 
 
+OR_EXCLUDE = ", or name these cells under `exclude`"
+
+
+def refusals(plan):
+    """What is refused of the plan, a line each."""
+    try:
+        feasible(plan, "suite.yaml")
+    except SuiteError as error:
+        return [line.removeprefix("suite.yaml: ").removesuffix(OR_EXCLUDE) for line in str(error).splitlines()]
+    return []
+
+
 def found(*edits):
-    return impossible(expand(parse(edited(TINY, *edits), "suite.yaml")))
+    return refusals(expand(parse(edited(TINY, *edits), "suite.yaml")))
 
 
 def test_an_ordinary_suite_has_nothing_against_it():
@@ -66,19 +80,19 @@ def test_protocol_published_is_followed_down_to_its_last_cycle():
         ("[dtc, magnitude]", "[random-published]"),
         NO_SOLVER,
     )
-    (line,) = impossible(expand(parse(suite, "suite.yaml")))
+    (line,) = refusals(expand(parse(suite, "suite.yaml")))
     assert "cycle 2, group hidden0, width 2, keep 0.4: 0 of 2 neurons would be kept; raise keep or stop_width" in line
 
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_every_shipped_suite_can_be_run(name):
-    assert impossible(expand(load(name))) == []
+    assert refusals(expand(load(name))) == []
 
 
 def test_every_exclusion_for_measurements_in_the_shipped_suites_is_needed():
     suite = load("lenet")
     unexcluded = suite.model_copy(update={"exclude": []})
-    (line,) = impossible(expand(unexcluded))
+    (line,) = refusals(expand(unexcluded))
     assert line.startswith("dtc-published lenet-300-100 mnist 0.95: cycle 22, group hidden1, width 10, 9 to keep: ")
 
 
@@ -127,26 +141,102 @@ def test_what_has_nothing_to_remove_is_told_with_the_suites_remedy_which_mends_i
     assert found(("[dtc, magnitude]", "[{name: dense, stream: 1}]"), NO_SOLVER) == []
 
 
-def test_of_a_network_that_cannot_be_built_here_nothing_is_said(model):
-    def away(*_, generator, widths=None):
-        raise UserError("not here")
-
-    model(away)
-    assert found() == []
+ABSENT = Package("a_package_that_nobody_has", {})
 
 
-@pytest.mark.parametrize(("package", "lines"), [("json", 1), ("a_library_that_nobody_has", 0)])
-def test_an_architecture_that_an_installed_library_lacks_is_refused_with_near_names(model, package, lines):
-    library = Package(package, {})
+@needs(ABSENT)
+def of_a_package(*_, generator, widths=None):
+    ABSENT.module()
 
-    @needs(library)
+
+def away(*_, generator, widths=None):
+    raise AbsentError("not here")
+
+
+@pytest.mark.parametrize(("build", "what"), [(of_a_package, ABSENT.missing), (away, "not here")])
+def test_of_a_network_that_cannot_be_built_here_a_note_says_so_as_a_node_may_have_it(model, build, what):
+    model(build)
+    note = feasible(expand(parse(TINY, "suite.yaml")), "suite.yaml").notes[-1]
+    assert what in note and note.endswith("; whether its cells can be run is not known before")
+
+
+def test_an_architecture_that_an_installed_library_lacks_is_refused_with_near_names(model):
+    @needs(Package("json", {}))
     def build(*_, generator, widths=None):
-        library.module()
         refuse_unknown("mlp", "resnet81", ["resnet18", "vgg11"])
 
     model(build)
-    refused = misnamed(expand(parse(TINY, "suite.yaml")))
-    assert refused == ["model mlp: unknown architecture 'resnet81'; did you mean 'resnet18'?"][:lines]
+    assert found() == ["model mlp: unknown architecture 'resnet81'; did you mean 'resnet18'?"]
+
+
+MISTAKES = {
+    "of its constructor": (lambda: int("two"), "ValueError: invalid literal for int() with base 10: 'two'"),
+    "of a layer": (
+        lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.Linear(9, 10)),
+        "layer 2 (Linear): RuntimeError: ",
+    ),
+    "of the answer": (lambda: torch.nn.Flatten(), "forward gave a tensor [1, 64] and not logits [1, 10]"),
+}
+
+
+@pytest.mark.parametrize(("build", "what"), MISTAKES.values(), ids=MISTAKES.keys())
+@pytest.mark.parametrize("methods", ["[magnitude]", "[dense]"])
+def test_a_network_that_cannot_be_built_or_traced_is_refused_with_the_layer(model, build, what, methods):
+    model(lambda *_, generator, widths=None: build())
+    (line,) = found(("[dtc, magnitude]", methods), NO_SOLVER)
+    assert line.startswith(f"model mlp(widths=[16]) on samples of shape 1×8×8: {what}")
+    assert line.endswith("or mend the model: `dtcbench selftest mlp` tries it")
+
+
+def test_a_network_that_cannot_be_followed_is_refused_and_not_raised(model, monkeypatch):
+    def endless(*_):
+        raise CompressionError("a forward pass of more than 200000 operations is not followed")
+
+    monkeypatch.setattr("dtcbench.training.surgery.propagate", endless)
+    (line,) = found()
+    assert line == "model mlp: a forward pass of more than 200000 operations is not followed"
+
+
+def test_images_that_are_too_small_for_a_packages_network_get_the_size_that_fits(model):
+    @needs(Package("json", {}))
+    def build(*_, generator, widths=None, size: int = 0):
+        network = torch.nn.Sequential(torch.nn.Conv2d(1, 10, 33), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        fit_images(network, size)
+        return network
+
+    model(build)
+    (line,) = found()
+    assert "layer 0 (Conv2d): RuntimeError: " in line
+    assert line.endswith("; write size: 48, to which the network's images are then brought")
+
+
+def test_a_network_larger_than_the_machine_is_refused_with_numbers_before_it_is_built(monkeypatch):
+    monkeypatch.setattr("dtcbench.cores.memory", lambda: 5_000_000)
+    assert found(("[16]", "[100, 20000]")) == [
+        "model mlp(widths=[100,20000]): its first 3 parameter tensors have 2,006,500 numbers and take 8.0 MB, without "
+        "gradients and the optimiser's state; this machine has 5.0 MB; make the network smaller"
+    ]
+
+
+def test_a_method_that_reads_scales_is_refused_on_a_network_that_has_none():
+    (line,) = found(("[dtc, magnitude]", "[slimming]"), NO_SOLVER)
+    assert line == (
+        "slimming mlp(widths=[16]) digits 0.5: model mlp: group hidden0, width 16: "
+        "no normalisation of the group has scales; use a network with batch norm"
+    )
+
+
+def test_mistaken_data_are_refused_and_absent_ones_noted(monkeypatch):
+    def loading(error):
+        def load():
+            raise error
+
+        monkeypatch.setitem(registry.datasets._entries, "digits", Entry(load))
+        return found()
+
+    assert loading(DatasetError("vocabulary 4 has no token 6")) == ["digits: vocabulary 4 has no token 6"]
+    assert loading(KeyError("x")) == ["digits: KeyError: 'x'"]
+    assert loading(FileNotFoundError("no such file")) == []
 
 
 def refusal(planned):
