@@ -157,8 +157,9 @@ class Energy(Explained):
     """Joules that `scope` used for one training, compression included; evaluation and loading are outside."""
     method: Literal["counter", "integral", "none"]
     """Total-energy counter, integral over power samples, or not measured."""
-    scope: Literal["gpu", "none"]
-    """What `energy_j` covers: one whole GPU, or nothing."""
+    scope: Literal["gpu", "module", "none"]
+    """What `energy_j` covers: the whole board of a GPU, the module with a processor that the GPU is a part of (GH200,
+    GB200), or nothing."""
     window_s: float
     """Seconds inside the energy boundary, whether or not anything was measured: those of `repeats` trainings."""
     repeats: int

@@ -134,10 +134,17 @@ def counter_j(t_s: Floats, counter_mj: Floats, edges_s: Floats) -> Floats:
     return np.interp(edges_s, t, value) / 1000
 
 
-def backwards(counter: Floats) -> tuple[float, float] | None:
-    """The first two successive finite values of `counter` [n] that fall; None if it never falls."""
+def rise_of_a_refresh(counter: Floats) -> float:
+    """By how much one refresh raises a polled `counter` [n], the median; 0 if it never rises."""
+    steps = np.diff(counter[np.isfinite(counter)])
+    rises = steps[steps > 0]
+    return float(np.median(rises)) if rises.size else 0.0
+
+
+def backwards(counter: Floats, tolerance: float = 0.0) -> tuple[float, float] | None:
+    """The first two successive finite values of `counter` [n] that fall by more than `tolerance`; None if none do."""
     value = counter[np.isfinite(counter)]
-    falls = np.flatnonzero(np.diff(value) < 0)
+    falls = np.flatnonzero(np.diff(value) < -tolerance)
     if falls.size == 0:
         return None
     return float(value[falls[0]]), float(value[falls[0] + 1])

@@ -5,28 +5,25 @@ docs/energy.md explains every rule, with its source.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from dtcbench.energy import integrate
 from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.energy.phases import COARSE_SHARE, cumulative_j, of_phases
 from dtcbench.energy.rapl import Zone, cpu_energy_j
 from dtcbench.energy.segments import Interval, Segment, count_trainings, counted, total_s, windows
 from dtcbench.energy.trace import LONG_GAP_S, Method, Trace
-from dtcbench.record import BoardEnergy, Energy, PhaseEnergy, PowerTrace
+from dtcbench.record import BoardEnergy, Energy, PowerTrace
 from dtcbench.unavailable import Unavailable
 
 SHORT_WINDOW_S = 60.0
 MIN_SAMPLES = 60
-COARSE_SHARE = 0.05
-"""Joules whose uncertainty from the refresh is a larger share than this are coarse; a phase then has no joules."""
 DISAGREEMENT_PCT = 5.0
 LOST_SHARE = 0.1
+LIMIT_TOLERANCE = 0.01
+"""Power limits that differ by no larger share than this are one limit, read twice."""
 THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
 """Clock-event reasons: hardware slowdown, software and hardware thermal slowdown, power brake. A board that works
 at its power limit as intended is not throttled."""
@@ -40,8 +37,9 @@ FLAGS = {
     "shared": "the joules cover more than the cell: a MIG instance, a part of a GPU, or a foreign process",
     "simulated": "the GPU is a simulation",
     "throttled": "heat or a fault slowed the GPU down",
-    "limit-changed": "the power limit was changed inside the window",
-    "warm": "the GPU had not cooled down to the temperature asked for",
+    "limit-changed": f"the power limit changed by more than {100 * LIMIT_TOLERANCE:.0f} % inside the window",
+    "warm": "the GPU had not cooled down to the temperature asked for, and was still cooling",
+    "steady": "the GPU cooled no further before it reached the temperature asked for",
     "processes-unseen": "the driver does not show the cell's own process, so it may hide others",
     "not-repeatable": "a repeat of the training had other losses or kept other neurons",
 }
@@ -63,6 +61,8 @@ class IdleBaseline:
     """Compute processes that were on it although it should be idle."""
     idle: Interval | Unavailable
     """When it was measured idle."""
+    steady: bool = False
+    """Whether it cooled no further, though it was warmer than the suite asks for."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,11 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
     counter_j, integral_j = both_joules(trace, segments)
     method: Method = "integral" if isinstance(counter_j, Unavailable) else "counter"
     energy_j = integral_j if isinstance(counter_j, Unavailable) else counter_j
+    scope = trace.power_scope if isinstance(counter_j, Unavailable) else trace.counter_scope
     if isinstance(energy_j, Unavailable):
         return Unavailable(f"the GPU's energy counter cannot be read ({counter_j}), nor its power ({integral_j})")
     facts = _power_trace(trace, segments, gpu, method, counter_j, integral_j)
-    cross_check_pct: float | Unavailable = Unavailable("only one of counter and power was read")
-    if not isinstance(counter_j, Unavailable) and not isinstance(integral_j, Unavailable):
-        cross_check_pct = 100 * (integral_j - counter_j) / counter_j
+    cross_check_pct = _cross_check_pct(trace, counter_j, integral_j)
     quantisation_j = REFRESH_S * energy_j * len(inside) / total_s(inside)
     flags = {
         "short": total_s(inside) < SHORT_WINDOW_S or facts.samples < MIN_SAMPLES,
@@ -155,19 +154,31 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
         "shared": bool(shared),
         "simulated": gpu.simulated,
         "throttled": any(int(bits) & THROTTLED for bits in trace.readings("throttle_reasons", inside)),
-        "limit-changed": len(set(trace.readings("power_limit_w", inside))) > 1,
-        "warm": not gpu.baseline.cooled,
+        "limit-changed": _changed(trace.readings("power_limit_w", inside)),
+        "warm": not gpu.baseline.cooled and not gpu.baseline.steady,
+        "steady": gpu.baseline.steady,
         "processes-unseen": not _processes(trace, inside) & gpu.own_processes,
     }
     return {
         "energy_j": energy_j,
         "method": method,
-        "scope": "gpu",
+        "scope": scope,
         "cross_check_pct": cross_check_pct,
         "quantisation_j": quantisation_j,
         "trace": facts,
         "flags": [flag for flag, raised in flags.items() if raised],
     }
+
+
+def _cross_check_pct(
+    trace: Trace, counter_j: float | Unavailable, integral_j: float | Unavailable
+) -> float | Unavailable:
+    """The integral's deviation from the counter, in per cent."""
+    if isinstance(counter_j, Unavailable) or isinstance(integral_j, Unavailable):
+        return Unavailable("only one of counter and power was read")
+    if trace.counter_scope != trace.power_scope:
+        return Unavailable("the counter covers the module, the power the GPU alone")
+    return 100 * (integral_j - counter_j) / counter_j
 
 
 def both_joules(trace: Trace, segments: Sequence[Segment]) -> tuple[float | Unavailable, float | Unavailable]:
@@ -208,8 +219,8 @@ def _power_trace(
         cool_down_s=gpu.baseline.cool_down_s,
         temperature_before_c=degrees[0] if degrees else unread,
         temperature_after_c=degrees[-1] if degrees else unread,
-        phases=list(_phases(trace, segments, method)),
-        cumulative_j=_cumulative_j(trace, counted(segments), method),
+        phases=list(of_phases(trace, segments, method)),
+        cumulative_j=cumulative_j(trace, counted(segments), method),
         sampler_cpu_pct=trace.sampler_cpu_pct,
         boards=_boards(trace, segments, gpu, method),
     )
@@ -231,9 +242,15 @@ def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
     if trace.lost_s is not None:
         return Unavailable("the GPU was lost while it was measured")
     for board in trace.boards:
-        if (fall := integrate.backwards(board.column("counter_mj"))) is not None:
+        counter_mj = board.column("counter_mj")
+        if (fall := integrate.backwards(counter_mj, integrate.rise_of_a_refresh(counter_mj))) is not None:
             return Unavailable(f"the GPU's energy counter ran backwards, from {fall[0]:.0f} to {fall[1]:.0f} mJ")
     return None
+
+
+def _changed(limits_w: Sequence[float]) -> bool:
+    """Whether the power limit was another one for a time."""
+    return bool(limits_w) and min(limits_w) < (1 - LIMIT_TOLERANCE) * max(limits_w)
 
 
 def _processes(trace: Trace, inside: Sequence[Interval]) -> frozenset[int]:
@@ -271,49 +288,3 @@ def _idle_w(trace: Trace, gpu: GpuContext, method: Method) -> float | Unavailabl
         return Unavailable(f"{others} compute process{are} on the GPU while it should be idle")
     energy_j = trace.counter_j([idle]) if method == "counter" else trace.integral_j([idle])
     return energy_j if isinstance(energy_j, Unavailable) else energy_j / idle.seconds
-
-
-def _phases(trace: Trace, segments: Sequence[Segment], method: Method) -> Iterator[PhaseEnergy]:
-    for phase in ("train", "compress", "evaluate"):
-        # Repeats do not evaluate, so evaluations count in the first training too.
-        among = segments if phase == "evaluate" else counted(segments)
-        of_phase = [s for s in among if s.phase == phase and s.seconds > 0]
-        if not of_phase:
-            continue
-        trainings, mean_s = count_trainings(of_phase), total_s(of_phase) / len(of_phase)
-        energy_j: float | Unavailable = math.fsum(trace.joules(method, of_phase)) / trainings
-        if mean_s < REFRESH_S / COARSE_SHARE:
-            energy_j = Unavailable(
-                f"its segments last {mean_s:.2g} s on average; below {REFRESH_S / COARSE_SHARE:g} s the driver's "
-                f"refresh of {REFRESH_S:g} s makes the joules too uncertain"
-            )
-        yield PhaseEnergy.of(
-            phase=phase, stretches=len(of_phase), duration_s=total_s(of_phase) / trainings, energy_j=energy_j
-        )
-
-
-def _cumulative_j(trace: Trace, segments: Sequence[Segment], method: Method) -> list[float] | Unavailable:
-    """Joules to the end of each segment of phase `train`, mean over the trainings."""
-    trainings = [list(group) for _, group in itertools.groupby(segments, key=lambda s: s.training)]
-    ends = [[s.end_s for s in training if s.phase == "train"] for training in trainings]
-    if len({len(of_training) for of_training in ends}) != 1 or not ends[0]:
-        return Unavailable("the repeats did not train in the same segments")
-    cells: list[tuple[int, int]] = []  # training, cycle
-    parts: list[Interval] = []
-    for number, training in enumerate(trainings):
-        for window in windows(training):
-            for cycle, part in _split(window, ends[number]):
-                cells.append((number, cycle))
-                parts.append(part)
-    steps = np.zeros((len(ends), len(ends[0])))  # [trainings, cycles]
-    np.add.at(steps, tuple(np.array(cells).T), trace.joules(method, parts))
-    cumulative: list[float] = steps.cumsum(axis=1).mean(axis=0).tolist()
-    return cumulative
-
-
-def _split(window: Interval, ends_s: Sequence[float]) -> Iterator[tuple[int, Interval]]:
-    """The window cut at the growing `ends_s`: each part with the number of the cycle that it belongs to."""
-    for cycle, (since, until) in enumerate(itertools.pairwise([-math.inf, *ends_s])):
-        begin, end = max(window.begin_s, since), min(window.end_s, until)
-        if begin < end:
-            yield cycle, Interval(begin, end)

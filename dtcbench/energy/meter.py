@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read, unmeasured
 from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
 from dtcbench.energy.rapl import Zone
-from dtcbench.energy.segments import Interval, PhaseTimer, counted, total_s, windows
+from dtcbench.energy.segments import Interval, PhaseTimer, repeats, total_s, windows
 from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
 from dtcbench.plan.metering import CoolDown, Metering
 from dtcbench.plan.request import Request
@@ -25,6 +26,8 @@ LEAVE_WITHIN_S = 10.0
 """How long the process of the cell before may take to leave the GPU."""
 _AFTERGLOW_S = 3 * REFRESH_S
 """Sampled after the last window, so that the counter has reached its end."""
+STEADY_S = 60.0
+"""A GPU that has not become cooler by a degree for so long cools no further: with its fans stopped it stays warm."""
 _POLL_S = 0.2
 
 
@@ -73,13 +76,14 @@ class EnergyMeter:
             self._baseline = settle(_uuids(self._gpus), self._metering)
 
     def enough(self, timer: PhaseTimer) -> bool:
-        """Whether the trainings that count take `min_window` together; if not, the training is to be repeated.
+        """Whether there are repeats, and they take `min_window` together; if not, the training is to be repeated.
 
         Without a GPU no repeat is needed.
         """
         if isinstance(self._gpus, Unavailable):
             return True
-        return total_s(windows(counted(timer.segments))) >= self._metering.min_window
+        again = repeats(timer.segments)
+        return bool(again) and total_s(windows(again)) >= self._metering.min_window
 
     def reading(self, timer: PhaseTimer, flags: Sequence[str]) -> tuple[Energy, bytes | None]:
         """End the measurement: the energy of one training, and the trace as a Parquet file if there was a sampler.
@@ -213,35 +217,42 @@ def settle(
     """
     sleep(LEAD_S)
     begin_s = clock()
-    cooled = _cool_down(uuids, metering.cool_down, begin_s, clock, sleep)
+    cooled, steady = _cool_down(uuids, metering.cool_down, begin_s, clock, sleep)
     leave_by = clock() + LEAVE_WITHIN_S
     while (processes := _processes(uuids)) and clock() < leave_by:
         sleep(_POLL_S)
     cool_down_s = clock() - begin_s
     if not metering.idle:
         unasked = Unavailable("the suite asks for no idle measurement")
-        return IdleBaseline(cool_down_s, cooled, processes, unasked)
+        return IdleBaseline(cool_down_s, cooled, processes, unasked, steady)
     idle_from = clock()
     sleep(metering.idle)
-    return IdleBaseline(cool_down_s, cooled, processes | _processes(uuids), Interval(idle_from, clock()))
+    return IdleBaseline(cool_down_s, cooled, processes | _processes(uuids), Interval(idle_from, clock()), steady)
 
 
 def _cool_down(
     uuids: Sequence[str], asked: CoolDown, begin_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> bool:
-    """Wait as the suite asks; whether all GPUs are as cool as asked."""
+) -> tuple[bool, bool]:
+    """Wait as the suite asks; whether all GPUs are as cool as asked, and, if not, whether they cool no further."""
     sleep(asked.at_least)
     if asked.below_c is None:
-        return True
-    while not (cool := all(_cooler_than(uuid, asked.below_c) for uuid in uuids)) and clock() - begin_s < asked.at_most:
+        return True, False
+    coolest_c, since_s = math.inf, clock()
+    while (hottest_c := _hottest_c(uuids)) >= asked.below_c:
+        if hottest_c < coolest_c:
+            coolest_c, since_s = hottest_c, clock()
+        if math.isfinite(coolest_c) and clock() - since_s >= STEADY_S:
+            return False, True
+        if clock() - begin_s >= asked.at_most:
+            return False, False
         sleep(_POLL_S)
-    return cool
+    return True, False
 
 
-def _cooler_than(uuid: str, degrees_c: float) -> bool:
-    """Whether the GPU is known to be cooler."""
-    temperature = nvml.temperature_c(uuid)
-    return not isinstance(temperature, Unavailable) and temperature < degrees_c
+def _hottest_c(uuids: Sequence[str]) -> float:
+    """Degrees Celsius of the hottest GPU; infinite if one of them does not tell."""
+    degrees = map(nvml.temperature_c, uuids)
+    return max(math.inf if isinstance(one, Unavailable) else one for one in degrees)
 
 
 def _processes(uuids: Sequence[str]) -> frozenset[int]:

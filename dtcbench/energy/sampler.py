@@ -48,6 +48,10 @@ _FIELDS = {
     "average_w": pynvml.NVML_FI_DEV_POWER_AVERAGE,
     "instant_w": pynvml.NVML_FI_DEV_POWER_INSTANT,
 }
+_MODULE = 1
+"""NVML_POWER_SCOPE_MODULE, which older bindings do not name. A field that is asked for without a scope is the GPU's."""
+_MODULES = ("GH200", "GB200", "GB300")
+"""In the names of the GPUs that share a module with a processor."""
 
 
 class Poller:
@@ -66,9 +70,14 @@ class Poller:
         self._unsupported: set[str] = set()
         """Columns that a GPU does not support. They are asked for once."""
         self._handles = []
+        self.counter_scope = self.power_scope = "gpu"
+        """What energy counter and power cover: the GPU, or the module that it is a part of."""
         if uuids:
             pynvml.nvmlInit()
             self._handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+            if any(map(_is_on_a_module, self._handles)):
+                self.counter_scope = "module"
+                self.power_scope = "module" if all(map(_has_module_power, self._handles)) else "gpu"
 
     def poll(self, slow: bool = False) -> None:
         """Add a row; with `slow` also the quantities that are read every `SLOW_S`."""
@@ -112,7 +121,7 @@ class Poller:
         names = [name for name in _FIELDS if name not in self._unsupported]
         if self.lost_s is not None or not names:
             return
-        fields = [_FIELDS[name] for name in names]
+        fields = [_FIELDS[name] if self.power_scope == "gpu" else (_FIELDS[name], _MODULE) for name in names]
         try:
             answers = [pynvml.nvmlDeviceGetFieldValues(handle, fields) for handle in self._handles]
         except pynvml.NVMLError as error:
@@ -172,6 +181,28 @@ class Poller:
             self.lost_s = time.monotonic()
 
 
+def _is_on_a_module(handle: Any) -> bool:
+    """Whether the GPU shares a module with a processor, to which it has a chip-to-chip link. Its energy counter then
+    covers the module."""
+    try:
+        if any(module in pynvml.nvmlDeviceGetName(handle) for module in _MODULES):
+            return True
+        return bool(pynvml.nvmlDeviceGetC2cModeInfoV(handle).isC2cEnabled)
+    except (pynvml.NVMLError, AttributeError):  # neither older drivers nor older bindings know the link
+        return False
+
+
+def _has_module_power(handle: Any) -> bool:
+    """Whether the GPU tells the power of its module."""
+    try:
+        asked = [(field, _MODULE) for field in _FIELDS.values()]
+        return any(
+            answer.nvmlReturn == pynvml.NVML_SUCCESS for answer in pynvml.nvmlDeviceGetFieldValues(handle, asked)
+        )
+    except pynvml.NVMLError:
+        return False
+
+
 def sample(order: dict[str, Any]) -> None:
     """Poll until standard input ends, then write the samples."""
     poller = Poller(order["uuids"], order["zones"])
@@ -195,6 +226,8 @@ def sample(order: dict[str, Any]) -> None:
             "errors": poller.errors,
             "processes": poller.processes,
             "lost_s": poller.lost_s,
+            "counter_scope": poller.counter_scope,
+            "power_scope": poller.power_scope,
             "cpu_s": time.process_time() - begun_cpu,
             "elapsed_s": time.monotonic() - begun,
         }

@@ -96,9 +96,13 @@ class PhaseTimer:
 
 
 def counted(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments of the trainings that count: the first one only warms up, unless it is alone."""
-    repeats = tuple(s for s in segments if s.training > 0)
-    return repeats or tuple(segments)
+    """The segments of the trainings that count: the repeats, or the first training if it was not repeated."""
+    return repeats(segments) or tuple(segments)
+
+
+def repeats(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The segments of all trainings but the first, which is cold and interrupted by evaluations."""
+    return tuple(s for s in segments if s.training > 0)
 
 
 def windows(segments: Sequence[Segment]) -> list[Interval]:

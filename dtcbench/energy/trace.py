@@ -30,6 +30,8 @@ from dtcbench.unavailable import Unavailable
 INTERVAL_S = 0.025
 """Between two polls. The driver refreshes four times more slowly, so every refresh is seen."""
 Power = Literal["instant_w", "average_w", "usage_w"]
+Scope = Literal["gpu", "module"]
+"""The GPU's board, or the module that holds a processor and its memory too, such as a GH200."""
 Method = Literal["counter", "integral"]
 """The ways to joules: the board's energy counter, or the integral of its power."""
 POWER_COLUMNS: tuple[Power, ...] = ("instant_w", "average_w", "usage_w")
@@ -63,6 +65,10 @@ class Trace:
     """When the GPU was lost; None if it never was."""
     sampler_cpu_pct: float
     """Processor time that the sampler used, in per cent of one core."""
+    counter_scope: Scope = "gpu"
+    """What the energy counter covers."""
+    power_scope: Scope = "gpu"
+    """What the power covers."""
 
     @property
     def t_s(self) -> Floats:
@@ -220,6 +226,8 @@ def _parse(head: dict[str, Any], body: bytes) -> Trace:
         processes={int(pid): (first, last) for pid, (first, last) in head["processes"].items()},
         lost_s=head["lost_s"],
         sampler_cpu_pct=100 * head["cpu_s"] / head["elapsed_s"] if head["elapsed_s"] else 0.0,
+        counter_scope=head["counter_scope"],
+        power_scope=head["power_scope"],
     )
 
 

@@ -91,10 +91,9 @@ def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
         energy, timeout = Metering.model_validate(suite.get("energy", {})), seconds(suite.get("timeout"))
     except ValueError:  # the checks of the single fields report it, or the timeout is missing
         return
-    least = energy.min_window + energy.idle + energy.cool_down.at_least
-    if isinstance(gpus, int | float) and gpus > 0 and energy.meter != "none" and timeout <= least:
+    if isinstance(gpus, int | float) and gpus > 0 and energy.meter != "none" and timeout <= energy.least_s:
         message = (
-            f"{timeout:g} s does not exceed the {least:g} s that measuring a cell's energy takes; "
+            f"{timeout:g} s does not exceed the {energy.least_s:g} s that measuring a cell's energy takes; "
             "raise it, lower energy.min_window, or write `energy: {meter: none}`"
         )
         yield ("timeout",), message

@@ -31,9 +31,9 @@ class CoolDown(Strict):
 
     at_least: Duration = Field(default=0.0)
     below_c: Annotated[float, Field(gt=0)] | None = None
-    """Wait until the GPU is cooler than this, °C."""
+    """Wait until the GPU is cooler than this, °C, or cools no further: then it is flagged `steady`."""
     at_most: Duration = Field(default=300.0)
-    """Wait no longer than this; a GPU that is warmer then is flagged `warm`."""
+    """Wait no longer than this; a GPU that is warmer and still cooling then is flagged `warm`."""
 
 
 class Metering(Strict):
@@ -42,12 +42,17 @@ class Metering(Strict):
     meter: Literal["auto", "none"] = "auto"
     """`none`: measure nothing, pair no GPUs, repeat no training."""
     min_window: Duration = Field(default=60.0)
-    """A shorter training is repeated until the repeats take this long together. The joules are divided by their
-    number."""
+    """The training is repeated until the repeats take this long together, and at least once. The joules are those of
+    the repeats, divided by their number."""
     idle: Duration = Field(default=5.0)
-    """How long the idle GPU is measured before a cell."""
+    """How long the idle GPU is measured before a cell, without and with the cell's context."""
     cool_down: CoolDown = CoolDown()
     shared: Literal["refuse", "label"] = "refuse"
     """Whether to measure a board whose readings cover more than the cell: MIG, a part of a GPU, a foreign process."""
     required: bool = False
     """Whether to refuse the run on a node where no joules can be had, before the first training."""
+
+    @property
+    def least_s(self) -> float:
+        """Seconds that measuring a cell takes at least, on top of its first training; a longer one is repeated once."""
+        return self.cool_down.at_least + self.idle + self.min_window

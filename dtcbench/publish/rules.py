@@ -206,7 +206,8 @@ def _window(energy: Energy, where: str) -> Iterator[Finding]:
 def _power(energy: Energy, limit_w: float | None, where: str) -> Iterator[Finding]:
     seconds = energy.window_s / energy.repeats if energy.repeats > 0 else math.nan
     mean_w = energy.energy_j / seconds if energy.energy_j is not None and seconds > 0 else math.nan
-    if limit_w is not None and not mean_w <= limit_w * (1 + OVERSHOOT):
+    is_of_gpu = energy.scope != "module"  # whose limit is a part of what its module may draw
+    if is_of_gpu and limit_w is not None and not mean_w <= limit_w * (1 + OVERSHOOT):
         yield error("power", where, f"a mean power of {mean_w:.4g} W, above the board's limit of {limit_w:.4g} W")
 
 

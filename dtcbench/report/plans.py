@@ -206,10 +206,19 @@ def time_left(plan: Plan, contents: Contents[Any]) -> str:
         return "nothing left to run"
     left = work_left(missing, timings)
     if left is None:
-        return "time left: unknown until a first cell has run"
+        return f"time left: unknown until a first cell has run{_to_measure(plan, len(missing))}"
     work_s, guessed = left
     guess = f"; {guessed} cells of a kind not timed yet, taken as the mean" if guessed else ""
     return f"time left: about {duration(work_s)} of work, one cell at a time{guess}"
+
+
+def _to_measure(plan: Plan, cells: int) -> str:
+    """What is known of a metered suite before any cell has run: how long measuring takes at least."""
+    suite = plan.suite
+    if not suite.resources.gpus or suite.energy.meter == "none":
+        return ""
+    least = duration(cells * suite.energy.least_s)
+    return f"; measuring takes at least {least} of it, or as long as the trainings, one cell at a time"
 
 
 def work_left(cells: Iterable[Cell], timings: Mapping[Cell, float]) -> tuple[float, int] | None:

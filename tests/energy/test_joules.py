@@ -116,6 +116,20 @@ def test_repeats_are_divided_and_the_first_training_only_warms_up():
     assert found.flags == []  # together they are long enough
 
 
+def test_evaluations_of_a_long_first_training_make_none_of_its_joules_coarse():
+    """A language model's: 75 pieces of 0.9 s, each with its own edges; then the same training without a pause."""
+    pieces = [
+        s
+        for n in range(75)
+        for s in (segment("train", n, n + 0.9), segment("evaluate", n + 0.9, n + 1))
+    ]  # fmt: skip
+    repeat = segment("train", 80, 80 + 75 * 0.9, 1)
+    assert energy(trace(160), pieces).flags == ["coarse"]
+    found = energy(trace(160), [*pieces, repeat])
+    assert (found.flags, found.repeats, found.window_s) == ([], 1, pytest.approx(67.5))
+    assert found.quantisation_j / found.energy_j == pytest.approx(0.1 / 67.5)
+
+
 def test_time_that_no_refresh_can_tell_apart_counts_unless_something_was_evaluated():
     near = [segment("train", 5, 40), segment("compress", 40.05, 50)]
     apart = [segment("train", 5, 40), segment("compress", 40.5, 50)]
@@ -180,6 +194,42 @@ def test_a_counter_that_runs_backwards_gives_no_number_by_either_method():
     counter = trace().columns["counter_mj"].copy()
     counter[2000:] -= 9e6
     assert_null(energy(trace(counter_mj=counter)), "ran backwards, from 19969999 to 10999999 mJ")
+
+
+@pytest.mark.parametrize(("fall_mj", "believed"), [(1, True), (29_000, True), (31_000, False)])
+def test_a_counter_may_fall_by_the_energy_of_one_refresh(fall_mj, believed):
+    """At 300 W a refresh of 0.1 s is 30 J. The fall lies between two refreshes, where the counter stands still."""
+    counter = trace().columns["counter_mj"].copy()
+    counter[2002:] -= fall_mj
+    found = energy(trace(counter_mj=counter))
+    assert (found.energy_j is not None) is believed
+    if believed:
+        assert found.energy_j == pytest.approx(80 * 300 - fall_mj / 1000, abs=0.01)
+
+
+MODULE = {"counter_scope": "module", "power_scope": "module"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "scope", "integral_w", "cross_check"),
+    [
+        (MODULE, "module", 300.0, True),
+        (MODULE | {"power_scope": "gpu"}, "module", 220.0, False),
+        (MODULE | {"power_scope": "gpu", "counter_mj": None}, "gpu", 220.0, False),
+        ({}, "gpu", 300.0, True),
+    ],
+)
+def test_the_scope_is_that_of_the_joules_and_two_scopes_check_nothing(changes, scope, integral_w, cross_check):
+    """A GH200 draws 300 W as a module, of which the GPU draws 220 W."""
+    scopes = {name: value for name, value in changes.items() if name.endswith("scope")}
+    columns = {name: value for name, value in changes.items() if not name.endswith("scope")}
+    found = energy(replace(trace(instant_w=np.full(4001, integral_w), **columns), **scopes))
+    assert (found.scope, found.flags) == (scope, [])
+    assert found.energy_j == pytest.approx(80 * (220 if scope == "gpu" and integral_w == 220 else 300), abs=0.01)
+    assert found.trace.integral_j == pytest.approx(80 * integral_w)
+    assert (found.cross_check_pct is not None) is cross_check
+    if scope == "module" and not cross_check:
+        assert found.reasons["cross_check_pct"] == "the counter covers the module, the power the GPU alone"
 
 
 def test_a_lost_gpu_gives_no_number():
@@ -253,14 +303,17 @@ def test_heat_is_flagged_and_a_power_limit_at_work_is_not():
     assert energy(trace(throttle_reasons=bits)).flags == ["throttled"]
 
 
-def test_another_power_limit_inside_the_window_is_flagged():
+@pytest.mark.parametrize(("limit_w", "flags"), [(699.0, []), (693.5, []), (692.5, ["limit-changed"])])
+def test_a_power_limit_that_changes_by_more_than_a_hundredth_inside_the_window_is_flagged(limit_w, flags):
     limit = np.full(4001, 700.0)
-    limit[3000:] = 500.0
-    assert energy(trace(power_limit_w=limit)).flags == ["limit-changed"]
+    limit[3000:] = limit_w
+    assert energy(trace(power_limit_w=limit)).flags == flags
 
 
-def test_a_gpu_that_did_not_cool_down_is_flagged():
+def test_a_gpu_that_did_not_cool_down_is_flagged_and_so_is_one_that_cools_no_further():
     assert energy(gpu=gpu_context(baseline=baseline(cooled=False))).flags == ["warm"]
+    stays_warm = replace(baseline(cooled=False), steady=True)
+    assert energy(gpu=gpu_context(baseline=stays_warm)).flags == ["steady"]
 
 
 def test_a_simulated_gpu_says_so_whether_or_not_it_gave_a_number():

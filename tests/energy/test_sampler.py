@@ -98,6 +98,25 @@ def test_what_one_of_several_gpus_refuses_is_not_read_of_any(play):
     assert set(finite(trace, "usage_w")) == {650.0}
 
 
+@pytest.mark.parametrize(
+    ("gpu", "scopes", "power_w"),
+    [
+        (FakeGpu(power_w=220.0), ("gpu", "gpu"), 220.0),
+        (FakeGpu(power_w=220.0, name="GH200 480GB", module_w=80.0), ("module", "module"), 300.0),
+        (FakeGpu(power_w=220.0, module_w=80.0, tells_module=False), ("module", "gpu"), 220.0),
+    ],
+)
+def test_power_is_asked_for_at_the_scope_of_the_counter(play, gpu, scopes, power_w):
+    play(gpu)
+    trace = sampled(1.2)
+    assert (trace.counter_scope, trace.power_scope) == scopes
+    assert set(finite(trace, "instant_w")) == {power_w}
+    begin, end = trace.t_s[0] + 0.2, trace.t_s[-1] - 0.2
+    edges = integrate.counter_j(trace.t_s, trace.column("counter_mj"), np.array([begin, end]))
+    counted_w = 300 if scopes[0] == "module" else 220
+    assert edges[1] - edges[0] == pytest.approx(counted_w * (end - begin), abs=600 * np.diff(trace.t_s).max())
+
+
 def test_without_power_by_field_the_usage_is_read(play):
     play(FakeGpu(power_w=250.0, unsupported=("fields",)))
     trace = sampled()

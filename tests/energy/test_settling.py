@@ -3,22 +3,22 @@
 import pynvml
 import pytest
 
-from dtcbench.energy.meter import LEAD_S, settle
+from dtcbench.energy.meter import LEAD_S, STEADY_S, settle
 from dtcbench.energy.segments import Interval
 from dtcbench.plan.metering import Metering
 from dtcbench.unavailable import Unavailable
 
 
 class Room:
-    """A clock that sleeping moves, and a GPU that changes with it."""
+    """A clock that sleeping moves, and a GPU that changes with it: `degrees` by the second."""
 
-    def __init__(self, nvml, cools_at=0.0, left_at=0.0):
-        self.now, self._nvml, self._cools_at, self._left_at = 0.0, nvml, cools_at, left_at
+    def __init__(self, nvml, degrees=lambda s: 40, left_at=0.0):
+        self.now, self._nvml, self._degrees, self._left_at = 0.0, nvml, degrees, left_at
         self.sleep(0.0)
 
     def sleep(self, seconds):
         self.now += seconds
-        self._nvml.fails["temperature"] = 40 if self.now >= self._cools_at else 80
+        self._nvml.fails["temperature"] = int(self._degrees(self.now))
         self._nvml.processes = [] if self.now >= self._left_at else [99]
 
     def settle(self, **metering):
@@ -43,14 +43,21 @@ def test_a_time_is_waited(room):
 
 
 def test_a_temperature_is_waited_for(room):
-    found = room(cools_at=60.0).settle(cool_down={"below_c": 50})
-    assert found.cooled
-    assert found.cool_down_s == pytest.approx(60, abs=0.5)
+    found = room(degrees=lambda s: 80 - s / 2).settle(cool_down={"below_c": 50})
+    assert (found.cooled, found.steady) == (True, False)
+    assert found.cool_down_s == pytest.approx(60, abs=3)
 
 
-def test_waiting_ends_and_says_that_it_was_in_vain(room):
-    found = room(cools_at=1e9).settle(cool_down={"below_c": 50, "at_most": "90s"})
-    assert not found.cooled
+def test_a_gpu_that_cools_no_further_is_not_waited_for_any_longer(room):
+    """Its fans stand still, and 55 degrees is where it stays, reached after 50 s."""
+    found = room(degrees=lambda s: max(55, 80 - s / 2)).settle(cool_down={"below_c": 50, "at_most": "10m"})
+    assert (found.cooled, found.steady) == (False, True)
+    assert found.cool_down_s == pytest.approx(50 + STEADY_S, abs=3)
+
+
+def test_waiting_ends_and_says_that_it_was_in_vain_while_the_gpu_still_cools(room):
+    found = room(degrees=lambda s: 90 - s / 50).settle(cool_down={"below_c": 50, "at_most": "90s"})
+    assert (found.cooled, found.steady) == (False, False)
     assert found.cool_down_s == pytest.approx(90, abs=0.2)
 
 
@@ -58,7 +65,8 @@ def test_a_temperature_that_cannot_be_read_is_not_cool(room, fake_nvml):
     here = room()
     here.sleep = lambda seconds: setattr(here, "now", here.now + seconds)
     fake_nvml.fails["temperature"] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-    assert not here.settle(cool_down={"below_c": 50, "at_most": "1s"}).cooled
+    found = here.settle(cool_down={"below_c": 50, "at_most": "2m"})
+    assert (found.cooled, found.steady) == (False, False)
 
 
 def test_the_process_of_the_cell_before_may_take_a_while_to_leave(room):

@@ -87,6 +87,11 @@ class FakeGpu:
     """From then on every call about this board fails with GPU_IS_LOST, but the board is still counted."""
     processes: tuple[tuple[int, float, float], ...] = ()
     """Compute processes: (pid, from, until); `until` may be infinite."""
+    module_w: float | None = None
+    """The constant power of the processor and the memory that share a module with the GPU, as on a GH200: the energy
+    counter then covers the module. None: it is a board of its own."""
+    tells_module: bool = True
+    """Whether it tells the module's power."""
     throttle_from_s: float | None = None
     """From then on heat slows its clocks down."""
 
@@ -156,6 +161,9 @@ def _lines(gpu: FakeGpu) -> Iterator[str]:
         yield from (f"{word} {quantity}" for quantity in getattr(gpu, word))
     for pid, from_s, until_s in gpu.processes:
         yield f"process {pid} {_micro(from_s)} {_micro(until_s)}"
+    if gpu.module_w is not None:
+        yield f"module_mw {_milli(gpu.module_w)}"
+        yield f"tells_module {int(gpu.tells_module)}"
     moments = {
         "counter_reset_us": gpu.counter_reset_at_s,
         "lost_from_us": gpu.lost_from_s,

@@ -71,6 +71,7 @@ struct gpu {
     int64_t cycle_us, cycle_nj;
     int64_t limit_mw, temperature_c, memory_gib, hidden_mib, utilisation_pct, mig, zero_every;
     int64_t counter_reset_us, lost_from_us, throttle_from_us; /* INT64_MAX: never */
+    int64_t module_mw, tells_module; /* the power of the rest of its module; -1: it is on none */
     bool unsupported[ESSENTIALS], forbidden[ESSENTIALS];
     struct process processes[MAX_PROCESSES];
     size_t process_count;
@@ -122,10 +123,15 @@ static int64_t average_mw(const struct gpu *gpu, int64_t us) {
     return (energy_nj(gpu, us) - energy_nj(gpu, us - AVERAGE_US)) / AVERAGE_US;
 }
 
+/* What the counter covers has drawn since the epoch: the board, or the whole module. */
+static int64_t counted_nj(const struct gpu *gpu, int64_t us) {
+    return energy_nj(gpu, us) + (gpu->module_mw > 0 && us > 0 ? gpu->module_mw * us : 0);
+}
+
 static int64_t counter_mj(const struct gpu *gpu, int64_t us) {
     if (us >= gpu->counter_reset_us)
-        return (energy_nj(gpu, us) - energy_nj(gpu, gpu->counter_reset_us)) / NJ_PER_MJ;
-    return COUNTER_BASE_MJ + energy_nj(gpu, us) / NJ_PER_MJ;
+        return (counted_nj(gpu, us) - counted_nj(gpu, gpu->counter_reset_us)) / NJ_PER_MJ;
+    return COUNTER_BASE_MJ + counted_nj(gpu, us) / NJ_PER_MJ;
 }
 
 /* Whether this power reading, whichever call makes it, is one of those that come out as 0. */
@@ -143,6 +149,7 @@ static bool add_gpu(const char *uuid) {
     memset(gpu, 0, sizeof *gpu);
     gpu->index = gpu_count++;
     gpu->counter_reset_us = gpu->lost_from_us = gpu->throttle_from_us = INT64_MAX;
+    gpu->module_mw = -1;
     snprintf(gpu->uuid, sizeof gpu->uuid, "%s", uuid);
     return true;
 }
@@ -184,6 +191,7 @@ static bool set_number(struct gpu *gpu, const char *word, int64_t value) {
         {"hidden_mib", &gpu->hidden_mib}, {"utilisation_pct", &gpu->utilisation_pct},
         {"mig", &gpu->mig}, {"zero_every", &gpu->zero_every}, {"counter_reset_us", &gpu->counter_reset_us},
         {"lost_from_us", &gpu->lost_from_us}, {"throttle_from_us", &gpu->throttle_from_us},
+        {"module_mw", &gpu->module_mw}, {"tells_module", &gpu->tells_module},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(word, numbers[i].word) == 0) {
@@ -471,15 +479,25 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t gpu, int count, nvmlFieldValu
         value->value.ullVal = 0;
         value->valueType = VALUE_TYPE_UNSIGNED_INT;
         value->nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
-        if (!supported || !power || value->scopeId != 0) /* scope 0 is the GPU itself */
+        bool of_gpu = value->scopeId == 0, of_module = value->scopeId == 1 && gpu->module_mw >= 0 && gpu->tells_module;
+        if (!supported || !power || !(of_gpu || of_module))
             continue;
         value->nvmlReturn = NVML_SUCCESS;
-        if (!zero && value->fieldId == POWER_AVERAGE)
-            value->value.uiVal = average_mw(gpu, refresh_us);
-        else if (!zero)
-            value->value.uiVal = power_mw(gpu, refresh_us);
+        if (zero)
+            continue;
+        value->value.uiVal = value->fieldId == POWER_AVERAGE ? average_mw(gpu, refresh_us) : power_mw(gpu, refresh_us);
+        if (of_module)
+            value->value.uiVal += gpu->module_mw;
     }
     return NVML_SUCCESS;
+}
+
+typedef struct { unsigned isC2cEnabled; } nvmlC2cModeInfo_t;
+
+nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t gpu, nvmlC2cModeInfo_t *info) {
+    RETURN_REFUSAL(gpu, ESSENTIALS, info);
+    info->isC2cEnabled = 1;
+    return gpu->module_mw < 0 ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t gpu, unsigned sensor, unsigned *celsius) {

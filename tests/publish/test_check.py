@@ -344,6 +344,13 @@ def test_power_above_the_limit_is_refused(gpu_run, found):
     assert "a mean power of 800 W, above the board's limit of 700 W" in " ".join(refused_lines)
 
 
+def test_a_module_may_draw_more_than_the_limit_of_its_gpu(gpu_run, found):
+    path = records(gpu_run)[4]
+    metered(path, watts=800)
+    reseal(path, lambda record: record["energy"].update(scope="module"))
+    assert not [line for line in found(gpu_run) if line.startswith("error: power: ")]
+
+
 @pytest.mark.parametrize(
     ("hardware_class", "watts"),
     [

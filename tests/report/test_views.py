@@ -96,6 +96,21 @@ def test_time_left_is_unknown_known_or_nothing(done):
     )
 
 
+@pytest.mark.parametrize(
+    ("energy", "measuring"),
+    [
+        ("", "; measuring takes at least 3 min of it, or as long as the trainings, one cell at a time"),
+        ("\nenergy: {min_window: 10m, idle: 0s, cool_down: {at_least: 2m}}", "; measuring takes at least 36 min of it"),
+        ("\nenergy: {meter: none}", ""),
+    ],
+)
+def test_before_a_first_cell_has_run_the_plan_knows_what_measuring_takes(energy, measuring):
+    plan = expand(parse(f"{TINY}resources: {{gpus: 1}}{energy}\n", "suite.yaml"))
+    left = time_left(plan, NOTHING)
+    assert left.startswith(f"time left: unknown until a first cell has run{measuring}")
+    assert ("measuring" in left) is bool(measuring)
+
+
 def test_a_failed_cell_s_time_tells_nothing_of_the_others(done):
     contents = Contents({DENSE.key: (failed(DENSE),)})
     assert time_left(PLAN, contents) == "time left: unknown until a first cell has run"
