@@ -20,7 +20,17 @@ from dtcbench.dtc.selection import (
     below_quantile,
     left_below_quantile,
 )
-from dtcbench.dtc.sensing import Array, Reconstruction, gaussian_phi, published_measurements, published_phi, reconstruct
+from dtcbench.dtc.sensing import (
+    Array,
+    FastDct,
+    Reconstruction,
+    basis,
+    dct_basis,
+    gaussian_phi,
+    published_measurements,
+    published_phi,
+    reconstruct,
+)
 from dtcbench.errors import CompressionError, SolverError
 from dtcbench.registry import register_method
 
@@ -47,7 +57,8 @@ class Dtc(Method):
 
     def scores(self, group: Group) -> Scores:
         """|weight ray| per neuron."""
-        reconstruction = _reconstruct(group, gaussian_phi(group.width, self.f, group.generator), self.lam)
+        phi = gaussian_phi(group.width, self.f, group.generator)
+        reconstruction = _reconstruct(group, phi, basis(group.width), self.lam)
         parts = reconstruction.x if self.score == "reconstruction" else reconstruction.s
         columns = {"both": [0, 1], "incoming": [0], "outgoing": [1]}[self.sides]
         return Scores(np.abs(parts[:, columns].sum(axis=1)), reconstruction)
@@ -83,7 +94,8 @@ class PublishedDtc(Method):
     def scores(self, group: Group) -> Scores:
         """|s*_in + s*_out|, a frequency's index used as a neuron's."""
         draws = None if self.draws == "published" else group.generator
-        reconstruction = _reconstruct(group, published_phi(group.width, group.target.keep, draws), self.lam)
+        phi = published_phi(group.width, group.target.keep, draws)
+        reconstruction = _reconstruct(group, phi, dct_basis(group.width), self.lam)
         return Scores(np.abs(reconstruction.coefficient_ray), reconstruction)
 
     def left(self, width: int, target: Target) -> int:
@@ -102,10 +114,10 @@ class PublishedDtc(Method):
         return below_quantile(scores.values, group.target.keep)
 
 
-def _reconstruct(group: Group, phi: Array, lam: float) -> Reconstruction:
+def _reconstruct(group: Group, phi: Array, psi: FastDct | Array, lam: float) -> Reconstruction:
     if group.solve is None:
         raise CompressionError("the method needs a solver; name one")
     try:
-        return reconstruct(group.w_in, group.w_out, phi, group.solve, lam)
+        return reconstruct(group.w_in, group.w_out, phi, psi, group.solve, lam)
     except SolverError as error:
         raise SolverError(f"λ {lam:g}: {error}") from error

@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.dtc.sensing import dct_basis, gaussian_phi, measure, project, published_phi, reconstruct
+from dtcbench.dtc.sensing import (
+    WIDEST_DENSE,
+    FastDct,
+    basis,
+    dct_basis,
+    gaussian_phi,
+    measure,
+    project,
+    published_phi,
+    reconstruct,
+)
 from dtcbench.errors import CompressionError, NonFiniteError, SolverError
 
 
@@ -11,6 +21,19 @@ from dtcbench.errors import CompressionError, NonFiniteError, SolverError
 def test_psi_is_orthonormal(m):
     psi = dct_basis(m)
     np.testing.assert_allclose(psi.T @ psi, np.eye(m), atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [2, 3, WIDEST_DENSE + 1, 511, 512, 1000])
+def test_the_fast_transform_is_the_product_with_the_dense_basis(m):
+    rng, psi = np.random.default_rng(m), dct_basis(m)
+    phi, s = rng.normal(size=(7, m)), rng.normal(size=(m, 2))
+    np.testing.assert_allclose(phi @ FastDct(), phi @ psi, atol=1e-13)
+    np.testing.assert_allclose(FastDct() @ s, psi @ s, atol=1e-13)
+
+
+def test_a_narrow_layer_keeps_the_bits_of_the_dense_product_and_a_wide_one_never_has_a_dense_basis():
+    np.testing.assert_array_equal(basis(WIDEST_DENSE), dct_basis(WIDEST_DENSE))
+    assert isinstance(basis(WIDEST_DENSE + 1), FastDct)
 
 
 @given(st.integers(1, 60), st.integers(1, 20))
@@ -81,7 +104,7 @@ PHI = np.random.default_rng(3).normal(size=(3, 6))
 
 def test_the_rays_are_the_sums_of_both_reconstructions():
     s = np.random.default_rng(4).normal(size=(6, 2))
-    reconstruction = reconstruct(W_IN, W_OUT, PHI, lambda theta, y, lam: s, 0.3)
+    reconstruction = reconstruct(W_IN, W_OUT, PHI, basis(6), lambda theta, y, lam: s, 0.3)
     np.testing.assert_allclose(reconstruction.coefficient_ray, s.sum(axis=1))
     np.testing.assert_allclose(reconstruction.x.sum(axis=1), dct_basis(6) @ s.sum(axis=1))
 
@@ -93,15 +116,15 @@ def test_the_solver_is_called_once_with_both_measurements():
         calls.append((theta.shape, y.shape, lam))
         return np.zeros((6, 2))
 
-    reconstruct(W_IN, W_OUT, PHI, solve, 0.7)
+    reconstruct(W_IN, W_OUT, PHI, basis(6), solve, 0.7)
     assert calls == [((3, 6), (3, 2), 0.7)]
 
 
 def test_a_solution_of_the_wrong_shape_is_refused():
     with pytest.raises(SolverError, match=r"shape \(6, 1\)"):
-        reconstruct(W_IN, W_OUT, PHI, lambda theta, y, lam: np.zeros((6, 1)), 0.3)
+        reconstruct(W_IN, W_OUT, PHI, basis(6), lambda theta, y, lam: np.zeros((6, 1)), 0.3)
 
 
 def test_a_solution_that_is_not_finite_is_refused():
     with pytest.raises(SolverError, match="NaN or infinity"):
-        reconstruct(W_IN, W_OUT, PHI, lambda theta, y, lam: np.full((6, 2), np.nan), 0.3)
+        reconstruct(W_IN, W_OUT, PHI, basis(6), lambda theta, y, lam: np.full((6, 2), np.nan), 0.3)
