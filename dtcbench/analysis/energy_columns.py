@@ -26,6 +26,7 @@ DISQUALIFYING = {
     "coarse": "coarse against the driver's refresh",
     "shared": "GPU shared with others",
     "simulated": "simulated GPU",
+    "unexplained": "GPU in use by processes that the driver hides",
     "disagreement": "counter and integral disagree",
     "gaps": "gaps between samples",
     "lost-samples": "lost power samples",

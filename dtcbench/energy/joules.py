@@ -12,6 +12,7 @@ from typing import Any
 from dtcbench.energy import integrate
 from dtcbench.energy.integrate import REFRESH_S
 from dtcbench.energy.phases import COARSE_SHARE, cumulative_j, of_phases
+from dtcbench.energy.processes import ThisProcess, unexplained
 from dtcbench.energy.rapl import Zone, cpu_energy_j
 from dtcbench.energy.segments import Interval, Segment, count_trainings, counted, total_s, windows
 from dtcbench.energy.trace import LONG_GAP_S, Method, Trace
@@ -40,13 +41,24 @@ FLAGS = {
     "limit-changed": f"the power limit changed by more than {100 * LIMIT_TOLERANCE:.0f} % inside the window",
     "warm": "the GPU had not cooled down to the temperature asked for, and was still cooling",
     "steady": "the GPU cooled no further before it reached the temperature asked for",
-    "processes-unseen": "the driver does not show the cell's own process, so it may hide others",
+    "unexplained": "memory or load on the idle GPU of no process in the driver's list, which may hide a neighbour",
+    "processes-unseen": "the driver may hide processes: it does not show the cell's, or the cell ran in a container",
     "not-repeatable": "a repeat of the training had other losses or kept other neurons",
 }
 """The meaning of each flag of a record's energy."""
 
 _GPU_FIELDS = ("energy_j", "cross_check_pct", "quantisation_j", "trace")
 """The fields of an Energy that need a GPU."""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """The GPU while it should be idle."""
+
+    watts: dict[Method, float | Unavailable]
+    """Its power, by each of the ways to joules."""
+    unexplained: str
+    """What was in use on it by no process in the driver's list; empty if nothing was."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +70,9 @@ class IdleBaseline:
     cooled: bool
     """Whether it was as cool as the suite asks for; True if the suite asks for no temperature."""
     processes: frozenset[int]
-    """Compute processes that were on it although it should be idle."""
-    idle: Interval | Unavailable
-    """When it was measured idle."""
+    """Others' compute processes that were on it although it should be idle."""
+    idle: Interval | Idle | Unavailable
+    """When it was measured idle; or what the process's first cell found, since later ones meet its CUDA context."""
     steady: bool = False
     """Whether it cooled no further, though it was warmer than the suite asks for."""
 
@@ -80,7 +92,7 @@ class GpuContext:
     """Why the board's readings cover more than the cell; None if the cell had the whole board."""
     label_shared: bool
     """Whether the suite wants a shared board measured and flagged; otherwise it gives no joules."""
-    own_processes: frozenset[int]
+    own: ThisProcess
     baseline: IdleBaseline
 
 
@@ -157,7 +169,8 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
         "limit-changed": _changed(trace.readings("power_limit_w", inside)),
         "warm": not gpu.baseline.cooled and not gpu.baseline.steady,
         "steady": gpu.baseline.steady,
-        "processes-unseen": not _processes(trace, inside) & gpu.own_processes,
+        "unexplained": isinstance(idle := idle_of(trace, gpu.baseline), Idle) and bool(idle.unexplained),
+        "processes-unseen": gpu.own.is_nested or not _processes(trace, inside) & gpu.own.numbers,
     }
     return {
         "energy_j": energy_j,
@@ -263,14 +276,7 @@ def _foreign(trace: Trace, inside: Sequence[Interval], gpu: GpuContext) -> str:
     """How many processes besides the cell's were on the GPU, as a reason; empty if none was."""
     if not inside:
         return ""
-    running = _processes(trace, inside)
-    if running & gpu.own_processes:
-        foreign = running - gpu.own_processes
-    else:
-        # In a container the driver numbers processes as the host does. One of those that came after the meter
-        # began may be the cell's own.
-        earlier = gpu.baseline.processes
-        foreign = running & earlier | frozenset(sorted(running - earlier)[1:])
+    foreign = gpu.own.foreign(_processes(trace, inside), gpu.baseline.processes)
     if not foreign:
         return ""
     return f"{len(foreign)} foreign compute process{'es' if len(foreign) > 1 else ''} ran on the GPU"
@@ -278,13 +284,25 @@ def _foreign(trace: Trace, inside: Sequence[Interval], gpu: GpuContext) -> str:
 
 def _idle_w(trace: Trace, gpu: GpuContext, method: Method) -> float | Unavailable:
     """Watts of the idle GPU, by the method that gave the joules, as they are subtracted from those."""
-    idle = gpu.baseline.idle
-    if isinstance(idle, Unavailable):
+    idle = idle_of(trace, gpu.baseline)
+    return idle.watts[method] if isinstance(idle, Idle) else idle
+
+
+def idle_of(trace: Trace, baseline: IdleBaseline) -> Idle | Unavailable:
+    """The idle GPU, as this trace shows it or as an earlier one did."""
+    idle = baseline.idle
+    if not isinstance(idle, Interval):
         return idle
     if not trace.readings("processes", [idle]):
         return Unavailable("the driver does not list the compute processes: some may have been on the GPU")
-    if others := len(gpu.baseline.processes | _processes(trace, [idle])):
+    in_use = unexplained(trace, idle)
+    busy = Unavailable(f"the GPU was not idle: {in_use}, of no process that the driver lists") if in_use else None
+    if others := len(baseline.processes | _processes(trace, [idle])):
         are = "es were" if others > 1 else " was"
-        return Unavailable(f"{others} compute process{are} on the GPU while it should be idle")
-    energy_j = trace.counter_j([idle]) if method == "counter" else trace.integral_j([idle])
-    return energy_j if isinstance(energy_j, Unavailable) else energy_j / idle.seconds
+        busy = Unavailable(f"{others} compute process{are} on the GPU while it should be idle")
+    joules: dict[Method, float | Unavailable] = {
+        "counter": trace.counter_j([idle]),
+        "integral": trace.integral_j([idle]),
+    }
+    watts = {way: j if isinstance(j, Unavailable) else j / idle.seconds for way, j in joules.items()}
+    return Idle(dict.fromkeys(watts, busy) if busy else watts, in_use)

@@ -7,11 +7,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import GpuContext, IdleBaseline, read, unmeasured
+from dtcbench.energy.joules import GpuContext, Idle, IdleBaseline, idle_of, read, unmeasured
 from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
+from dtcbench.energy.processes import ThisProcess, this_process
 from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval, PhaseTimer, repeats, total_s, windows
 from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
@@ -29,6 +31,8 @@ _AFTERGLOW_S = 3 * REFRESH_S
 STEADY_S = 60.0
 """A GPU that has not become cooler by a degree for so long cools no further: with its fans stopped it stays warm."""
 _POLL_S = 0.2
+_IDLE: dict[tuple[str, ...], Idle] = {}
+"""By the boards: what this process's first cell found of them. From then on the process's own context is on them."""
 
 
 class EnergyMeter:
@@ -58,6 +62,7 @@ class EnergyMeter:
         self._request = request
         self._metering = metering
         self._baseline = IdleBaseline(0.0, True, frozenset(), Unavailable("the idle GPU was not measured"))
+        self._own = this_process(has_context=False)
 
     @classmethod
     def without(cls, reason: str) -> EnergyMeter:
@@ -73,7 +78,12 @@ class EnergyMeter:
     def settle(self) -> None:
         """Let the GPUs cool down and measure them idle. Call it before the cell touches them."""
         if not isinstance(self._gpus, Unavailable):
-            self._baseline = settle(_uuids(self._gpus), self._metering)
+            uuids = _uuids(self._gpus)
+            known = _IDLE.get(uuids)
+            self._own = this_process(has_context=known is not None or nvml.has_context())
+            self._baseline = settle(uuids, self._metering, self._own)
+            if known is not None and self._metering.idle:
+                self._baseline = replace(self._baseline, idle=known)
 
     def enough(self, timer: PhaseTimer) -> bool:
         """Whether there are repeats, and they take `min_window` together; if not, the training is to be repeated.
@@ -97,6 +107,8 @@ class EnergyMeter:
             return unmeasured(gpu, cpu, timer.segments, flags), None
         file = to_parquet(trace, timer.segments, self._about())
         digest = hashlib.sha256(file).hexdigest()
+        if not isinstance(self._gpus, Unavailable) and isinstance(found := idle_of(trace, self._baseline), Idle):
+            _IDLE[_uuids(self._gpus)] = found
         return read(trace, timer.segments, self._context(), self._zones, flags, digest), file
 
     def close(self) -> None:
@@ -124,7 +136,7 @@ class EnergyMeter:
             interval_s=INTERVAL_S,
             shared="; ".join(filter(None, [*divisions, _shared_gpu(self._request)])) or None,
             label_shared=self._metering.shared == "label",
-            own_processes=frozenset({os.getpid()}),
+            own=self._own,
             baseline=self._baseline,
         )
 
@@ -208,6 +220,7 @@ def _other_gpu_used(assigned: AssignedGpu, number: int) -> Unavailable | None:
 def settle(
     uuids: Sequence[str],
     metering: Metering,
+    own: ThisProcess,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> IdleBaseline:
@@ -219,15 +232,19 @@ def settle(
     begin_s = clock()
     cooled, steady = _cool_down(uuids, metering.cool_down, begin_s, clock, sleep)
     leave_by = clock() + LEAVE_WITHIN_S
-    while (processes := _processes(uuids)) and clock() < leave_by:
+    while (processes := own.others(_processes(uuids))) and clock() < leave_by:
         sleep(_POLL_S)
     cool_down_s = clock() - begin_s
     if not metering.idle:
         unasked = Unavailable("the suite asks for no idle measurement")
         return IdleBaseline(cool_down_s, cooled, processes, unasked, steady)
+    if own.has_context:
+        unmeasurable = Unavailable("this process had a CUDA context on the GPU before its first cell was measured")
+        return IdleBaseline(cool_down_s, cooled, processes, unmeasurable, steady)
     idle_from = clock()
     sleep(metering.idle)
-    return IdleBaseline(cool_down_s, cooled, processes | _processes(uuids), Interval(idle_from, clock()), steady)
+    processes |= own.others(_processes(uuids))
+    return IdleBaseline(cool_down_s, cooled, processes, Interval(idle_from, clock()), steady)
 
 
 def _cool_down(

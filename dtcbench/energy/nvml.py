@@ -92,6 +92,13 @@ def torch_gpu(device: str) -> tuple[str, str, float] | Unavailable:
     return properties.name, f"GPU-{properties.uuid}", properties.total_memory / 2**30
 
 
+def has_context() -> bool:
+    """Whether torch has given this process a CUDA context already."""
+    import torch
+
+    return bool(torch.cuda.is_initialized())
+
+
 def gpus() -> list[Gpu | Unavailable]:
     """All GPUs of the machine in NVML's order, whether or not torch may use them. Never empty.
 

@@ -14,6 +14,7 @@ in native byte order, NaN where a reading failed. Times are CLOCK_MONOTONIC, whi
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -33,7 +34,14 @@ SLOW_S = 0.5
 processes."""
 _VALUE = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal"}
 """The member that holds a field's value, by the value's type (nvmlValueType_t)."""
-_ABSENT = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_InvalidArgument)
+_OLD_DRIVER: type[Exception] = getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError_FunctionNotFound)
+"""What newer bindings raise in place of "function not found", and it is no NVMLError."""
+_ABSENT = (
+    pynvml.NVMLError_NotSupported,
+    pynvml.NVMLError_FunctionNotFound,
+    pynvml.NVMLError_InvalidArgument,
+    _OLD_DRIVER,
+)
 """Errors of a quantity that will never be read: the board lacks it, or the driver lacks the function or the field."""
 _TOGETHER: dict[str, Callable[[list[float]], float]] = {
     "temperature_c": max,
@@ -107,13 +115,14 @@ class Poller:
         self._read("throttle_reasons", pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)
         self._read("utilisation_pct", lambda h: pynvml.nvmlDeviceGetUtilizationRates(h).gpu)
         self._read("processes", self._count_processes)
+        self._read("unlisted_mib", _unlisted_mib)
 
     def _read(self, name: str, ask: Callable[[Any], float], never_zero: bool = False) -> None:
         if self.lost_s is not None or name in self._unsupported:
             return
         try:
             self._put(name, [float(ask(handle)) for handle in self._handles], never_zero)
-        except pynvml.NVMLError as error:
+        except (pynvml.NVMLError, _OLD_DRIVER) as error:
             self._gpu_failed(name, error)
 
     def _read_fields(self) -> None:
@@ -173,7 +182,7 @@ class Poller:
         self._set(name, math.nan)
         self.errors.setdefault(name, [0, why])[0] += 1
 
-    def _gpu_failed(self, name: str, error: pynvml.NVMLError) -> None:
+    def _gpu_failed(self, name: str, error: Exception) -> None:
         self._failed(name, str(error))
         if isinstance(error, _ABSENT):
             self._unsupported.add(name)
@@ -188,7 +197,7 @@ def _is_on_a_module(handle: Any) -> bool:
         if any(module in pynvml.nvmlDeviceGetName(handle) for module in _MODULES):
             return True
         return bool(pynvml.nvmlDeviceGetC2cModeInfoV(handle).isC2cEnabled)
-    except (pynvml.NVMLError, AttributeError):  # neither older drivers nor older bindings know the link
+    except (pynvml.NVMLError, _OLD_DRIVER, AttributeError):  # neither older drivers nor older bindings know the link
         return False
 
 
@@ -201,6 +210,16 @@ def _has_module_power(handle: Any) -> bool:
         )
     except pynvml.NVMLError:
         return False
+
+
+def _unlisted_mib(h: Any) -> float:
+    """Memory in use less that of the processes in the driver's lists; NaN if it does not tell theirs."""
+    used = pynvml.nvmlDeviceGetMemoryInfo(h, pynvml.nvmlMemory_v2).used
+    listed = list(pynvml.nvmlDeviceGetComputeRunningProcesses(h))
+    with contextlib.suppress(pynvml.NVMLError, _OLD_DRIVER):  # a board without a display may refuse
+        listed += pynvml.nvmlDeviceGetGraphicsRunningProcesses(h)
+    of_each = {process.pid: process.usedGpuMemory for process in listed}  # a process may be in both lists
+    return math.nan if None in of_each.values() else (used - sum(of_each.values())) / 2**20
 
 
 def sample(order: dict[str, Any]) -> None:

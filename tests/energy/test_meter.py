@@ -169,7 +169,7 @@ def meter(monkeypatch):
 
     def meter(seen, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: ("H200", torch_uuid, 139.0))
-        monkeypatch.setattr(meters, "settle", lambda uuid, metering: IdleBaseline(7.0, True, processes, NOT_ASKED))
+        monkeypatch.setattr(meters, "settle", lambda uuid, metering, own: IdleBaseline(7.0, True, processes, NOT_ASKED))
         monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
         made = meters.EnergyMeter(
             Sampled(seen),

@@ -237,6 +237,11 @@ def test_a_driver_older_than_power_by_field_is_asked_for_the_usage(polled, code)
     assert poller.errors["instant_w"][0] == 1
 
 
+def test_a_driver_that_lacks_a_function_that_the_binding_calls_is_asked_for_it_once(polled):
+    poller = polled(PowerUsage=[pynvml.NVMLLibraryMismatchError("Unversioned function called")])
+    assert poller.errors["usage_w"] == [1, "Unversioned function called"]
+
+
 def test_a_power_that_cannot_be_read_for_once_is_asked_for_again(polled):
     poller = polled(FieldValues=[pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)] * 3, PowerUsage=[90_000] * 3)
     assert poller.errors["instant_w"] == [3, "Unknown Error"]

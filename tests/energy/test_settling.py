@@ -2,8 +2,10 @@
 
 import pynvml
 import pytest
+from energy.traces import HOST
 
 from dtcbench.energy.meter import LEAD_S, STEADY_S, settle
+from dtcbench.energy.processes import ThisProcess
 from dtcbench.energy.segments import Interval
 from dtcbench.plan.metering import Metering
 from dtcbench.unavailable import Unavailable
@@ -22,7 +24,8 @@ class Room:
         self._nvml.processes = [] if self.now >= self._left_at else [99]
 
     def settle(self, **metering):
-        return settle(["GPU-aaaa"], Metering(**metering), clock=lambda: self.now, sleep=self.sleep)
+        own = metering.pop("own", HOST)
+        return settle(["GPU-aaaa"], Metering(**metering), own, clock=lambda: self.now, sleep=self.sleep)
 
 
 @pytest.fixture
@@ -73,6 +76,13 @@ def test_the_process_of_the_cell_before_may_take_a_while_to_leave(room):
     found = room(left_at=3.0).settle()
     assert found.processes == frozenset()
     assert found.cool_down_s == pytest.approx(3, abs=0.5)
+
+
+def test_the_second_cell_of_a_process_neither_waits_for_its_own_context_nor_measures_idle(room):
+    for own in (ThisProcess(frozenset({99}), False, True), ThisProcess(frozenset({7}), True, True)):
+        found = room(left_at=1e9).settle(own=own)
+        assert (found.processes, found.cool_down_s) == (frozenset(), 0)
+        assert "had a CUDA context on the GPU before" in found.idle.reason
 
 
 def test_a_process_that_stays_is_noted(room):

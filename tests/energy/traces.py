@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from dtcbench.energy.joules import GpuContext, IdleBaseline
+from dtcbench.energy.processes import ThisProcess
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace
 from dtcbench.unavailable import Unavailable
 
 POLL_S, REFRESH_S = 0.025, 0.1
 OWN = 4711
+HOST = ThisProcess(frozenset({OWN}), is_nested=False, has_context=False)
+"""The cell's process, in the host's pid namespace."""
 NOT_ASKED = Unavailable("the suite asks for no idle measurement")
 BEGIN_S = 1000.0
 """Of every trace: time stamps are far from 0, as those of a real clock are."""
@@ -55,7 +58,7 @@ def gpu_context(**changes) -> GpuContext:
         "interval_s": POLL_S,
         "shared": None,
         "label_shared": False,
-        "own_processes": frozenset({OWN}),
+        "own": HOST,
         "baseline": baseline(),
     }
     return GpuContext(**{**values, **changes})

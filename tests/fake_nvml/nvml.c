@@ -576,6 +576,11 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t gpu, unsigned 
     return nvmlDeviceGetComputeRunningProcesses_v3(gpu, count, infos); /* of one layout */
 }
 
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t gpu, unsigned *count, nvmlProcessInfo_t *infos) {
+    (void)infos;
+    TELL(gpu, PROCESSES, count, 0); /* no board has a display */
+}
+
 nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t gpu, unsigned *current, unsigned *pending) {
     RETURN_REFUSAL(gpu, MIG, current && pending ? current : NULL);
     *current = *pending = gpu->mig;

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read
+from dtcbench.energy.processes import ThisProcess
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.compressed import content_of
@@ -101,7 +102,7 @@ def gpu_context(name: str, simulated: bool) -> GpuContext:
         interval_s=0.025,
         shared=None,
         label_shared=False,
-        own_processes=frozenset({OWN_PROCESS}),
+        own=ThisProcess(frozenset({OWN_PROCESS}), is_nested=False, has_context=False),
         baseline=IdleBaseline(0.0, True, frozenset(), Unavailable("the suite asks for no idle measurement")),
     )
 
