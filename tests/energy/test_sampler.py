@@ -1,6 +1,8 @@
 """The sampler process on a fake NVML: every sample, every failure, and no life of its own."""
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -34,9 +36,9 @@ def play(monkeypatch, tmp_path):
     return play
 
 
-def sampled(seconds=0.6, uuid=UUID, counters=()):
-    sampling = Sampler.start([uuid] if uuid else [], counters)
-    time.sleep(seconds)
+def sampled(seconds=0.6, uuids=(UUID,), counters=()):
+    sampling = Sampler.start(uuids, counters)
+    select.select([sampling._process.stdout], [], [], seconds)  # until then it says something only if it dies
     return sampling.finish()
 
 
@@ -77,9 +79,7 @@ def test_several_gpus_are_summed_row_by_row_and_each_has_its_own_columns(play):
         FakeGpu(uuids[0], power_w=250.0, temperature_c=61, limit_w=500),
         FakeGpu(uuids[1], power_w=400.0, temperature_c=40, limit_w=700, throttle_from_s=0.0),
     )
-    sampling = Sampler.start(uuids, ())
-    time.sleep(0.8)
-    trace = sampling.finish()
+    trace = sampled(0.8, uuids)
     assert set(finite(trace, "instant_w")) == {650.0}
     assert [set(finite(board, "instant_w")) for board in trace.boards] == [{250.0}, {400.0}]
     counters = [board.column("counter_mj") for board in trace.boards]
@@ -91,9 +91,7 @@ def test_several_gpus_are_summed_row_by_row_and_each_has_its_own_columns(play):
 def test_what_one_of_several_gpus_refuses_is_not_read_of_any(play):
     uuids = [gpu_uuid(0), gpu_uuid(1)]
     play(FakeGpu(uuids[0], power_w=250.0), FakeGpu(uuids[1], power_w=400.0, unsupported=("fields",)))
-    sampling = Sampler.start(uuids, ())
-    time.sleep(0.5)
-    trace = sampling.finish()
+    trace = sampled(0.5, uuids)
     assert np.isnan(trace.column("instant_w")).all() and trace.errors["instant_w"][0] == 1
     assert set(finite(trace, "usage_w")) == {650.0}
 
@@ -179,7 +177,7 @@ def test_compute_processes_are_noted_with_their_times(play):
 def test_processor_packages_are_read_with_or_without_a_gpu(tmp_path):
     counter = tmp_path / "energy_uj"
     counter.write_text("7000000\n")
-    trace = sampled(0.2, None, [counter, tmp_path / "gone"])
+    trace = sampled(0.2, (), [counter, tmp_path / "gone"])
     assert set(finite(trace, "rapl0_uj")) == {7e6}
     assert trace.errors["rapl1_uj"][1] == "No such file or directory"
     assert trace.power == Unavailable("no power was read")
@@ -287,14 +285,6 @@ def test_the_samplers_own_exception_is_the_reason(play, monkeypatch, tmp_path, c
     assert "/opt" not in sampling.reason
 
 
-def gone(pid):
-    """Whether the process has ended; one that nobody has waited for counts as ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_the_sampler_dies_with_its_parent_however_that_dies(play):
     play(FakeGpu())
     parent = (
@@ -303,10 +293,8 @@ def test_the_sampler_dies_with_its_parent_however_that_dies(play):
     )
     ended = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL
-    pid, deadline = int(ended.stdout), time.monotonic() + 10
-    while not gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert gone(pid)
+    with contextlib.suppress(ProcessLookupError), os.fdopen(os.pidfd_open(int(ended.stdout))) as process:
+        assert select.select([process], [], [], 10)[0], "still running"
 
 
 def test_the_sampler_imports_nothing_but_pynvml_and_the_standard_library():

@@ -2,16 +2,11 @@
 
 import json
 import platform
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
-
-from dtcbench import cli
+from fake_nvml.boards import FakeGpu
+from simulated import WATTS, on_boards
 
 pytestmark = pytest.mark.ray
 
@@ -29,24 +24,19 @@ grid:
 resources: {cpus: 1, gpus: 1}
 energy: {min_window: 1s, idle: 0s, required: true}
 """
-WATTS = {gpu_uuid(0): 250.0, gpu_uuid(1): 400.0}
 
 
 @pytest.fixture(scope="module")
-def dtcbench(tmp_path_factory):
-    """The command in a process that sees two simulated GPUs; `dtcbench.folder` is where it runs."""
+def folder(tmp_path_factory):
+    """Where the command runs."""
     folder = tmp_path_factory.mktemp("watts")
     (folder / "watts.yaml").write_text(SUITE)
-    gpus = [FakeGpu(uuid, power_w=watts) for uuid, watts in WATTS.items()]
-    scenario = write_scenario(folder / "scenario", gpus, epoch_s=time.monotonic() - 100)
+    return folder
 
-    def dtcbench(*arguments, scenario=scenario):
-        command = [sys.executable, "-m", "dtcbench", *arguments]
-        surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
-        return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
 
-    dtcbench.folder = folder
-    return dtcbench
+@pytest.fixture(scope="module")
+def dtcbench(folder):
+    return on_boards(folder)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +47,10 @@ def run(dtcbench):
 
 
 @pytest.fixture(scope="module")
-def energies(dtcbench, run):
+def energies(folder, run):
     """By seed, the energies of its cells."""
     found = {}
-    for path in (dtcbench.folder / "runs/watts/records").glob("*.json"):
+    for path in (folder / "runs/watts/records").glob("*.json"):
         record = json.loads(path.read_text())["record"]
         found.setdefault(record["cell"]["seed"], []).append(record["energy"])
     return found
@@ -81,13 +71,13 @@ def test_every_cells_joules_are_its_own_boards_power_times_its_time(energies):
         assert energy["method"] == "counter"
 
 
-def test_the_leaderboard_has_energy_ratios_says_that_they_are_simulated_and_ranks_none(dtcbench, run):
-    board = pd.read_csv(dtcbench.folder / "runs/watts/leaderboard.csv")
+def test_the_leaderboard_has_energy_ratios_says_that_they_are_simulated_and_ranks_none(folder, run):
+    board = pd.read_csv(folder / "runs/watts/leaderboard.csv")
     assert (board["energy_measured"] == 2).all()
     assert board["energy_ratio"].notna().all()
     assert board["energy_rank"].isna().all()
     assert board["energy_note"].str.contains("simulated GPU").all()
-    files = [dtcbench.folder / f"runs/watts/leaderboard.{ending}" for ending in ("md", "html")]
+    files = [folder / f"runs/watts/leaderboard.{ending}" for ending in ("md", "html")]
     for rendering in (run.stdout, *(file.read_text() for file in files)):
         assert "comes from a simulated GPU (FAKE H100): not for publication" in " ".join(rendering.split())
 
@@ -98,12 +88,12 @@ def test_publishing_it_is_refused(dtcbench, run):
     assert "Energy of 4 cells comes from a simulated GPU (FAKE H100): not for publication." in ended.stdout
 
 
-def test_the_samples_of_a_cell_can_be_seen(dtcbench, run):
-    key = min((dtcbench.folder / "runs/watts/records").glob("*.json")).name[:12]
+def test_the_samples_of_a_cell_can_be_seen(folder, dtcbench, run):
+    key = min((folder / "runs/watts/records").glob("*.json")).name[:12]
     shown = dtcbench("show", key, "--power")
     assert shown.returncode == 0, shown.stderr
     assert "instant_w" in shown.stdout
-    samples = pd.read_parquet(dtcbench.folder / "runs/watts/tables/power.parquet")
+    samples = pd.read_parquet(folder / "runs/watts/tables/power.parquet")
     assert set(samples["key"].str[:12]) >= {key}
     assert {"t_s", "counter_mj", "instant_w", "phase", "training"} <= set(samples.columns)
 
@@ -115,9 +105,9 @@ def test_the_doctor_says_what_would_be_measured(dtcbench):
     assert "FAKE H100: measured by its energy counter; a simulation, not for publication" in told
 
 
-def test_the_doctor_fails_where_energy_is_required_and_the_board_gives_none(dtcbench):
+def test_the_doctor_fails_where_energy_is_required_and_the_board_gives_none(tmp_path):
     mute = FakeGpu(unsupported=("counter", "usage", "fields"))
-    ended = dtcbench("doctor", "--require-energy", scenario=write_scenario(dtcbench.folder / "mute", [mute]))
+    ended = on_boards(tmp_path, [mute])("doctor", "--require-energy")
     assert ended.returncode == 1
     cause = "no energy counter (Not Supported), no power (Not Supported)"
     assert f"no joules on {platform.node()}: {cause}" in ended.stdout

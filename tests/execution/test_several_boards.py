@@ -1,13 +1,12 @@
 """Cells that train on two simulated GPUs through Ray: the numbers of one, the energy of both."""
 
+import contextlib
 import json
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
+from simulated import WATTS, on_boards
+from sketches import sketches
+from typer.testing import CliRunner
 
 from dtcbench import cli
 
@@ -27,41 +26,31 @@ grid:
 resources: {cpus: 1, gpus: 2}
 energy: {min_window: 1s, idle: 0s}
 """
-WATTS = {gpu_uuid(0): 250.0, gpu_uuid(1): 400.0}
 
 
 @pytest.fixture(scope="module")
-def dtcbench(tmp_path_factory):
-    """The command in a process that sees two simulated GPUs; `dtcbench.folder` is where it runs."""
-    folder = tmp_path_factory.mktemp("boards")
-    (folder / "boards.yaml").write_text(SUITE)
-    (folder / "alone.yaml").write_text(SUITE.replace("gpus: 2", "gpus: 0").replace("boards", "alone"))
-    gpus = [FakeGpu(uuid, power_w=watts) for uuid, watts in WATTS.items()]
-    scenario = write_scenario(folder / "scenario", gpus, epoch_s=time.monotonic() - 100)
-
-    def dtcbench(*arguments):
-        command = [sys.executable, "-m", "dtcbench", *arguments]
-        surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
-        return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
-
-    dtcbench.folder = folder
-    return dtcbench
+def folder(tmp_path_factory):
+    """Where the command runs."""
+    return tmp_path_factory.mktemp("boards")
 
 
-def records(dtcbench, *arguments):
-    """By key, the records of a run that has just ended."""
-    ended = dtcbench("run", *arguments)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    name = arguments[0].removesuffix(".yaml")
-    read = [
-        json.loads(path.read_text())["record"] for path in (dtcbench.folder / f"runs/{name}/records").glob("*.json")
-    ]
+@pytest.fixture(scope="module")
+def dtcbench(folder):
+    return on_boards(folder)
+
+
+def records(run):
+    """By key, the records of a run."""
+    read = [json.loads(path.read_text())["record"] for path in (run / "records").glob("*.json")]
     return {record["key"]: record for record in read}
 
 
 @pytest.fixture(scope="module")
-def on_two(dtcbench):
-    return records(dtcbench, "boards.yaml")
+def on_two(folder, dtcbench):
+    (folder / "boards.yaml").write_text(SUITE)
+    ended = dtcbench("run", "boards.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return records(folder / "runs/boards")
 
 
 def test_the_joules_of_both_boards_are_summed_and_each_is_listed(on_two):
@@ -84,8 +73,12 @@ def test_the_record_says_on_which_and_how_many_boards(on_two):
         assert record["provenance"]["hardware_class"] == "2 × FAKE H100, 80 GiB, 700 W"
 
 
-def test_the_same_cells_have_the_numbers_that_one_device_gives(dtcbench, on_two):
-    alone = records(dtcbench, "alone.yaml", "--inline")
+def test_the_same_cells_have_the_numbers_that_one_device_gives(folder, on_two):
+    (folder / "alone.yaml").write_text(SUITE.replace("gpus: 2", "gpus: 0").replace("boards", "alone"))
+    with contextlib.chdir(folder), sketches():
+        ended = CliRunner().invoke(cli.app, ["run", "alone.yaml", "--inline"])
+    assert ended.exit_code == 0, ended.output
+    alone = records(folder / "runs/alone")
     assert alone.keys() == on_two.keys()
     for key, record in alone.items():
         for part in ("accuracy", "accuracy_after", "hits", "widths", "training_flops", "steps", "parameters"):

@@ -2,13 +2,12 @@
 
 Their figures on paper are sketches."""
 
-import contextlib
 import shutil
 
 import pytest
 from sketches import sketches
 from suites_for_tests import TINY, edited
-from tampering import made_clean, metered, records, reseal
+from tampering import clean_run, metered, records
 from typer.testing import CliRunner
 
 from dtcbench import cli
@@ -22,15 +21,7 @@ THREE_SEEDS = edited(TINY, ("seeds: 1", "seeds: 3"))
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A finished run of nine cells, as if made from a clean checkout; only to be read."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.yaml").write_text(THREE_SEEDS)
-    with contextlib.chdir(folder), sketches():
-        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
-        assert ended.exit_code == 0, ended.output
-        for path in records(folder / "runs/tiny"):
-            reseal(path, made_clean)
-        assert CliRunner().invoke(cli.app, ["report", "tiny"]).exit_code == 0
-    return folder / "runs/tiny"
+    return clean_run(tmp_path_factory.mktemp("finished"), THREE_SEEDS)
 
 
 @pytest.fixture(scope="session")

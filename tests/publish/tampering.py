@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+from sketches import sketches
+from typer.testing import CliRunner
 
+from dtcbench import cli
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read
 from dtcbench.energy.processes import ThisProcess
 from dtcbench.energy.segments import Segment
@@ -58,6 +62,18 @@ def made_clean(record: dict) -> None:
         for name, why in record["provenance"]["reasons"].items()
         if name not in ("commit", "commit_clean", "lock_sha256")
     }
+
+
+def clean_run(folder: Path, suite: str) -> Path:
+    """The folder of a finished run of the suite, called tiny, as if made from a clean checkout."""
+    (folder / "tiny.yaml").write_text(suite)
+    with contextlib.chdir(folder), sketches():
+        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
+        assert ended.exit_code == 0, ended.output
+        for path in records(folder / "runs/tiny"):
+            reseal(path, made_clean)
+        assert CliRunner().invoke(cli.app, ["report", "tiny"]).exit_code == 0
+    return folder / "runs/tiny"
 
 
 def on_a_gpu(record: dict) -> None:

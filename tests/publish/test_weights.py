@@ -1,6 +1,5 @@
 """A run that keeps its weights: a check evaluates each network anew, and names every file that is not the record's."""
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -10,13 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 from cells import choice
-from sketches import sketches
 from suites_for_tests import TINY, edited
-from tampering import made_clean, records, reseal
-from typer.testing import CliRunner
+from tampering import clean_run, records, reseal
 
 import dtcbench as library
-from dtcbench import cli, registry
+from dtcbench import registry
 from dtcbench.publish import evaluate
 from dtcbench.publish.examine import check
 from dtcbench.publish.findings import lines
@@ -32,15 +29,7 @@ KEEPING = edited(PLAIN, ("seeds: 1", "seeds: 3")) + "keep_weights: last\n"
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A finished run of six cells that keeps their weights, as if made from a clean checkout; only to be read."""
-    folder = tmp_path_factory.mktemp("kept")
-    (folder / "tiny.yaml").write_text(KEEPING)
-    with contextlib.chdir(folder), sketches():
-        ended = CliRunner().invoke(cli.app, ["run", "tiny.yaml", "--inline"])
-        assert ended.exit_code == 0, ended.output
-        for path in records(folder / "runs/tiny"):
-            reseal(path, made_clean)
-        assert CliRunner().invoke(cli.app, ["report", "tiny"]).exit_code == 0
-    return folder / "runs/tiny"
+    return clean_run(tmp_path_factory.mktemp("kept"), KEEPING)
 
 
 @pytest.fixture

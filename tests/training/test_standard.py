@@ -161,7 +161,7 @@ def test_accuracy_is_the_mean_of_the_hits_and_the_final_network_says_which_those
 
 def test_a_text_has_no_hits_and_says_why():
     text = Splits(*(np.arange(80, dtype=np.uint8).reshape(20, 4) % 7 for _ in range(4)), num_classes=7, pixels=None)
-    tiny = replace(cell("dense", 0.0), model=choice(registry.models, "gpt-nano"))
+    tiny = replace(cell("dense", 0.0), model=choice(registry.models, "gpt-nano", depth=1, heads=2, width=8))
     result = run(context(tiny, text))
     assert (result.hits, result.test_samples) == (None, None)
     assert result.reasons["hits"] == "a text is not right or wrong as a whole: its tokens are predicted one by one"
