@@ -17,7 +17,7 @@ from dtcbench.hits import unpacked
 from dtcbench.plan.protocol import Standard
 from dtcbench.registry import Entry
 from dtcbench.training import protocols, training_run
-from dtcbench.training.compressor import Compressor
+from dtcbench.training.binding import bound_solver
 from dtcbench.training.loop import Samples, hold_out, shuffled_batches
 from dtcbench.training.protocols import run
 
@@ -282,15 +282,9 @@ def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
 
 def test_solvers_written_in_torch_run_on_the_cells_device():
     seen = []
-    model, example = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)), torch.zeros(1, 3)
     method = registry.methods.bind("dtc-published", {})  # takes the solver's answer as it is
-    compressor = Compressor(
-        model.to("meta"),
-        example.to("meta"),
-        method,
-        solver=lambda theta, y, lam: seen.append(torch.empty(1).device.type),
-    )
-    compressor._timed(compressor._solve, None, None, 0.3)
+    solve = bound_solver(method, lambda *_: seen.append(torch.empty(1).device.type), torch.device("meta"))
+    solve(None, None, 0.3)
     assert seen == ["meta"]
     assert torch.empty(1).device.type == "cpu"
 
