@@ -177,6 +177,49 @@ class Energy(Explained):
     """What a reader must know before using the joules, such as `short`. See docs/energy.md."""
 
 
+Widths = Literal["pruned", "rounded"]
+"""`pruned`: as the method left them; `rounded`: padded with silent neurons to multiples of 8 (docs/use.md)."""
+Mode = Literal["eager", "cuda-graph"]
+"""`eager`: operation by operation; `cuda-graph`: the whole pass captured once, and replayed."""
+
+
+class Spread(BaseModel):
+    """A number that was measured in several windows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    median: float
+    low: float
+    """Lower end of an interval of at least 95 % of the median, free of any distribution (`energy/use.py`)."""
+    high: float
+    """Upper end."""
+
+
+class Use(Explained):
+    """Energy and time of one way to use the final network, evaluated on test samples that lie on the device."""
+
+    widths: Widths
+    mode: Mode
+    batch_size: int
+    """Samples in one forward pass."""
+    flops: int | None
+    """FLOPs of one forward pass of one sample at these widths."""
+    passes: int | None
+    """Forward passes in one window."""
+    latency_s: Spread | None
+    """Seconds of one forward pass alone, until its output is there."""
+    throughput: Spread | None
+    """Samples per second, in passes that follow each other without waiting."""
+    energy_j: Spread | None
+    """Joules of the GPU per 1,000 samples of those passes, idle power included, in the scope of the energy of training."""
+    energy_method: Literal["counter", "integral", "none"]
+    """What gave the joules, as for the energy of training."""
+    cpu_energy_j: Spread | None
+    """Joules of the processor packages (RAPL) per 1,000 samples: a scope of its own, never added to `energy_j`."""
+    flags: list[str]
+    """What a reader must know before using the joules: those of the energy of training, but for `short`."""
+
+
 class Layer(Explained):
     """One prunable group in one compression."""
 
@@ -221,6 +264,11 @@ class Layer(Explained):
     predicts."""
     projection_out_norm: float | None = None
     """The same of the outgoing projection."""
+
+
+def meaning(model: type[BaseModel], name: str) -> str:
+    """The docstring of a record's field, on one line."""
+    return " ".join((model.model_fields[name].description or "").split())
 
 
 def number_fields(model: type[BaseModel]) -> tuple[str, ...]:
@@ -379,6 +427,7 @@ class Tabled(Outline):
     metrics: Metrics | None = Field(validation_alias="result")
     cycles: list[dict[str, Any]] = Field([], validation_alias=AliasPath("result", "cycles"))
     """The fields of a `Cycle` each."""
+    use: list[Use] | None = None
     energy: Energy | None
     provenance: Provenance | None
 
@@ -420,6 +469,8 @@ class CellRecord(Explained):
     provenance: Provenance | None
     weights_sha256: str | None = None
     """SHA-256 of the file with the final network (`training/network_file.py`)."""
+    use: list[Use] | None = None
+    """Each way in which the use of the final network was to be measured."""
     migrations: list[Migration] = []
     """What the record was before, the oldest first; empty if it is as it was first written."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dtcbench.record import CellRecord
+    from dtcbench.records.run import Run
     from dtcbench.records.store import Store
     from dtcbench.training.network_file import NetworkFile
 
@@ -103,6 +104,9 @@ def export(
 
 def board(
     run_folder: RunFolder,
+    use: Annotated[
+        bool, typer.Option("--use", help="What using the networks takes: time, energy, by batch size.")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Print ours next to the paper's numbers, cycle by cycle.")
     ] = False,
@@ -115,7 +119,7 @@ def board(
         typer.Option(metavar="NAME", help="The method of a reference's single `accuracy` column."),
     ] = None,
 ) -> None:
-    """The leaderboard, or our numbers next to published ones.
+    """The leaderboard, what using the networks takes, or our numbers next to published ones.
 
     Example: dtcbench board runs/published --published
     """
@@ -126,9 +130,13 @@ def board(
     from dtcbench.report.comparison import comparison
 
     refuse_idle("--method", method, "--reference", reference)
+    refuse_both("--use", use, "--published or --reference", published or reference)
     refuse_both("--published", published, "--reference", reference)
     curves = read_reference(reference, method) if reference else accuracies() if published else None
     run = Run(run_folder)
+    if use:
+        say(_use(run))
+        return
     say(terminal.leaderboard_view(run.leaderboard()) if curves is None else comparison(run.cycles, curves))
 
 
@@ -204,6 +212,20 @@ def _network(store: Store, attempts: Sequence[CellRecord]) -> tuple[NetworkFile,
             f"{store.network_path(record)}: {error}; use what wrote it, {versions} (`dtcbench show {record.key[:12]}` "
             "lists all versions), or run its cell anew"
         ) from error
+
+
+def _use(run: Run) -> RenderableType:
+    """What using its networks takes; UserError if that was not measured."""
+    from dtcbench.errors import UserError
+    from dtcbench.report.build import compared_use
+    from dtcbench.report.use_view import use_view
+
+    if (rows := compared_use(run)) is None:
+        raise UserError(
+            f"{run.folder}: no cell says what using its network takes; write `use: {{}}` into the suite, and run it "
+            "with --out in a new folder"
+        )
+    return use_view(rows, run.suite)
 
 
 def _power(store: Store, attempts: Sequence[CellRecord]) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -15,7 +16,7 @@ from dtcbench.energy.joules import GpuContext, Idle, IdleBaseline, idle_of, read
 from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
 from dtcbench.energy.processes import ThisProcess, this_process
 from dtcbench.energy.rapl import Zone
-from dtcbench.energy.segments import Interval, PhaseTimer, repeats, total_s, windows
+from dtcbench.energy.segments import Interval, PhaseTimer, Segment, repeats, total_s, windows
 from dtcbench.energy.trace import INTERVAL_S, Sampler, Trace, to_parquet
 from dtcbench.plan.metering import CoolDown, Metering
 from dtcbench.plan.request import Request
@@ -100,23 +101,45 @@ class EnergyMeter:
 
         `flags` are added to the energy's own.
         """
-        trace = self._finish()
+        trace = self._trace
+        if isinstance(trace, Unavailable):
+            return self._energy(timer.segments, self._context(), flags), None
+        file = to_parquet(trace, timer.segments, self._about())
+        if not isinstance(self._gpus, Unavailable) and isinstance(found := idle_of(trace, self._baseline), Idle):
+            _IDLE[_uuids(self._gpus)] = found
+        return self._energy(timer.segments, self._context(), flags, hashlib.sha256(file).hexdigest()), file
+
+    def of_windows(self, intervals: Sequence[Interval]) -> list[Energy]:
+        """The energy of each of these windows by itself, by the rules of a training's. It ends the measurement, too."""
+        context = self._context()
+        if isinstance(context, GpuContext) and len(context.uuids) > 1:
+            context = Unavailable("the cell's GPUs were metered together, and one of them was used")
+        # A training of its own each, of those that count.
+        segments = [Segment(interval.begin_s, interval.end_s, "train", training=1) for interval in intervals]
+        return [self._energy([segment], context) for segment in segments]
+
+    def _energy(
+        self,
+        segments: Sequence[Segment],
+        context: GpuContext | Unavailable,
+        flags: Sequence[str] = (),
+        trace_sha256: str = "",
+    ) -> Energy:
+        trace = self._trace
         if isinstance(trace, Unavailable):
             gpu = self._gpus if isinstance(self._gpus, Unavailable) else trace
             cpu = self._zones if isinstance(self._zones, Unavailable) else trace
-            return unmeasured(gpu, cpu, timer.segments, flags), None
-        file = to_parquet(trace, timer.segments, self._about())
-        digest = hashlib.sha256(file).hexdigest()
-        if not isinstance(self._gpus, Unavailable) and isinstance(found := idle_of(trace, self._baseline), Idle):
-            _IDLE[_uuids(self._gpus)] = found
-        return read(trace, timer.segments, self._context(), self._zones, flags, digest), file
+            return unmeasured(gpu, cpu, segments, flags)
+        return read(trace, segments, context, self._zones, flags, trace_sha256)
 
     def close(self) -> None:
         """End the sampler, whether or not it was read."""
         if not isinstance(self._sampler, Unavailable):
             self._sampler.kill()
 
-    def _finish(self) -> Trace | Unavailable:
+    @functools.cached_property
+    def _trace(self) -> Trace | Unavailable:
+        """The samples; asked for once, it ends the sampler."""
         if isinstance(self._sampler, Unavailable):
             return self._sampler
         time.sleep(_AFTERGLOW_S)

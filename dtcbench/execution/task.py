@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers
-from dtcbench.plan.metering import Metering
+from dtcbench.plan.metering import Metering, Using
 from dtcbench.plan.request import Request
 from dtcbench.plan.suite import Suite
-from dtcbench.record import CellRecord, Energy, Provenance, Result, Status
+from dtcbench.record import CellRecord, Energy, Provenance, Result, Status, Use
 from dtcbench.registry import Plugin
 from dtcbench.unavailable import Unavailable
 
@@ -30,13 +30,22 @@ class Job:
     fail_over: float | None = None
     """Start no more cells when a larger share of them has failed."""
     keep_weights: Literal["last", "none"] = "none"
+    use: Using | None = None
 
     @classmethod
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
         """The job of running `suite`."""
         device = "cuda" if suite.resources.gpus else "cpu"
         return cls(
-            suite.name, device, suite.request, suite.energy, suite.timeout, plugins, fail_over, suite.keep_weights
+            suite.name,
+            device,
+            suite.request,
+            suite.energy,
+            suite.timeout,
+            plugins,
+            fail_over,
+            suite.keep_weights,
+            suite.use,
         )
 
 
@@ -86,14 +95,14 @@ class Task:
         started_at: str,
         wall_s: float,
         detail: str = "",
-        **measured: Result | Energy | Provenance | str | Unavailable,
+        **measured: Result | Energy | Provenance | list[Use] | str | Unavailable,
     ) -> CellRecord:
         """The record of this attempt.
 
         Parameters
         ----------
         detail : traceback or stack, if there is one
-        measured : `result`, `energy`, `provenance` and `weights_sha256`, as far as the attempt came
+        measured : `result`, `energy`, `provenance`, `weights_sha256` and `use`, as far as the attempt came
         """
         missing = Unavailable(f"the cell ended before: {reason}")
         return CellRecord.of(
@@ -106,7 +115,7 @@ class Task:
             detail=detail,
             started_at=started_at,
             wall_s=wall_s,
-            **dict.fromkeys(("result", "energy", "provenance", "weights_sha256"), missing) | measured,
+            **dict.fromkeys(("result", "energy", "provenance", "weights_sha256", "use"), missing) | measured,
         )
 
 

@@ -19,13 +19,14 @@ from dtcbench.datasets.splits import Splits
 from dtcbench.energy.meter import EnergyMeter, open_meter
 from dtcbench.energy.nvml import is_simulated
 from dtcbench.energy.segments import PhaseTimer
+from dtcbench.energy.use import Ran, use_of
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.execution.task import Report, Task
 from dtcbench.models.packages import building
 from dtcbench.plan.protocol import from_choice
-from dtcbench.record import Energy, Provenance, Result, Status
+from dtcbench.record import Energy, Provenance, Result, Status, Use
 from dtcbench.text import error_line
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import deterministic
@@ -34,16 +35,18 @@ from dtcbench.training.network_file import NetworkFile
 from dtcbench.training.prepared import prepared
 from dtcbench.training.protocols import run, trained
 from dtcbench.training.training_run import CellContext, warm_up
+from dtcbench.training.use import Stopwatch, used
 from dtcbench.unavailable import Unavailable
 
 NOT_KEPT = Unavailable("the suite keeps no weights (keep_weights: none)")
+NOT_USED = Unavailable("the suite does not measure the use of networks (it has no `use`)")
 
 
 def attempt(task: Task) -> Report:
     """Make the attempt. It never raises: an exception becomes a status and a reason."""
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
-    measured: dict[str, Result | Energy | Provenance | str | Unavailable] = {}
+    measured: dict[str, Result | Energy | Provenance | list[Use] | str | Unavailable] = {}
     trace: bytes | None = None
     weights: bytes | Unavailable = NOT_KEPT
     try:
@@ -60,7 +63,8 @@ def attempt(task: Task) -> Report:
             )
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
-            measured["result"], measured["energy"], trace, weights = _measured(task, splits, sha256, meter)
+            numbers, trace, weights = _measured(task, splits, sha256, meter)
+            measured |= numbers
             measured["weights_sha256"] = hashlib.sha256(weights).hexdigest() if isinstance(weights, bytes) else weights
     except Exception as error:
         status, reason, detail = _failure(error)
@@ -86,16 +90,22 @@ def _failure(error: Exception) -> tuple[Status, str, str]:
 
 def _measured(
     task: Task, splits: Splits, sha256: str, meter: EnergyMeter
-) -> tuple[Result, Energy, bytes | None, bytes | Unavailable]:
-    """Train the cell, and repeat it until the meter has seen enough: its result, the energy of one training with the
-    samples behind it, and the first training's network."""
+) -> tuple[dict[str, Result | Energy | list[Use] | Unavailable], bytes | None, bytes | Unavailable]:
+    """Train the cell, repeat it until the meter has seen enough, and use the network if the suite asks for it.
+
+    Returns
+    -------
+    The record's `result`, `energy` (of one training) and `use`; the samples behind the joules; the first training's
+    network.
+    """
     cell = task.cell
     threads = from_choice(cell.protocol).threads
     device = _device(task.job.device)
     with deterministic(threads), threadpool_limits(limits=threads, user_api="blas"):
         train, test = prepared(splits, sha256, device)
         others = _others(device, task.job.request.boards)
-        phases = PhaseTimer(partial(_synchronize, [device, *others]) if device.type == "cuda" else lambda: None)
+        synchronize = partial(_synchronize, [device, *others] if device.type == "cuda" else [])
+        phases = PhaseTimer(synchronize)
         context = CellContext(cell, splits, train, test, phases, others, task.steps)
         if device.type == "cuda":
             warm_up(context)
@@ -106,7 +116,10 @@ def _measured(
             phases.train_again()
             repeat = run(context.repeat())
             flags |= set() if same_training(repeat, result) else {"not-repeatable"}
-        return result, *meter.reading(phases, sorted(flags)), weights
+        ways = list(used(context, compressor, Stopwatch(task.job.use, synchronize))) if task.job.use else []
+        energy, trace = meter.reading(phases, sorted(flags))
+        use = [use_of(way, meter.of_windows(way.ran.windows) if isinstance(way.ran, Ran) else []) for way in ways]
+        return {"result": result, "energy": energy, "use": use or NOT_USED}, trace, weights
 
 
 def _weights(task: Task, splits: Splits, compressor: Compressor) -> bytes | Unavailable:

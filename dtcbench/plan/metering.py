@@ -1,11 +1,11 @@
-"""How a suite wants its energy measured. This is not part of a cell's key, as it does not change the training."""
+"""How a suite wants energy and use measured. This is not part of a cell's key, as it does not change the training."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dtcbench.validation import Strict, shown
 
@@ -56,3 +56,27 @@ class Metering(Strict):
     def least_s(self) -> float:
         """Seconds that measuring a cell takes at least, on top of its first training; a longer one is repeated once."""
         return self.cool_down.at_least + self.idle + self.min_window
+
+
+def _different(sizes: list[int]) -> list[int]:
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(f"{sizes}: each size once is enough")
+    return sizes
+
+
+class Using(Strict):
+    """The suite's block `use`: measure the use of every cell's final network. docs/use.md explains the rules."""
+
+    batch_sizes: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1), AfterValidator(_different)] = Field(
+        default=[1, 64, 1024]
+    )
+    """Samples in one forward pass."""
+    window: Annotated[Duration, Field(gt=0)] = 3.0
+    """At least as many passes as take this long are measured together. Joules of a GPU take 2 s, or are coarse."""
+    windows: Annotated[int, Field(ge=6)] = 6
+    """Windows of each way of use; from 6 on, an interval of at least 95 % of their median exists."""
+
+    def seconds(self, ways: int) -> float:
+        """About what so many ways of use take: one way takes a quarter of a window to warm up and count its passes, its
+        windows, and a tenth of each for passes one by one."""
+        return ways * self.window * (0.25 + 1.1 * self.windows)

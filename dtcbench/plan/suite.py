@@ -22,7 +22,7 @@ from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Mistake, SuiteError
 from dtcbench.plan.looks import GrowingSeeds
-from dtcbench.plan.metering import Duration, Metering
+from dtcbench.plan.metering import Duration, Metering, Using
 from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
@@ -153,6 +153,8 @@ class Suite(Strict):
     grid: Annotated[list[Block], Field(min_length=1)]
     resources: Resources = Resources()
     energy: Metering = Metering()
+    use: Using | None = None
+    """Also measure what using each cell's final network takes. No cell's key holds it."""
     timeout: Annotated[Duration, Field(gt=0)] | None = None
     """What one cell may take, repeats for the energy meter included."""
     exclude: list[Exclusion] = Field(default=[])

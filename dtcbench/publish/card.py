@@ -22,6 +22,7 @@ _TABLES = {
     "cells": "one row per planned cell: what it is, how it ended, what it measured, where it ran",
     "cycles": "one row per cell, train-compress cycle and layer: widths, accuracies, entropies",
     "power": "one row per sample of a GPU's power, by the cell's key",
+    "use": "one row per cell and way of using its final network: energy, latency, throughput",
 }
 
 

@@ -11,22 +11,27 @@ import re
 from collections.abc import Mapping
 
 from dtcbench.analysis import leaderboard, summary
-from dtcbench.records.tables import CELLS, CYCLES, POWER
+from dtcbench.records import use
+from dtcbench.records.tables import CELLS, CYCLES, POWER, USE
 
 TABLES: dict[str, Mapping[str, str]] = {
     "cells": CELLS,
     "cycles": CYCLES,
     "power": POWER,
+    "use": USE,
     "leaderboard.csv": leaderboard.COLUMNS,
     "summary.csv": summary.COLUMNS,
+    "use.csv": use.COMPARED,
 }
 """By table, the meaning of each of its columns, in order."""
 ABOUT = {
     "cells": "One row per planned cell: what it is, how it ended, what it measured, where it ran.",
     "cycles": "One row per ok cell, train-compress cycle and prunable group; of `dense`, one per cycle.",
     "power": "One row per sample of a GPU's power while a cell ran.",
+    "use": "One row per ok cell and way of using its final network, if the suite asks for it.",
     "leaderboard.csv": "One row per protocol, data set, model, sparsity, method and solver, over its seeds.",
     "summary.csv": "One row per method and pool, over its (data set, model) pairs.",
+    "use.csv": "One row per protocol, data set, model, sparsity, method, solver and way of use, over its seeds.",
 }
 """By table, what its rows are."""
 _UNITS = (
@@ -35,6 +40,7 @@ _UNITS = (
     (r"accuracy(_.*)?|difference_(mean|low|high)|(target|validation)_accuracy", "fraction of 1"),
     (r"(validation|test)_(before|after)|sparsity.*|profile", "fraction of 1"),
     (r".*_s(_mean)?", "s"),
+    (r"throughput.*", "1/s"),
     (r".*_j", "J"),
     (r".*_mj", "mJ"),
     (r".*_uj", "µJ"),
@@ -63,8 +69,8 @@ def markdown() -> str:
     """The data dictionary: all tables and all their columns."""
     blocks = [
         "# Columns",
-        "What every column of every table means. The tables are `dtcbench.Run.cells`, `.cycles`, `.power`, and the "
-        "files `tables/*.parquet`, `leaderboard.csv` and `summary.csv` of a run or a bundle.",
+        "What every column of every table means. The tables are `dtcbench.Run.cells`, `.cycles`, `.power`, `.use`, "
+        "and the files `tables/*.parquet`, `leaderboard.csv`, `summary.csv` and `use.csv` of a run or a bundle.",
         "A value that was not measured is missing, with its reason, and never 0.",
     ]
     for table in TABLES:

@@ -122,6 +122,11 @@ class Run:
         return self._tables.cycles.copy()
 
     @property
+    def use(self) -> pd.DataFrame:
+        """One row per ok cell and way of using its network, if the suite asks for it; else empty."""
+        return self._tables.use.copy()
+
+    @property
     def power(self) -> pd.DataFrame:
         """The samples behind the cells' joules, by the cell's `key`; empty if no GPU was metered."""
         return self._power.copy()

@@ -31,21 +31,19 @@ from dtcbench.record import (
     Provenance,
     Status,
     Tabled,
+    meaning,
     number_fields,
 )
 from dtcbench.records import mixing
+from dtcbench.records import use as of_use
 from dtcbench.records.store import Store, uncollected
 
 MISSING = "missing"
 """The `status` of a planned cell that has no record yet."""
 
 
-def _meaning(model: type[BaseModel], name: str) -> str:
-    return " ".join((model.model_fields[name].description or "").split())
-
-
 def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:
-    return {name: _meaning(model, name) for name in names}
+    return {name: meaning(model, name) for name in names}
 
 
 _METRICS, _ENERGY, _CYCLE, _LAYER = (number_fields(model) for model in (Metrics, Energy, Cycle, Layer))
@@ -76,11 +74,11 @@ _IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
 _POWER = {
     "training_s": "Seconds inside the energy boundary of one training, whether or not anything was measured.",
     "mean_power_w": "`energy_j` over `training_s`.",
-    "idle_w": _meaning(PowerTrace, "idle_w"),
+    "idle_w": meaning(PowerTrace, "idle_w"),
     "net_energy_j": "`energy_j` above what the idle GPU would have used in `training_s`.",
 }
 _OUTCOME = {
-    "suite": _meaning(CellRecord, "suite"),
+    "suite": meaning(CellRecord, "suite"),
     "status": f"How the cell ended; `{MISSING}` if it has no record.",
     "reason": "What ended the cell; empty if it is ok.",
     **_meanings(CellRecord, ("attempt", "wall_s")),
@@ -88,22 +86,22 @@ _OUTCOME = {
 _OF_RESULT = {
     {"sparsity": "sparsity_reached"}.get(name, name): text for name, text in _meanings(Metrics, _METRICS).items()
 }
-_HITS = {"hits": _meaning(Metrics, "hits")}
+_HITS = {"hits": meaning(Metrics, "hits")}
 _OF_ENERGY = {
     **_meanings(Energy, _ENERGY),
-    "energy_method": _meaning(Energy, "method"),
-    "energy_scope": _meaning(Energy, "scope"),
+    "energy_method": meaning(Energy, "method"),
+    "energy_scope": meaning(Energy, "scope"),
     "energy_reason": "Why `energy_j` is missing.",
-    "energy_flags": f"Separated by commas: {_meaning(Energy, 'flags')[0].lower()}{_meaning(Energy, 'flags')[1:]}",
+    "energy_flags": f"Separated by commas: {meaning(Energy, 'flags')[0].lower()}{meaning(Energy, 'flags')[1:]}",
     "cpu_energy_reason": "Why `cpu_energy_j` is missing.",
     **_POWER,
-    "gpu": _meaning(PowerTrace, "device"),
+    "gpu": meaning(PowerTrace, "device"),
     **_meanings(PowerTrace, ("gpu_uuid", "simulated")),
 }
 _OF_PROVENANCE = {
-    "hardware_class": _meaning(Provenance, "hardware_class"),
+    "hardware_class": meaning(Provenance, "hardware_class"),
     "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins.",
-    "dataset_sha256": _meaning(Provenance, "dataset_sha256"),
+    "dataset_sha256": meaning(Provenance, "dataset_sha256"),
 }
 CELLS = {
     **{name: text for name, (_, text) in _IDENTITY.items()},
@@ -125,10 +123,12 @@ CYCLES = {
     **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
     **_meanings(Cycle, _CYCLE),
     "cumulative_j": "Joules from the beginning of training to the end of this cycle's training.",
-    "group": _meaning(Layer, "group"),
+    "group": meaning(Layer, "group"),
     **_meanings(Layer, _LAYER),
 }
 """By column of `cycles`, in order, its meaning."""
+USE = {**{name: CELLS[name] for name in _IDENTITY}, **of_use.MEASURED}
+"""By column of `use`, in order, its meaning."""
 POWER = {
     "key": CELLS["key"],
     "t_s": "Time since the first sample.",
@@ -161,9 +161,9 @@ _CYCLE_TYPES = (
     | {name: "int64" for name in _CYCLE if Cycle.model_fields[name].annotation is int}
 )
 """A layer's whole numbers are floats: `dense` has none."""
-Part: TypeAlias = tuple[dict[str, tuple[Any, ...]], pd.DataFrame, list[Tabled], dict[str, dict[str, str]]]
-"""What some records give to the tables: by cell key the `_MEASURED` columns of `cells`; their cycles; the records with
-power samples; by cell key the digests of plug-ins."""
+Part: TypeAlias = tuple[dict[str, tuple[Any, ...]], pd.DataFrame, pd.DataFrame, list[Tabled], dict[str, dict[str, str]]]
+"""What some records give to the tables: by cell key the `_MEASURED` columns of `cells`; their cycles; the use of
+their networks; the records with power samples; by cell key the digests of plug-ins."""
 
 
 def read(store: Store) -> Iterator[Part]:
@@ -190,6 +190,7 @@ def part(records: Sequence[Tabled]) -> Part:
     return (
         {record.key: _row(record) for record in records},
         _cycles([row for record in records for row in _cycle_rows(record)]),
+        of_use.frame(records),
         [record for record in records if record.energy and record.energy.trace_sha256],
         {record.key: record.plugins for record in records if record.plugins},
     )
@@ -203,6 +204,8 @@ class Tables:
     """One row per planned cell in plan order; the numbers of a cell that is not ok are missing values."""
     cycles: pd.DataFrame
     """In plan order, one row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
+    use: pd.DataFrame
+    """In plan order, one row per ok cell and way of using its network."""
     metered: tuple[Tabled, ...]
     """The records with power samples, in plan order."""
     owners: dict[str, int]
@@ -221,11 +224,12 @@ def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: 
     identities = _identities(planned)
     places = {key: place for place, key in enumerate(identities["key"])}
     rows = [(MISSING, "not run yet", *(None for _ in _MEASURED[2:]))] * len(places)
-    frames, owners, metered = [_cycles([])], dict[str, int](), dict[str, Tabled]()
+    frames, used = [_cycles([])], [of_use.frame([])]
+    owners, metered = dict[str, int](), dict[str, Tabled]()
     conflicts, sources = set[str](), set[tuple[str, str]]()
     datasets = identities["dataset"].tolist()
     for number, parts in enumerate(runs):
-        for measured, cycles, with_samples, plugins in parts:
+        for measured, cycles, use, with_samples, plugins in parts:
             taken = set()
             for key in measured.keys() & places.keys():
                 known, new = rows[places[key]], measured[key]
@@ -237,6 +241,7 @@ def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: 
                 elif new[_STATUS] == Status.OK and new[_ACCURACY] != known[_ACCURACY]:
                     conflicts.add(key)
             frames.append(cycles[cycles["key"].isin(taken)])
+            used.append(use[use["key"].isin(taken)])
             for key in taken:
                 metered.pop(key, None)
             metered |= {record.key: record for record in with_samples if record.key in taken}
@@ -244,7 +249,8 @@ def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: 
     cells.insert(0, "suite", suite)
     return Tables(
         pd.concat([identities, cells], axis=1),
-        _in_plan_order(pd.concat(frames), identities, places),
+        _in_plan_order(pd.concat(frames), identities.rename(columns={"sparsity": "sparsity_planned"}), places),
+        _in_plan_order(pd.concat(used), identities, places),
         tuple(metered[key] for key in sorted(metered, key=places.__getitem__)),
         owners,
         frozenset(conflicts),
@@ -252,11 +258,11 @@ def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: 
     )
 
 
-def _in_plan_order(cycles: pd.DataFrame, identities: pd.DataFrame, places: dict[str, int]) -> pd.DataFrame:
-    """The planned cells' cycles, each with what identifies its cell."""
-    place = cycles["key"].map(places)
-    kept = cycles.assign(place=place)[place.notna()].sort_values("place", kind="stable", ignore_index=True)
-    identity = identities.rename(columns={"sparsity": "sparsity_planned"}).take(kept["place"].to_numpy(dtype=np.int64))
+def _in_plan_order(rows: pd.DataFrame, identities: pd.DataFrame, places: dict[str, int]) -> pd.DataFrame:
+    """The rows of the planned cells, each with what identifies its cell."""
+    place = rows["key"].map(places)
+    kept = rows.assign(place=place)[place.notna()].sort_values("place", kind="stable", ignore_index=True)
+    identity = identities.take(kept["place"].to_numpy(dtype=np.int64))
     return pd.concat([identity.reset_index(drop=True), kept.drop(columns=["key", "place"])], axis=1)
 
 

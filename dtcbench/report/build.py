@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.records import location
@@ -16,7 +18,8 @@ from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
 from dtcbench.records.tables import parquet, power_table, untyped
-from dtcbench.report import columns, latex, markdown
+from dtcbench.records.use import compared
+from dtcbench.report import columns, latex, markdown, use_view
 
 if TYPE_CHECKING:
     from dtcbench.report.drawings import Drawing, Form
@@ -31,6 +34,11 @@ def claims_notes(run: Run) -> list[str]:
     return [note for note in (conflicts, false_verdicts(run.cells)) if note]
 
 
+def compared_use(run: Run) -> pd.DataFrame | None:
+    """The ways of use compared with dense; None if no use was measured."""
+    return compared(use) if len(use := run.use) else None
+
+
 def files(run: Run) -> dict[str, bytes | str]:
     """Everything made from the tables but the page and the figures on paper, by its name in the run's folder.
 
@@ -42,6 +50,7 @@ def files(run: Run) -> dict[str, bytes | str]:
             "tables/cells.parquet": parquet(untyped(run.cells)),
             "tables/cycles.parquet": parquet(run.cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
+            **_of_use(run),
             "leaderboard.csv": columns.leaderboard_csv(leaderboard),
             **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
             "leaderboard.md": markdown.leaderboard_markdown(leaderboard),
@@ -49,12 +58,22 @@ def files(run: Run) -> dict[str, bytes | str]:
         }
 
 
+def _of_use(run: Run) -> dict[str, bytes | str]:
+    if (rows := compared_use(run)) is None:
+        return {}
+    return {
+        "tables/use.parquet": parquet(run.use),
+        "use.csv": columns.use_csv(rows),
+        "use.md": use_view.use_markdown(rows, run.suite),
+    }
+
+
 def page(run: Run) -> str:
     """The page of the run. The same records give the same text."""
     from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
 
     with uncollected():
-        return html.page(run.leaderboard(), run.cells, run.cycles, run.traces)
+        return html.page(run.leaderboard(), run.cells, run.cycles, run.traces, use=compared_use(run))
 
 
 def figures(run: Run) -> dict[str, Callable[[], bytes]]:
@@ -65,7 +84,7 @@ def figures(run: Run) -> dict[str, Callable[[], bytes]]:
     from dtcbench.report import drawings
 
     leaderboard = run.leaderboard()
-    drawn = drawings.of_leaderboard(leaderboard, run.cells, run.cycles, run.traces)
+    drawn = drawings.of_leaderboard(leaderboard, run.cells, run.cycles, run.traces, compared_use(run))
     named = drawings.by_file_name(leaderboard, drawn)
     return {
         f"figures/{name}.{form}": partial(on_paper, drawing, form)

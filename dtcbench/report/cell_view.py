@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dtcbench.analysis.leaderboard import METRICS
 from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
-from dtcbench.report.energy_rows import energy_rows
+from dtcbench.report.energy_rows import energy_rows, use_rows
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import ABSENT, number_text, one_line
 
@@ -73,7 +73,8 @@ def number_rows(record: CellRecord) -> list[tuple[str, str]]:
     """What an ok cell measured, by name: a number, or the reason why it is missing."""
     if record.result is None:
         return []
-    return [*_result_rows(record.result), *(energy_rows(record.energy) if record.energy else [])]
+    energy = energy_rows(record.energy) if record.energy else []
+    return [*_result_rows(record.result), *energy, *use_rows(record.use or [])]
 
 
 def _result_rows(result: Result) -> list[tuple[str, str]]:

@@ -296,6 +296,11 @@ def summary_csv(leaderboard: Leaderboard) -> str:
     return _csv(leaderboard.summary)
 
 
+def use_csv(compared: pd.DataFrame) -> str:
+    """One line per way of use under `records.use.COMPARED`."""
+    return _csv(compared)
+
+
 def _csv(rows: pd.DataFrame) -> str:
     # Twelve digits: exponentials, and with them the last of seventeen, differ between processors.
     return rows.to_csv(index=False, lineterminator="\n", float_format=_twelve_digits)

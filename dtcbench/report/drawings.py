@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.analysis.pairing import POOL, Pool, tidy
+from dtcbench.analysis.pairing import DENSE, POOL, Pool, tidy
 from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
@@ -42,6 +42,13 @@ _LAW = (
 )
 
 
+_USE = (
+    "{quantity} per sample of using the network against its FLOPs, both in per cent of the paired dense network in the "
+    "same mode at the same batch size. On the dotted line it falls as the FLOPs do. Hollow points are networks whose "
+    "widths are padded to multiples of 8; dashed lines are CUDA graphs."
+)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """One figure, before it is drawn."""
@@ -54,11 +61,22 @@ class Drawing:
 
 
 def of_leaderboard(
-    leaderboard: Leaderboard, cells: pd.DataFrame, cycles: pd.DataFrame, traces: Traces
+    leaderboard: Leaderboard,
+    cells: pd.DataFrame,
+    cycles: pd.DataFrame,
+    traces: Traces,
+    use: pd.DataFrame | None = None,
 ) -> list[list[Drawing]]:
-    """The figures of each of the leaderboard's pools, in their order; empty for a pool without an ok cell."""
+    """The figures of each of the leaderboard's pools, in their order; empty for a pool without an ok cell.
+
+    `use` compares the ways of use (`records/use.py`); None if none was measured.
+    """
     looks = figures.styles(leaderboard)
-    return [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in leaderboard.pools]
+    drawn = [list(_of_pool(pool, rows, cells, cycles, traces, looks)) for pool, rows in leaderboard.pools]
+    if use is not None:
+        for (pool, _), of_pool in zip(leaderboard.pools, drawn, strict=True):
+            of_pool += _of_use(_part(use, pool), looks)
+    return drawn
 
 
 def by_file_name(leaderboard: Leaderboard, drawn: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
@@ -124,6 +142,15 @@ def _of_pool(
     yield from of_rows(rows, _part(cycles, pool), looks)
     if shown := _shown(_part(cells, pool), traces):
         yield Drawing("power", "Power over time", _POWER_CAPTION, partial(_power, shown, traces, looks))
+
+
+def _of_use(use: pd.DataFrame, looks: dict[str, Style]) -> Iterator[Drawing]:
+    quantities: tuple[Literal["time", "energy"], ...] = ("time", "energy")
+    for quantity in quantities:
+        if use.loc[use["method"] != DENSE, f"{quantity}_ratio"].notna().any():
+            words = quantity.capitalize()
+            figure = partial(figures.use_by_flops, use, looks, quantity)
+            yield Drawing(f"{quantity}-of-use", f"{words} of use", _USE.format(quantity=words), figure)
 
 
 def _power(shown: Mapping[str, str], traces: Traces, looks: Mapping[str, Style]) -> go.Figure:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dtcbench.record import Energy, Explained, PhaseEnergy, PowerTrace
+from collections.abc import Sequence
+
+from dtcbench.record import Energy, Explained, PhaseEnergy, PowerTrace, Spread, Use
 from dtcbench.records.tables import power
-from dtcbench.text import number_text
+from dtcbench.text import number_text, with_interval
 
 
 def energy_rows(energy: Energy) -> list[tuple[str, str]]:
@@ -16,6 +18,25 @@ def energy_rows(energy: Energy) -> list[tuple[str, str]]:
     if energy.flags:
         rows.append(("flags", ", ".join(energy.flags)))
     return rows
+
+
+def use_rows(uses: Sequence[Use]) -> list[tuple[str, str]]:
+    """What using the network takes, one row for each way; each number with its 95 % interval over windows."""
+    return [(f"use, {use.widths}, {use.mode}, batch {use.batch_size}", _use(use)) for use in uses]
+
+
+def _use(use: Use) -> str:
+    if use.throughput is None:
+        return f"not measured ({use.reasons['throughput']})"
+    joules = _spread(use, "energy_j", "J per 1,000", absent="joules not measured")
+    return f"{_spread(use, 'latency_s', 'ms alone', scale=1000)}, {_spread(use, 'throughput', 'samples/s')}, {joules}"
+
+
+def _spread(use: Use, name: str, unit: str, scale: float = 1, absent: str = "") -> str:
+    spread: Spread | None = getattr(use, name)
+    if spread is None:
+        return f"{absent} ({use.reasons[name]})"
+    return with_interval(spread.median, spread.low, spread.high, ".4g", unit, scale)
 
 
 def _joules(energy: Energy) -> str:

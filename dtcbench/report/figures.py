@@ -8,7 +8,7 @@ import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -126,6 +126,50 @@ def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
     for row, title in enumerate(("Accuracy, %", "Entropy, bits", "Entropy / log2 n"), 1):
         figure.update_yaxes(title=title, row=row, col=1)
     return figure.update_layout(height=720)
+
+
+def use_by_flops(rows: pd.DataFrame, looks: dict[str, Style], quantity: Literal["time", "energy"]) -> go.Figure:
+    """Time or joules of using the networks against their FLOPs, all relative to dense; a panel for each batch size.
+
+    `rows` are those of one pool of `records.use.compared`. Hollow points are networks at rounded widths, dashed lines
+    CUDA graphs; on the dotted line the quantity falls as the FLOPs do.
+    """
+    sizes = sorted(set(rows["batch_size"]))
+    figure = blank(len(sizes))
+    ratio, low, high = (f"{quantity}_{end}" for end in ("ratio", "low", "high"))
+    placed = rows.assign(label=_labels(rows)).dropna(subset=[ratio]).sort_values("flops_ratio", kind="stable")
+    named: set[str] = set()
+    for row, size in enumerate(sizes, 1):
+        line = {"x": [0, 100], "y": [0, 100], "name": "as its FLOPs", "mode": "lines", "hoverinfo": "skip"}
+        figure.add_trace(
+            go.Scatter(**line, line={"color": NEUTRAL, "dash": "dot"}, showlegend=row == 1), row=row, col=1
+        )
+        at_size = placed[(placed["batch_size"] == size) & (placed["method"] != DENSE)]
+        for (label, widths, mode), points in at_size.groupby(["label", "widths", "mode"]):
+            name = ", ".join(
+                [label, *(["rounded"] if widths == "rounded" else []), *([mode] if mode != "eager" else [])]
+            )
+            look = {
+                **look_of(label, looks, "lines+markers"),
+                "name": html.escape(name),
+                "showlegend": name not in named,
+            }
+            trace = go.Scatter(
+                x=(100 * points["flops_ratio"]).tolist(),
+                y=(100 * points[ratio]).tolist(),
+                error_y={
+                    "array": (100 * (points[high] - points[ratio])).tolist(),
+                    "arrayminus": (100 * (points[ratio] - points[low])).tolist(),
+                },
+                **look,
+            )
+            trace.marker.symbol = looks[label].marker + ("-open" if widths == "rounded" else "")
+            trace.line.dash = "solid" if mode == "eager" else "dash"
+            figure.add_trace(trace, row=row, col=1)
+            named.add(name)
+        figure.update_yaxes(title=f"{quantity.capitalize()}, %, batch {size}", row=row, col=1)
+    figure.update_xaxes(title="FLOPs of a sample, % of dense", row=len(sizes), col=1)
+    return figure.update_layout(height=160 + 220 * len(sizes))
 
 
 def accuracy_shown(cycles: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dtcbench.analysis.leaderboard import Leaderboard
 from dtcbench.analysis.pairing import IDENTITY, Pool, tidy
-from dtcbench.report import drawings, elements
+from dtcbench.report import drawings, elements, use_view
 from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
@@ -38,12 +38,14 @@ def page(
     frame: Frame = ALONE,
     method_link: Callable[[Row], str] = no_link,
     cell_link: Callable[[Row], str] = no_link,
+    use: pd.DataFrame | None = None,
 ) -> str:
     """The page: leaderboard, figures, failures and notes. The same frames give the same bytes.
 
-    The links give the address of a row's method, and of a failed cell.
+    The links give the address of a row's method, and of a failed cell. `use` compares the ways of use
+    (`records/use.py`); None if none was measured.
     """
-    drawn = drawings.of_leaderboard(leaderboard, cells, cycles, traces)
+    drawn = drawings.of_leaderboard(leaderboard, cells, cycles, traces, use)
     pools = [
         pool_section(number, pool, rows.to_dict("records"), of_pool, method_link)
         for number, ((pool, rows), of_pool) in enumerate(zip(leaderboard.pools, drawn, strict=True), 1)
@@ -57,6 +59,13 @@ def page(
             Section(title, elements.table(SUMMARY_COLUMNS, rows, method_link), [], {})
             for title, rows in summary_pools(leaderboard)
         ],
+        uses=[]
+        if use is None
+        else [
+            Section(pool.title, elements.table(use_view.shown(rows), rows, method_link), [], {})
+            for pool, rows in use_view.pools(use)
+        ],
+        use_notes=[] if use is None else use_view.notes(use),
         has_results=bool((cells["status"] == "ok").any()),
         failures=_failures(cells, cell_link),
     )

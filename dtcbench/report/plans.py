@@ -93,6 +93,18 @@ def weights_note(plan: Plan) -> list[str]:
     return [f"weights: at most {bytes_text(sum(known))} beside the records, in {count_of(len(known), 'file')}{rest}"]
 
 
+def use_note(plan: Plan) -> list[str]:
+    """About how long the use of the networks takes that the suite measures: a line, or none if it measures none."""
+    if (using := plan.suite.use) is None:
+        return []
+    modes = 2 if plan.suite.resources.gpus else 1
+    of_cell_s = using.seconds(modes * 2 * len(using.batch_sizes))
+    windows = f"{using.windows} windows of {using.window:g} s"
+    each = f"{2 * modes} × {count_of(len(using.batch_sizes), 'batch size')} in {windows}"
+    all_s = of_cell_s * len(plan.cells)
+    return [f"use: about {duration(of_cell_s)} a cell, {each}: {duration(all_s)} for {len(plan.cells)} cells"]
+
+
 def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | str]) -> int | str:
     """Of the cell's network; or why it cannot be built."""
     from dtcbench.training.network_file import most_bytes  # torch, which `status` does without

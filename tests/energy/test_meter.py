@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from energy.traces import BEGIN_S, NOT_ASKED, segment, trace
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
@@ -16,6 +17,7 @@ from dtcbench.energy import nvml, rapl
 from dtcbench.energy.meter import IdleBaseline, open_meter, zones_to_measure
 from dtcbench.energy.nvml import AssignedGpu, Gpu
 from dtcbench.energy.rapl import Zone
+from dtcbench.energy.segments import Interval
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.request import Request
 from dtcbench.record import Energy
@@ -221,6 +223,20 @@ def test_the_record_holds_the_digest_of_the_samples_and_the_flags_from_elsewhere
     assert energy.trace_sha256 == hashlib.sha256(file).hexdigest()
     assert energy.flags == ["not-repeatable"]
     assert energy.trace.cool_down_s == 7.0
+
+
+def test_windows_of_use_have_joules_by_themselves_unless_several_boards_were_metered(meter, monkeypatch):
+    windows = [Interval(BEGIN_S + begin, BEGIN_S + begin + 2.5) for begin in (10, 20, 30)]
+    seen = trace(power=lambda t: np.where(t < 25, 200.0, 400.0))
+    one = meter(seen)
+    assert [energy.energy_j for energy in one.of_windows(windows)] == pytest.approx([500, 500, 1000], rel=1e-3)
+    assert one.reading(MINUTE, [])[0].energy_j is not None
+    several = meter(seen)
+    several._gpus = [AssignedGpu(BOARD, None)] * 2
+    reason = several.of_windows(windows)[0].reasons["energy_j"]
+    assert reason == "the cell's GPUs were metered together, and one of them was used"
+    failed = meter(Unavailable("the sampler ended early")).of_windows(windows)
+    assert [energy.reasons["energy_j"] for energy in failed] == ["the sampler ended early"] * 3
 
 
 def test_a_sampler_that_failed_leaves_no_number_and_its_reason(meter):

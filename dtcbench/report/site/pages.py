@@ -9,7 +9,7 @@ import pandas as pd
 
 from dtcbench.records.run import Run
 from dtcbench.report import elements, html
-from dtcbench.report.build import claims_notes
+from dtcbench.report.build import claims_notes, compared_use
 from dtcbench.report.columns import Row
 from dtcbench.report.site.cell_page import cell_page
 from dtcbench.report.site.claims_page import ClaimsOnHardware, claims_page
@@ -64,7 +64,10 @@ def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:
         return cell_file(row["key"])
 
     frame = shown.frame(0)
-    yield "index.html", html.page(run.leaderboard(), run.cells, run.cycles, traces, frame, of_method, of_cell)
+    yield (
+        "index.html",
+        html.page(run.leaderboard(), run.cells, run.cycles, traces, frame, of_method, of_cell, compared_use(run)),
+    )
     for (method, solver), name in methods.items():
         yield name, method_page(shown, method, solver)
     names = zip(run.cells["key"], run.cells["method"], run.cells["solver"], strict=True)

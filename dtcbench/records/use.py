@@ -1,0 +1,142 @@
+"""The table `use`, one row per ok cell and way of using its network, and how its rows compare with dense. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dtcbench.analysis.pairing import DENSE, POOL, distinct
+from dtcbench.analysis.stats import Estimate, geometric_mean_estimate
+from dtcbench.record import Spread, Tabled, Use, meaning
+
+WAY = ["widths", "mode", "batch_size"]
+"""The columns that tell a cell's ways of use apart."""
+_SPREADS = ("latency_s", "throughput", "energy_j", "cpu_energy_j")
+
+
+def _end(name: str, end: str) -> str:
+    """The column of a spread's end: `latency_low_s` of `latency_s`."""
+    stem, _, unit = name.rpartition("_")
+    return f"{stem}_{end}_{unit}" if stem else f"{name}_{end}"
+
+
+def _of_spread(name: str) -> dict[str, str]:
+    ends = {_end(name, end): f"The {side} end of its interval." for end, side in (("low", "lower"), ("high", "upper"))}
+    return {name: f"{meaning(Use, name)} The median over windows.", **ends}
+
+
+MEASURED = {
+    **{name: meaning(Use, name) for name in (*WAY, "flops", "passes")},
+    **{column: text for name in _SPREADS for column, text in _of_spread(name).items()},
+    "energy_method": meaning(Use, "energy_method"),
+    "use_flags": "What a reader must know before using the joules, separated by commas.",
+    "use_reason": "Why `latency_s` and `throughput` are missing.",
+    "energy_reason": "Why `energy_j` is missing.",
+    "cpu_energy_reason": "Why `cpu_energy_j` is missing.",
+    "hardware_class": "GPU (or CPU) model, memory and power limit: times and joules compare only within one class.",
+}
+"""By column of `use` that comes from a record, its meaning."""
+_NUMBERS = ("flops", "passes", *(column for name in _SPREADS for column in _of_spread(name)))
+COMPARED = {
+    "protocol": "training recipe, as in the leaderboard",
+    "protocol_sha256": "its digest, as in the leaderboard",
+    "dataset": "data set",
+    "model": "network",
+    "sparsity": "planned fraction of prunable neurons removed; empty if the protocol's schedule decides",
+    "method": "what chose the neurons",
+    "solver": "sparse-recovery algorithm; empty if the method uses no solver",
+    "widths": "`pruned`: as the method left them; `rounded`: padded to multiples of 8",
+    "mode": "`eager`, or `cuda-graph`",
+    "batch_size": "samples in one forward pass",
+    "measured": "cells whose time was measured",
+    "flops_ratio": "FLOPs of one sample over those of the paired dense cell, geometric mean over pairs",
+    "latency_s": "seconds of one forward pass alone, median over cells",
+    "throughput": "samples per second in passes that follow each other, median over cells",
+    "spread_pct": "half of the widest interval of a cell's throughput, in per cent of its median",
+    "time_ratio": "seconds per sample over those of the paired dense cell, as it was trained, in the same mode at the "
+    "same batch size: geometric mean over pairs of one hardware class",
+    "time_low": "lower end of its interval",
+    "time_high": "upper end of its interval",
+    "energy_j": "joules of the GPU per 1,000 samples, median over cells",
+    "energy_ratio": "joules over those of the paired dense cell, as time_ratio",
+    "energy_low": "lower end of its interval",
+    "energy_high": "upper end of its interval",
+    "cpu_energy_j": "joules of the processor packages per 1,000 samples, median over cells",
+    "flags": "flags of the cells' joules",
+    "use_reason": "why the time is missing",
+    "energy_reason": "why the joules of the GPU are missing",
+    "cpu_energy_reason": "why the joules of the processor packages are missing",
+}
+"""The columns of `use.csv`, in order, and their meanings."""
+_ROW = [*POOL, "sparsity", "method", "solver", *WAY]
+
+
+def frame(records: Iterable[Tabled]) -> pd.DataFrame:
+    """The ways of use of ok records: the cell's key, then the `MEASURED` columns."""
+    found = [row for record in records for row in _rows(record)]
+    return pd.DataFrame(found, columns=["key", *MEASURED]).astype({"key": "str", **dict.fromkeys(_NUMBERS, "float64")})
+
+
+def _rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
+    hardware = record.provenance.hardware_class if record.provenance else None
+    for use in (record.use or []) if record.metrics else []:
+        yield (
+            record.key,
+            *(getattr(use, name) for name in (*WAY, "flops", "passes")),
+            *(value for name in _SPREADS for value in _values(getattr(use, name))),
+            use.energy_method,
+            ",".join(use.flags),
+            *(use.reasons.get(name) for name in ("throughput", "energy_j", "cpu_energy_j")),
+            hardware,
+        )
+
+
+def _values(spread: Spread | None) -> tuple[float | None, ...]:
+    return (None, None, None) if spread is None else (spread.median, spread.low, spread.high)
+
+
+def compared(use: pd.DataFrame) -> pd.DataFrame:
+    """`COMPARED`: the ways of use of each method at each sparsity, over its seeds, against dense.
+
+    Parameters
+    ----------
+    use : the table of a run
+    """
+    solver = use["solver"].astype(object).where(use["solver"].notna(), "")
+    known = use.assign(solver=solver).sort_values([*_ROW, "seed"], kind="stable", ignore_index=True)
+    is_baseline = (known["method"] == DENSE) & (known["widths"] == "pruned")
+    pair = [*POOL, "seed", "mode", "batch_size", "hardware_class"]
+    baseline = known.loc[is_baseline, [*pair, "flops", "throughput", "energy_j"]]
+    paired = known.merge(baseline, on=pair, how="left", suffixes=("", "_dense"), validate="many_to_one")
+    found = [_line(dict(zip(_ROW, names, strict=True)), same) for names, same in paired.groupby(_ROW, dropna=False)]
+    lines = pd.DataFrame(found, columns=list(COMPARED))
+    return lines.sort_values([*POOL, "batch_size", "mode", "sparsity"], kind="stable", ignore_index=True)
+
+
+def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
+    half = (cells["throughput_high"] - cells["throughput_low"]) / 2 / cells["throughput"]
+    time = _ratio(cells["throughput_dense"], cells["throughput"])
+    energy = _ratio(cells["energy_j"], cells["energy_j_dense"])
+    return {
+        **names,
+        "measured": int(cells["throughput"].notna().sum()),
+        "flops_ratio": _ratio(cells["flops"], cells["flops_dense"]).mean,
+        **{name: cells[name].median() for name in ("latency_s", "throughput", "energy_j", "cpu_energy_j")},
+        "spread_pct": 100 * half.max(),
+        **{f"time_{name}": value for name, value in _numbers(time).items()},
+        **{f"energy_{name}": value for name, value in _numbers(energy).items()},
+        "flags": ",".join(sorted({flag for flags in cells["use_flags"] for flag in flags.split(",") if flag})),
+        **{name: "; ".join(distinct(cells[name])) for name in ("use_reason", "energy_reason", "cpu_energy_reason")},
+    }
+
+
+def _ratio(over: pd.Series, under: pd.Series) -> Estimate:
+    ratios = (over / under).to_numpy(dtype=np.float64)
+    return geometric_mean_estimate(ratios[np.isfinite(ratios)])
+
+
+def _numbers(ratio: Estimate) -> dict[str, float]:
+    return {"ratio": ratio.mean, "low": ratio.low, "high": ratio.high}
