@@ -178,9 +178,7 @@ class Energy(Explained):
 
 
 Widths = Literal["pruned", "rounded"]
-"""`pruned`: as the method left them; `rounded`: padded with silent neurons to multiples of 8 (docs/use.md)."""
 Mode = Literal["eager", "cuda-graph"]
-"""`eager`: operation by operation; `cuda-graph`: the whole pass captured once, and replayed."""
 
 
 class Spread(BaseModel):
@@ -199,7 +197,9 @@ class Use(Explained):
     """Energy and time of one way to use the final network, evaluated on test samples that lie on the device."""
 
     widths: Widths
+    """`pruned`: as the method left them; `rounded`: padded with silent neurons to multiples of 8 (docs/use.md)."""
     mode: Mode
+    """`eager`: operation by operation; `cuda-graph`: the whole pass captured once, and replayed."""
     batch_size: int
     """Samples in one forward pass."""
     flops: int | None
@@ -211,7 +211,7 @@ class Use(Explained):
     throughput: Spread | None
     """Samples per second, in passes that follow each other without waiting."""
     energy_j: Spread | None
-    """Joules of the GPU per 1,000 samples of those passes, idle power included, in the scope of the energy of training."""
+    """Joules of the GPU per 1,000 samples of those passes, idle power included; in the scope of those of training."""
     energy_method: Literal["counter", "integral", "none"]
     """What gave the joules, as for the energy of training."""
     cpu_energy_j: Spread | None
