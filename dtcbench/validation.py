@@ -110,7 +110,8 @@ def _message(detail: dict[str, Any], path: KeyPath, model: type[BaseModel]) -> s
 
 
 def _unknown_key(key: Any, known: list[str]) -> str:
-    return f"unknown key {shown(key)}; {near(str(key), known) if known else 'remove it: no key is known'}"
+    mistyped = key if isinstance(key, str) else ""  # YAML's false is no name with a letter wrong
+    return f"unknown key {shown(key)}; {near(mistyped, known) if known else 'remove it: no key is known'}"
 
 
 def _expected(detail: dict[str, Any]) -> str:
