@@ -28,6 +28,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+UNKNOWN_KEY = "unknown key"
+"""How the message begins that is said of one."""
+
+
 class MisfitError(UserError):
     """A value does not fit its model; `found` lists the path of each wrong value in it, with the problem."""
 
@@ -111,7 +115,7 @@ def _message(detail: dict[str, Any], path: KeyPath, model: type[BaseModel]) -> s
 
 def _unknown_key(key: Any, known: list[str]) -> str:
     mistyped = key if isinstance(key, str) else ""  # YAML's false is no name with a letter wrong
-    return f"unknown key {shown(key)}; {near(mistyped, known) if known else 'remove it: no key is known'}"
+    return f"{UNKNOWN_KEY} {shown(key)}; {near(mistyped, known) if known else 'remove it: no key is known'}"
 
 
 def _expected(detail: dict[str, Any]) -> str:

@@ -685,6 +685,18 @@ def test_a_run_that_is_refused_when_it_is_resumed_is_as_it_was(copy_of_tiny, dtc
     assert files_of(copy_of_tiny) == before
 
 
+def test_another_suite_of_a_run_s_name_is_refused_with_what_differs_and_another_folder_takes_it(copy_of_tiny, dtcbench):
+    (copy_of_tiny / "tiny.yaml").write_text(edited(TINY, ("steps: 30", "steps: 40"), ("[16]", "[8]")))
+    before = files_of(copy_of_tiny)
+    for command in (["plan", "tiny.yaml"], ["run", "tiny.yaml", "--inline"]):
+        ended = dtcbench(*command)
+        assert ended.code == 2
+        assert "its 3 cells are of another suite of this name: protocol.steps 30 there, 40 here; models " in ended.err
+        assert ended.err.endswith("; choose another folder with --out, or give the suite another name\n")
+    assert files_of(copy_of_tiny) == before
+    assert dtcbench("plan", "tiny.yaml", "--out", "new").code == 0
+
+
 @pytest.mark.usefixtures("sketched")
 def test_a_run_may_lie_in_an_object_store(here, dtcbench):
     run = "memory://results-of-a-test/tiny"

@@ -82,13 +82,16 @@ def list_(
     axis: Annotated[
         str, typer.Argument(metavar="AXIS", help="models, datasets, methods, solvers, protocols or claims.")
     ] = "",
-    groups: Annotated[str, typer.Option(metavar="MODEL", help="Show this model's prunable groups instead.")] = "",
+    groups: Annotated[
+        str, typer.Option(metavar="MODEL", help="Show the groups of this model, as a suite names it.")
+    ] = "",
     shape: Annotated[str, typer.Option("--input", metavar="3x32x32", help="One sample's shape, for --groups.")] = "",
     plugin: Plugins = None,
 ) -> None:
     """List names for suites, claims, or a model's prunable groups.
 
-    Example: dtcbench list solvers; dtcbench list claims; dtcbench list --groups resnet-20
+    Example: dtcbench list solvers; dtcbench list claims; dtcbench list --groups resnet-20;
+    dtcbench list --groups "{name: mlp, widths: [64]}"
     """
     from dtcbench import registry
     from dtcbench.report.axes import axis_table, claims_table, protocols_table
@@ -97,9 +100,9 @@ def list_(
     refuse_both(f"AXIS {axis}", axis, "--groups", groups)
     registry.load_plugins(plugin or ())
     if groups:
-        from dtcbench.report.groups import groups_table, parse_shape
+        from dtcbench.report.groups import groups_table, model_of, parse_shape
 
-        say(groups_table(groups, parse_shape(shape) if shape else None))
+        say(groups_table(model_of(groups), parse_shape(shape) if shape else None))
         return
     if axis == "claims":
         say(claims_table())

@@ -32,7 +32,7 @@ from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import Suite, parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
-from dtcbench.records.lookup import RUNS, names_of, plan_in, refuse_missing_code, run_of, run_of_text
+from dtcbench.records.lookup import RUNS, names_of, plan_in, plan_of, refuse_missing_code, run_of, run_of_text
 from dtcbench.records.mixing import changed, data_of
 from dtcbench.records.store import Contents, Store, Writer, damage
 from dtcbench.registry import Plugin
@@ -112,12 +112,18 @@ def not_at_all(plan: Plan, writer: Writer) -> None:
 
 
 def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins: Sequence[Plugin]) -> None:
-    """StoreError if an ok cell of the run was made with other data or another plug-in source than are here now.
+    """StoreError if the run is of another suite, or if an ok cell of it was made with other data or another plug-in
+    source than are here now.
 
     dtcbench's own data sets pin their content, so only those of plug-ins are loaded and compared.
     """
     if not contents.attempts:
         return
+    if differing := _of_another_suite(plan, store, contents):
+        raise StoreError(
+            f"{store.root}: its {len(contents.attempts)} cells are of another suite of this name: "
+            f"{'; '.join(differing)}; choose another folder with --out, or give the suite another name"
+        )
     done = [cell for cell in plan.cells if (record := contents.record(cell.key)) and record.status == Status.OK]
     if unknown := registry.without_source(_values_of(done)):
         raise StoreError(
@@ -135,6 +141,29 @@ def refuse_to_mix(plan: Plan, store: Store, contents: Contents[Outline], plugins
 def _values_of(cells: Iterable[Cell]) -> set[tuple[str, str]]:
     """The noun of the axis and the name of every value that the cells use."""
     return {(noun, choice.name) for cell in cells for noun, choice in cell.choices.items()}
+
+
+def _of_another_suite(plan: Plan, store: Store, contents: Contents[Outline]) -> list[str]:
+    """In what the run's suite differs from the plan's, if not one of the run's cells is planned."""
+    if not store.suite.is_file() or contents.attempts.keys() & {cell.key for cell in (*plan.cells, *plan.excluded)}:
+        return []
+    with suppress(UserError):  # a suite that cannot be read is written anew
+        before, now = _described(plan_of(store).suite), _described(plan.suite)
+        return [
+            f"{name} {before.get(name)} there, {now.get(name)} here" for name in now if before.get(name) != now[name]
+        ]
+    return []
+
+
+def _described(suite: Suite) -> dict[str, Any]:
+    """What decides a suite's cells, by name."""
+    axes = {noun: [block.axes[noun] for block in suite.grid] for noun in suite.grid[0].axes}
+    labels = {
+        f"{noun}s": sorted({choice.label for choices in of_blocks for choice in choices})
+        for noun, of_blocks in axes.items()
+    }
+    grid = {name: [getattr(block, name) for block in suite.grid] for name in ("sparsities", "keep", "seeds")}
+    return {**{f"protocol.{name}": value for name, value in suite.protocol}, **labels, **grid}
 
 
 def _moved_into_dtcbench(plan: Plan, store: Store, used: Iterable[tuple[str, str]]) -> list[str]:

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from dtcbench import registry
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
@@ -27,7 +28,7 @@ from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import Fraction, Published, Standard
 from dtcbench.plan.request import Request
-from dtcbench.validation import Strict, checked, misfits_of, shown
+from dtcbench.validation import UNKNOWN_KEY, KeyPath, Strict, checked, misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 """Allowed names of a suite, which are also names of its run's folder."""
@@ -229,7 +230,17 @@ def parse(text: str, file: str, names: Names = REGISTERED) -> Suite:
     try:
         suite = Suite.model_validate(document.value, context=names)
     except ValidationError as error:
-        mistakes += (document.mistake(*misfit) for misfit in misfits_of(error, Suite, document.value))
+        found = misfits_of(error, Suite, document.value)
+        mistakes += (document.mistake(place, _with_home(place, message)) for place, message in found)
     if mistakes:
         raise SuiteError(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.place)))
     return suite
+
+
+def _with_home(place: KeyPath, message: str) -> str:
+    """What is wrong, and where a key belongs that every value of an axis takes as an option."""
+    for noun, options in (("method", registry.UsageOfChoice), ("model", registry.Start)):
+        is_home = f"{noun}s" in place
+        if message.startswith(UNKNOWN_KEY) and place and place[-1] in options.model_fields and not is_home:
+            return f"{message}; it is an option of a {noun}: write {{name: …, {place[-1]}: …}} under `{noun}s`"
+    return message

@@ -141,6 +141,8 @@ def attempts_at(key: str, among: Sequence[Store]) -> tuple[Store, tuple[CellReco
         found += [(store, full) for full in files if full.startswith(key)]
     if len(found) > 1:
         which = "\n".join(f"  {full[:12]} in {store.root}" for store, full in found)
+        if len({full for _, full in found}) == 1:
+            raise UserError(f"cell {found[0][1][:12]} is in {len(found)} runs; name one of them with --run:\n{which}")
         raise UserError(f"{len(found)} cells begin with {key!r}; give more digits, or the run with --run:\n{which}")
     if not found:
         where = (

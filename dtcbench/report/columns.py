@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from dtcbench import registry
 from dtcbench.analysis import ranks, stats
 from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
-from dtcbench.analysis.pairing import DENSE
+from dtcbench.analysis.pairing import DENSE, registered_name
 from dtcbench.text import ABSENT, number_text, p_value, percent, with_interval
 
 Row = Mapping[Hashable, Any]
@@ -22,6 +23,8 @@ Row = Mapping[Hashable, Any]
 UNMEASURED = "not measured"
 _NOTABLE = 0.05
 """A difference between planned and reached sparsity that a reader should know of."""
+_MORE = 1.0005
+"""A ratio that is shown as more than 100.0 %."""
 
 
 def _always(row: Row) -> bool:
@@ -118,7 +121,7 @@ def remarks(row: Row) -> str:
     """Remarks that a reader of the row's numbers needs."""
     # If nothing was measured, the energy column says so, and the notes give the reason.
     energy_note = row["energy_note"] if row["energy_measured"] else ""
-    parts = [row["failures"], _reached(row), row["interval_note"], row["pairing_note"], energy_note]
+    parts = [row["failures"], _reached(row), _counted(row), row["interval_note"], row["pairing_note"], energy_note]
     return "; ".join(filter(None, parts))
 
 
@@ -137,7 +140,23 @@ def _equivalent(row: Row, absent: str = "") -> str:
 
 def _reached(row: Row) -> str:
     planned, reached = float(row["sparsity"]), float(row["sparsity_reached"])
-    return f"{share(reached)} removed in the end" if abs(planned - reached) > _NOTABLE else ""
+    if not abs(planned - reached) > _NOTABLE:
+        return ""
+    why = f": one ranking of all groups, at the FLOPs of {share(planned)} removed from each" if _ranks_all(row) else ""
+    return f"{share(reached)} removed in the end{why}"
+
+
+def _ranks_all(row: Row) -> bool:
+    """Whether the method cuts all groups by one ranking; an unknown plug-in's does so by an option alone."""
+    name = registered_name(row["method"])
+    known = registry.methods.get(name) if name in registry.methods.names() else None
+    return "widths=free" in row["method"] or getattr(known, "widths", "") == "free"
+
+
+def _counted(row: Row) -> str:
+    ratio = float(row["training_flops_ratio"])
+    why = "the passes that score neurons, and training after them, count"
+    return f"{share(ratio)} of dense's training FLOPs: {why}" if ratio > _MORE else ""
 
 
 def _share_form(ratio: float) -> str:

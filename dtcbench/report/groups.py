@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import yaml
 from rich.console import Group, RenderableType
 from rich.text import Text
 from torch import nn
 
-from dtcbench import registry
-from dtcbench.errors import UserError
+from dtcbench.errors import CompressionError, UserError
+from dtcbench.execution.own_files import NamesWithFiles
 from dtcbench.models.shapes import TYPICAL
 from dtcbench.plan.cell import Choice
+from dtcbench.plan.names import REGISTERED
+from dtcbench.plan.naming import choice
 from dtcbench.registry import Groups
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.text import one_line
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
 from dtcbench.training.surgery import Surgery
+from dtcbench.validation import MisfitError
 
 _CLASSES = 10
 _LARGEST = 1_000_000
@@ -28,9 +34,9 @@ _SPARE = ("a_out", "a_in", "outgoing", "incoming")
 """What a narrow terminal goes without, in this order."""
 
 
-def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableType:
-    """One row per group of the model `name`, by default on the first typical input that it takes."""
-    shape, model, surgery = _outlined(name, [input_shape] if input_shape else list(TYPICAL))
+def groups_table(model: Choice, input_shape: tuple[int, ...] | None) -> RenderableType:
+    """One row per group of a model, by default on the first typical input that it takes."""
+    shape, network, surgery = _outlined(model, [input_shape] if input_shape else list(TYPICAL))
     groups = surgery.groups
     rows = [_row(group) for group in groups]
     strips = [
@@ -40,8 +46,22 @@ def groups_table(name: str, input_shape: tuple[int, ...] | None) -> RenderableTy
     table = Fitted(
         [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
     )
-    title = f"{name} on {'×'.join(map(str, shape))}"
-    return Group(Text(title, style="italic"), table, *map(Text, [*_notes(surgery), _sums(groups, model)]))
+    title = f"{model.label} on {'×'.join(map(str, shape))}"
+    return Group(Text(title, style="italic"), table, *map(Text, [*_notes(surgery), _sums(groups, network)]))
+
+
+def model_of(text: str) -> Choice:
+    """The model as a suite names it: `resnet-20`, or `{name: mlp, widths: [64]}`; UserError if there is none such."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--groups {text}: not YAML ({one_line(str(error))}); write it as in a suite") from error
+    try:
+        return choice("model", value, NamesWithFiles(REGISTERED, Path()))
+    except MisfitError as error:
+        raise UserError("\n".join(f"--groups: {line}" for line in str(error).splitlines())) from None
+    except ValueError as error:
+        raise UserError(f"--groups: {error}") from None
 
 
 def _notes(surgery: Surgery) -> Iterator[str]:
@@ -79,21 +99,18 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _outlined(name: str, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module, Surgery]:
+def _outlined(model: Choice, shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], nn.Module, Surgery]:
     """The first of `shapes` that the model takes, its network there, and the network's groups."""
-    model = Choice(name=name)
-    registry.models.get(name)
-    if len(shapes) == 1:
-        return shapes[0], *outlined(model, shapes[0], _CLASSES, "approximate")
     refusals = []
     for shape in shapes:
         try:
-            network, surgery = outlined(model, shape, _CLASSES, "approximate")
-        except UserError as error:
-            refusals.append(f"{'x'.join(map(str, shape))}: {error}")
-        else:
-            return shape, network, surgery
-    raise UserError(f"model {name!r} takes none of these inputs; give one with --input:\n  " + "\n  ".join(refusals))
+            return shape, *outlined(model, shape, _CLASSES, "approximate")
+        except (UserError, CompressionError) as error:
+            refusals.append((shape, error))
+    if len(refusals) == 1:
+        raise UserError(str(refusals[0][1])) from refusals[0][1]
+    lines = [f"{'x'.join(map(str, shape))}: {error}" for shape, error in refusals]
+    raise UserError("\n  ".join([f"model {model.label} takes none of these inputs; give one with --input:", *lines]))
 
 
 def _row(group: PrunableGroup) -> tuple[str, ...]:

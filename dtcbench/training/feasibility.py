@@ -75,7 +75,15 @@ def _obstacle(cell: Cell, network: _Network) -> str | None:
             method.refuse_group(group)
         except CompressionError as error:
             return f"model {cell.model.name}: group {group.name}, width {group.width}: {error}"
-    return obstacle(cell, {group.name: group.width for group in network.groups})
+    widths = {group.name: group.width for group in network.groups}
+    if (found := _refusal(cell, widths)) is None:
+        return None
+    name, why = found
+    noun = next(group.noun for group in network.groups if group.name == name)
+    fitting = (part / 100 for part in range(round(100 * (cell.sparsity or 0)) - 1, 0, -1))
+    highest = next((one for one in fitting if not _refusal(replace(cell, sparsity=one), widths)), None)
+    most = f", and sparsity {highest:g} is the highest of whole per cents that fits" if highest else ""
+    return f"{why.replace(' neurons would', f' {noun} would')} (group {name} has {widths[name]} {noun}{most})"
 
 
 def without_group(cell: Cell, why: str) -> str:
@@ -88,6 +96,12 @@ def without_group(cell: Cell, why: str) -> str:
 
 def obstacle(cell: Cell, widths: Widths) -> str | None:
     """The error with which a cell like this would end if its groups have these widths; None if it can be run."""
+    found = _refusal(cell, widths)
+    return found and found[1]
+
+
+def _refusal(cell: Cell, widths: Widths) -> tuple[str, str] | None:
+    """The group that cannot be cut, and the error."""
     method = registry.methods.bind(cell.method.name, cell.method.values)
     protocol = from_choice(cell.protocol)
     targets = (
@@ -95,16 +109,16 @@ def obstacle(cell: Cell, widths: Widths) -> str | None:
         if isinstance(protocol, Published)
         else _of_standard(protocol, method, cell, widths)
     )
-    for place, width, target in targets:
+    for group, place, width, target in targets:
         try:
             method.refuse(width, target)
         except CompressionError as error:
-            return f"{place}: {error}"
+            return group, f"{place}: {error}"
     return None
 
 
-_Targets = Iterator[tuple[str, int, Target]]
-"""The place as an error names it, the group's width there, and its target."""
+_Targets = Iterator[tuple[str, str, int, Target]]
+"""A group, the place as an error names it, the group's width there, and its target."""
 
 
 def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths) -> _Targets:
@@ -125,7 +139,8 @@ def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths)
         for group, width in widths.items():
             left, target = round(width * before), Target(keep, round(width * after))
             if target.count != left:
-                yield where(group, left, target, cycle) if in_cycles else f"group {group}, width {left}", left, target
+                place = where(group, left, target, cycle) if in_cycles else f"group {group}, width {left}"
+                yield group, place, left, target
 
 
 def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targets:
@@ -134,7 +149,7 @@ def _of_published(protocol: Published, method: Method, widths: Widths) -> _Targe
     while max(left.values(), default=0) > protocol.stop_width:
         for group, width in left.items():
             if width > protocol.stop_width:
-                yield where(group, width, target, cycle), width, target
+                yield group, where(group, width, target, cycle), width, target
                 left[group] = method.left(width, target)
         cycle += 1
 

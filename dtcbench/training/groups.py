@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dtcbench.dtc.sensing import Weights
-from dtcbench.training.axes import Atom, Axis, Product, resolved, units
+from dtcbench.training.axes import Atom, Axis, Product, Sum, resolved, units
 from dtcbench.training.network_tensors import NetworkTensors
 from dtcbench.training.tracing import Place
 
@@ -57,6 +57,14 @@ class PrunableGroup:
     def width(self) -> int:
         """m, the number of neurons, channels or heads at present."""
         return self.unit.size
+
+    @property
+    def noun(self) -> str:
+        """What the units are: neurons, also those that are channels; or heads, or channel groups, of several each."""
+        axes = dict(self.places)
+        if not any(_is_of_several(axes[place], self.unit) for place in self.written):
+            return "neurons"
+        return "heads" if self.tensors.get(self.written[0][0]).dim() == 2 else "channel groups"
 
     @property
     def approximate(self) -> str | None:
@@ -262,3 +270,11 @@ def _array(tensor: torch.Tensor) -> Weights:
     array: Weights = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy().view()
     array.flags.writeable = False
     return array
+
+
+def _is_of_several(axis: Axis, unit: Atom) -> bool:
+    """Whether the axis has several indices for each one of the unit, as a grid of heads and their dimensions has."""
+    axis = resolved(axis)
+    if isinstance(axis, Product):
+        return unit in axis.parts and axis.size > unit.size
+    return isinstance(axis, Sum) and any(_is_of_several(part, unit) for part in axis.parts)

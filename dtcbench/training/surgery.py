@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from dtcbench.dtc.selection import Indices
-from dtcbench.errors import CompressionError
+from dtcbench.errors import CompressionError, UserError
 from dtcbench.registry import Groups
 from dtcbench.training.copies import copied, outline
 from dtcbench.training.grouping import found_groups
@@ -45,8 +45,11 @@ class Surgery:
         """Trace `model` on one sample [1, …] (or a tuple or dict of its arguments) and try a cut of each group.
 
         Both happen on copies of the network: its mode, gradients, statistics and hooks stay as they are.
-        CompressionError if its weights have no gradients because they were made in torch.inference_mode().
+        UserError for another kind of groups; CompressionError if the weights have no gradients because they were made
+        in torch.inference_mode().
         """
+        if groups not in WIDER:
+            raise UserError(f"groups {groups!r}: write {' or '.join(map(repr, WIDER))}")
         if any(parameter.is_inference() for parameter in model.parameters()):
             raise CompressionError(
                 "the network was built in torch.inference_mode(), which allows no gradients; build it outside"

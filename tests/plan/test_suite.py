@@ -50,6 +50,13 @@ WRONG = {
     # keys
     "unknown key": ("resources:", "resource:", 12, "resource", "unknown key 'resource'; did you mean 'resources'?"),
     "unknown key in a block": ("    seeds: 3", "    seeds: 3\n    seed: 3", 12, "grid[0].seed", "mean 'seeds'"),
+    "a method's option elsewhere": (
+        "    seeds: 3",
+        "    seeds: 3\n    groups: coupled",
+        12,
+        "grid[0].groups",
+        "it is an option of a method: write {name: …, groups: …} under `methods`",
+    ),
     "unknown key in resources": ("gpus: 0", "gpu: 0", 12, "resources.gpu", "did you mean 'gpus'"),
     "unknown key in a protocol": ("keep: 0.9", "kepe: 0.9", 4, "protocol.kepe", "did you mean 'keep'"),
     "another protocol's key": ("keep: 0.9", "stop_width: 9", 4, "protocol.stop_width", "unknown key 'stop_width'"),

@@ -1,9 +1,13 @@
 """Runs by what a person types."""
 
 import pytest
+from cells import cell, task
 
+from dtcbench.errors import UserError
+from dtcbench.record import Status
 from dtcbench.records.location import StoreError
-from dtcbench.records.lookup import run_named
+from dtcbench.records.lookup import attempts_at, run_named
+from dtcbench.records.store import Store
 
 
 @pytest.fixture
@@ -34,3 +38,17 @@ def test_a_mistyped_run_names_the_runs_that_are_near(runs, typed, meant):
 def test_a_run_like_none_is_told_how_to_start_one(runs):
     with pytest.raises(StoreError, match=r"zzz holds no run \(no suite\.yaml\); start one with `dtcbench run SUITE`"):
         run_named("zzz")
+
+
+def test_a_cell_that_several_runs_have_is_told_with_the_runs(tmp_path):
+    stores = [Store(tmp_path / name) for name in ("one", "other")]
+    for store in stores:
+        with store.locked() as writer:
+            writer.append(task(cell("random")).record(Status.OOM, "", "2025-01-01T00:00:00.000+00:00", 1.0))
+        store.suite.write_text("name: x\n")
+    key = cell("random").key[:12]
+    with pytest.raises(UserError) as caught:
+        attempts_at(key, stores)
+    first, *listed = str(caught.value).splitlines()
+    assert first == f"cell {key} is in 2 runs; name one of them with --run:"
+    assert listed == [f"  {key} in {store.root}" for store in stores]

@@ -17,7 +17,7 @@ from dtcbench.report import terminal
 from dtcbench.report.axes import axis_table
 from dtcbench.report.comparison import comparison
 from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.report.groups import groups_table
+from dtcbench.report.groups import groups_table, model_of
 from dtcbench.report.plans import plan_view
 
 WIDTHS = (60, 70, 80, 100)
@@ -90,7 +90,7 @@ def test_a_list_of_values_keeps_their_names_and_options(width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_groups_keep_their_names(width):
-    assert {"block1.conv1", "block9.conv2", "64"} <= set(words(shown(groups_table("resnet-20", None), width)))
+    assert {"block1.conv1", "block9.conv2", "64"} <= set(words(shown(groups_table(model_of("resnet-20"), None), width)))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -118,7 +118,7 @@ def test_whatever_is_shown_can_be_shown_twice(run):
     for view in (
         terminal.leaderboard_view(run.leaderboard),
         plan_view(planned, Contents({})),
-        groups_table("resnet-20", None),
+        groups_table(model_of("resnet-20"), None),
         moves_view(("a", "b"), moves(run.cells, run.cells), []),
     ):
         assert shown(view, 80) == shown(view, 80)

@@ -55,6 +55,26 @@ def test_a_sparsity_the_schedule_decided_is_marked(row):
     assert columns.sparsity(row | {"sparsity": math.nan, "sparsity_reached": 0.982}) == "98.2 % (schedule)"
 
 
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("dtc", ""),
+        ("dtc(widths=free)", ": one ranking of all groups, at the FLOPs of 50.0 % removed from each"),
+        ("slimming", ": one ranking of all groups, at the FLOPs of 50.0 % removed from each"),
+        ("a-plug-in-that-is-not-here", ""),
+    ],
+)
+def test_a_remark_says_why_more_is_gone_than_was_planned(row, method, why):
+    row |= {"method": method, "sparsity": 0.5, "sparsity_reached": 0.97}
+    assert f"97.0 % removed in the end{why}" in columns.remarks(row).split("; ")
+
+
+def test_a_remark_says_why_training_took_more_flops_than_dense(row):
+    why = "110.0 % of dense's training FLOPs: the passes that score neurons, and training after them, count"
+    assert why in columns.remarks(row | {"training_flops_ratio": 1.1}).split("; ")
+    assert "training FLOPs" not in columns.remarks(row | {"training_flops_ratio": 1.0})
+
+
 def test_energy_without_a_meter_is_not_measured_and_without_a_ratio_absent(row):
     row |= {"energy_ratio": math.nan, "energy_low": math.nan, "energy_high": math.nan}
     assert columns.energy(row | {"energy_measured": 0}) == "not measured"

@@ -1,5 +1,7 @@
 """A plan knows which cells cannot be run, before the first one is."""
 
+import re
+
 import pytest
 import torch
 from cells import cell, context, published_cell, task
@@ -45,8 +47,18 @@ def test_a_layer_that_would_be_left_without_a_neuron_is_named_with_the_cycle():
     lines = found(("[16]", "[16, 4]"), ("[0.5]", "[0.5, 0.9]"), ("[dtc, magnitude]", "[magnitude]"), NO_SOLVER)
     assert lines == [
         "magnitude mlp(widths=[16,4]) digits 0.9: cycle 4, group hidden1, width 1, 0 to keep: "
-        "0 of 1 neurons would be kept; lower the sparsity or widen the layer"
+        "0 of 1 neurons would be kept; lower the sparsity or widen the layer "
+        "(group hidden1 has 4 neurons, and sparsity 0.87 is the highest of whole per cents that fits)"
     ]
+    assert found(("[16]", "[16, 4]"), ("[0.5]", "[0.87]"), ("[dtc, magnitude]", "[magnitude]"), NO_SOLVER) == []
+
+
+def test_heads_are_called_heads(monkeypatch):
+    text = edited(TINY, ("{name: mlp, widths: [16]}", "{name: gpt-nano, depth: 1, width: 16, heads: 4}"), NO_SOLVER)
+    text = edited(text, ("[digits]", "[{name: tinyshakespeare, context: 8}]"), ("[0.5]", "[0.9]"))
+    suite = edited(text, ("[dtc, magnitude]", "[{name: magnitude, groups: coupled}]"))
+    (line,) = refusals(expand(parse(suite, "suite.yaml")))
+    assert re.search(r": 0 of \d heads would be kept; .* has 4 heads, and sparsity 0\.\d+ is the highest", line)
 
 
 @pytest.mark.parametrize(
