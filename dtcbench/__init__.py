@@ -15,13 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dtcbench.records.run import Run
-    from dtcbench.registry import register_dataset, register_method, register_model, register_solver
+    from dtcbench.registry import (
+        register_dataset,
+        register_method,
+        register_model,
+        register_protocol,
+        register_solver,
+    )
     from dtcbench.running import run
     from dtcbench.training.compressor import Compressor
 
 __version__ = "0.1.0"
-__all__ = ["Compressor", "Run", "register_dataset", "register_method", "register_model", "register_solver", "run"]
-_DECORATORS = ("register_dataset", "register_method", "register_model", "register_solver")
+__all__ = [
+    "Compressor",
+    "Run",
+    "register_dataset",
+    "register_method",
+    "register_model",
+    "register_protocol",
+    "register_solver",
+    "run",
+]
+_DECORATORS = ("register_dataset", "register_method", "register_model", "register_protocol", "register_solver")
 _HOMES = {
     "Compressor": "dtcbench.training.compressor",
     "Run": "dtcbench.records.run",

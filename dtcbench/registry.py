@@ -1,4 +1,4 @@
-"""The grid's named axes: models, data sets, methods and solvers, of dtcbench itself and of plug-ins.
+"""The grid's named axes: models, data sets, methods, solvers and protocols, of dtcbench itself and of plug-ins.
 
 An axis value is a callable registered under a name. Its keyword-only parameters with a default are its options; a
 suite's YAML is validated against their annotations. An option at its default is not part of a cell's key, so a value
@@ -8,10 +8,11 @@ whose default changes needs a higher `version`.
     def lars(theta, y, lam, *, max_iterations: int = 500): ...
 
 A method has one to three more options, which its code does not see: how a cell uses it (`stream`, `groups`, `when`). So
-has a model: what it starts from (`Start`).
+has a model: what it starts from (`Start`); and a protocol has those of its cycles (`Cycles`).
 
 A value comes from a module in the axis's own package (every file in `dtcbench/solvers/` is imported), from an
-installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`.
+installed plug-in (entry point group `dtcbench.solvers`), or from a file given as `--plugin file.py`. dtcbench's own
+protocols are no axis values: every version knows them by their names (`OWN_PROTOCOLS`).
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ import sys
 import threading
 import traceback
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, PydanticUserError, create_model
 
+from dtcbench.cycles import Cycles
 from dtcbench.errors import UserError, near
 from dtcbench.validation import Strict, checked
 
@@ -115,9 +117,16 @@ class Entry:
 class Registry:
     """The values of one axis of the grid: callables by name, and their options."""
 
-    def __init__(self, noun: str, shared: Callable[[Callable[..., Any]], type[BaseModel]] | None = None) -> None:
-        """`shared` gives the options that a value has beside its own; its code does not see them."""
+    def __init__(
+        self,
+        noun: str,
+        shared: Callable[[Callable[..., Any]], type[BaseModel]] | None = None,
+        taken: Collection[str] = (),
+    ) -> None:
+        """`shared` gives the options that a value has beside its own; its code does not see them. No value may have a
+        name that is `taken`."""
         self.noun = noun
+        self._taken = taken
         self._shared = shared or (lambda _value: Strict)
         self._package = f"dtcbench.{noun}s"
         self._entries: dict[str, Entry] = {}
@@ -132,6 +141,10 @@ class Registry:
 
         def add(value: Value) -> Value:
             entry, known = _entry(value, version, inspect.currentframe()), self._entries.get(name)
+            if name in self._taken:
+                raise PluginError(
+                    f"{self.noun} {name!r} is both dtcbench's own and {entry.origin}; give yours another name"
+                )
             if known is not None and _is_earlier(known, entry):
                 sys.modules.pop(known.module, None)
                 _forget_failed_modules()
@@ -184,6 +197,15 @@ class Registry:
         except (NameError, PydanticUserError) as error:
             raise PluginError(f"{self.noun} {name!r}: an option's annotation cannot be used: {error}") from error
 
+    def defaults(self, name: str) -> dict[str, Any]:
+        """The options of `name` that have a default, each with it as a JSON value."""
+        options = self.options(name)
+        return options.model_construct().model_dump(mode="json", exclude=set(self.required(name)))
+
+    def required(self, name: str) -> list[str]:
+        """The options of `name` that a suite has to give: none, or some of those that the axis shares."""
+        return [option for option, field in self.options(name).model_fields.items() if field.is_required()]
+
     def bind(self, name: str, options: dict[str, Any]) -> Any:
         """`name` with its options filled in: a function with these arguments bound, or an instance of a class.
 
@@ -214,8 +236,8 @@ class Registry:
                 return
             self._discovered = True
             try:
-                package = importlib.import_module(self._package)
-                for module in pkgutil.iter_modules(package.__path__):
+                folder = importlib.util.find_spec(self._package)  # none of protocols
+                for module in pkgutil.iter_modules(folder.submodule_search_locations if folder else ()):
                     importlib.import_module(f"{self._package}.{module.name}")
                 for entry in importlib.metadata.entry_points(group=self._package):
                     _load(entry)
@@ -291,8 +313,8 @@ def _options_model(value: Callable[..., Any], shared: type[BaseModel]) -> type[B
     fields: dict[str, Any] = {
         p.name: (Any if p.annotation is p.empty else p.annotation, p.default) for p in parameters if _is_option(p)
     }
-    fields |= {name: (field.rebuild_annotation(), field.default) for name, field in shared.model_fields.items()}
-    return create_model("Options", __base__=Strict, **fields)
+    own = create_model("Own", __base__=Strict, **fields)
+    return create_model("Options", __base__=(shared, own) if shared is not Strict else own)
 
 
 @dataclass(frozen=True)
@@ -435,11 +457,14 @@ models = Registry("model", lambda _: Start)
 datasets = Registry("dataset")
 methods = Registry("method", _usage)
 solvers = Registry("solver")
-AXES = (models, datasets, methods, solvers)
+OWN_PROTOCOLS = ("standard", "published")
+protocols = Registry("protocol", lambda _: Cycles, taken=OWN_PROTOCOLS)
+AXES = (models, datasets, methods, solvers, protocols)
 register_model = models.register
 register_dataset = datasets.register
 register_method = methods.register
 register_solver = solvers.register
+register_protocol = protocols.register
 
 
 def compresses_in_cycles(method: str) -> bool:

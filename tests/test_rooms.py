@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "dtcbench"
 ORDER = (
     {"__init__", "errors", "files", "text", "unavailable", "cores", "output", "heartbeat"},
     {"validation"},
+    {"cycles"},
     {"registry"},
     {"entropy", "hits", "dtc", "published"},
     {"solvers", "methods", "models", "datasets"},

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from dtcbench.registry import Groups
+from dtcbench.registry import OWN_PROTOCOLS, Groups
 
 CELL_VERSION = 2
 """Raised when the meaning of a cell's fields changes, so that old records are not taken for new."""
@@ -153,8 +153,10 @@ class Cell(_Keyed):
 
     @property
     def choices(self) -> dict[str, Choice]:
-        """By axis, the registered values that the cell names."""
+        """By axis, the registered values that the cell names: a protocol is one if it is a plug-in's."""
         named = {"model": self.model, "dataset": self.dataset, "method": self.method, "solver": self.solver}
+        if self.protocol.name not in OWN_PROTOCOLS:
+            named["protocol"] = self.protocol
         return {noun: choice for noun, choice in named.items() if choice is not None}
 
     @property

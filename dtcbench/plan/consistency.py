@@ -8,32 +8,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from dtcbench import registry
+from dtcbench.cycles import Cycles
 from dtcbench.plan.joule_budget import GIVER
 from dtcbench.plan.metering import Metering, seconds
 from dtcbench.plan.names import Names
-from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol
-from dtcbench.plan.protocol import PROTOCOLS
+from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol, protocol
+from dtcbench.plan.protocol import PROTOCOLS, label
 from dtcbench.validation import KeyPath
 
-_AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES}
+_AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES if axis is not registry.protocols}
+"""Those of a block, by the names of its fields."""
 
 
 def misfits(suite: dict[Any, Any], names: Names) -> Iterator[tuple[KeyPath, str]]:
     """Key paths and what does not fit there, as far as the fields can be read."""
-    protocol = suite.get("protocol")
-    name = meant_protocol(_name(protocol))
-    yield from _cores(suite.get("resources"), protocol, name)
-    yield from _precision(suite.get("resources"), protocol)
-    yield from _boards(suite.get("resources"), protocol, name)
+    protocols = dict(_protocols(suite.get("protocol")))
+    meant = {place: meant_protocol(_name(one), names) for place, one in protocols.items()}
+    for place, one in protocols.items():
+        yield from _cores(suite.get("resources"), one, meant[place])
+        yield from _precision(suite.get("resources"), one, place)
+        yield from _boards(suite.get("resources"), one, meant[place], place)
+    yield from _protocols_together(protocols, meant, names)
     yield from _time_to_measure(suite)
     yield from _required_joules(suite.get("energy"), suite.get("resources"))
     yield from _growing_alike(_values(suite.get("grid")))
     for number, block in enumerate(_values(suite.get("grid"))):
         if isinstance(block, dict):
-            for field, message in (*_schedule(block, name, names), *_solvers(block, names), *_twice(block, names)):
+            schedules = chain.from_iterable(_schedule(block, name, names) for name in sorted(set(meant.values())))
+            for field, message in (*schedules, *_solvers(block, names), *_twice(block, names)):
                 yield ("grid", number, field), message
             yield from ((("grid", number, "methods", *place), why) for place, why in _budget_of_joules(block, suite))
     for number, rule in enumerate(_values(suite.get("exclude"))):
@@ -51,24 +57,50 @@ def _values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _protocols(value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """The place and the value of each protocol, one or several."""
+    if isinstance(value, list):
+        yield from ((("protocol", number), one) for number, one in enumerate(value))
+    else:
+        yield ("protocol",), value
+
+
+def _protocols_together(
+    protocols: dict[KeyPath, Any], meant: dict[KeyPath, str], names: Names
+) -> Iterator[tuple[KeyPath, str]]:
+    """Protocols of one suite that are the same, or that do not share a grid."""
+    if "published" in meant.values() and len(meant) > 1:
+        yield ("protocol",), "published runs its own schedule, without sparsities; give it a suite of its own"
+    counts = Counter(filter(None, (_protocol_label(one, names) for one in protocols.values())))
+    if twice := [label for label, count in counts.items() if count > 1]:
+        yield ("protocol",), f"{' and '.join(twice)} more than once; remove all but one"
+
+
+def _protocol_label(value: Any, names: Names) -> str | None:
+    try:
+        return label(protocol(value, names).choice)
+    except ValueError:
+        return None
+
+
 def _cores(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath, str]]:
     cpus = resources.get("cpus") if isinstance(resources, dict) else None
-    default = PROTOCOLS[name].model_fields["threads"].default if name in PROTOCOLS else None
+    default = PROTOCOLS.get(name, Cycles).model_fields["threads"].default if name else None
     threads = protocol.get("threads", default) if isinstance(protocol, dict) else default
     if type(cpus) is int and type(threads) is int and 0 < cpus < threads:
         message = f"{cpus} for the {threads} threads of the protocol; raise it to {threads} or lower protocol.threads"
         yield ("resources", "cpus"), message
 
 
-def _precision(resources: Any, protocol: Any) -> Iterator[tuple[KeyPath, str]]:
+def _precision(resources: Any, protocol: Any, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     precision = protocol.get("precision") if isinstance(protocol, dict) else None
     gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
     if precision == "tf32" and gpus == 0:
         message = "tf32 is a precision of GPUs, and the cells get none; write fp32 or bf16, or set resources.gpus"
-        yield ("protocol", "precision"), message
+        yield (*place, "precision"), message
 
 
-def _boards(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath, str]]:
+def _boards(resources: Any, protocol: Any, name: str, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     gpus = resources.get("gpus", 0) if isinstance(resources, dict) else 0
     if not isinstance(gpus, int | float) or gpus <= 1:
         return
@@ -81,7 +113,7 @@ def _boards(resources: Any, protocol: Any, name: str) -> Iterator[tuple[KeyPath,
             f"{parts} parts of a batch do not go to {gpus:g} GPUs in equal turns; give a multiple of {gpus:g}: it says "
             "in the cells' keys how a batch is cut"
         )
-        yield ("protocol", "accumulate"), message
+        yield (*place, "accumulate"), message
 
 
 def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -175,7 +207,7 @@ def _schedule(block: dict[Any, Any], protocol: str, names: Names) -> Iterator[tu
             yield "models", f"{_name(model)!r} with weights: protocol published draws its own; remove them"
     for method in _values(block.get("methods")) if protocol == "published" else ():
         yield from (("methods", message) for message in _unpublished(method))
-    if protocol == "standard" and block.get("sparsities") is None:
+    if protocol not in ("", "published") and block.get("sparsities") is None:
         yield "sparsities", "missing; add for example `sparsities: [0.5, 0.9]`"
 
 

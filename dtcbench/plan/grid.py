@@ -9,7 +9,7 @@ from typing import Any
 
 from dtcbench.plan.cell import Cell, Choice
 from dtcbench.plan.names import REGISTERED, Names
-from dtcbench.plan.protocol import Standard
+from dtcbench.plan.protocol import Published
 from dtcbench.plan.suite import Block, Suite
 
 REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
@@ -32,7 +32,7 @@ class Plan:
 
 
 def expand(suite: Suite, names: Names = REGISTERED, further: Sequence[Collection[str]] = ()) -> Plan:
-    """Every cell of the suite: look by look, block by block, seed by seed, dense first.
+    """Every cell of the suite: look by look, block by block, protocol by protocol, seed by seed, dense first.
 
     Dense is planned once per (model, dataset, protocol, seed), also if several blocks share it. All cells share the
     suite's choices.
@@ -75,7 +75,7 @@ def _candidates(suite: Suite, names: Names, further: Sequence[Collection[str]]) 
 
 
 def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int]) -> Iterator[Cell]:
-    protocol = suite.protocol_of(block).choice
+    protocols = [protocol.choice for protocol in suite.protocols_of(block)]
     # Dense with another stream is a control beside the baseline, which is always there.
     dense = [Choice(name="dense"), *(method for method in block.methods if method.name == "dense" and method.options)]
     compressed = [
@@ -84,7 +84,7 @@ def _block_cells(suite: Suite, block: Block, names: Names, seeds: Iterable[int])
         if method.name != "dense"
         for solver in _solvers(block, method, names)
     ]
-    for model, dataset, seed in itertools.product(block.models, block.datasets, seeds):
+    for protocol, model, dataset, seed in itertools.product(protocols, block.models, block.datasets, seeds):
         for method, sparsity, solver in (*((method, 0.0, None) for method in dense), *compressed):
             yield Cell(
                 protocol=protocol,
@@ -129,6 +129,7 @@ def _notes_on_the_schedule(suite: Suite) -> Iterator[str]:
         (sparsity, protocol.note(sparsity))
         for block in suite.grid
         for sparsity in block.sparsities or []
-        if sparsity and isinstance(protocol := suite.protocol_of(block), Standard)
+        for protocol in suite.protocols_of(block)
+        if sparsity and not isinstance(protocol, Published)
     }
     yield from (note for _, note in sorted(notes, key=str) if note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from dtcbench import registry
 from dtcbench.errors import UserError, near
 from dtcbench.plan.cell import Choice
+from dtcbench.plan.protocol import OfPlugin
 
 if TYPE_CHECKING:
     from dtcbench.plan.suite import Suite
@@ -44,7 +45,7 @@ class Names(Protocol):
     """Where a suite's names are looked up."""
 
     def known(self, noun: str) -> list[str]:
-        """All names of the axis `model`, `dataset`, `method` or `solver`."""
+        """All names of the axis `model`, `dataset`, `method` or `solver`, or the plug-ins' of `protocol`."""
 
     def unknown(self, noun: str, name: str) -> str:
         """The error message for a name that the axis does not have."""
@@ -197,16 +198,26 @@ def declared(suite: Suite, document: Mapping[str, Any], names: Names, plugins: M
 
 def _spellings(suite: Suite, document: Mapping[str, Any], names: Names) -> dict[str, list[Spelling]]:
     found: dict[str, list[Spelling]] = {}
+    for noun, choice, value in _written(suite, document):
+        options = value if isinstance(value, dict) else {}
+        given = {key: option for key, option in options.items() if key != "name"}
+        spelling = Spelling(given=given, choice=choice)
+        as_it_is = {**names.meaning(noun, choice.name).defaults, **given} == choice.values
+        if not as_it_is and spelling not in found.setdefault(noun, []):
+            found[noun].append(spelling)
+    return {noun: spellings for noun, spellings in found.items() if spellings}
+
+
+def _written(suite: Suite, document: Mapping[str, Any]) -> Iterator[tuple[str, Choice, Any]]:
+    """The noun of each registered value that the suite names, the value, and how it is written."""
+    protocols = document["protocol"] if isinstance(document["protocol"], list) else [document["protocol"]]
+    for protocol, value in zip(suite.protocols, protocols, strict=True):
+        if isinstance(protocol, OfPlugin):
+            yield "protocol", protocol.chosen, value
     for block, written in zip(suite.grid, document["grid"], strict=True):
         for noun, choices in block.axes.items():
             for choice, value in zip(choices, written.get(f"{noun}s", ()), strict=False):  # solvers may be left out
-                options = value if isinstance(value, dict) else {}
-                given = {key: option for key, option in options.items() if key != "name"}
-                spelling = Spelling(given=given, choice=choice)
-                as_it_is = {**names.meaning(noun, choice.name).defaults, **given} == choice.values
-                if not as_it_is and spelling not in found.setdefault(noun, []):
-                    found[noun].append(spelling)
-    return {noun: spellings for noun, spellings in found.items() if spellings}
+                yield noun, choice, value
 
 
 def together(parts: Iterable[Declared]) -> Declared:
@@ -232,8 +243,10 @@ def together(parts: Iterable[Declared]) -> Declared:
 
 
 def choices_of(suite: Suite) -> dict[str, list[Choice]]:
-    """By axis, the values that the suite's blocks name, each once; dense is implied."""
+    """By axis, the registered values that the suite names, each once; dense is implied."""
     found: dict[str, list[Choice]] = {"method": [Choice(name="dense")]}
+    if of_plugins := [protocol.chosen for protocol in suite.protocols if isinstance(protocol, OfPlugin)]:
+        found["protocol"] = of_plugins
     for block in suite.grid:
         for noun, choices in block.axes.items():
             known = found.setdefault(noun, [])
@@ -268,7 +281,7 @@ def _meaning(entry: registry.Entry, noun: str, name: str) -> Meaning:
     axis = _axis(noun)
     return Meaning(
         version=entry.version,
-        defaults=axis.options(name)().model_dump(mode="json"),
+        defaults=axis.defaults(name),
         summary=axis.summary(name),
         uses_solver=noun == "method" and registry.uses_solver(name),
         in_cycles=noun != "method" or registry.compresses_in_cycles(name),

@@ -6,12 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel
-
 from dtcbench.errors import UserError, alike, near
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.names import Names
-from dtcbench.plan.protocol import PROTOCOLS
+from dtcbench.plan.protocol import PROTOCOLS, AnyProtocol, OfPlugin
 from dtcbench.validation import KeyPath, MisfitError, checked, shown
 
 DEFAULT_SOLVER = "interior-point"
@@ -35,22 +33,29 @@ def choice(noun: str, value: Any, names: Names) -> Choice:
     return names.choice(noun, name, options)
 
 
-def protocol(value: Any) -> BaseModel:
+def protocol(value: Any, names: Names) -> AnyProtocol:
     """The protocol that `value` names; MisfitError has all that does not fit."""
     name, options = _named(value, "protocol")
-    unknown = f"unknown protocol {name!r}; {near(name, sorted(PROTOCOLS))}"
-    if found := _misfits(name, options, sorted(PROTOCOLS), unknown, _protocol):
+    known, check = _protocols(names), functools.partial(_protocol, names)
+    if found := _misfits(name, options, known, f"unknown protocol {name!r}; {near(name, known)}", check):
         raise MisfitError("", found)
-    return _protocol(name, options)
+    return check(name, options)
 
 
-def meant_protocol(name: str) -> str:
+def meant_protocol(name: str, names: Names) -> str:
     """The protocol that `name` is, or is most likely mistyped from; empty where it is like none."""
-    return name if name in PROTOCOLS else next(iter(alike(name, PROTOCOLS)), "")
+    known = _protocols(names)
+    return name if name in known else next(iter(alike(name, known)), "")
 
 
-def _protocol(name: str, options: dict[str, Any]) -> BaseModel:
-    return checked(PROTOCOLS[name], {"name": name, **options}, "")
+def _protocols(names: Names) -> list[str]:
+    return sorted([*PROTOCOLS, *names.known("protocol")])
+
+
+def _protocol(names: Names, name: str, options: dict[str, Any]) -> AnyProtocol:
+    if name in PROTOCOLS:
+        return checked(PROTOCOLS[name], {"name": name, **options}, "")
+    return OfPlugin.of(names.choice("protocol", name, options))
 
 
 _Check = Callable[[str, dict[str, Any]], object]

@@ -25,12 +25,19 @@ def rehearsal(text: str, file: str) -> str:
     suite = dict(Document.read(text, file).value)
     suite["name"] = f"{suite['name']}{SUFFIX}"
     suite["cost"] = "a rehearsal: its figures mean nothing"
-    suite["protocol"] = _protocol(suite["protocol"], suite.get("resources", {}).get("gpus", 0))
+    suite["protocol"] = _protocols(suite["protocol"], suite.get("resources", {}).get("gpus", 0))
     suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}
     if "use" in suite:
         suite["use"] = {**(suite["use"] or {}), "window": "0.01s"}
     suite["grid"] = [_block(block) for block in suite["grid"]]
     return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
+
+
+def _protocols(given: Any, gpus: float) -> Any:
+    if not isinstance(given, list):
+        return _protocol(given, gpus)
+    cut = [_protocol(one, gpus) for one in given]
+    return [one for number, one in enumerate(cut) if one not in cut[:number]]  # they may have differed in their steps
 
 
 def _protocol(given: Any, gpus: float) -> dict[str, Any]:
@@ -44,7 +51,7 @@ def _protocol(given: Any, gpus: float) -> dict[str, Any]:
         "batch_size": min(_BATCH, protocol.get("batch_size", _BATCH)),
         "validation": _VALIDATION,
     }
-    if protocol.get("warmup"):
+    if protocol["name"] == "standard" and protocol.get("warmup"):
         cut["warmup"] = 1
     if protocol.get("accumulate", 1) > 1:
         parts = max(2, int(gpus))

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
     ValidationInfo,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from dtcbench import registry
+from dtcbench.cycles import Fraction
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
@@ -26,9 +28,9 @@ from dtcbench.plan.looks import GrowingSeeds
 from dtcbench.plan.metering import Duration, Metering, Using
 from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
-from dtcbench.plan.protocol import Fraction, Published, Standard
+from dtcbench.plan.protocol import AnyProtocol
 from dtcbench.plan.request import Request
-from dtcbench.validation import UNKNOWN_KEY, KeyPath, Strict, checked, misfits_of, shown
+from dtcbench.validation import UNKNOWN_KEY, KeyPath, MisfitError, Strict, checked, misfits_of, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 """Allowed names of a suite, which are also names of its run's folder."""
@@ -48,6 +50,25 @@ def _names(info: ValidationInfo) -> Names:
     """Where `parse` looks names up."""
     names: Names = info.context or REGISTERED
     return names
+
+
+def _protocols(value: Any, info: ValidationInfo) -> AnyProtocol | list[AnyProtocol]:
+    """One protocol, or a list of them; MisfitError has all that does not fit."""
+    if not isinstance(value, list):
+        return protocol(value, _names(info))
+    if not value:
+        raise ValueError("empty; give at least one value")
+    found, wrong = [], []
+    for number, one in enumerate(value):
+        try:
+            found.append(protocol(one, _names(info)))
+        except MisfitError as error:
+            wrong += [((number, *path), message) for path, message in error.found]
+        except ValueError as error:  # it is no name
+            wrong.append(((number,), str(error)))
+    if wrong:
+        raise MisfitError("", wrong)
+    return found
 
 
 def _known(noun: str) -> AfterValidator:
@@ -136,7 +157,7 @@ class Resources(Strict):
     """What one cell is given."""
 
     cpus: Annotated[int, Field(gt=0)] | None = None
-    """Cores; the protocol's threads unless set."""
+    """Cores; the protocol's threads unless set, the most of several."""
     gpus: Annotated[float, Field(ge=0), AfterValidator(_boards)] = 0.0
     """How many, of one node; none, or a part of one, which cannot be measured by itself."""
     accelerator: Annotated[str, Field(min_length=1)] | None = None
@@ -144,13 +165,14 @@ class Resources(Strict):
 
 
 class Suite(Strict):
-    """A grid, a protocol and resources; `dtcbench suites quick` writes one out to edit."""
+    """A grid, its protocols and resources; `dtcbench suites quick` writes one out to edit."""
 
     name: str
     """The run's folder is called so."""
     question: str
     cost: str
-    protocol: Annotated[Standard | Published, BeforeValidator(protocol)]
+    protocol: Annotated[AnyProtocol | list[AnyProtocol], PlainValidator(_protocols)]
+    """One, or a list of them: each trains the whole grid."""
     grid: Annotated[list[Block], Field(min_length=1)]
     resources: Resources = Resources()
     energy: Metering = Metering()
@@ -175,9 +197,15 @@ class Suite(Strict):
         seeds = self.grid[0].seeds
         return seeds if isinstance(seeds, GrowingSeeds) else None
 
-    def protocol_of(self, block: Block) -> Standard | Published:
-        """The suite's protocol, as the block has it."""
-        return self.protocol if block.keep is None else self.protocol.model_copy(update={"keep": block.keep})
+    @property
+    def protocols(self) -> list[AnyProtocol]:
+        """The suite's protocols, one or several."""
+        return self.protocol if isinstance(self.protocol, list) else [self.protocol]
+
+    def protocols_of(self, block: Block) -> list[AnyProtocol]:
+        """The same, as the block has them."""
+        update = {} if block.keep is None else {"keep": block.keep}
+        return [protocol.model_copy(update=update) for protocol in self.protocols]
 
     @property
     def request(self) -> Request:
@@ -187,7 +215,7 @@ class Suite(Strict):
     @property
     def cpus(self) -> int:
         """Cores one cell is given."""
-        return self.resources.cpus or self.protocol.threads
+        return self.resources.cpus or max(protocol.threads for protocol in self.protocols)
 
 
 def load(suite: str | Path) -> Suite:

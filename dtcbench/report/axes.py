@@ -15,7 +15,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.claim import load
 from dtcbench.plan.document import Document
 from dtcbench.plan.protocol import PROTOCOLS, defaults
-from dtcbench.registry import Registry
+from dtcbench.registry import Registry, protocols
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.selftest.checking import Check
 
@@ -25,29 +25,31 @@ _READABLE = 30
 
 def axis_table(axis: Registry) -> RenderableType:
     """One row per registered name; in a narrow terminal the options stand below what it is."""
-    rows = [(name, axis.summary(name), options_text(axis, name)) for name in axis.names()]
-    return _named(f"{axis.noun}s", rows)
+    return _named(f"{axis.noun}s", _rows(axis))
 
 
 def protocols_table() -> RenderableType:
-    """The same of the protocols, whose options without a default stand first."""
+    """The same of dtcbench's own protocols, and then of plug-ins'; options without a default stand first."""
     rows = []
     for name, kind in PROTOCOLS.items():
-        given = [f"{key}: …" for key, field in kind.model_fields.items() if field.is_required() and key != "name"]
+        required = [key for key, field in kind.model_fields.items() if field.is_required() and key != "name"]
         summary = (inspect.getdoc(kind) or "").partition("\n")[0]
-        rows.append((name, summary, ", ".join(filter(None, [*given, _spelled(defaults(kind))]))))
-    return _named("protocols", rows)
+        rows.append((name, summary, _spelled(required, defaults(kind))))
+    return _named("protocols", rows + _rows(protocols))
+
+
+def _rows(axis: Registry) -> list[tuple[str, str, str]]:
+    return [(name, axis.summary(name), options_text(axis, name)) for name in axis.names()]
 
 
 def options_text(axis: Registry, name: str) -> str:
     """`lam: 0.3, drop: smallest`, as a suite would spell them."""
-    return _spelled(axis.options(name)().model_dump(mode="json"))
+    return _spelled(axis.required(name), axis.defaults(name))
 
 
-def _spelled(options: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key}: {value if isinstance(value, str) and value else json.dumps(value)}" for key, value in options.items()
-    )
+def _spelled(required: list[str], options: dict[str, Any]) -> str:
+    values = {name: value if isinstance(value, str) and value else json.dumps(value) for name, value in options.items()}
+    return ", ".join(f"{name}: {value}" for name, value in (dict.fromkeys(required, "…") | values).items())
 
 
 def _named(title: str, rows: list[tuple[str, str, str]]) -> RenderableType:

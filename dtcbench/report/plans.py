@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.protocol import label
 from dtcbench.record import INCONCLUSIVE, Status
 from dtcbench.records.store import Contents, damage
 from dtcbench.records.tables import MISSING
@@ -34,7 +35,7 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
     If there are more than `LISTED` cells it lists the first and counts all by method; `plan_lines` lists every one.
     """
-    parts: list[RenderableType] = [Fitted(_layouts(plan.cells[:LISTED], contents))]
+    parts: list[RenderableType] = [Fitted(_layouts(plan, contents))]
     if len(plan.cells) > LISTED:
         parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
         parts += _by_method(plan, contents)
@@ -44,10 +45,11 @@ def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
 
 
 def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
-    """A heading, and a tab-separated line per cell with its full key and its state."""
-    yield "\t".join(("key", "state", *_AXES))
+    """A heading, and a tab-separated line per cell with its full key and its state, and which of several protocols."""
+    protocol_of = _protocol_of(plan)
+    yield "\t".join(("key", "state", *_AXES, *(["protocol"] if protocol_of else [])))
     for cell in plan.cells:
-        yield "\t".join((cell.key, state(cell, contents), *_axes(cell)))
+        yield "\t".join((cell.key, state(cell, contents), *_axes(cell), *([protocol_of(cell)] if protocol_of else [])))
 
 
 def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
@@ -158,13 +160,24 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
     return [table, *more]
 
 
-def _layouts(cells: Sequence[Cell], contents: Contents[Any]) -> list[list[Strip]]:
-    """A column per axis; one for all axes on a narrow terminal."""
+def _layouts(plan: Plan, contents: Contents[Any]) -> list[list[Strip]]:
+    """A column per axis; one for all axes on a narrow terminal. In front, which of several protocols."""
+    cells, protocol_of = plan.cells[:LISTED], _protocol_of(plan)
     ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
+    if protocol_of:
+        ends.append(Strip("protocol", [protocol_of(cell) for cell in cells]))
     return [
         [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])],
         [*ends, Strip("what it is", [cell.label for cell in cells])],
     ]
+
+
+def _protocol_of(plan: Plan) -> Callable[[Cell], str] | None:
+    """What tells a cell's protocol from the suite's others: its name or else its label; None if there are no others."""
+    names = [protocol.choice.name for protocol in plan.suite.protocols]
+    if len(names) == 1:
+        return None
+    return lambda cell: cell.protocol.name if names.count(cell.protocol.name) == 1 else label(cell.protocol)
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:

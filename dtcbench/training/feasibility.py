@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dtcbench import registry
+from dtcbench.cycles import Cycles
 from dtcbench.datasets.description import sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import AbsentError, CompressionError, UserError
@@ -18,7 +19,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import Mistake, SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.joule_budget import has_joule_budget
-from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.plan.protocol import Published, from_choice
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
 from dtcbench.training.surgery import SEE_GROUPS, WIDER, lacking
@@ -107,7 +108,7 @@ def _refusal(cell: Cell, widths: Widths) -> tuple[str, str] | None:
     targets = (
         _of_published(protocol, method, widths)
         if isinstance(protocol, Published)
-        else _of_standard(protocol, method, cell, widths)
+        else _in_cycles(protocol, method, cell, widths)
     )
     for group, place, width, target in targets:
         try:
@@ -121,8 +122,8 @@ _Targets = Iterator[tuple[str, str, int, Target]]
 """A group, the place as an error names it, the group's width there, and its target."""
 
 
-def _of_standard(protocol: Standard, method: Method, cell: Cell, widths: Widths) -> _Targets:
-    """The targets of protocol `standard`: in all of its cycles, or at once for a method that begins small or removes
+def _in_cycles(protocol: Cycles, method: Method, cell: Cell, widths: Widths) -> _Targets:
+    """The targets of a training in cycles: in all of them, or at once for a method that begins small or removes
     neurons after training.
 
     A method with a budget of FLOPs goes through all cycles on a copy of the network before it begins.

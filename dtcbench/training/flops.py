@@ -18,9 +18,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dtcbench.cycles import Cycles
 from dtcbench.errors import CompressionError
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.protocol import Standard
 from dtcbench.training.copies import copied
 from dtcbench.training.determinism import seeded_globals
 from dtcbench.training.loop import samples_in
@@ -151,7 +151,7 @@ def _convolution_backward(
     return 2 * inputs[0] * math.prod(weight) * places * (int(of_inputs) + int(of_weights))
 
 
-def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Standard, cell: Cell, samples: int) -> int:
+def compressed_flops(model: nn.Module, example: torch.Tensor, protocol: Cycles, cell: Cell, samples: int) -> int:
     """Training FLOPs of a cell of the same sparsity and groups that compresses `model`, on an epoch of `samples`.
 
     Widths alone decide them, so a copy of the network is shrunk by the schedule, untrained. CompressionError

@@ -1,4 +1,4 @@
-"""The two training protocols: `standard`, the fair one, and `published`, the notebook's bit for bit.
+"""The two trainings: the fair one, of `standard` and plug-ins' protocols, and `published`, the notebook's bit for bit.
 
 See docs/design.md, Protocols.
 """
@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from dtcbench.cycles import Cycles
 from dtcbench.datasets.splits import Splits
 from dtcbench.errors import CompressionError
 from dtcbench.hits import packed
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.protocol import Published, Standard, from_choice
+from dtcbench.plan.protocol import InCycles, Published, from_choice
 from dtcbench.record import Layer, Result
 from dtcbench.training.boards import require_no_dropout, require_no_running_statistics
 from dtcbench.training.compressor import Compressor
@@ -40,7 +41,7 @@ from dtcbench.training.loop import (
     shuffled_batches,
 )
 from dtcbench.training.network import draw_anew
-from dtcbench.training.recipe import augmentation, loss_of, optimizer_of, samples_at_once, schedule_of, step_of
+from dtcbench.training.recipe import Recipe, augmentation, recipe_of, samples_at_once, step_of
 from dtcbench.training.training_run import CellContext, TrainingRun, start
 from dtcbench.training.written_out import WrittenOutStep, linear_layers
 from dtcbench.unavailable import Unavailable
@@ -49,7 +50,6 @@ _NOT_COMPRESSED = Unavailable("nothing is removed while training")
 _NO_TEXT = Unavailable("the dataset holds no text")
 _NO_CHARACTERS = Unavailable("the text's tokens are not characters")
 _TOKENS = Unavailable("a text is not right or wrong as a whole: its tokens are predicted one by one")
-_TEST_LATER = Unavailable("protocol standard looks at the test split at the last compression and at the end only")
 _NOT_DUE = Unavailable("nothing was due to be removed")
 _NO_VALIDATION = Unavailable("protocol published holds out no validation split")
 _AFTER_ONLY = Unavailable("protocol published evaluates after each compression only")
@@ -68,11 +68,11 @@ def trained(context: CellContext) -> tuple[Result, Compressor]:
     protocol = from_choice(context.cell.protocol)
     with seeded_globals(context.cell.seed):
         run = start(context)
-        result = run_standard(run, protocol) if isinstance(protocol, Standard) else run_published(run, protocol)
+        result = run_published(run, protocol) if isinstance(protocol, Published) else run_in_cycles(run, protocol)
     return result, run.compressor
 
 
-def run_standard(run: TrainingRun, protocol: Standard) -> Result:
+def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     """Train and compress, by the geometric schedule or at once as the method's `when` says, then train the rest.
 
     All that compress share steps, batches, order and initial weights; the optimiser's state is carried over. Baselines
@@ -96,7 +96,8 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
         return run.compressor.penalty() if len(run.cycles) <= final else None  # the rest fine-tunes without it
 
     span = (final + 1) * protocol.cycle_steps if rewinds else steps
-    step, batches = _training(run, protocol, training, span, penalty)
+    recipe, step, batches = _training(run, protocol, training, span, penalty)
+    later = f"protocol {cell.protocol.name} looks at the test split at the last compression and at the end only"
     removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
 
     def score(samples: AnySamples) -> float:
@@ -112,14 +113,14 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
             keep = protocol.kept_at_once(sparsity, cell.when)
-            layers = run.compress(training, loss_of(protocol), counts=counts, keep=keep)
+            layers = run.compress(training, recipe.loss, counts=counts, keep=keep)
             numbers["validation_after"] = score(watched)
         if last:
             removal["accuracy_after"] = score(test)
-        run.record_cycle(loss, layers, **numbers, test_before=_TEST_LATER, test_after=_TEST_LATER)
+        run.record_cycle(loss, layers, **numbers, test_before=Unavailable(later), test_after=Unavailable(later))
         if last and rewinds:
             run.rewind()
-            step, batches = _training(run, protocol, training, steps - run.steps, penalty)
+            recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
     is_text = context.splits.is_text
@@ -137,7 +138,7 @@ def run_standard(run: TrainingRun, protocol: Standard) -> Result:
     )
 
 
-def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: float) -> int:
+def _begin(run: TrainingRun, protocol: Cycles, training: Selection, sparsity: float) -> int:
     """Make the network as small as the method begins with; the number of steps to train it."""
     compressor, example, steps = run.compressor, run.context.example, protocol.steps
     budget = None
@@ -158,20 +159,20 @@ def _begin(run: TrainingRun, protocol: Standard, training: Selection, sparsity: 
 
 def _training(
     run: TrainingRun,
-    protocol: Standard,
+    protocol: InCycles,
     training: Selection,
     steps: int,
     penalty: Callable[[], torch.Tensor | None],
-) -> tuple[Step, Iterator[Samples]]:
+) -> tuple[Recipe, Step, Iterator[Samples]]:
     """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
-    run.compressor.optimizer = optimizer = optimizer_of(run.model, protocol)
+    recipe = recipe_of(run.model, protocol, steps)
+    run.compressor.optimizer = recipe.optimizer
     augment = augmentation(protocol, run.context.splits)
     batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, augment)
-    schedule = schedule_of(optimizer, protocol, steps)
-    return step_of(run.model, protocol, optimizer, schedule, run.context.others, penalty), batches
+    return recipe, step_of(run.model, protocol, recipe, run.context.others, penalty), batches
 
 
-def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Standard) -> None:
+def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Cycles) -> None:
     # Batch norm has no statistics of one sample.
     is_alone = samples % samples_at_once(protocol) == 1
     if is_alone and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):

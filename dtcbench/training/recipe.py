@@ -1,9 +1,10 @@
-"""What the options of protocol `standard` make of a training: optimiser, learning rate, loss, step and augmentation."""
+"""What a protocol makes of a training: optimiser, learning rate, loss, step and augmentation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,43 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from dtcbench import registry
+from dtcbench.cycles import Cycles
 from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.splits import Augment, Splits
 from dtcbench.errors import UserError
-from dtcbench.plan.protocol import Standard
+from dtcbench.plan.protocol import InCycles, Standard
 from dtcbench.training.loop import Loss, Step, cross_entropy, gradient_step
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a network is trained by: `standard`'s options make one, and so does a plug-in's protocol.
+
+    All else is the training's: steps, batches and their order, clipping, compressions, evaluations, FLOPs and joules.
+    """
+
+    optimizer: torch.optim.Optimizer
+    """Of the network's parameters; it takes one step a batch, and a compression cuts its state."""
+    schedule: LRScheduler | None = None
+    """Stepped after every step of the optimiser; None if the learning rate is constant."""
+    loss: Loss = cross_entropy
+    """A mean over samples. What is evaluated does not depend on it."""
+
+
+def recipe_of(model: nn.Module, protocol: InCycles, steps: int) -> Recipe:
+    """The recipe of a training of so many steps; UserError if a plug-in's protocol gives none."""
+    if isinstance(protocol, Standard):
+        optimizer = optimizer_of(model, protocol)
+        return Recipe(optimizer, schedule_of(optimizer, protocol, steps), loss_of(protocol))
+    name = protocol.chosen.name
+    recipe = registry.protocols.bind(name, protocol.chosen.values)(model, steps)
+    if not isinstance(recipe, Recipe):
+        raise UserError(
+            f"protocol {name!r} gives a {type(recipe).__name__}; return Recipe(optimizer, schedule, loss) of "
+            "dtcbench.training.recipe"
+        )
+    return recipe
 
 
 def optimizer_of(model: nn.Module, protocol: Standard) -> torch.optim.Optimizer:
@@ -60,9 +93,8 @@ def loss_of(protocol: Standard) -> Loss:
 
 def step_of(
     model: nn.Module,
-    protocol: Standard,
-    optimizer: torch.optim.Optimizer,
-    schedule: LRScheduler | None = None,
+    protocol: Cycles,
+    recipe: Recipe,
     others: Sequence[torch.device] = (),
     penalty: Callable[[], torch.Tensor | None] = lambda: None,
 ) -> Step:
@@ -70,9 +102,9 @@ def step_of(
     if anything."""
     return gradient_step(
         model,
-        optimizer,
-        schedule,
-        loss=loss_of(protocol),
+        recipe.optimizer,
+        recipe.schedule,
+        loss=recipe.loss,
         at_once=samples_at_once(protocol),
         clip=protocol.clip,
         precision=protocol.precision,
@@ -81,12 +113,12 @@ def step_of(
     )
 
 
-def samples_at_once(protocol: Standard) -> int:
+def samples_at_once(protocol: Cycles) -> int:
     """The most samples that go through the network together."""
     return protocol.batch_size // protocol.accumulate
 
 
-def augmentation(protocol: Standard, splits: Splits) -> Augment | None:
+def augmentation(protocol: Cycles, splits: Splits) -> Augment | None:
     """What is done to training batches; UserError if it cannot be done to these data."""
     if protocol.augment == "dataset":
         return splits.augment

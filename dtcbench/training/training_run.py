@@ -18,7 +18,7 @@ from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.errors import CompressionError, NonFiniteError
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.protocol import Standard, from_choice
+from dtcbench.plan.protocol import Published, from_choice
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor, NoGroupError
 from dtcbench.training.copies import copied
@@ -28,7 +28,7 @@ from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, counting
-from dtcbench.training.recipe import step_of
+from dtcbench.training.recipe import recipe_of, step_of
 
 _BATCH = 64
 """Samples in a mini-batch of what a method looks at."""
@@ -254,10 +254,11 @@ def warm_up(context: CellContext) -> None:
     """
     model, protocol = start(context).model, from_choice(context.cell.protocol)
     idle = torch.optim.SGD(model.parameters(), lr=0.0)
-    if isinstance(protocol, Standard):
-        step = step_of(model, protocol, idle, None, context.others)
-    else:
+    if isinstance(protocol, Published):
         step = gradient_step(model, idle)
+    else:
+        recipe = recipe_of(model, protocol, protocol.steps)
+        step = step_of(model, protocol, replace(recipe, optimizer=idle, schedule=None), context.others)
     batch = next(context.train.batches(protocol.batch_size))
     for _ in range(_WARM_UP_STEPS):
         step(batch)

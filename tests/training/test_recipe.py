@@ -54,9 +54,9 @@ class Seen:
         self.rates = []
         real_step, real_start = protocols.step_of, protocols.start
 
-        def spy_step(model, protocol, optimizer, schedule, others, penalty):
-            step = real_step(model, protocol, optimizer, schedule, others, penalty)
-            return lambda batch: self.rates.append(optimizer.param_groups[0]["lr"]) or step(batch)
+        def spy_step(model, protocol, recipe, others, penalty):
+            step = real_step(model, protocol, recipe, others, penalty)
+            return lambda batch: self.rates.append(recipe.optimizer.param_groups[0]["lr"]) or step(batch)
 
         def spy_start(work):
             self.run = real_start(work)
