@@ -61,7 +61,7 @@ def run(
     retry_failed : run failed cells again
     fail_over : start no more cells when a larger share of them has failed, from 0 to 1
     address : HOST:PORT of a Ray cluster, or `auto`; a Ray is started on this machine if None
-    plugins : Python files, or one file, that register models, data sets, methods or solvers
+    plugins : Python files, or one file, that register models, data sets, methods, solvers or protocols
     progress : print the progress; or a `Watcher`, which receives each event
 
     Raises

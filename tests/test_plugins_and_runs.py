@@ -16,13 +16,20 @@ from typer.testing import CliRunner
 from dtcbench import cli, registry
 
 PLUGIN = '''\
-"""Squares, read from a file beside the plug-in, and the neurons that come first."""
+"""Squares, read from a file beside the plug-in, the neurons that come first, and plain gradient descent."""
 
 import numpy as np
+import torch
 
 from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import register_dataset, register_method
+from dtcbench.registry import register_dataset, register_method, register_protocol
+from dtcbench.training.recipe import Recipe
+
+
+@register_protocol("plain")
+def plain(model, steps, *, lr: float = 0.1):
+    return Recipe(torch.optim.SGD(model.parameters(), lr=lr))
 
 
 @register_method("first")
@@ -47,7 +54,12 @@ def squares():
     return Splits(x[:80], y[:80], x[80:], y[80:], 2, Pixels(scale=255.0, mean=0.5, std=0.3))
 '''
 pytestmark = pytest.mark.usefixtures("sketched")
-SUITE = edited(TINY, ("digits", "squares"), ("[dtc, magnitude]", "[dtc, first, {name: first, step: 2}]"))
+SUITE = edited(
+    TINY,
+    ("digits", "squares"),
+    ("standard, ", "plain, lr: 1, "),
+    ("[dtc, magnitude]", "[dtc, first, {name: first, step: 2}]"),
+)
 READING = ("status", "board", "claims", "report", "check", "site")
 
 
@@ -113,6 +125,7 @@ def test_labels_without_the_plug_in_leave_out_what_were_its_defaults(made, dtcbe
     assert "first" in shown
     assert "first(step=2.0)" in shown
     assert "first(step=1.0)" not in shown
+    assert "plain(cycle_steps=5, lr=1.0, steps=30)" in shown
 
 
 def test_going_on_without_the_plug_in_names_it_and_its_digest(made, dtcbench):
@@ -157,7 +170,8 @@ def test_a_run_of_a_plug_in_is_not_continued_once_dtcbench_itself_has_its_values
     before = (made / "runs/tiny/names.json").read_bytes()
     ended = dtcbench(verb, "tiny.yaml")
     assert ended.code == 2
-    assert "used dataset 'squares' of plug-in mine, method 'first' of plug-in mine, which dtcbench itself" in ended.err
+    used = "dataset 'squares' of plug-in mine, method 'first' of plug-in mine, protocol 'plain' of plug-in mine"
+    assert f"used {used}, which dtcbench itself" in ended.err
     assert (made / "runs/tiny/names.json").read_bytes() == before
 
 
@@ -287,10 +301,10 @@ def test_check_finds_an_option_that_a_record_states_as_a_default_and_is_none(mad
 
     for path in (made / "runs/tiny/records").iterdir():
         record, _ = opened(path.read_bytes())
-        record["cell"]["protocol"]["defaults"]["lr"] = 0.5
+        record["cell"]["protocol"]["defaults"]["batch_size"] = 32
         path.write_bytes(seal(record))
     told = dtcbench("check", "tiny").out
-    assert "protocol standard: lr 0.5 is not the default 0.001, and not in the record's key" in told
+    assert "protocol plain: batch_size 32 is not the default 64, and not in the record's key" in told
 
 
 def test_check_refuses_a_run_that_says_other_things_of_the_package_s_own_names(made, dtcbench):

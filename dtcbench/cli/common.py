@@ -32,7 +32,9 @@ Out = Annotated[
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="A Python file that registers models, methods, solvers or datasets."),
+    typer.Option(
+        "--plugin", metavar="FILE", help="A Python file that registers models, methods, solvers, datasets or protocols."
+    ),
 ]
 
 ClaimFiles = Annotated[

@@ -26,7 +26,7 @@ class Plan:
     notes: tuple[str, ...]
     """What a reader of the plan should know, such as a schedule made steeper."""
     names: Names = REGISTERED
-    """What the names of models, data sets, methods and solvers mean."""
+    """What the names of models, data sets, methods, solvers and plug-ins' protocols mean."""
     looks: int = 1
     """How many looks its cells are for; more than one only if its seeds grow until decided."""
 

@@ -251,7 +251,7 @@ def parse(text: str, file: str, names: Names = REGISTERED) -> Suite:
     Parameters
     ----------
     file : the name errors carry
-    names : where the names of models, data sets, methods and solvers are looked up
+    names : where the names of models, data sets, methods, solvers and plug-ins' protocols are looked up
     """
     document = Document.read(text, file)
     mistakes = [*document.twice, *(document.mistake(*misfit) for misfit in misfits(document.value, names))]

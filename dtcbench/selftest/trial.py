@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from dtcbench.errors import UserError, near
 from dtcbench.registry import AXES, Plugin, Registry
-from dtcbench.selftest import dataset_checks, method_checks, model_checks, solver_checks
+from dtcbench.selftest import dataset_checks, method_checks, model_checks, protocol_checks, solver_checks
 from dtcbench.selftest.checking import Check, Contradicted
 from dtcbench.text import error_line
 
@@ -16,6 +16,7 @@ _CHECKS = {
     "dataset": dataset_checks.checks,
     "method": method_checks.checks,
     "solver": solver_checks.checks,
+    "protocol": protocol_checks.checks,
 }
 
 

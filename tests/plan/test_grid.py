@@ -146,6 +146,15 @@ def test_a_block_may_keep_another_fraction_and_has_a_dense_cell_of_its_own():
     assert any("at keep 0.95" in note for note in slower.notes)
 
 
+def test_several_protocols_each_plan_the_cells_that_they_plan_alone():
+    recipes = ["{name: standard, steps: 30, cycle_steps: 5}", "{name: standard, steps: 40, cycle_steps: 5}"]
+    block = ("seeds: 1", "keep: 0.8\n    seeds: 2")
+    together = plan(edited(TINY, (recipes[0], f"[{', '.join(recipes)}]"), block)).cells
+    apart = [cell for one in recipes for cell in plan(edited(TINY, (recipes[0], one), block)).cells]
+    assert [cell.key for cell in together] == [cell.key for cell in apart]
+    assert {cell.protocol.values["keep"] for cell in together} == {0.8}
+
+
 def test_the_json_of_a_choice_is_made_once_however_many_cells_share_it(monkeypatch):
     made = []
     canonical = cells_module.canonical_json

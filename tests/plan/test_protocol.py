@@ -7,7 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dtcbench.plan.protocol import PROTOCOLS, Published, Standard, from_choice
+from dtcbench import registry
+from dtcbench.plan.names import REGISTERED
+from dtcbench.plan.protocol import PROTOCOLS, OfPlugin, Published, Standard, from_choice
 
 
 def standard(**options) -> Standard:
@@ -110,3 +112,30 @@ def test_the_published_defaults_are_the_paper_s_values():
 def test_a_protocol_comes_back_whole_from_the_cell_that_names_it(protocol):
     assert protocol.choice.name in PROTOCOLS
     assert from_choice(protocol.choice) == protocol
+
+
+def test_a_plug_in_s_protocol_comes_back_whole_from_the_cell_that_names_it_and_takes_a_block_s_keep():
+    @registry.register_protocol("own", version=3)
+    def own(model, steps, *, rate: float = 0.1, power: int = 2): ...
+
+    protocol = OfPlugin.of(REGISTERED.choice("protocol", "own", {"steps": 200, "power": 3, "keep": 0.7}))
+    assert from_choice(protocol.choice) == protocol
+    assert protocol.choice.label == "own@3(keep=0.7, power=3, steps=200)"
+    at_default = protocol.model_copy(update={"keep": 0.9}).choice
+    assert at_default.label == "own@3(power=3, steps=200)"
+    assert at_default == REGISTERED.choice("protocol", "own", {"steps": 200, "power": 3})
+    assert protocol.fractions(0.5) == standard(steps=200, keep=0.7).fractions(0.5)
+
+
+def test_an_option_of_a_plug_in_s_protocol_does_not_hide_one_that_every_protocol_has():
+    def own(model, steps, *, keep: float = 0.5): ...
+
+    with pytest.raises(registry.PluginError, match="option keep every protocol has; give it another name"):
+        registry.register_protocol("own")(own)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_no_plug_in_takes_the_name_of_a_protocol_of_dtcbench(name):
+    with pytest.raises(registry.PluginError, match=f"protocol '{name}' is both dtcbench's own and .*another name"):
+        registry.register_protocol(name)(lambda model, steps: None)
+    assert set(PROTOCOLS) == set(registry.OWN_PROTOCOLS)

@@ -3,6 +3,7 @@
 import pytest
 from suites_for_tests import DESIGN, edited
 
+from dtcbench import registry
 from dtcbench.plan import shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.rehearsal import rehearsal
@@ -53,3 +54,16 @@ def test_a_rehearsal_warms_up_and_accumulates_if_the_suite_does():
     text = edited(DESIGN, ("batch_size: 64", "batch_size: 96, accumulate: 24, warmup: 100"))
     protocol = parse(rehearsal(text, "x"), "x").protocol
     assert (protocol.steps, protocol.warmup, protocol.batch_size, protocol.accumulate) == (4, 1, 16, 2)
+
+
+def test_a_rehearsal_of_several_protocols_has_each_that_still_differs_and_leaves_a_plug_in_s_own_options():
+    @registry.register_protocol("own")
+    def own(model, steps, *, warmup: float = 0.5): ...
+
+    first, second = "{name: standard, steps: 600, lr: 0.001}", "{name: standard, steps: 800, lr: 0.001}"
+    third = "{name: own, steps: 600, warmup: 0.2}"
+    start, end = DESIGN.index("{name: standard"), DESIGN.index("\ngrid:")
+    text = f"{DESIGN[:start]}[{first}, {second}, {third}]{DESIGN[end:]}"
+    rehearsed = parse(rehearsal(text, "x"), "x").protocols
+    assert [(one.choice.name, one.steps) for one in rehearsed] == [("standard", 4), ("own", 4)]
+    assert rehearsed[1].choice.values["warmup"] == 0.2

@@ -41,7 +41,7 @@ WRONG = {
     "unknown protocol": ("name: standard", "name: standrad", 4, "protocol", "'standrad'; did you mean 'standard'?"),
     "unknown bare protocol": (STANDARD, "publishd", 4, "protocol", "'publishd'; did you mean 'published'?"),
     "protocol without a name": ("name: standard, ", "", 4, "protocol", "a protocol is a name or a mapping with a name"),
-    "protocol in a list": (STANDARD, "[standard]", 4, "protocol", "a protocol is a name or a mapping with a name"),
+    "no name in a list of protocols": (STANDARD, f"[{STANDARD}, [x]]", 4, "protocol[1]", "a protocol is a name or a"),
     "solver in a list": ("[lars]", "[[lars]]", 9, "grid[0].solvers[0]", "a solver is a name or a mapping with a name"),
     "misspelt `name`": ("[lars]", "[{nam: lars}]", 9, "grid[0].solvers[0]", "got {'nam': 'lars'}"),
     "excluded name": (
@@ -131,6 +131,15 @@ WRONG = {
         "[dtc, ", "[{name: dense-matched, budget: joules}, ", 8, "grid[0].methods[0].budget", "add dtc to these"
     ),
     # protocol
+    "no protocol": (STANDARD, "[]", 4, "protocol", "empty; give at least one"),
+    "protocol twice": (STANDARD, f"[{STANDARD}, {STANDARD}]", 4, "protocol", "more than once; remove all but one"),
+    "published beside another": (STANDARD, f"[{STANDARD}, published]", 4, "protocol", "give it a suite of its own"),
+    "option of one of several": (
+        STANDARD, f"[{STANDARD}, {{name: standard, step: 9}}]", 4, "protocol[1].step", "did you mean 'steps' or",
+    ),
+    "cores for one of several": (
+        STANDARD, f"[{STANDARD}, {{name: standard, steps: 600, threads: 2}}]", 12, "resources.cpus", "raise it to 2",
+    ),
     "sparsities missing": (SPARSITIES, "", 6, "grid[0].sparsities", "missing; add for example `sparsities:"),
     "steps too few": ("steps: 600", "steps: 60", 4, "protocol.cycle_steps", "raise steps to 100 or lower"),
     "keep 1": ("keep: 0.9", "keep: 1.0", 4, "protocol.keep", "1.0: should be less than 1"),

@@ -177,6 +177,15 @@ def test_a_plan_of_few_cells_needs_no_counts_by_method():
     assert "--all" not in text(plan_view(PLAN, NOTHING))
 
 
+def test_a_plan_of_several_protocols_says_which_each_cell_has():
+    one, other = "{name: standard, steps: 30, cycle_steps: 5}", "{name: standard, steps: 40, cycle_steps: 5}"
+    plan = expand(parse(edited(TINY, (one, f"[{one}, {other}]")), "tiny.yaml"))
+    names = ["standard(cycle_steps=5, steps=30)"] * 3 + ["standard(cycle_steps=5, steps=40)"] * 3
+    assert [line.split("\t")[-1] for line in plan_lines(plan, NOTHING)] == ["protocol", *names]
+    shown = text(plan_view(plan, NOTHING))
+    assert [shown.count(name) for name in dict.fromkeys(names)] == [3, 3]
+
+
 def test_every_cell_of_a_plan_is_a_line_that_is_made_when_it_is_asked_for(done):
     contents = Contents({DENSE.key: (done.record(DENSE.key),)})
     lines = [line.split("\t") for line in plan_lines(PLAN, contents)]

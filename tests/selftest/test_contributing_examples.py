@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dtcbench import Run
+
 CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = {
     re.search(r"@register_\w+\(\"(.+?)\"\)", code)[1]: code
@@ -14,7 +16,9 @@ SUITE = """\
 name: examples
 question: Do the examples run?
 cost: seconds
-protocol: {name: standard, steps: 20, batch_size: 32, cycle_steps: 5, keep: 0.7}
+protocol:
+  - {name: standard, steps: 20, batch_size: 32, cycle_steps: 5, keep: 0.7}
+  - {name: warm-restarts, steps: 20, batch_size: 32, cycle_steps: 5, keep: 0.7, restarts: 1}
 grid:
   - models: [bottleneck]
     datasets: [squares]
@@ -35,7 +39,7 @@ def files(tmp_path, monkeypatch):
 
 def test_there_is_one_example_for_each_axis_in_under_25_lines():
     axes = [re.search(r"@register_(\w+)\(", code)[1] for code in EXAMPLES.values()]
-    assert sorted(axes) == ["dataset", "method", "model", "solver"]
+    assert sorted(axes) == ["dataset", "method", "model", "protocol", "solver"]
     assert all(len(code.splitlines()) < 25 for code in EXAMPLES.values())
 
 
@@ -50,4 +54,9 @@ def test_the_examples_run_together_in_a_suite(files, tmp_path, dtcbench):
     (tmp_path / "suite.yaml").write_text(SUITE)
     ran = dtcbench("run", "suite.yaml", "--inline", *files)
     assert ran.code == 0, ran.out
-    assert "3 of 3 planned cells are ok" in " ".join(ran.out.split())
+    assert "6 of 6 planned cells are ok" in " ".join(ran.out.split())
+    run = Run("runs/examples")
+    assert run.leaderboard().rows["protocol"].nunique() == 2
+    uses = run.cells["stack"].str.contains("plug-in warm-restarts ")
+    assert list(uses) == list(run.cells["protocol"].str.startswith("warm-restarts("))
+    assert uses.sum() == 3

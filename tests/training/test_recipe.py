@@ -3,14 +3,16 @@
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from cells import cell, choice, context
+from cells import cell, choice, context, timeless
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from dtcbench import registry
 from dtcbench.datasets.augmentation import crop_flip
@@ -18,9 +20,9 @@ from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.protocol import Standard
 from dtcbench.training import observations, protocols, training_run
-from dtcbench.training.loop import Samples, gradient_step, hold_out, shuffled_batches
-from dtcbench.training.protocols import run
-from dtcbench.training.recipe import augmentation, loss_of, optimizer_of, schedule_of
+from dtcbench.training.loop import Samples, cross_entropy, gradient_step, hold_out, shuffled_batches
+from dtcbench.training.protocols import run, trained
+from dtcbench.training.recipe import Recipe, augmentation, loss_of, optimizer_of, schedule_of
 
 BATCH_NORM = choice(registry.models, "resnet-20", width=4)
 
@@ -95,6 +97,28 @@ def test_at_its_defaults_a_step_is_torch_s_own_to_the_last_bit(monkeypatch, sche
         if rate:
             rate.step()
     expected, found = model.state_dict(), seen.run.model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("dense", {}), ("taylor", {}), ("scratch", {}), ("magnitude", {"when": "rewind"})]
+)
+def test_a_plug_in_s_protocol_trains_in_all_but_its_recipe_as_standard_does(method, options):
+    @registry.register_protocol("own")
+    def own(model, steps, *, rate: float = 0.01):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.1)
+        return Recipe(optimizer, CosineAnnealingLR(optimizer, steps), partial(cross_entropy, label_smoothing=0.1))
+
+    kept = {"clip": 1.0, "accumulate": 2}
+    same = {"schedule": "cosine", "weight_decay": 0.1, "optimizer": "adamw", "label_smoothing": 0.1}
+    of_standard = cell(method, 0.0 if method == "dense" else 0.5, **kept, **same)
+    of_standard = replace(of_standard, method=choice(registry.methods, method, **options))
+    shared = {"steps": 60, "batch_size": 32, "cycle_steps": 5, "keep": 0.8, **kept}
+    of_own = replace(of_standard, protocol=choice(registry.protocols, "own", **shared))
+    (one, first), (other, second) = (trained(context(which)) for which in (of_standard, of_own))
+    assert of_own.key != of_standard.key
+    assert str(timeless(one)) == str(timeless(other)).replace("protocol own", "protocol standard")
+    expected, found = first.model.state_dict(), second.model.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
