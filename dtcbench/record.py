@@ -168,6 +168,8 @@ class Energy(Explained):
     """The integral's deviation from the counter, in per cent of the counter."""
     quantisation_j: float | None
     """Uncertainty of `energy_j` from the refresh interval at the edges of the window."""
+    repeat_spread_j: float | None = None
+    """Standard deviation of the joules of the trainings that were repeated, by the method that gave `energy_j`."""
     cpu_energy_j: float | None
     """Joules of the processor packages (RAPL) for one training: a scope of its own, never added to `energy_j`."""
     trace: PowerTrace | None

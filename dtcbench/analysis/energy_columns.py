@@ -40,8 +40,9 @@ CLAIMED_SAVING = 0.98
 COLUMNS = {
     "energy_measured": "ok cells whose energy was measured",
     "energy_ratio": "joules over the paired dense joules, geometric mean over pairs of one hardware class",
-    "energy_low": "lower end of its interval",
+    "energy_low": "lower end of its interval: over seeds, and the meter's own error if all pairs shared it",
     "energy_high": "upper end of its interval",
+    "energy_boards": "boards that measured the pairs; of one, the interval says nothing of another",
     "energy_rank": "1 is the least energy_ratio of the pool, dense included; empty if energy_note "
     "gives a reason against it",
     "net_energy_ratio": "the same for the joules above idle, over pairs in which both sides have them",
@@ -100,7 +101,7 @@ def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
     metered = paired.where(known(paired["energy_j"]))
     # A reading of 0 J is a window too short for the meter, not a ratio.
     pairs = _positive(metered, "energy_j")
-    energy = stats.geometric_mean_estimate(ratios(pairs, "energy_j"), of="energy pair")
+    energy = stats.exponential(log_ratio(pairs))
     time = stats.geometric_mean_estimate(ratios(paired, "training_s"))
     compared = math.isfinite(energy.mean)
     bars = list(_bars(planned, pairs))
@@ -117,6 +118,7 @@ def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
     return {
         "energy_measured": int(known(ok["energy_j"]).sum()),
         **_ends("energy", energy),
+        "energy_boards": boards(pairs),
         "net_energy_ratio": stats.geometric_mean(ratios(pairs, "net_energy_j")),
         **_ends("time", time),
         "power_ratio": stats.geometric_mean(ratios(pairs, "mean_power_w")),
@@ -177,6 +179,32 @@ def unmeasured(what: str, energy_j: NDArray[Any], reason: NDArray[Any]) -> str |
     return f"{what}{count}: {', '.join(map(one_line, distinct(reason[absent]))) or 'no reason recorded'}"
 
 
+def log_ratio(pairs: Rows, *, confidence: float = stats.CONFIDENCE) -> stats.Estimate:
+    """The mean logarithm of the joules over dense's: its error is that over seeds, and the meter's if all pairs erred
+    alike (docs/energy.md)."""
+    logs = np.log(ratios(pairs, "energy_j"))
+    over_seeds = stats.mean_estimate(logs, confidence=confidence, of="energy pair")
+    return stats.with_error(over_seeds, stats.mean(meter_errors(pairs)), confidence=confidence)
+
+
+def meter_errors(pairs: Rows) -> NDArray[np.float64]:
+    """Per pair, the standard error of its log ratio that the meter leaves; NaN where a record states none.
+
+    Of each side, the larger of two: of a quantisation whose bound a is the sum of two uniform errors, a / √6 (JCGM
+    100:2008, 4.3.9); and of the mean over repeats of one training.
+    """
+    sides = [_meter_error(pairs, side) for side in ("", "_baseline")]
+    both: NDArray[np.float64] = np.hypot(*sides)
+    return both
+
+
+def _meter_error(pairs: Rows, side: str) -> NDArray[np.float64]:
+    joules, bound = (pairs[f"{name}{side}"].astype(float) for name in ("energy_j", "quantisation_j"))
+    spread, repeats = (pairs[f"{name}{side}"].astype(float) for name in ("repeat_spread_j", "repeats"))
+    error: NDArray[np.float64] = np.fmax(bound / math.sqrt(6), spread / np.sqrt(repeats)) / joules
+    return error
+
+
 def ratios(pairs: Rows, quantity: str) -> NDArray[Any]:
     """`quantity` over dense's, of the pairs with two positive values; empty unless all are of one hardware class."""
     positive = _positive(pairs, quantity)
@@ -218,6 +246,8 @@ def _reached(pairs: Rows) -> Rows:
 
 def _caveats(paired: Rows, pairs: Rows) -> Iterator[str]:
     """What to know of the numbers computed from `pairs`, the `paired` cells that were measured."""
+    if np.isnan(meter_errors(pairs)).any():
+        yield "interval without the meter's error, which older records do not state"
     if harmless := sorted(_flags(pairs) - set(DISQUALIFYING)):
         yield f"flags: {', '.join(harmless)}"
     if (net := len(_positive(pairs, "net_energy_j"))) < len(pairs):
@@ -227,6 +257,11 @@ def _caveats(paired: Rows, pairs: Rows) -> Iterator[str]:
     reached = _reached(pairs)
     if (known := len(_positive(reached, "target_j"))) < len(reached):
         yield f"joules to the target known in {known} of {len(reached)} pairs"
+
+
+def boards(pairs: Rows) -> int:
+    """Number of boards, or of sets of boards that trained together, that measured the pairs."""
+    return len(distinct(_both_sides(pairs, "gpu_uuid")))
 
 
 def _bars(planned: Rows, pairs: Rows) -> Iterator[str]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from dtcbench.analysis import energy_columns, stats
@@ -15,7 +14,7 @@ from dtcbench.analysis.pairing import DENSE, Rows, known, with_baseline
 from dtcbench.analysis.rivals import Series, all_series, arms
 from dtcbench.analysis.verdicts import Comparison, Effect, Side, Verdict, obstacle
 from dtcbench.plan.claim import Claim
-from dtcbench.text import percent
+from dtcbench.text import count_of, percent
 
 COSTS = {
     "parameters": "parameters saved",
@@ -46,7 +45,7 @@ def _at(claim: Claim, series: Series) -> Evidence:
         where,
         Verdict.UNDECIDED,
         "",
-        tuple(_effects(series, paired, saving, losses)),
+        tuple(_effects(series, paired, pairs, saving, losses)),
         len(paired),
         (*paired["key"], *paired["key_baseline"]),
         sides=(series.side, side),
@@ -64,7 +63,7 @@ def _at(claim: Claim, series: Series) -> Evidence:
 
 def _both_ways(pairs: Rows, losses: stats.Estimate, at_least: float, margin: float) -> tuple[float, float]:
     """p-values of "saves less, or is less accurate" and of "saves it, and is as accurate"."""
-    logs = stats.mean_estimate(np.log(energy_columns.ratios(pairs, "energy_j")))
+    logs = energy_columns.log_ratio(pairs)
     bound = math.log(1 - at_least)
     saves, wastes = (float(stats.p_of([logs], bound, alternative=way)[0]) for way in ("less", "greater"))
     keeps, loses = (float(stats.p_of([losses], -margin, alternative=way)[0]) for way in ("greater", "less"))
@@ -72,7 +71,7 @@ def _both_ways(pairs: Rows, losses: stats.Estimate, at_least: float, margin: flo
 
 
 def _saving(pairs: Rows, alpha: float) -> stats.Estimate:
-    ratio = stats.geometric_mean_estimate(energy_columns.ratios(pairs, "energy_j"), confidence=1 - alpha)
+    ratio = stats.exponential(energy_columns.log_ratio(pairs, confidence=1 - alpha))
     ends = (1 - ratio.high, 1 - ratio.low) if ratio.interval else None
     return stats.Estimate(1 - ratio.mean, ends, ratio.reason)
 
@@ -88,9 +87,13 @@ def _unmeasured(ok: Rows) -> str | None:
     return energy_columns.unmeasured("no energy", ok["energy_j"], ok["energy_reason"])
 
 
-def _effects(series: Series, paired: Rows, saving: stats.Estimate, losses: stats.Estimate) -> Iterator[Effect]:
+def _effects(
+    series: Series, paired: Rows, pairs: Rows, saving: stats.Estimate, losses: stats.Estimate
+) -> Iterator[Effect]:
     removed = "by schedule" if series.sparsity is None else f"at {percent(series.sparsity, '.3g')} removed"
-    yield Effect.of(f"energy saved {removed}", saving, "percent")
+    # The gain of one board cancels in a ratio, its offset does not.
+    measured = f", measured on {count_of(energy_columns.boards(pairs), 'board')}" if len(pairs) else ""
+    yield Effect.of(f"energy saved {removed}{measured}", saving, "percent")
     yield Effect.of("difference in accuracy to dense", losses)
     for cost, name in COSTS.items():
         ratios = paired[cost] / paired[f"{cost}_baseline"]

@@ -89,6 +89,19 @@ def mean_estimate(values: Iterable[float], *, confidence: float = CONFIDENCE, of
     return t_interval(centre, _spread(finite, centre) / math.sqrt(finite.size), finite.size - 1, confidence)
 
 
+def with_error(estimate: Estimate, error: float, *, confidence: float = CONFIDENCE) -> Estimate:
+    """The estimate with a known standard `error` besides its own: one that all values may share, so that no number of
+    them averages it out. Without an interval, or for an unknown `error`, it stays.
+
+    The squares add, and the degrees of freedom are Welch and Satterthwaite's (JCGM 100:2008, G.4.1): those of a known
+    error are without end.
+    """
+    if estimate.interval is None or math.isnan(error):
+        return estimate
+    both = math.hypot(estimate.error, error)
+    return t_interval(estimate.mean, both, estimate.dof * (both / estimate.error) ** 4, confidence)
+
+
 def untested(values: Iterable[float], *, of: str = "seed") -> str | None:
     """Why a t-test cannot take `values`, one per seed: too few, or all equal. None if it can."""
     why = _undetermined(_finite(values), of)
@@ -213,7 +226,11 @@ def geometric_mean_estimate(ratios: Iterable[float], *, confidence: float = CONF
 
     ValueError for a ratio that is not positive.
     """
-    logs = mean_estimate(_logarithms(ratios), confidence=confidence, of=of)
+    return exponential(mean_estimate(_logarithms(ratios), confidence=confidence, of=of))
+
+
+def exponential(logs: Estimate) -> Estimate:
+    """The estimate of a geometric mean from that of the mean log ratio."""
     interval = (math.exp(logs.low), math.exp(logs.high)) if logs.interval else None
     return Estimate(math.exp(logs.mean), interval, logs.reason)
 

@@ -47,7 +47,7 @@ FLAGS = {
 }
 """The meaning of each flag of a record's energy."""
 
-_GPU_FIELDS = ("energy_j", "cross_check_pct", "quantisation_j", "trace")
+_GPU_FIELDS = ("energy_j", "cross_check_pct", "quantisation_j", "repeat_spread_j", "trace")
 """The fields of an Energy that need a GPU."""
 
 
@@ -178,6 +178,7 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
         "scope": scope,
         "cross_check_pct": cross_check_pct,
         "quantisation_j": quantisation_j,
+        "repeat_spread_j": _repeat_spread_j(trace, segments, method),
         "trace": facts,
         "flags": [flag for flag, raised in flags.items() if raised],
     }
@@ -306,3 +307,15 @@ def idle_of(trace: Trace, baseline: IdleBaseline) -> Idle | Unavailable:
     }
     watts = {way: j if isinstance(j, Unavailable) else j / idle.seconds for way, j in joules.items()}
     return Idle(dict.fromkeys(watts, busy) if busy else watts, in_use)
+
+
+def _repeat_spread_j(trace: Trace, segments: Sequence[Segment], method: Method) -> float | Unavailable:
+    """The standard deviation of the joules of the trainings that count."""
+    inside = counted(segments)
+    numbers = sorted({segment.training for segment in inside})
+    trainings = [windows([segment for segment in inside if segment.training == number]) for number in numbers]
+    if len(trainings) < 2:
+        return Unavailable("one training was measured")
+    each = [trace.counter_j(one) if method == "counter" else trace.integral_j(one) for one in trainings]
+    unknown = next((joules for joules in each if isinstance(joules, Unavailable)), None)
+    return unknown or float(np.std([joules for joules in each if isinstance(joules, float)], ddof=1))

@@ -248,6 +248,7 @@ COLUMNS = (
     _share("Inference FLOPs, of dense", "inference_flops_ratio"),
     Column("Energy, of dense", energy, _value("energy_ratio")),
     Column("Energy rank", energy_rank, _value("energy_rank"), concerns=is_metered),
+    Column("Boards", lambda row: str(row["energy_boards"]), _value("energy_boards"), concerns=is_metered),
     _metered_share("Net of idle, of dense", "net_energy_ratio"),
     Column("Time, of dense", lambda row: _share_with_interval(row, "time"), _value("time_ratio")),
     _metered_share("Mean power, of dense", "power_ratio"),

@@ -23,6 +23,9 @@ RESULTS = {
     "inference_flops": 10,
     "train_s": 2.0,
     "energy_j": math.nan,
+    "quantisation_j": math.nan,
+    "repeat_spread_j": math.nan,
+    "repeats": 1,
     "energy_method": "none",
     "energy_reason": "no meter",
     "energy_flags": "",
@@ -36,6 +39,7 @@ RESULTS = {
     "stack": "aaaa",
 }
 METER = {
+    "quantisation_j": 0.0,
     "energy_method": "counter",
     "energy_reason": None,
     "idle_w": 5.0,

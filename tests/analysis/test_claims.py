@@ -463,7 +463,7 @@ def test_one_place_that_saves_it_is_enough():
     found = judged(SAVING, metered(0.5) + metered(0.01, sparsity=0.98) + metered(0.005, 0.2, sparsity=0.99))
     assert found.verdict is SUPPORTED
     verdicts = {one.effects[0].name: one.verdict for one in found.comparisons}
-    assert verdicts["energy saved at 98 % removed"] is SUPPORTED
+    assert verdicts["energy saved at 98 % removed, measured on 1 board"] is SUPPORTED
     assert Counter(verdicts.values()) == {SUPPORTED: 1, REFUTED: 2}
 
 
