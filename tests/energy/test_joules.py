@@ -116,7 +116,6 @@ def test_repeats_are_divided_and_the_first_training_only_warms_up():
     assert found.flags == []  # together they are long enough
 
 
-<<<<<<< HEAD
 def test_evaluations_of_a_long_first_training_make_none_of_its_joules_coarse():
     """A language model's: 75 pieces of 0.9 s, each with its own edges; then the same training without a pause."""
     pieces = [
@@ -129,7 +128,8 @@ def test_evaluations_of_a_long_first_training_make_none_of_its_joules_coarse():
     found = energy(trace(160), [*pieces, repeat])
     assert (found.flags, found.repeats, found.window_s) == ([], 1, pytest.approx(67.5))
     assert found.quantisation_j / found.energy_j == pytest.approx(0.1 / 67.5)
-=======
+
+
 @pytest.mark.parametrize("method", ["counter", "integral"])
 def test_the_spread_of_repeats_is_that_of_their_joules(method):
     seen = trace(power=steps((0, 300.0), (45, 330.0)))
@@ -138,7 +138,6 @@ def test_the_spread_of_repeats_is_that_of_their_joules(method):
     repeats = [segment("train", 5, 15), segment("train", 20, 40, 1), segment("train", 50, 70, 2)]
     assert energy(seen, repeats).repeat_spread_j == pytest.approx(np.std([6000, 6600], ddof=1), rel=2e-3)
     assert energy(seen).reasons["repeat_spread_j"] == "one training was measured"
->>>>>>> 8233647 (Take the meter's own error into the interval of an energy ratio, and say on how many boards it was measured)
 
 
 def test_time_that_no_refresh_can_tell_apart_counts_unless_something_was_evaluated():
