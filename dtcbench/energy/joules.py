@@ -5,6 +5,7 @@ docs/energy.md explains every rule, with its source.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -318,4 +319,4 @@ def _repeat_spread_j(trace: Trace, segments: Sequence[Segment], method: Method) 
         return Unavailable("one training was measured")
     each = [trace.counter_j(one) if method == "counter" else trace.integral_j(one) for one in trainings]
     unknown = next((joules for joules in each if isinstance(joules, Unavailable)), None)
-    return unknown or float(np.std([joules for joules in each if isinstance(joules, float)], ddof=1))
+    return unknown or statistics.stdev(joules for joules in each if isinstance(joules, float))
