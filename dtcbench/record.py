@@ -133,13 +133,22 @@ class PowerTrace(Explained):
     integrated: Literal["instant_w", "average_w", "usage_w"] | None
     """The power that was integrated."""
     idle_w: float | None
-    """Power before the window, while no compute process was on the GPU."""
+    """Power before the cell touched the GPU, while no compute process was on it."""
+    idle_context_w: float | None = None
+    """Power of the idle GPU with the cell's context on it, before the first training: the driver keeps a GPU awake that
+    a process may use at any time."""
     cool_down_s: float
     """Seconds waited before the idle measurement."""
     temperature_before_c: float | None
     """Temperature at the beginning of the window."""
     temperature_after_c: float | None
     """Temperature at the end of the window."""
+    sm_clock_mhz: float | None = None
+    """Clock of the multiprocessors inside the window, mean of its readings."""
+    memory_clock_mhz: float | None = None
+    """The same of the memory."""
+    throttle_shares: dict[str, float] | None = None
+    """By reason that NVML gave for lower clocks, the share of the readings inside the window that gave it."""
     phases: list[PhaseEnergy]
     cumulative_j: list[float] | None
     """Joules from the beginning of a training to the end of each of its segments of phase `train`: one per
@@ -172,6 +181,9 @@ class Energy(Explained):
     """Standard deviation of the joules of the trainings that were repeated, by the method that gave `energy_j`."""
     cpu_energy_j: float | None
     """Joules of the processor packages (RAPL) for one training: a scope of its own, never added to `energy_j`."""
+    cpu_shared_energy_j: float | None = None
+    """Joules of the whole processor packages for one training of a cell that was given few of the machine's cores:
+    shared with all else that ran on them."""
     trace: PowerTrace | None
     trace_sha256: str | None
     """SHA-256 of the file with the samples; it exists even if the samples gave no joules."""
@@ -432,6 +444,7 @@ class Tabled(Outline):
     use: list[Use] | None = None
     energy: Energy | None
     provenance: Provenance | None
+    place: int | None = None
 
 
 class Migration(BaseModel):
@@ -465,6 +478,8 @@ class CellRecord(Explained):
     """UTC, ISO 8601."""
     wall_s: float
     """Seconds from the attempt's start to its end."""
+    place: int | None = None
+    """Its place in the order that was drawn for the cells of its lane, counted from 1."""
     result: Result | None
     energy: Energy | None
     """Beside the result: it may stem from repeats of the same training."""

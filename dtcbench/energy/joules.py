@@ -12,12 +12,13 @@ from typing import Any
 
 from dtcbench.energy import integrate
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.phases import COARSE_SHARE, cumulative_j, of_phases
+from dtcbench.energy.phases import COARSE_SHARE
 from dtcbench.energy.processes import ThisProcess, unexplained
 from dtcbench.energy.rapl import Zone, cpu_energy_j
 from dtcbench.energy.segments import Interval, Segment, count_trainings, counted, total_s, windows
+from dtcbench.energy.summary import both_joules, summary
 from dtcbench.energy.trace import LONG_GAP_S, Method, Trace
-from dtcbench.record import BoardEnergy, Energy, PowerTrace
+from dtcbench.record import Energy
 from dtcbench.unavailable import Unavailable
 
 SHORT_WINDOW_S = 60.0
@@ -47,6 +48,9 @@ FLAGS = {
     "not-repeatable": "a repeat of the training had other losses or kept other neurons",
 }
 """The meaning of each flag of a record's energy."""
+
+NOT_MEASURED = Unavailable("the idle GPU was not measured")
+_UNLISTED = Unavailable("the driver does not list the compute processes: some may have been on the GPU")
 
 _GPU_FIELDS = ("energy_j", "cross_check_pct", "quantisation_j", "repeat_spread_j", "trace")
 """The fields of an Energy that need a GPU."""
@@ -95,6 +99,8 @@ class GpuContext:
     """Whether the suite wants a shared board measured and flagged; otherwise it gives no joules."""
     own: ThisProcess
     baseline: IdleBaseline
+    idle_context: Interval | Unavailable = NOT_MEASURED
+    """When it was idle with the cell's context on it."""
 
 
 def read(
@@ -104,37 +110,54 @@ def read(
     zones: Sequence[Zone] | Unavailable,
     flags: Sequence[str],
     trace_sha256: str,
+    shared_cpus: str | None = None,
 ) -> Energy:
-    """Joules of one training, of the GPU and of the processors. `flags` are added to those found here."""
+    """Joules of one training, of the GPU and of the processors.
+
+    Parameters
+    ----------
+    flags : added to those found here
+    shared_cpus : why the packages' joules cover more than the cell; None if it had the machine to itself
+    """
     fields = gpu_fields(trace, segments, gpu) if isinstance(gpu, GpuContext) else gpu
     if isinstance(fields, Unavailable):
         fields = _no_gpu(fields)
         if isinstance(gpu, GpuContext) and gpu.simulated:
             fields["flags"] = ["simulated"]
     cpu = zones if isinstance(zones, Unavailable) else cpu_energy_j(trace, segments, zones)
-    return _energy(segments, fields, cpu, flags, trace_sha256)
+    return _energy(segments, fields, _of_packages(cpu, shared_cpus), flags, trace_sha256)
 
 
 def unmeasured(gpu: Unavailable, cpu: Unavailable, segments: Sequence[Segment], flags: Sequence[str]) -> Energy:
     """The energy of a cell that was not sampled, with the reasons why GPU and processors were not."""
-    return _energy(segments, _no_gpu(gpu), cpu, flags, Unavailable("nothing was sampled"))
+    return _energy(segments, _no_gpu(gpu), _of_packages(cpu, None), flags, Unavailable("nothing was sampled"))
 
 
 def _energy(
     segments: Sequence[Segment],
     gpu: dict[str, Any],
-    cpu: float | Unavailable,
+    cpu: dict[str, float | Unavailable],
     flags: Sequence[str],
     trace_sha256: str | Unavailable,
 ) -> Energy:
     inside = counted(segments)
     return Energy.of(
         **gpu | {"flags": [*gpu["flags"], *flags]},
+        **cpu,
         window_s=total_s(windows(inside)),
         repeats=count_trainings(inside),
-        cpu_energy_j=cpu,
         trace_sha256=trace_sha256,
     )
+
+
+def _of_packages(cpu: float | Unavailable, shared: str | None) -> dict[str, float | Unavailable]:
+    """The packages' joules, as the cell's own or as shared."""
+    own, others = "cpu_energy_j", "cpu_shared_energy_j"
+    if isinstance(cpu, Unavailable):
+        return {own: cpu, others: cpu}
+    if shared:
+        return {own: Unavailable(shared), others: cpu}
+    return {own: cpu, others: Unavailable(f"the cell had the packages to itself: see {own}")}
 
 
 def _no_gpu(reason: Unavailable) -> dict[str, Any]:
@@ -155,7 +178,19 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
     scope = trace.power_scope if isinstance(counter_j, Unavailable) else trace.counter_scope
     if isinstance(energy_j, Unavailable):
         return Unavailable(f"the GPU's energy counter cannot be read ({counter_j}), nor its power ({integral_j})")
-    facts = _power_trace(trace, segments, gpu, method, counter_j, integral_j)
+    facts = summary(
+        trace,
+        segments,
+        gpu.uuids,
+        method,
+        (counter_j, integral_j),
+        device=gpu.device,
+        simulated=gpu.simulated,
+        interval_s=gpu.interval_s,
+        cool_down_s=gpu.baseline.cool_down_s,
+        idle_w=_idle_w(trace, gpu, method),
+        idle_context_w=_idle_context_w(trace, gpu, method),
+    )
     cross_check_pct = _cross_check_pct(trace, counter_j, integral_j)
     quantisation_j = REFRESH_S * energy_j * len(inside) / total_s(inside)
     flags = {
@@ -194,60 +229,6 @@ def _cross_check_pct(
     if trace.counter_scope != trace.power_scope:
         return Unavailable("the counter covers the module, the power the GPU alone")
     return 100 * (integral_j - counter_j) / counter_j
-
-
-def both_joules(trace: Trace, segments: Sequence[Segment]) -> tuple[float | Unavailable, float | Unavailable]:
-    """Joules of one training by the counter and by the integral."""
-    inside, trainings = windows(counted(segments)), count_trainings(counted(segments))
-    counter_j, integral_j = trace.counter_j(inside), trace.integral_j(inside)
-    return (
-        counter_j if isinstance(counter_j, Unavailable) else counter_j / trainings,
-        integral_j if isinstance(integral_j, Unavailable) else integral_j / trainings,
-    )
-
-
-def _power_trace(
-    trace: Trace,
-    segments: Sequence[Segment],
-    gpu: GpuContext,
-    method: Method,
-    counter_j: float | Unavailable,
-    integral_j: float | Unavailable,
-) -> PowerTrace:
-    inside = windows(counted(segments))
-    polled = "counter_mj" if isinstance(trace.power, Unavailable) else trace.power
-    used = {polled, "counter_mj"} if method == "counter" else {polled}
-    degrees = trace.readings("temperature_c", inside)
-    unread = Unavailable("no temperature was read")
-    return PowerTrace.of(
-        device=gpu.device,
-        gpu_uuid=", ".join(gpu.uuids),
-        simulated=gpu.simulated,
-        interval_s=gpu.interval_s,
-        samples=len(trace.readings(polled, inside)),
-        longest_gap_s=trace.longest_gap_s([trace.column(name) for name in used], inside),
-        read_errors={name: f"{count} times: {why}" for name, (count, why) in sorted(trace.errors.items())},
-        counter_j=counter_j,
-        integral_j=integral_j,
-        integrated=trace.power,
-        idle_w=_idle_w(trace, gpu, method),
-        cool_down_s=gpu.baseline.cool_down_s,
-        temperature_before_c=degrees[0] if degrees else unread,
-        temperature_after_c=degrees[-1] if degrees else unread,
-        phases=list(of_phases(trace, segments, method)),
-        cumulative_j=cumulative_j(trace, counted(segments), method),
-        sampler_cpu_pct=trace.sampler_cpu_pct,
-        boards=_boards(trace, segments, gpu, method),
-    )
-
-
-def _boards(trace: Trace, segments: Sequence[Segment], gpu: GpuContext, method: Method) -> list[BoardEnergy]:
-    """Joules of each of several boards, by the method that gave the sum; of one board nothing more is to be said."""
-    if len(gpu.uuids) == 1:
-        return []
-    of_each = [both_joules(board, segments) for board in trace.boards]
-    joules = [counter_j if method == "counter" else integral_j for counter_j, integral_j in of_each]
-    return [BoardEnergy.of(gpu_uuid=uuid, energy_j=found) for uuid, found in zip(gpu.uuids, joules, strict=True)]
 
 
 def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
@@ -296,18 +277,35 @@ def idle_of(trace: Trace, baseline: IdleBaseline) -> Idle | Unavailable:
     if not isinstance(idle, Interval):
         return idle
     if not trace.readings("processes", [idle]):
-        return Unavailable("the driver does not list the compute processes: some may have been on the GPU")
+        return _UNLISTED
     in_use = unexplained(trace, idle)
     busy = Unavailable(f"the GPU was not idle: {in_use}, of no process that the driver lists") if in_use else None
     if others := len(baseline.processes | _processes(trace, [idle])):
         are = "es were" if others > 1 else " was"
         busy = Unavailable(f"{others} compute process{are} on the GPU while it should be idle")
+    watts = _watts(trace, idle)
+    return Idle(dict.fromkeys(watts, busy) if busy else watts, in_use)
+
+
+def _idle_context_w(trace: Trace, gpu: GpuContext, method: Method) -> float | Unavailable:
+    """Watts of the GPU with the cell's context on it, while nothing ran."""
+    idle = gpu.idle_context
+    if isinstance(idle, Unavailable):
+        return idle
+    if not trace.readings("processes", [idle]):
+        return _UNLISTED
+    if foreign := _foreign(trace, [idle], gpu):
+        return Unavailable(f"{foreign} while it should be idle")
+    return _watts(trace, idle)[method]
+
+
+def _watts(trace: Trace, idle: Interval) -> dict[Method, float | Unavailable]:
+    """Mean power by each of the ways to joules."""
     joules: dict[Method, float | Unavailable] = {
         "counter": trace.counter_j([idle]),
         "integral": trace.integral_j([idle]),
     }
-    watts = {way: j if isinstance(j, Unavailable) else j / idle.seconds for way, j in joules.items()}
-    return Idle(dict.fromkeys(watts, busy) if busy else watts, in_use)
+    return {way: j if isinstance(j, Unavailable) else j / idle.seconds for way, j in joules.items()}
 
 
 def _repeat_spread_j(trace: Trace, segments: Sequence[Segment], method: Method) -> float | Unavailable:

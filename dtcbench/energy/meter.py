@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import GpuContext, Idle, IdleBaseline, idle_of, read, unmeasured
+from dtcbench.energy.joules import NOT_MEASURED, GpuContext, Idle, IdleBaseline, idle_of, read, unmeasured
 from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
 from dtcbench.energy.processes import ThisProcess, this_process
 from dtcbench.energy.rapl import Zone
@@ -29,6 +29,9 @@ LEAVE_WITHIN_S = 10.0
 """How long the process of the cell before may take to leave the GPU."""
 _AFTERGLOW_S = 3 * REFRESH_S
 """Sampled after the last window, so that the counter has reached its end."""
+NOT_ASKED = Unavailable("the suite asks for no idle measurement")
+DECAY_S = 1.0
+"""After the last kernel the power falls, and one that is averaged over the last second lags."""
 STEADY_S = 60.0
 """A GPU that has not become cooler by a degree for so long cools no further: with its fans stopped it stays warm."""
 _POLL_S = 0.2
@@ -45,7 +48,7 @@ class EnergyMeter:
     ----------
     sampler : running, or why nothing is sampled
     gpus : the GPUs to measure together, or why none is
-    zones : the processor packages to measure, or why none are
+    zones : the processor packages to measure, the cell's own or shared, or why none are
     request : what the cell was given
     """
 
@@ -62,7 +65,9 @@ class EnergyMeter:
         self._zones = zones
         self._request = request
         self._metering = metering
-        self._baseline = IdleBaseline(0.0, True, frozenset(), Unavailable("the idle GPU was not measured"))
+        not_yet = NOT_MEASURED if metering.idle else NOT_ASKED
+        self._baseline = IdleBaseline(0.0, True, frozenset(), not_yet)
+        self._idle_context: Interval | Unavailable = not_yet
         self._own = this_process(has_context=False)
 
     @classmethod
@@ -85,6 +90,14 @@ class EnergyMeter:
             self._baseline = settle(uuids, self._metering, self._own)
             if known is not None and self._metering.idle:
                 self._baseline = replace(self._baseline, idle=known)
+
+    def idle_with_context(self) -> None:
+        """Measure the GPUs idle once more. Call it when the cell's context is on them and all queued work is done."""
+        if not isinstance(self._gpus, Unavailable) and self._metering.idle:
+            time.sleep(DECAY_S)
+            begin_s = time.monotonic()
+            time.sleep(self._metering.idle)
+            self._idle_context = Interval(begin_s, time.monotonic())
 
     def enough(self, timer: PhaseTimer) -> bool:
         """Whether there are repeats, and they take `min_window` together; if not, the training is to be repeated.
@@ -130,7 +143,7 @@ class EnergyMeter:
             gpu = self._gpus if isinstance(self._gpus, Unavailable) else trace
             cpu = self._zones if isinstance(self._zones, Unavailable) else trace
             return unmeasured(gpu, cpu, segments, flags)
-        return read(trace, segments, context, self._zones, flags, trace_sha256)
+        return read(trace, segments, context, self._zones, flags, trace_sha256, _shared_cpus(self._request))
 
     def close(self) -> None:
         """End the sampler, whether or not it was read."""
@@ -142,7 +155,8 @@ class EnergyMeter:
         """The samples; asked for once, it ends the sampler."""
         if isinstance(self._sampler, Unavailable):
             return self._sampler
-        time.sleep(_AFTERGLOW_S)
+        if not isinstance(self._gpus, Unavailable):
+            time.sleep(_AFTERGLOW_S)
         return self._sampler.finish()
 
     def _context(self) -> GpuContext | Unavailable:
@@ -161,6 +175,7 @@ class EnergyMeter:
             label_shared=self._metering.shared == "label",
             own=self._own,
             baseline=self._baseline,
+            idle_context=self._idle_context,
         )
 
     def _about(self) -> dict[str, str]:
@@ -173,7 +188,7 @@ def open_meter(device: str, request: Request, metering: Metering, environment: M
     """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises."""
     if metering.meter == "none":
         return EnergyMeter.without("the suite asks for no meter")
-    gpus, zones = _gpus_to_measure(device, request, metering, environment), zones_to_measure(request)
+    gpus, zones = _gpus_to_measure(device, request, metering, environment), rapl.packages()
     if isinstance(gpus, Unavailable) and isinstance(zones, Unavailable):
         return EnergyMeter(gpus, gpus, zones, request, metering)
     uuids = () if isinstance(gpus, Unavailable) else _uuids(gpus)
@@ -215,13 +230,12 @@ def _gpus_to_measure(
     return assigned
 
 
-def zones_to_measure(request: Request) -> Sequence[Zone] | Unavailable:
-    """The processor packages, unless a second cell may run on them at the same time."""
-    zones = rapl.packages()
+def _shared_cpus(request: Request) -> str | None:
+    """Why the packages' joules cover more than the cell; None if no second cell fits on them beside it."""
     cores = os.cpu_count() or 1  # of the whole machine, as the readings are, not those that the process may use
-    if isinstance(zones, Unavailable) or 2 * request.cpus > cores:
-        return zones
-    return Unavailable(f"other cells may have run at the same time: it was given {request.cpus} of {cores} cores")
+    if 2 * request.cpus > cores:
+        return None
+    return f"other cells may have run at the same time: it was given {request.cpus} of {cores} cores"
 
 
 def _shared_gpu(request: Request) -> str | None:
@@ -259,8 +273,7 @@ def settle(
         sleep(_POLL_S)
     cool_down_s = clock() - begin_s
     if not metering.idle:
-        unasked = Unavailable("the suite asks for no idle measurement")
-        return IdleBaseline(cool_down_s, cooled, processes, unasked, steady)
+        return IdleBaseline(cool_down_s, cooled, processes, NOT_ASKED, steady)
     if own.has_context:
         unmeasurable = Unavailable("this process had a CUDA context on the GPU before its first cell was measured")
         return IdleBaseline(cool_down_s, cooled, processes, unmeasurable, steady)

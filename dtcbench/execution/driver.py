@@ -18,11 +18,12 @@ from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.joule_budget import Givers
+from dtcbench.plan.joule_budget import Givers, has_joule_budget
 from dtcbench.plan.looks import Look
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
+from dtcbench.training.determinism import generator
 from dtcbench.unavailable import Unavailable
 
 POLL_S = 0.5
@@ -74,6 +75,7 @@ def to_run(
     *,
     retry_failed: bool = False,
     givers: Mapping[str, Givers] = MappingProxyType({}),
+    places: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Task]:
     """The tasks of a run: of cells without a record, cells whose end says nothing about them, and, if `retry_failed`,
     failed cells.
@@ -81,14 +83,36 @@ def to_run(
     Parameters
     ----------
     givers : by key, the cells that decide a cell's budget of joules
+    places : by key, the cells' places in their lanes (`drawn_places`)
     """
     tasks = []
     for cell in cells:
         record = contents.record(cell.key)
         failed = record is not None and record.status is not Status.OK
         if record is None or record.status in INCONCLUSIVE or (failed and retry_failed):
-            tasks.append(Task(cell, contents.next_attempt(cell.key), job, givers.get(cell.key)))
-    return tasks
+            attempt, place = contents.next_attempt(cell.key), places.get(cell.key)
+            tasks.append(Task(cell, attempt, job, givers.get(cell.key), place=place))
+    return sorted(tasks, key=lambda task: task.place or 0)  # cells without a place stay in the plan's order
+
+
+def drawn_places(cells: Iterable[Cell], job: Job) -> dict[str, int]:
+    """By key, the place of each cell in its lane, counted from 1: in an order drawn from the lane's seed, so that what
+    drifts while a lane runs is no method's. Cells whose budget others decide come last.
+
+    Parameters
+    ----------
+    cells : all of the plan; those without a lane get no place
+    """
+    lanes: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if (lane := job.lane(cell)) is not None:
+            lanes.setdefault(lane, []).append(cell)
+    places: dict[str, int] = {}
+    for lane, together in lanes.items():
+        drawn = generator(together[0].seed, f"order of {lane}").permutation(len(together)).tolist()
+        ordered = sorted((together[number] for number in drawn), key=has_joule_budget)
+        places |= {cell.key: place for place, cell in enumerate(ordered, 1)}
+    return places
 
 
 def drive(

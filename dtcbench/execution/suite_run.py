@@ -18,7 +18,7 @@ from dtcbench import registry
 from dtcbench.energy.meter import obstacle
 from dtcbench.errors import UserError
 from dtcbench.execution.cluster import survey, without_joules
-from dtcbench.execution.driver import Watcher, drive, to_run
+from dtcbench.execution.driver import Watcher, drawn_places, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.own_files import NamesWithFiles
@@ -313,8 +313,8 @@ def _missing(
     """The run's records, and the tasks of the cells still to be run."""
     contents = store.outlines()
     refuse_to_mix(plan, store, contents, job.plugins)
-    decided = givers(plan.cells)
-    return contents, to_run(cells, contents, job, retry_failed=retry_failed, givers=decided)
+    decided, places = givers(plan.cells), drawn_places(plan.cells, job)
+    return contents, to_run(cells, contents, job, retry_failed=retry_failed, givers=decided, places=places)
 
 
 def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:

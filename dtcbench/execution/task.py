@@ -48,6 +48,17 @@ class Job:
             suite.use,
         )
 
+    def lane(self, cell: Cell) -> str | None:
+        """Cells of one lane run on the same physical GPU or GPUs, one after another; None if any will do.
+
+        If energies are compared, all cells of a model, data set and seed share a lane, dense included: on one GPU the
+        meter's gain error is the same for all of them, and cancels from their ratios. A part of a GPU is not metered,
+        or flagged: then no energies are compared.
+        """
+        if self.request.gpus < 1 or self.metering.meter == "none":
+            return None
+        return json.dumps([cell.model.label, cell.dataset.label, cell.seed])
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -61,6 +72,8 @@ class Task:
     """The cells of its lane whose joules are its budget: it starts after all that have none."""
     steps: int | None = field(default=None, compare=False)
     """How many a budget of joules allows."""
+    place: int | None = field(default=None, compare=False)
+    """Its cell's place in the order drawn for its lane, counted from 1."""
     key: str = field(init=False)
     """The cell's key. It is computed once, and stands for the cell where tasks are compared."""
 
@@ -69,15 +82,8 @@ class Task:
 
     @property
     def lane(self) -> str | None:
-        """Tasks of one lane run on the same physical GPU or GPUs, one after another; None if any will do.
-
-        If energies are compared, all cells of a model, data set and seed share a lane, dense included: on one GPU the
-        meter's gain error is the same for all of them, and cancels from their ratios. A part of a GPU is not metered,
-        or flagged: then no energies are compared.
-        """
-        if self.job.request.gpus < 1 or self.job.metering.meter == "none":
-            return None
-        return json.dumps([self.cell.model.label, self.cell.dataset.label, self.cell.seed])
+        """Of its cell (`Job.lane`)."""
+        return self.job.lane(self.cell)
 
     @property
     def overdue_reason(self) -> str:
@@ -115,6 +121,7 @@ class Task:
             detail=detail,
             started_at=started_at,
             wall_s=wall_s,
+            place=self.place or Unavailable("no order was drawn for its cells"),
             **dict.fromkeys(("result", "energy", "provenance", "weights_sha256", "use"), missing) | measured,
         )
 

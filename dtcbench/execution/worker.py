@@ -109,6 +109,8 @@ def _measured(
         context = CellContext(cell, splits, train, test, phases, others, task.steps)
         if device.type == "cuda":
             warm_up(context)
+            synchronize()
+        meter.idle_with_context()
         result, compressor = trained(context)
         weights = _weights(task, splits, compressor)
         flags: set[str] = set()

@@ -17,7 +17,8 @@ REMOVES_NOTHING = "sparsity 0 removes nothing: the dense cell covers it"
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, each once, in the order in which they start."""
+    """All cells of a suite, each once, in the order of the tables. They start in it, too, except on metered GPUs, where
+    the order within a lane is drawn (`execution/driver.py`)."""
 
     suite: Suite
     cells: tuple[Cell, ...]

@@ -55,7 +55,7 @@ class Metering(Strict):
     @property
     def least_s(self) -> float:
         """Seconds that measuring a cell takes at least, on top of its first training; a longer one is repeated once."""
-        return self.cool_down.at_least + self.idle + self.min_window
+        return self.cool_down.at_least + 2 * self.idle + self.min_window
 
 
 def _different(sizes: list[int]) -> list[int]:

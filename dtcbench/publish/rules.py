@@ -17,9 +17,10 @@ from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy, unlike_stacks
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import SHORT_WINDOW_S, both_joules
+from dtcbench.energy.joules import SHORT_WINDOW_S
 from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.segments import count_trainings, counted, total_s, windows
+from dtcbench.energy.summary import both_joules
 from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.hits import unpacked

@@ -75,13 +75,15 @@ _POWER = {
     "training_s": "Seconds inside the energy boundary of one training, whether or not anything was measured.",
     "mean_power_w": "`energy_j` over `training_s`.",
     "idle_w": meaning(PowerTrace, "idle_w"),
-    "net_energy_j": "`energy_j` above what the idle GPU would have used in `training_s`.",
+    "idle_context_w": meaning(PowerTrace, "idle_context_w"),
+    "net_energy_j": "`energy_j` above what the GPU, idle with the cell's context, would have used in `training_s`.",
+    "net_energy_bare_j": "`energy_j` above what the GPU, idle without a context, would have used in `training_s`.",
 }
 _OUTCOME = {
     "suite": meaning(CellRecord, "suite"),
     "status": f"How the cell ended; `{MISSING}` if it has no record.",
     "reason": "What ended the cell; empty if it is ok.",
-    **_meanings(CellRecord, ("attempt", "wall_s")),
+    **_meanings(CellRecord, ("attempt", "wall_s", "place")),
 }
 _OF_RESULT = {
     {"sparsity": "sparsity_reached"}.get(name, name): text for name, text in _meanings(Metrics, _METRICS).items()
@@ -116,7 +118,7 @@ IN_MEMORY_ONLY = tuple(_HITS)
 """The columns of `cells` that its files lack: a bit for each test sample of each cell would be most of them."""
 _MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
-_NUMBERS = ("attempt", "wall_s", *_OF_RESULT, *_ENERGY, *_POWER)
+_NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *_ENERGY, *_POWER)
 """The columns of `cells` that are numbers."""
 _STATUS, _ACCURACY, _DATA = map(_MEASURED.index, ("status", "accuracy", "dataset_sha256"))
 CYCLES = {
@@ -304,11 +306,15 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 def power(energy: Energy) -> dict[str, float | None]:
     """Seconds inside the energy boundary of one training, its watts, and its joules above idle, as in `cells`."""
-    energy_j, idle_w = energy.energy_j, energy.trace.idle_w if energy.trace else None
+    energy_j, trace = energy.energy_j, energy.trace
     training_s = energy.window_s / energy.repeats
     mean_w = energy_j / training_s if energy_j is not None and training_s else None
-    above_idle_j = energy_j - idle_w * training_s if energy_j is not None and idle_w is not None else None
-    return dict(zip(_POWER, (training_s, mean_w, idle_w, above_idle_j), strict=True))
+    idle_w, with_context_w = (trace.idle_w, trace.idle_context_w) if trace else (None, None)
+    net_j, net_bare_j = (
+        energy_j - watts * training_s if energy_j is not None and watts is not None else None
+        for watts in (with_context_w, idle_w)
+    )
+    return dict(zip(_POWER, (training_s, mean_w, idle_w, with_context_w, net_j, net_bare_j), strict=True))
 
 
 def _row(record: Tabled) -> tuple[Any, ...]:
@@ -319,6 +325,7 @@ def _row(record: Tabled) -> tuple[Any, ...]:
         record.reason or None,
         record.attempt,
         record.wall_s,
+        record.place,
         *(metrics and getattr(metrics, name) for name in (*_METRICS, *_HITS)),
         *_energy(record.energy if metrics else None).values(),
         *_provenance(record.provenance),

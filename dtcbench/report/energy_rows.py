@@ -14,7 +14,11 @@ def energy_rows(energy: Energy) -> list[tuple[str, str]]:
     rows = [("energy", _joules(energy)), ("inside the boundary", _window(energy))]
     if energy.trace:
         rows += _trace_rows(energy, energy.trace)
-    rows.append(("processor packages", _value(energy, "cpu_energy_j", ".1f", "J", absent="not measured")))
+    packages = "processor packages"
+    if energy.cpu_shared_energy_j is not None:
+        rows.append((f"whole {packages}, shared", _value(energy, "cpu_shared_energy_j", ".1f", "J")))
+    else:
+        rows.append((packages, _value(energy, "cpu_energy_j", ".1f", "J", absent="not measured")))
     if energy.flags:
         rows.append(("flags", ", ".join(energy.flags)))
     return rows
@@ -57,14 +61,18 @@ def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
     watts = power(energy)
     mean = number_text(watts["mean_power_w"], ".1f", "W")
     before, after = (_value(trace, f"temperature_{when}_c", ".0f", "°C") for when in ("before", "after"))
+    bare, memory = number_text(watts["net_energy_bare_j"], ".1f", "J"), _value(trace, "memory_clock_mhz", ".0f", "MHz")
     cooled = f" after {trace.cool_down_s:.0f} s of cool-down"
     rows = [
         ("GPU", f"{trace.device}, {trace.gpu_uuid}{'; a simulation: not for publication' if trace.simulated else ''}"),
         *((f"GPU {board.gpu_uuid}", _value(board, "energy_j", ".1f", "J")) for board in trace.boards),
         ("integral against counter", _value(energy, "cross_check_pct", "+.1f", "%")),
         ("power", f"{mean} on average, idle {_value(trace, 'idle_w', '.1f', 'W')}{cooled}"),
-        ("above idle", number_text(watts["net_energy_j"], ".1f", "J")),
+        ("idle with a context", _value(trace, "idle_context_w", ".1f", "W")),
+        ("above idle", f"{number_text(watts['net_energy_j'], '.1f', 'J')}, without a context {bare}"),
         ("temperature", f"{before} before, {after} after"),
+        ("clocks", f"SM {_value(trace, 'sm_clock_mhz', '.0f', 'MHz')}, memory {memory} on average"),
+        ("lower clocks for", _throttling(trace)),
         *((f"phase {phase.phase}", _phase(phase)) for phase in trace.phases),
         (
             "samples",
@@ -73,6 +81,13 @@ def _trace_rows(energy: Energy, trace: PowerTrace) -> list[tuple[str, str]]:
         ),
     ]
     return rows + [("read errors", f"{name}: {why}") for name, why in trace.read_errors.items()]
+
+
+def _throttling(trace: PowerTrace) -> str:
+    """Why the clocks were lower than they could be, and for which share of the time."""
+    if trace.throttle_shares is None:
+        return f"– ({trace.reasons['throttle_shares']})"
+    return ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in trace.throttle_shares.items()) or "nothing"
 
 
 def _counts(phase: PhaseEnergy) -> bool:

@@ -397,6 +397,47 @@ def test_idle_power_is_measured_before_the_window():
     assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
 
 
+WITH_CONTEXT = {
+    "segments": [segment("train", 35, 95)],
+    "gpu": gpu_context(
+        baseline=baseline(idle=Interval(BEGIN_S + 5, BEGIN_S + 15)),
+        idle_context=Interval(BEGIN_S + 22, BEGIN_S + 29),
+    ),
+}
+CONTEXT_FROM_20 = {OWN: (BEGIN_S + 20, BEGIN_S + 100)}
+
+
+@pytest.mark.parametrize("counter", [{}, {"counter_mj": None}])
+def test_a_context_raises_the_idle_power_and_both_are_kept(counter):
+    levels = steps((0, 70), (20, 120), (31, 300))
+    found = energy(trace(power=levels, processes=CONTEXT_FROM_20, **counter), **WITH_CONTEXT)
+    assert found.trace.idle_w == pytest.approx(70, rel=1e-3)
+    assert found.trace.idle_context_w == pytest.approx(120, rel=1e-3)
+    assert found.energy_j == pytest.approx(60 * 300, rel=1e-3)
+
+
+def test_a_neighbour_while_the_gpu_idles_with_a_context_leaves_the_other_idle_power():
+    seen = trace(processes=CONTEXT_FROM_20 | {99: (BEGIN_S + 23, BEGIN_S + 24)})
+    found = energy(seen, **WITH_CONTEXT)
+    assert found.trace.idle_w == pytest.approx(300, rel=1e-3)
+    assert found.trace.idle_context_w is None
+    assert found.trace.reasons["idle_context_w"] == ("1 foreign compute process ran on the GPU while it should be idle")
+
+
+def test_clocks_and_the_reasons_for_lower_ones_are_those_inside_the_window():
+    clock = np.full(4001, np.nan)
+    clock[::20] = 210.0  # idle clocks, outside
+    clock[200:3401:20] = 1980.0
+    clock[1800:2600:20] = 1580.0  # a quarter of the readings, nearly
+    bits = np.where(np.isfinite(clock), np.where(clock == 1580.0, 0x4 | 0x20, 0x0), np.nan)
+    bits[::4000] = 0x1  # idle, outside
+    found = energy(trace(sm_clock_mhz=clock, throttle_reasons=bits, errors={"memory_clock_mhz": (9, "Not Supported")}))
+    assert found.trace.sm_clock_mhz == pytest.approx((121 * 1980 + 40 * 1580) / 161)
+    assert found.trace.throttle_shares == {"power limit": 40 / 161, "heat, by software": 40 / 161}
+    assert (found.trace.memory_clock_mhz, found.trace.reasons["memory_clock_mhz"]) == (None, "Not Supported")
+    assert found.flags == ["throttled"]
+
+
 def test_there_is_no_idle_power_while_others_compute():
     before = baseline(idle=Interval(BEGIN_S, BEGIN_S + 4), processes=frozenset({99}))
     busy = gpu_context(baseline=before, label_shared=True)
@@ -490,6 +531,16 @@ def test_the_processors_are_a_scope_of_their_own():
     found = energy(seen, zones=zones)
     assert found.cpu_energy_j == pytest.approx(80 * 70)
     assert found.energy_j == pytest.approx(80 * 300, abs=0.01)
+
+
+def test_packages_that_others_may_use_have_a_figure_of_their_own():
+    seen, zones = trace(rapl0_uj=np.arange(4001) * 0.025 * 50e6), [Zone("package-0", None, 1e12)]
+    few = "it was given 2 of 8 cores"
+    found = read(seen, TRAINING, gpu_context(), zones, (), "0" * 64, few)
+    assert (found.cpu_energy_j, found.reasons["cpu_energy_j"]) == (None, few)
+    assert found.cpu_shared_energy_j == pytest.approx(80 * 50)
+    alone = energy(seen, zones=zones)
+    assert (alone.cpu_energy_j, alone.cpu_shared_energy_j) == (pytest.approx(80 * 50), None)
 
 
 def test_a_processors_counter_that_wraps_goes_on():

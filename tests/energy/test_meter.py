@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenar
 
 from dtcbench.energy import meter as meters
 from dtcbench.energy import nvml, rapl
-from dtcbench.energy.meter import IdleBaseline, open_meter, zones_to_measure
+from dtcbench.energy.meter import IdleBaseline, open_meter
 from dtcbench.energy.nvml import AssignedGpu, Gpu
 from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval
+from dtcbench.energy.trace import Sampler
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.request import Request
 from dtcbench.record import Energy
@@ -42,10 +44,11 @@ def measured(case):
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
     meter = open_meter("cuda", Request(1, gpus), Metering(**metering), environment)
     meter.settle()
+    meter.idle_with_context()
     phases = PhaseTimer(lambda: None)
     for training in range(2):
         with phases.phase("train"):
-            time.sleep(0.4)
+            time.sleep(0.7)  # longer than the time between two readings of the clocks
         with phases.phase("compress"):
             time.sleep(0.1)
         if not training:
@@ -112,6 +115,8 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
     assert sound.energy_j == pytest.approx(sound.window_s * 250, abs=uncertainty(sound, 250))
     assert sound.trace.gpu_uuid == gpu_uuid(0)
     assert sound.trace.idle_w == pytest.approx(250, abs=uncertainty(sound, 250))  # over one second
+    assert sound.trace.idle_context_w == pytest.approx(250, abs=uncertainty(sound, 250))
+    assert (sound.trace.sm_clock_mhz, sound.trace.memory_clock_mhz, sound.trace.throttle_shares) == (1980, 2619, {})
     assert sound.repeats == 1
     assert {"short", "coarse", "simulated"} <= set(sound.flags)
     assert enough["sound"] == [False, True]
@@ -131,6 +136,8 @@ def test_each_gpu_gives_its_own_joules_and_each_failure_its_own_reason(tmp_path)
     assert "shared" in energies["mig labelled"].flags
     assert "shared" in energies["foreign"].flags
     assert {"throttled", "warm"} <= set(energies["hot"].flags)
+    assert energies["hot"].trace.throttle_shares == {"heat, by hardware": 1.0}
+    assert energies["hot"].trace.reasons["idle_context_w"] == "the suite asks for no idle measurement"
 
     reasons = {
         "neither": "(Not Supported), nor its power (Not Supported)",
@@ -255,10 +262,17 @@ def test_a_training_is_repeated_however_long_it_is_and_only_repeats_fill_the_win
 
 
 @pytest.mark.parametrize(("cpus", "alone"), [(1, False), (4, False), (5, True), (8, True)])
-def test_processors_are_a_cells_own_if_no_second_cell_fits(monkeypatch, cpus, alone):
+def test_processors_are_a_cells_own_if_no_second_cell_fits_and_else_shared(monkeypatch, cpus, alone):
+    seen = trace(rapl0_uj=np.arange(4001) * 0.025 * 50e6)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(rapl, "packages", lambda: [])
-    assert (zones_to_measure(Request(cpus)) == []) is alone
+    monkeypatch.setattr(rapl, "packages", lambda: [Zone("package-0", Path("energy_uj"), 1e12)])
+    monkeypatch.setattr(Sampler, "start", lambda *_: Sampled(seen))
+    energy = open_meter("cpu", Request(cpus), Metering(), {}).reading(MINUTE, [])[0]
+    joules = pytest.approx(80 * 50)
+    assert (energy.cpu_energy_j, energy.cpu_shared_energy_j) == ((joules, None) if alone else (None, joules))
+    if not alone:
+        why = f"other cells may have run at the same time: it was given {cpus} of 8 cores"
+        assert energy.reasons["cpu_energy_j"] == why
 
 
 def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
@@ -266,10 +280,3 @@ def test_a_cpu_cell_without_rapl_has_a_reason_for_either(monkeypatch):
     energy = open_meter("cpu", Request(1), Metering(), {}).reading(MINUTE, [])[0]
     assert energy.reasons["energy_j"] == "the cell ran on the CPU"
     assert energy.reasons["cpu_energy_j"] == "no RAPL here"
-
-
-def test_rapl_is_not_measured_if_other_cells_may_run(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(rapl, "packages", lambda: [Zone("package-0", None, 1e9)])
-    energy = open_meter("cpu", Request(2), Metering(), {}).reading(MINUTE, [])[0]
-    assert energy.reasons["cpu_energy_j"] == "other cells may have run at the same time: it was given 2 of 8 cores"

@@ -2,13 +2,14 @@ import contextlib
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 from cells import cell, job, task
 
 from dtcbench.errors import UserError
 from dtcbench.execution import executor
-from dtcbench.execution.driver import drive, to_run
+from dtcbench.execution.driver import drawn_places, drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.interrupts import Overtime, within
 from dtcbench.execution.task import Outcome, Task
@@ -98,6 +99,36 @@ def test_the_order_of_the_cells_does_not_change_their_accuracies(store, tmp_path
     other = Store(tmp_path / "reversed")
     run(other, cells=CELLS[::-1])
     assert accuracies(other) == accuracies(store)
+
+
+GPU_JOB = job(device="cuda")
+OF_SEEDS = tuple(replace(one, seed=seed) for seed in range(20) for one in CELLS)
+
+
+def test_the_order_of_a_lane_is_drawn_from_its_seed():
+    places = drawn_places(OF_SEEDS, GPU_JOB)
+    orders = [[places[one.key] for one in OF_SEEDS[4 * seed : 4 * seed + 4]] for seed in range(20)]
+    assert all(sorted(order) == [1, 2, 3, 4] for order in orders)
+    assert orders[:2] == [[1, 4, 3, 2], [1, 4, 2, 3]]
+    assert {order.index(1) for order in orders} == {0, 1, 2, 3}  # any method may come first
+    assert drawn_places(OF_SEEDS[4:8], GPU_JOB) == {one.key: places[one.key] for one in OF_SEEDS[4:8]}
+    assert drawn_places(OF_SEEDS, JOB) == {}
+
+
+def test_the_cells_of_a_lane_start_in_the_drawn_order_and_their_records_say_the_place(store):
+    places = drawn_places(OF_SEEDS[:4], GPU_JOB)
+    tasks = to_run(OF_SEEDS[:4], store.read(), GPU_JOB, places=places)
+    with store.locked() as writer:
+        drive(tasks, GPU_JOB, writer, Script(*[(None, Status.ERROR, "it broke")] * 4), watcher := Watcher())
+    assert [places[one.key] for one in watcher.started_cells] == [1, 2, 3, 4]
+    assert {record.key: record.place for record in watcher.records} == places
+
+
+def test_a_cell_whose_budget_others_decide_comes_last_in_its_lane():
+    method = cell("dense-matched").method.of("dense-matched", 1, {"budget": "joules"}, {})
+    budgeted = [replace(cell("dense-matched", sparsity), method=method) for sparsity in (0.5, 0.9)]
+    places = drawn_places([*budgeted, *CELLS], GPU_JOB)
+    assert sorted(places[one.key] for one in budgeted) == [5, 6]
 
 
 def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):

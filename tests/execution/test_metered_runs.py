@@ -22,7 +22,7 @@ grid:
     sparsities: [0.5]
     seeds: 2
 resources: {cpus: 1, gpus: 1}
-energy: {min_window: 1s, idle: 0s, required: true}
+energy: {min_window: 1s, idle: 1s, required: true}
 """
 
 
@@ -47,13 +47,19 @@ def run(dtcbench):
 
 
 @pytest.fixture(scope="module")
-def energies(folder, run):
-    """By seed, the energies of its cells."""
+def lanes(folder, run):
+    """By seed, the records of its cells."""
     found = {}
     for path in (folder / "runs/watts/records").glob("*.json"):
         record = json.loads(path.read_text())["record"]
-        found.setdefault(record["cell"]["seed"], []).append(record["energy"])
+        found.setdefault(record["cell"]["seed"], []).append(record)
     return found
+
+
+@pytest.fixture(scope="module")
+def energies(lanes):
+    """By seed, the energies of its cells."""
+    return {seed: [record["energy"] for record in records] for seed, records in lanes.items()}
 
 
 def test_the_cells_of_a_seed_share_a_gpu_and_the_seeds_do_not(energies):
@@ -69,6 +75,18 @@ def test_every_cells_joules_are_its_own_boards_power_times_its_time(energies):
         assert energy["energy_j"] == pytest.approx(watts * training_s, abs=energy["quantisation_j"])
         assert energy["trace"]["integral_j"] == pytest.approx(watts * training_s)
         assert energy["method"] == "counter"
+
+
+def test_every_cell_has_both_idle_powers(energies):
+    for energy in (energy for of_seed in energies.values() for energy in of_seed):
+        trace, watts = energy["trace"], WATTS[energy["trace"]["gpu_uuid"]]
+        for idle in ("idle_w", "idle_context_w"):
+            assert trace[idle] == pytest.approx(watts, rel=2 * trace["longest_gap_s"]), trace["reasons"]
+
+
+def test_the_cells_of_a_lane_run_in_the_order_that_their_records_tell(lanes):
+    for records in lanes.values():
+        assert [record["place"] for record in sorted(records, key=lambda record: record["started_at"])] == [1, 2]
 
 
 def test_the_leaderboard_has_energy_ratios_says_that_they_are_simulated_and_ranks_none(folder, run):

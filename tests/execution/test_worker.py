@@ -358,6 +358,9 @@ class Patient:
     def settle(self):
         assert not torch.cuda.is_initialized()
 
+    def idle_with_context(self):
+        assert self.asked == 0, "the network was trained before it"
+
     def enough(self, phases):
         self.asked += 1
         assert self.asked <= self.trainings, "asked again after it had seen enough"
@@ -447,7 +450,7 @@ def test_on_a_gpu_a_network_warms_up_first_and_both_edges_of_every_segment_wait_
     monkeypatch.setattr(worker, "warm_up", lambda work: log.append("warm-up"))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append("waited"))
     assert record_of(cell("random")).status == "ok"
-    assert log == ["warm-up", *["waited"] * 2 * len(meter.phases.segments)]
+    assert log == ["warm-up", "waited", *["waited"] * 2 * len(meter.phases.segments)]
 
 
 def test_warming_up_takes_steps_of_the_cells_batch_size_outside_of_any_phase(monkeypatch):

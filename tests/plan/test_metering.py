@@ -64,6 +64,6 @@ def test_a_cell_may_be_given_a_part_of_a_gpu():
 
 def test_a_time_limit_that_leaves_no_time_to_measure_is_refused():
     short = edited(DESIGN, ("gpus: 0", "gpus: 1"), ("timeout: 10m", "timeout: 65s"))
-    assert "65 s does not exceed the 65 s that measuring a cell's energy takes" in mistakes(short)[0][2]
+    assert "65 s does not exceed the 70 s that measuring a cell's energy takes" in mistakes(short)[0][2]
     assert mistakes(edited(short, ("timeout: 65s", "timeout: 65s\nenergy: {meter: none}"))) == []
     assert mistakes(edited(short, ("gpus: 1", "gpus: 0"))) == []

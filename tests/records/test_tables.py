@@ -6,7 +6,7 @@ import pytest
 from cells import cell
 
 from dtcbench.hits import unpacked
-from dtcbench.record import Energy, PowerTrace, Tabled
+from dtcbench.record import OLDER, CellRecord, Energy, PowerTrace, Tabled
 from dtcbench.records import tables
 from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
@@ -73,9 +73,13 @@ def metered_record(ok_record):
         integral_j=9090.0,
         integrated="usage_w",
         idle_w=60.0,
+        idle_context_w=90.0,
         cool_down_s=30.0,
         temperature_before_c=40.0,
         temperature_after_c=60.0,
+        sm_clock_mhz=1980.0,
+        memory_clock_mhz=2619.0,
+        throttle_shares={},
         phases=[],
         cumulative_j=[100.0 * (cycle + 1) for cycle in range(cycles)],
         sampler_cpu_pct=1.0,
@@ -111,15 +115,36 @@ def row_of(record) -> dict:
 def test_energy_is_that_of_one_training_and_power_follows_from_it(metered_record):
     row = row_of(metered_record)
     assert (row["energy_j"], row["repeats"], row["window_s"], row["training_s"]) == (9000.0, 2, 100.0, 50.0)
-    assert (row["mean_power_w"], row["idle_w"], row["net_energy_j"]) == (180.0, 60.0, 6000.0)
+    assert (row["mean_power_w"], row["idle_w"], row["idle_context_w"]) == (180.0, 60.0, 90.0)
+    assert (row["net_energy_j"], row["net_energy_bare_j"]) == (4500.0, 6000.0)
     assert (row["gpu"], row["gpu_uuid"], row["simulated"]) == ("A GPU", "GPU-0", False)
     assert pd.isna(row["cpu_energy_j"]) and row["cpu_energy_reason"] == "no RAPL"
 
 
-def test_without_idle_power_there_are_no_joules_above_it(metered_record):
-    row = row_of(without(metered_record, "idle_w"))
-    assert pd.isna(row["net_energy_j"])
+@pytest.mark.parametrize(
+    ("unread", "lost", "kept"),
+    [("idle_w", "net_energy_bare_j", "net_energy_j"), ("idle_context_w", "net_energy_j", "net_energy_bare_j")],
+)
+def test_without_an_idle_power_there_are_no_joules_above_it(metered_record, unread, lost, kept):
+    row = row_of(without(metered_record, unread))
+    assert pd.isna(row[lost])
+    assert row[kept] > 0
     assert row["mean_power_w"] == 180.0
+
+
+def test_a_record_from_before_the_second_idle_power_still_loads_and_says_so(metered_record):
+    old = metered_record.model_dump(mode="json")
+    added = ("idle_context_w", "sm_clock_mhz", "memory_clock_mhz", "throttle_shares")
+    for name in added:
+        old["energy"]["trace"].pop(name)
+        old["energy"]["trace"]["reasons"].pop(name, None)
+    for holder, name in ((old["energy"], "cpu_shared_energy_j"), (old, "place")):
+        holder.pop(name)
+        holder["reasons"].pop(name, None)
+    record = CellRecord.model_validate(old)
+    assert {record.energy.trace.reasons[name] for name in added} == {OLDER}
+    row = row_of(record)
+    assert (row["net_energy_bare_j"], pd.isna(row["net_energy_j"]), pd.isna(row["place"])) == (6000.0, True, True)
 
 
 def test_seconds_inside_the_energy_boundary_are_there_without_a_meter(ok_record):

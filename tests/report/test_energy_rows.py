@@ -11,7 +11,7 @@ TOO_SHORT = "its segments are too short"
 
 
 def trace(**values) -> PowerTrace:
-    """Two trainings of 50 s on a GPU that idles at 60 W."""
+    """Two trainings of 50 s on a GPU that idles at 60 W, with a context at 90 W."""
     figures = {
         "device": "A GPU",
         "gpu_uuid": "GPU-0",
@@ -24,9 +24,13 @@ def trace(**values) -> PowerTrace:
         "integral_j": 9090.0,
         "integrated": "usage_w",
         "idle_w": 60.0,
+        "idle_context_w": 90.0,
         "cool_down_s": 30.0,
         "temperature_before_c": 40.0,
         "temperature_after_c": 61.0,
+        "sm_clock_mhz": 1905.4,
+        "memory_clock_mhz": 2619.0,
+        "throttle_shares": {"power limit": 0.75},
         "phases": [
             PhaseEnergy(phase="train", stretches=8, duration_s=49.0, energy_j=8900.0),
             PhaseEnergy(phase="compress", stretches=8, duration_s=1.0, energy_j=None, reasons={"energy_j": TOO_SHORT}),
@@ -76,8 +80,11 @@ def test_a_measured_cell_shows_its_joules_and_how_they_were_obtained():
         ("GPU", "A GPU, GPU-0"),
         ("integral against counter", "+1.0 %"),
         ("power", "180.0 W on average, idle 60.0 W after 30 s of cool-down"),
-        ("above idle", "6000.0 J"),
+        ("idle with a context", "90.0 W"),
+        ("above idle", "4500.0 J, without a context 6000.0 J"),
         ("temperature", "40 °C before, 61 °C after"),
+        ("clocks", "SM 1905 MHz, memory 2619 MHz on average"),
+        ("lower clocks for", "power limit 75 %"),
         ("phase train", "8900.0 J in 49.00 s, 8 segments"),
         ("phase compress", f"– ({TOO_SHORT}) in 1.00 s, 8 segments"),
         ("phase evaluate", "700.0 J in 9.00 s, 3 segments, outside the energy boundary"),
@@ -107,7 +114,19 @@ def test_without_a_meter_there_is_a_reason_and_no_joule():
             energy(trace=trace(idle_w=None, reasons={"idle_w": "others used the GPU"})),
             ("power", "180.0 W on average, idle – (others used the GPU) after 30 s of cool-down"),
         ),
-        (energy(trace=trace(idle_w=None, reasons={"idle_w": "others used the GPU"})), ("above idle", "–")),
+        (
+            energy(trace=trace(idle_w=None, reasons={"idle_w": "others used the GPU"})),
+            ("above idle", "4500.0 J, without a context –"),
+        ),
+        (energy(trace=trace(throttle_shares={})), ("lower clocks for", "nothing")),
+        (
+            energy(trace=trace(throttle_shares=None, reasons={"throttle_shares": "Not Supported"})),
+            ("lower clocks for", "– (Not Supported)"),
+        ),
+        (
+            energy(cpu_energy_j=None, cpu_shared_energy_j=2500.0, reasons={"cpu_energy_j": "few cores"}),
+            ("whole processor packages, shared", "2500.0 J"),
+        ),
         (
             energy(trace=trace(temperature_after_c=None, reasons={"temperature_after_c": "not read"})),
             ("temperature", "40 °C before, – (not read) after"),

@@ -99,7 +99,7 @@ def test_time_left_is_unknown_known_or_nothing(done):
 @pytest.mark.parametrize(
     ("energy", "measuring"),
     [
-        ("", "; measuring takes at least 3 min of it, or as long as the trainings, one cell at a time"),
+        ("", "; measuring takes at least 4 min of it, or as long as the trainings, one cell at a time"),
         ("\nenergy: {min_window: 10m, idle: 0s, cool_down: {at_least: 2m}}", "; measuring takes at least 36 min of it"),
         ("\nenergy: {meter: none}", ""),
     ],
