@@ -72,7 +72,7 @@ class Using(Strict):
     )
     """Samples in one forward pass."""
     window: Annotated[Duration, Field(gt=0)] = 3.0
-    """At least as many passes as take this long are measured together. Joules of a GPU take 2 s, or are coarse."""
+    """As many passes as take this long, by a pilot, are measured together. Joules of a GPU are coarse below 2 s."""
     windows: Annotated[int, Field(ge=6)] = 6
     """Windows of each way of use; from 6 on, an interval of at least 95 % of their median exists."""
 
