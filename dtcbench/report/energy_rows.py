@@ -33,14 +33,15 @@ def _use(use: Use) -> str:
     if use.throughput is None:
         return f"not measured ({use.reasons['throughput']})"
     joules = _spread(use, "energy_j", "J per 1,000", absent="joules not measured")
-    return f"{_spread(use, 'latency_s', 'ms alone', scale=1000)}, {_spread(use, 'throughput', 'samples/s')}, {joules}"
+    latency = _spread(use, "latency_s", "ms alone", scale=1000)
+    return f"{latency}, {_spread(use, 'throughput', 'samples/s', ',.0f')}, {joules}"
 
 
-def _spread(use: Use, name: str, unit: str, scale: float = 1, absent: str = "") -> str:
+def _spread(use: Use, name: str, unit: str, form: str = ".4g", scale: float = 1, absent: str = "") -> str:
     spread: Spread | None = getattr(use, name)
     if spread is None:
         return f"{absent} ({use.reasons[name]})"
-    return with_interval(spread.median, spread.low, spread.high, ".4g", unit, scale)
+    return with_interval(spread.median, spread.low, spread.high, form, unit, scale)
 
 
 def _joules(energy: Energy) -> str:

@@ -61,7 +61,7 @@ COLUMNS = (
     _of_dense("Time, of dense", "time"),
     _number("± %", "spread_pct", ".1f"),
     _number("Latency, ms", "latency_s", ".4g", 1000),
-    _number("Samples/s", "throughput", ".4g"),
+    _number("Samples/s", "throughput", ",.0f"),
     _of_dense("Energy, of dense", "energy"),
     _number("J per 1,000", "energy_j", ".4g"),
     _number("CPU J per 1,000", "cpu_energy_j", ".4g"),
