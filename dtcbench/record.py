@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasPath, BaseModel, ConfigDict, Field, model_validator
 
 from dtcbench.plan.cell import Cell
 from dtcbench.unavailable import Unavailable
@@ -196,14 +196,14 @@ Mode = Literal["eager", "cuda-graph"]
 
 
 class Spread(BaseModel):
-    """A number that was measured in several windows."""
+    """A number above 0 that was measured in several windows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    median: float
-    low: float
+    median: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    low: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Lower end of an interval of at least 95 % of the median, free of any distribution (`energy/use.py`)."""
-    high: float
+    high: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Upper end."""
 
 
@@ -232,6 +232,16 @@ class Use(Explained):
     """Joules of the processor packages (RAPL) per 1,000 samples: a scope of its own, never added to `energy_j`."""
     flags: list[str]
     """What a reader must know before using the joules: those of the energy of training, but for `short`."""
+
+
+def _each_once(uses: list[Use]) -> list[Use]:
+    if len({(use.widths, use.mode, use.batch_size) for use in uses}) < len(uses):
+        raise ValueError("a way of use stands twice")
+    return uses
+
+
+Uses = Annotated[list[Use], AfterValidator(_each_once)]
+"""The ways of use of one network."""
 
 
 class Layer(Explained):
@@ -441,7 +451,7 @@ class Tabled(Outline):
     metrics: Metrics | None = Field(validation_alias="result")
     cycles: list[dict[str, Any]] = Field([], validation_alias=AliasPath("result", "cycles"))
     """The fields of a `Cycle` each."""
-    use: list[Use] | None = None
+    use: Uses | None = None
     energy: Energy | None
     provenance: Provenance | None
     place: int | None = None
@@ -486,7 +496,7 @@ class CellRecord(Explained):
     provenance: Provenance | None
     weights_sha256: str | None = None
     """SHA-256 of the file with the final network (`training/network_file.py`)."""
-    use: list[Use] | None = None
+    use: Uses | None = None
     """Each way in which the use of the final network was to be measured."""
     migrations: list[Migration] = []
     """What the record was before, the oldest first; empty if it is as it was first written."""

@@ -27,13 +27,13 @@ def energies(the_way, seen):
 
 @pytest.mark.parametrize("count", range(6, 15))
 def test_the_interval_holds_the_median_of_any_distribution_in_95_of_100_cases(count):
-    found = spread([float(n) for n in range(count)])
-    below = int(found.low) + 1  # values up to the lower end: as many as above
+    found = spread([float(n) for n in range(1, count + 1)])
+    below = int(found.low)  # values up to the lower end: as many as from the upper end on
     outside = 2 * sum(math.comb(count, n) for n in range(below)) / 2**count
     tighter = 2 * sum(math.comb(count, n) for n in range(below + 1)) / 2**count
     assert outside <= 0.05 < tighter
-    assert found.high == count - 1 - found.low
-    assert found.median == (count - 1) / 2
+    assert found.high == count + 1 - found.low
+    assert found.median == (count + 1) / 2
 
 
 def test_the_order_of_the_windows_has_no_meaning_and_five_are_too_few():
@@ -65,6 +65,13 @@ def test_one_window_without_joules_leaves_none_but_all_times():
     use = use_of(the_way, found)
     assert use.throughput is not None
     assert (use.energy_j, use.energy_method, use.reasons["energy_j"]) == (None, "none", "the sampler died")
+
+
+def test_a_counter_that_stood_still_is_no_joules():
+    the_way = way()
+    found = [energy.model_copy(update={"cpu_energy_j": 0.0}) for energy in energies(the_way, trace())]
+    use = use_of(the_way, found)
+    assert use.cpu_energy_j is None and "did not move in a window" in use.reasons["cpu_energy_j"]
 
 
 def test_joules_of_two_methods_are_not_mixed():

@@ -79,6 +79,15 @@ def test_a_record_holds_every_way_with_numbers_or_reasons(run):
                 assert one.reasons["energy_j"] == "the cell ran on the CPU"
 
 
+def test_a_record_with_a_way_twice_or_a_number_of_0_is_damaged(run):
+    whole = next(run.records()).model_dump(mode="json")
+    with pytest.raises(ValueError, match="a way of use stands twice"):
+        CellRecord.model_validate({**whole, "use": [*whole["use"], whole["use"][0]]})
+    stopped = {**whole["use"][0], "throughput": {"median": 0.0, "low": 0.0, "high": 0.0}}
+    with pytest.raises(ValueError, match="greater than 0"):
+        CellRecord.model_validate({**whole, "use": [stopped]})
+
+
 def test_the_tables_have_a_row_for_each_way_and_compare_it_with_dense(run):
     stored = pd.read_parquet(run.folder / "tables/use.parquet")
     assert list(stored) == list(TABLES["use"])
