@@ -7,6 +7,7 @@ each right-hand side is a row, so that its vectors lie together in memory. torch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +18,22 @@ from dtcbench.errors import SolverError
 if TYPE_CHECKING:
     from torch import Tensor
 
-NEGLIGIBLE = 0.1
-"""Columns of Θ that weigh less than this share of the n-th heaviest are left out of a Newton matrix."""
+HEAVIEST = 1.5
+"""So many columns for every row of Θ, the heaviest, make a Newton matrix; the others count by their length alone."""
 SHORT = 0.3
 """A step below this share of the Newton step is a sign that something was neglected that matters."""
 BOUNDS = 50
 """Dual points that may be tried to bound another solver's objective from below; 8 to 25 bring it to 1e-9."""
 TO_BOUNDARY = 0.995
 """Share of the way to the nearest bound that a step may go."""
+LARGE = 2**17
+"""Entries of Θ from which on single precision pays; narrower layers have no use for it."""
+SINGLE_UNTIL = 1e-3
+"""Relative complementarity at which single precision ends."""
+SINGLE_STEPS = 30
+"""Steps in single precision at most."""
+WELL_CENTRED = 10
+"""Products of slack and multiplier within this factor of the aim need no correction."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,15 @@ class Lasso:
         """The problem of some of the right-hand sides."""
         return Lasso(self.at, self.b[index], self.kappa[index], self.unit[index])
 
+    def single(self) -> Lasso:
+        """The problem in single precision."""
+        return Lasso(self.at.float(), self.b.float(), self.kappa.float(), self.unit.float())
+
+    @cached_property
+    def mean_square(self) -> Tensor:
+        """Of the n entries of each column of A [m]."""
+        return self.at.square().mean(dim=1)
+
     def zero(self) -> Tensor:
         """x = 0 [k, m]."""
         import torch
@@ -70,6 +88,18 @@ class Lasso:
     def residual(self, x: Tensor) -> Tensor:
         """b − A x [k, n]."""
         return self.b - x @ self.at
+
+    def image(self, x: Tensor) -> Tensor:
+        """A x [k, n], one right-hand side after the other: BLAS is faster at a vector than at a few."""
+        import torch
+
+        return torch.stack([row @ self.at for row in x])
+
+    def slopes(self, xi: Tensor) -> Tensor:
+        """Aᵀ ξ [k, m], likewise."""
+        import torch
+
+        return torch.stack([self.at @ row for row in xi])
 
     def gap(self, x: Tensor, residual: Tensor, xi: Tensor) -> Tensor:
         """(primal − dual) / primal [k] of x [k, m], b − A x, and a dual direction ξ [k, n].
@@ -117,6 +147,8 @@ class Lasso:
         return s
 
 
+_SINGLE_KAPPA = 1e-9
+_SINGLE_ROUNDING = 1e-6
 _RIDGE = 1e-13
 _REFINEMENTS = 3
 
@@ -144,6 +176,29 @@ def certified_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -
     points of the interior-point method, until a column's gap is at most `enough`. Relative to ½‖A x − b‖² + κ ‖x‖₁ of
     the scaled problem, which leaves out, if n > m, the part of y that no s can reach.
     """
+    gap = np.ones(y.shape[1])  # of a problem with n > m, whose objective is another
+    if len(theta) <= theta.shape[1]:
+        for column in range(len(gap)):
+            gap[column] = _gap_of_residual(theta, y[:, column], lam, s[:, column])
+    open_ = np.flatnonzero(~(gap <= enough))
+    if len(open_):
+        gap[open_] = np.fmin(gap[open_], _bounded_gap(theta, y[:, open_], lam, s[:, open_], enough))
+    return gap
+
+
+def _gap_of_residual(theta: Array, y: Array, lam: float, s: Array) -> float:
+    """The relative gap of one s [m] with the dual point its residual points to; NaN where that points nowhere."""
+    residual = y - theta @ s
+    squared, along = residual @ residual, y @ residual
+    with np.errstate(all="ignore"):
+        longest = lam / 2 / np.abs(residual @ theta).max()
+        t = np.clip(along / squared, -longest, longest)
+        primal = squared + lam * np.abs(s).sum()
+        return float(1 - t * (2 * along - t * squared) / primal)
+
+
+def _bounded_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -> Array:
+    """The gap [k] with dual points of the interior-point method; 1 where none bounds it."""
     import torch
 
     with torch.inference_mode():
@@ -191,6 +246,26 @@ class DualPoint:
         """The points of some of the right-hand sides."""
         return DualPoint(self.xi[index], self.positive[:, :, index], self.wary[index])
 
+    @classmethod
+    def approached(cls, lasso: Lasso) -> DualPoint:
+        """The start; of a large problem a point near the solution, which single precision reaches in half the time."""
+        import torch
+
+        start = cls.start(lasso)
+        if lasso.at.numel() < LARGE or bool((lasso.kappa < _SINGLE_KAPPA).any()):
+            return start
+        single = lasso.single()
+        point = cls(start.xi.float(), start.positive.float(), start.wary)
+        for _ in range(SINGLE_STEPS):
+            if bool((point.complementarity(single) <= SINGLE_UNTIL).any()):
+                break
+            point = point.step(single)
+        xi = point.xi.double() * (1 - _SINGLE_ROUNDING)  # so that rounding leaves it within its bounds
+        change = lasso.slopes(xi)
+        slack = torch.stack((lasso.kappa - change, lasso.kappa + change))
+        near = torch.stack((slack, point.positive[1].double()))
+        return cls(xi, near, start.wary) if bool((near > 0).all()) else start
+
     def complementarity(self, lasso: Lasso) -> Tensor:
         """Σ slack · multiplier, relative to the objective's ℓ₁ term [k]."""
         products = self.positive.prod(dim=0).sum(dim=(0, 2))
@@ -199,53 +274,74 @@ class DualPoint:
         return relative
 
     def signs(self, lasso: Lasso) -> Tensor:
-        """Signs [k, m] of the coefficients that are large compared with their slack; 0 for the others."""
+        """Signs [k, m] of the coefficients that are large compared with their slack, n at most; 0 for the others."""
         slack, (upper, lower) = self.positive
         x = upper - lower
-        large = x.abs() / x.abs().amax(dim=1, keepdim=True) > slack.amin(dim=0) / lasso.kappa
-        signs: Tensor = x.sign() * large
+        size = x.abs() / x.abs().amax(dim=1, keepdim=True) / (slack.amin(dim=0) / lasso.kappa)
+        chosen = size >= size.topk(lasso.b.shape[1], dim=1).values[:, -1:].clamp(min=1)
+        signs: Tensor = x.sign() * chosen
         return signs
 
     def step(self, lasso: Lasso) -> DualPoint:
-        """One predictor and corrector."""
+        """One predictor, one corrector (Mehrotra), and one correction of what would be off centre (Gondzio)."""
         import torch
 
         slack, multiplier = self.positive
         ratio = multiplier / slack
-        factor = torch.linalg.cholesky_ex(_newton_matrix(lasso.at, ratio.sum(dim=0), self.wary)).L
-        rest = lasso.b - self.xi
+        m, n = lasso.at.shape
+        count = m if bool(self.wary.any()) else min(m, int(HEAVIEST * n) + 1)
+        factor = torch.linalg.cholesky_ex(_newton_matrix(lasso, ratio.sum(dim=0), count)).L
 
-        def direction(right: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+        def direction(aim: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """To slack · multiplier = slack · aim: of ξ, of the positive numbers, and how far each kind may go."""
             d_xi = torch.cholesky_solve(right[..., None], factor)[..., 0]
-            change = d_xi @ lasso.at.mT
+            change = lasso.slopes(d_xi)
             d_slack = torch.stack((-change, change))
-            return d_xi, torch.stack((d_slack, (aim - multiplier).addcmul_(ratio, d_slack, value=-1)))
+            ahead = torch.stack((d_slack, (aim - multiplier).addcmul_(ratio, d_slack, value=-1)))
+            return d_xi, ahead, -1 / (ahead / self.positive).amin(dim=(1, 3)).clamp(max=-1e-3)
 
-        _, affine = direction(rest, torch.zeros_like(ratio))
-        there = self.positive.addcmul(self.longest(affine).clamp(max=1), affine)
+        rest = lasso.b - self.xi
+        _, affine, longest = direction(torch.zeros_like(ratio), rest)
+        there = self.positive.addcmul(_lengths(longest.clamp(max=1)), affine)
         before, after = (pair.prod(dim=0).mean(dim=(0, 2))[:, None] for pair in (self.positive, there))
-        aim = (after**3 / before**2 - affine.prod(dim=0)) / slack
-        d_xi, ahead = direction(rest - (aim[0] - aim[1]) @ lasso.at, aim)
-        t = (TO_BOUNDARY * self.longest(ahead)).clamp(max=1)
-        return DualPoint(self.xi.addcmul(t, d_xi), self.positive.addcmul(t, ahead), self.wary | (t < SHORT))
+        centre = after * (after / before) ** 2
+        aim = (centre - affine.prod(dim=0)) / slack
+        d_xi, ahead, longest = direction(aim, rest - lasso.image(aim[0] - aim[1]))
+        products = self.positive.addcmul(_lengths((1.1 * longest + 0.1).clamp(max=1)), ahead).prod(dim=0)
+        inside = products.maximum(centre / WELL_CENTRED).minimum(centre * WELL_CENTRED)
+        aim = aim + (inside - products).maximum(-WELL_CENTRED * centre) / slack
+        corrected = direction(aim, rest - lasso.image(aim[0] - aim[1]))
+        farther = corrected[2].amin(dim=0) > longest.amin(dim=0)
+        d_xi = corrected[0].where(farther[:, None], d_xi)
+        ahead = corrected[1].where(farther[:, None], ahead)
+        t = (TO_BOUNDARY * corrected[2].where(farther, longest)).clamp(max=1)
+        return DualPoint(
+            self.xi.addcmul(t[0, :, None], d_xi),
+            self.positive.addcmul(_lengths(t), ahead),
+            self.wary | (t.amin(dim=0)[:, None] < SHORT),
+        )
 
-    def longest(self, ahead: Tensor) -> Tensor:
-        """How far each right-hand side may move before a slack or a multiplier is zero [k, 1]."""
-        length: Tensor = -1 / (ahead / self.positive).amin(dim=(0, 1, 3)).clamp(max=-1e-3)[:, None]
-        return length
+
+def _lengths(t: Tensor) -> Tensor:
+    """Step lengths [2, k] of slacks and of multipliers, shaped to multiply [2, 2, k, m]."""
+    return t[:, None, :, None]
 
 
-def _newton_matrix(at: Tensor, weight: Tensor, wary: Tensor) -> Tensor:
-    """I + A D Aᵀ [k, n, n] of the weights D [k, m]; the light columns only through their trace."""
-    import torch
-
-    heavy = (weight > NEGLIGIBLE * weight.topk(at.shape[1], dim=1).values[:, -1:]) | wary
-    light = (weight * ~heavy) @ at.square().mean(dim=1)
-    grams = []
-    for w, chosen in zip(weight, heavy, strict=True):
-        columns = chosen.nonzero()[:, 0]
-        a, d = (at, w) if len(columns) == len(at) else (at[columns], w[columns])
-        grams.append(a.mT @ (a * d[:, None]))
-    matrix = torch.stack(grams)
+def _newton_matrix(lasso: Lasso, weight: Tensor, count: int) -> Tensor:
+    """I + A D Aᵀ [k, n, n] of the weights D [k, m]; all but the `count` heaviest columns only through their trace."""
+    heaviest = weight.topk(count, dim=1)
+    light = weight.scatter(1, heaviest.indices, 0) @ lasso.mean_square
+    matrix = _gram(lasso.at[heaviest.indices] * heaviest.values.sqrt()[..., None])
     matrix.diagonal(dim1=1, dim2=2).add_(1 + light[:, None])
     return matrix
+
+
+def _gram(a: Tensor) -> Tensor:
+    """aᵀ a [k, n, n] of a [k, h, n]; on the CPU by NumPy, which has BLAS compute half of it and mirror that."""
+    import torch
+
+    if a.device.type != "cpu":
+        return a.mT @ a
+    array = a.numpy()
+    with np.errstate(all="ignore"):  # torch says nothing of what is not finite, either
+        return torch.from_numpy(array.transpose(0, 2, 1) @ array)

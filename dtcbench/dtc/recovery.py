@@ -102,11 +102,12 @@ def _parts(solver: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, An
 def _refuse_unfit(theta: Array, y: Array, lam: float) -> None:
     if theta.ndim != 2 or y.ndim != 2 or len(theta) != len(y) or 0 in theta.shape:
         raise SolverError(f"Θ {theta.shape} and y {y.shape} do not fit; give Θ [n, m] and y [n, k], n and m at least 1")
-    if not (np.isfinite(theta).all() and np.isfinite(y).all()):
+    steepest = max(theta.max(), -theta.min())  # no copy of Θ is made; NaN and infinity come through
+    if not (np.isfinite(steepest) and np.isfinite(y).all()):
         raise SolverError("Θ or y holds NaN or infinity; look at the weights they were measured from")
     if not 0 < lam < np.inf:
         raise SolverError(f"λ = {lam:g} is not a positive number; set lam above 0")
-    for name, largest in (("Θ", np.abs(theta).max()), *(("a column of y", column) for column in np.abs(y).max(axis=0))):
+    for name, largest in (("Θ", steepest), *(("a column of y", column) for column in np.abs(y).max(axis=0))):
         if largest != 0 and not SMALLEST <= largest <= LARGEST:
             raise SolverError(
                 f"the largest entry of {name} is {largest:.3g}, too far from 1 for the products of float64; "

@@ -1,5 +1,6 @@
 """Every registered solver keeps what it promises; and what only one of them can show."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtcbench import registry
-from dtcbench.dtc.lasso import Lasso
+from dtcbench.dtc import lasso as lasso_room
+from dtcbench.dtc.lasso import DualPoint, Lasso
+from dtcbench.dtc.least_distance import signs_of_solution
 from dtcbench.dtc.recovery import Tolerance, checked, checked_solver, tolerance_of, unchecked
 from dtcbench.dtc.sensing import dct_basis
 from dtcbench.errors import SolverError
@@ -37,6 +40,10 @@ def problem(m=60, n=12, k=2, seed=0):
     rng = np.random.default_rng(seed)
     phi = rng.normal(size=(n, m))
     return phi @ dct_basis(m), phi @ rng.normal(size=(m, k))
+
+
+def module_of(name):
+    return sys.modules[registry.solvers.get(name).__module__]
 
 
 def objective(theta, y, lam, s):
@@ -72,10 +79,44 @@ def test_the_exact_solvers_agree_on_a_wide_layer(name):
     np.testing.assert_allclose(objective(theta, y, 0.3, solve(name, theta, y)), best, rtol=1e-12)
 
 
+def test_the_answer_for_a_layer_wide_enough_for_single_precision_is_as_exact_as_promised():
+    theta, y = problem(m=1400, n=140)
+    assert theta.size >= lasso_room.LARGE
+    best = objective(theta, y, 0.3, solve("lars", theta, y))
+    np.testing.assert_allclose(objective(theta, y, 0.3, solve("interior-point", theta, y)), best, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("m", "n"), [(16, 2), (64, 6), (64, 32), (256, 26), (30, 30)])
+def test_non_negative_least_squares_finds_the_signs_that_lars_finds(m, n):
+    for seed in range(5):
+        theta, y = problem(m=m, n=n, k=1, seed=seed)
+        expected = np.sign(solve("lars", theta, y))[:, 0]
+        np.testing.assert_array_equal(signs_of_solution(theta, y[:, 0], 0.3), expected)
+
+
+def test_where_non_negative_least_squares_finds_nothing_the_interior_point_answers(monkeypatch):
+    theta, y = problem()
+    found = solve("interior-point", theta, y)
+    for signs in (None, np.eye(60)[0]):  # nothing, or the wrong signs
+        monkeypatch.setattr(module_of("interior-point"), "signs_of_solution", lambda *_, signs=signs: signs)
+        np.testing.assert_array_equal(solve("interior-point", theta, y), found)
+
+
+def test_a_point_from_single_precision_lies_within_its_bounds_and_leads_to_the_same_answer(monkeypatch):
+    theta, y = problem(m=400, n=40)
+    found = solve("interior-point", theta, y)
+    monkeypatch.setattr(lasso_room, "LARGE", 0)
+    point = DualPoint.approached(Lasso.scaled(theta, y, 0.3))
+    assert point.xi.abs().max() > 0 and (point.positive > 0).all()
+    np.testing.assert_array_equal(solve("interior-point", theta, y), found)
+    # Single precision does not hold so small a λ; the method then begins in double precision.
+    assert not DualPoint.approached(Lasso.scaled(theta, y, 1e-9)).xi.any()
+
+
 @pytest.mark.parametrize("name", ITERATIVE)
 def test_a_solver_cut_short_gives_an_error_and_no_answer(name):
     with pytest.raises(SolverError, match=ITERATIVE[name]):
-        solve(name, *problem(), max_iterations=2)
+        solve(name, *problem(m=400, n=40), max_iterations=2)
 
 
 @given(

@@ -1,0 +1,134 @@
+"""What one compression of a layer costs, part by part and width by width, and the solvers beside each other.
+
+    OMP_NUM_THREADS=1 python benchmarks/compression.py [--runs RUN …] [WIDTH …]
+
+Prints Markdown: milliseconds on one core, the least of several repeats, for a layer of random weights with f = 0.1 and
+λ = 0.3. SPAMS takes part if it is installed (`pip install spams-bin`; GPL, no dependency of dtcbench). Of each run or
+bundle that is named, the last table has the share of compression in the training that its records hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dtcbench import Run, registry
+from dtcbench.dtc.lasso import certified_gap
+from dtcbench.dtc.selection import exact_count
+from dtcbench.dtc.sensing import Array, basis, gaussian_phi, measure, project
+from dtcbench.errors import SolverError
+from dtcbench.plan.naming import DEFAULT_SOLVER
+from dtcbench.training.determinism import generator, make_deterministic
+
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+INPUTS, OUTPUTS, F, LAM, KEEP, SEED = 784, 10, 0.1, 0.3, 0.9, 0
+SOLVERS = (DEFAULT_SOLVER, "lars", "ssnal", "scs")
+REPEATS, ENOUGH_S, TOO_LONG_S = 20, 2.0, 4.0
+"""Of each part; a solver that takes longer than the last is not run on wider layers."""
+
+
+def timed(part: Callable[[], Any]) -> tuple[float, Any]:
+    """The least milliseconds of several calls, and what the last gave."""
+    taken: list[float] = []
+    while len(taken) < REPEATS and sum(taken) < ENOUGH_S:
+        begin = time.perf_counter()
+        result = part()
+        taken.append(time.perf_counter() - begin)
+    return 1000 * min(taken), result
+
+
+def spams(theta: Array, y: Array, lam: float) -> Array:
+    """LARS of SPAMS, which minimises ‖Θ s − y‖² / 2 + λ₁ ‖s‖₁."""
+    from spams import lasso
+
+    options = {"lambda1": lam / 2, "mode": 2, "numThreads": 1}
+    found: Array = lasso(np.asfortranarray(y), D=np.asfortranarray(theta), **options).toarray()
+    return found
+
+
+def sensed(phi: Array, a_in: Array, a_out: Array) -> tuple[Array, Array]:
+    """Θ and y."""
+    return phi @ basis(phi.shape[1]), measure(phi, a_in, a_out)
+
+
+def selected(s: Array) -> Array:
+    """The neurons that stay: the rays, and the larger of them."""
+    ray = np.abs((basis(len(s)) @ s).sum(axis=1))
+    kept: Array = exact_count(ray, round(KEEP * len(s)), "smallest", generator(SEED, "compress", len(s)))
+    return kept
+
+
+def measured(width: int, solvers: dict[str, Callable[..., Array]]) -> tuple[dict[str, float], dict[str, float], float]:
+    """Milliseconds of each part, milliseconds of each solver, and the default solver's certified gap."""
+    draws = generator(SEED, "weights", width)
+    w_in = draws.normal(size=(width, INPUTS)).astype(np.float32) / np.sqrt(INPUTS)
+    w_out = draws.normal(size=(OUTPUTS, width)).astype(np.float32) / np.sqrt(width)
+    parts: dict[str, float] = {}
+    parts["project"], (a_in, a_out) = timed(lambda: project(w_in, w_out))
+    parts["draw"], phi = timed(lambda: gaussian_phi(width, F, generator(SEED, "compress", width)))
+    parts["sense"], (theta, y) = timed(lambda: sensed(phi, a_in, a_out))
+    found: dict[str, float] = {}
+    for name, solve in list(solvers.items()):
+        try:
+            found[name], s = timed(partial(solve, theta, y, LAM))
+        except SolverError:
+            continue
+        if found[name] > 1000 * TOO_LONG_S:
+            del solvers[name]
+        if name == DEFAULT_SOLVER:
+            parts["recover"], gap = found[name], float(certified_gap(theta, y, LAM, s, 0.0).max())
+            parts["select"], _ = timed(partial(selected, s))
+    return parts, found, gap
+
+
+def row(*cells: object) -> None:
+    """Print a row of a table."""
+    print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
+
+
+def shares(runs: list[str]) -> None:
+    """Print which share of its training time the records' compression took."""
+    print("\n| records | solver | cells | compression, share of training |\n|---|---|---|---|")
+    for folder in runs:
+        cells = Run(folder).cells
+        cells = cells[(cells["status"] == "ok") & (cells["method"].str.startswith("dtc")) & (cells["train_s"] > 0)]
+        for (model, solver), group in cells.groupby(["model", "solver"]):
+            share = (group["compress_s"] / group["train_s"]).median()
+            row(f"{group['suite'].iloc[0]}: {model}", solver, len(group), f"{100 * share:.2g} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("widths", nargs="*", type=int, default=list(WIDTHS))
+    parser.add_argument("--runs", nargs="*", default=[], metavar="RUN", help="whose records' shares are printed")
+    given = parser.parse_args()
+    make_deterministic(1)
+    solvers: dict[str, Callable[..., Array]] = {name: registry.solvers.bind(name, {}) for name in SOLVERS}
+    if find_spec("spams"):
+        solvers["SPAMS"] = spams
+    names = list(solvers)
+    with threadpool_limits(1):
+        results = {width: measured(width, solvers) for width in given.widths}
+    row("m", "project", "draw", "sense", "recover", "select", "sum in ms", "gap")
+    row(*["---"] * 8)
+    for width, (parts, _, gap) in results.items():
+        row(width, *(f"{part:.3g}" for part in (*parts.values(), sum(parts.values()))), f"{gap:.0e}")
+    print()
+    row("m", *(f"{name}, ms" for name in names), f"{DEFAULT_SOLVER} / best")
+    row(*["---"] * (len(names) + 2))
+    for width, (_, found, _) in results.items():
+        ratio = found[DEFAULT_SOLVER] / min(found.values())
+        row(width, *(f"{found[name]:.3g}" if name in found else "" for name in names), f"{ratio:.2g}")
+    if given.runs:
+        shares(given.runs)
+
+
+if __name__ == "__main__":
+    main()
