@@ -23,7 +23,7 @@ from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 
 VERBS = [
-    *("doctor", "list", "suites", "fetch", "selftest", "plan", "run", "status", "show"),
+    *("doctor", "list", "suites", "fetch", "selftest", "plan", "calibrate", "run", "status", "show"),
     *("export", "board", "claims", "report"),
     *("check", "publish", "site", "merge", "migrate", "compare", "reproduce"),
 ]

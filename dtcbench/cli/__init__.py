@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dtcbench import __version__
+from dtcbench.cli.calibrate_command import calibrate
 from dtcbench.cli.publish_commands import check, compare, merge, migrate, publish, reproduce, site
 from dtcbench.cli.result_commands import board, claims, export, report, show, status
 from dtcbench.cli.run_command import run
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(doctor, list_, suites, fetch, selftest, plan, run),
+    *(doctor, list_, suites, fetch, selftest, plan, calibrate, run),
     *(status, show, export, board, claims, report),
     *(check, publish, site, merge, migrate, compare, reproduce),
 )

@@ -107,7 +107,7 @@ class EnergyMeter:
         if isinstance(self._gpus, Unavailable):
             return True
         again = repeats(timer.segments)
-        return bool(again) and total_s(windows(again)) >= self._metering.min_window
+        return bool(again) and total_s(windows(again)) >= (self._metering.min_window or 0.0)
 
     def reading(self, timer: PhaseTimer, flags: Sequence[str]) -> tuple[Energy, bytes | None]:
         """End the measurement: the energy of one training, and the trace as a Parquet file if there was a sampler.

@@ -184,6 +184,14 @@ def assigned_gpu(environment: Mapping[str, str], place: int = 0) -> AssignedGpu 
     return AssignedGpu(board, division if board.mig or name.startswith("MIG-") else None)
 
 
+def visible_gpus(environment: Mapping[str, str]) -> list[Gpu]:
+    """The boards that a process with this environment sees, as far as they are known, in CUDA's order."""
+    listed = environment.get("CUDA_VISIBLE_DEVICES")
+    count = len(gpus()) if listed is None else listed.count(",") + 1
+    found = [assigned_gpu(environment, place) for place in range(count)]
+    return [gpu.board for gpu in found if isinstance(gpu, AssignedGpu)]
+
+
 def is_simulated(environment: Mapping[str, str]) -> bool:
     """Whether a process with this environment is assigned a simulated GPU. Its cells compute on the CPU."""
     assigned = assigned_gpu(environment)

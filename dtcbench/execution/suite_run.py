@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ import numpy as np
 import yaml
 
 from dtcbench import registry
-from dtcbench.energy.meter import obstacle
 from dtcbench.errors import UserError
-from dtcbench.execution.cluster import survey, without_joules
 from dtcbench.execution.driver import Watcher, drawn_places, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
+from dtcbench.execution.measurable import calibrated, refuse_unmeasurable
 from dtcbench.execution.own_files import NamesWithFiles
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
@@ -29,7 +28,7 @@ from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.joule_budget import givers
 from dtcbench.plan.names import REGISTERED, Declared, choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
-from dtcbench.plan.suite import Suite, parse, read
+from dtcbench.plan.suite import parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.lookup import RUNS, names_of, plan_in, plan_of, refuse_missing_code, run_of, run_of_text
@@ -224,13 +223,13 @@ def executed(
         is_new = not store.suite.is_file()
         if not is_new:
             writer = lock.enter_context(store.locked())
-        job = Job.of(plan.suite, plugins, fail_over)
+        job = replace(Job.of(plan.suite, plugins, fail_over), calibrated=calibrated(plan.suite, store))
         contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
         if not is_new and not tasks:
             plan, tasks = _grown(plan, writer, job, grow)
             cells = plan.cells if tasks else cells
         if tasks:
-            _refuse_without_joules(plan.suite, address)
+            refuse_unmeasurable(plan.suite, address, job, store)
         is_inline = inline or not tasks
         if not is_inline:
             _refuse_what_only_this_process_has(tasks, plugins)
@@ -279,23 +278,6 @@ def _grown(plan: Plan, writer: Writer, job: Job, grow: Grow) -> tuple[Plan, list
         if tasks := _missing(plan, writer.store, new, job, retry_failed=False)[1]:
             return plan, tasks
     return plan, []
-
-
-def _refuse_without_joules(suite: Suite, address: str | None) -> None:
-    """UserError if the suite requires joules, and this machine, or a node of the cluster at `address` that could run a
-    cell, gives none."""
-    if not suite.energy.required:
-        return
-    if address is None:
-        why = obstacle(suite.request, suite.energy, os.environ)
-        refused = [f"{platform.node()}: {why}"] if why else []
-    else:
-        refused = without_joules(survey(address), suite.request, is_whole=suite.energy.shared == "refuse")
-    if refused:
-        raise UserError(
-            f"suite {suite.name} requires joules (energy.required), and none can be had on {'; on '.join(refused)}; "
-            "run it where `dtcbench doctor --require-energy` succeeds, or remove energy.required"
-        )
 
 
 def _refuse_what_only_this_process_has(tasks: Sequence[Task], plugins: Sequence[Plugin]) -> None:

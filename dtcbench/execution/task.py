@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from dtcbench.errors import UserError
+from dtcbench.plan import shipped
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers
 from dtcbench.plan.metering import Metering, Using
@@ -31,6 +34,8 @@ class Job:
     """Start no more cells when a larger share of them has failed."""
     keep_weights: Literal["last", "none"] = "none"
     use: Using | None = None
+    calibrated: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By a board's UUID: the window and the pause of its calibration, seconds. For `min_window` None."""
 
     @classmethod
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
@@ -58,6 +63,25 @@ class Job:
         if self.request.gpus < 1 or self.metering.meter == "none":
             return None
         return json.dumps([cell.model.label, cell.dataset.label, cell.seed])
+
+    def metering_on(self, uuids: Sequence[str]) -> Metering:
+        """How a cell on these boards is measured: if the suite says so, by the longest of their calibrations.
+
+        UserError if one of them has none.
+        """
+        if self.metering.min_window is not None or not uuids:
+            return self.metering
+        if missing := [uuid for uuid in uuids if uuid not in self.calibrated]:
+            raise UserError(uncalibrated(self.suite, missing[0]))
+        windows_s, pauses_s = zip(*(self.calibrated[uuid] for uuid in uuids), strict=True)
+        return self.metering.calibrated(max(windows_s), max(pauses_s))
+
+
+def uncalibrated(suite: str, uuid: str, out: str = "") -> str:
+    """What to say of a board without a calibration: with the line to type."""
+    named = suite if suite in shipped.names() else f"{suite}.yaml"
+    line = f"CUDA_VISIBLE_DEVICES={uuid} dtcbench calibrate {named}{f' --out {out}' if out else ''}"
+    return f"suite {suite} says min_window: calibrated, and {uuid} has no window by a calibration; run `{line}`"
 
 
 @dataclass(frozen=True, slots=True)

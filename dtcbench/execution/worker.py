@@ -17,14 +17,15 @@ from threadpoolctl import threadpool_limits
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.energy.meter import EnergyMeter, open_meter
-from dtcbench.energy.nvml import is_simulated
+from dtcbench.energy.nvml import assigned_gpus, is_simulated
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.energy.use import Ran, use_of
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
-from dtcbench.execution.task import Report, Task
+from dtcbench.execution.task import Job, Report, Task
 from dtcbench.models.packages import building
+from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Energy, Provenance, Result, Status, Use
 from dtcbench.text import error_line
@@ -52,7 +53,7 @@ def attempt(task: Task) -> Report:
     try:
         for plugin in task.job.plugins:
             plugin.load()
-        with closing(open_meter(task.job.device, task.job.request, task.job.metering, os.environ)) as meter:
+        with closing(open_meter(task.job.device, task.job.request, _metering(task.job), os.environ)) as meter:
             if task.job.metering.required and (why := meter.unmeasured):
                 raise UserError(f"the suite requires joules (energy.required), and this cell would get none: {why}")
             meter.settle()
@@ -70,6 +71,12 @@ def attempt(task: Task) -> Report:
         status, reason, detail = _failure(error)
     record = task.record(status, reason, started_at, time.perf_counter() - begin, detail, **measured)
     return Report(record.model_dump(mode="json"), trace, weights if isinstance(weights, bytes) else None)
+
+
+def _metering(job: Job) -> Metering:
+    """How the suite wants its cells measured on the boards that this process was assigned, if it was."""
+    boards = assigned_gpus(os.environ, job.request.boards) if job.device != "cpu" else []
+    return job.metering_on([] if isinstance(boards, Unavailable) else [gpu.board.uuid for gpu in boards])
 
 
 def _failure(error: Exception) -> tuple[Status, str, str]:

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from dtcbench.validation import Strict, shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
+CALIBRATED = "calibrated"
+"""The `min_window` of a suite whose boards `dtcbench calibrate` has measured."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -20,6 +22,10 @@ def seconds(value: Any) -> Any:
         trap = " (YAML reads 10:30 as 630)" if type(value) is int else ""
         raise ValueError(f"{shown(value)} is not a time with a unit{trap}; write 90s, 10m or 2h")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def _window(value: Any) -> Any:
+    return None if value == CALIBRATED else seconds(value)
 
 
 Duration = Annotated[float, BeforeValidator(seconds)]
@@ -41,9 +47,9 @@ class Metering(Strict):
 
     meter: Literal["auto", "none"] = "auto"
     """`none`: measure nothing, pair no GPUs, repeat no training."""
-    min_window: Duration = Field(default=60.0)
+    min_window: Annotated[float | None, BeforeValidator(_window)] = 60.0
     """The training is repeated until the repeats take this long together, and at least once. The joules are those of
-    the repeats, divided by their number."""
+    the repeats, divided by their number. None, in YAML `calibrated`, until the board's calibration decides."""
     idle: Duration = Field(default=5.0)
     """How long the idle GPU is measured before a cell, without and with the cell's context."""
     cool_down: CoolDown = CoolDown()
@@ -55,7 +61,12 @@ class Metering(Strict):
     @property
     def least_s(self) -> float:
         """Seconds that measuring a cell takes at least, on top of its first training; a longer one is repeated once."""
-        return self.cool_down.at_least + 2 * self.idle + self.min_window
+        return self.cool_down.at_least + 2 * self.idle + (self.min_window or 0.0)
+
+    def calibrated(self, window_s: float, cool_down_s: float) -> Metering:
+        """With the window of a calibration, and with its pause unless the suite asks for a longer one."""
+        pause = self.cool_down.model_copy(update={"at_least": max(cool_down_s, self.cool_down.at_least)})
+        return self.model_copy(update={"min_window": window_s, "cool_down": pause})
 
 
 def _different(sizes: list[int]) -> list[int]:

@@ -13,7 +13,7 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import FileKind, file_kind
 from dtcbench.records.untrusted import listing
 
-PUBLISHED: tuple[FileKind, ...] = ("weights", "trace", "record", "looks", "rules", "names", "suite")
+PUBLISHED: tuple[FileKind, ...] = ("weights", "trace", "record", "looks", "calibration", "rules", "names", "suite")
 """The kinds of files that are copied, in this order: a record never speaks of a file that is missing."""
 _NO_HARDWARE = "unknown-hardware"
 

@@ -55,7 +55,7 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     findings += [
         weigh("files", name, f"{what[str(files[name])]} that no record speaks of") for name in sorted(unclaimed)
     ]
-    findings += _rules(store, starts)
+    findings += [*_rules(store, starts), *_calibrations(store)]
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
     whole = up_to_whole_look(plan, store)
@@ -76,6 +76,17 @@ def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal} for another text of the suite")
     if not sealed.is_before(starts):
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
+
+
+def _calibrations(store: Store) -> Iterator[Finding]:
+    """What is wrong with what calibrating the boards found."""
+    try:
+        found = store.calibrations()
+    except StoreError as wrong:
+        yield error("calibration", "calibrations", str(wrong).removeprefix(f"{store.root}/"))
+        return
+    for uuid in (uuid for uuid, calibration in found.items() if calibration.simulated):
+        yield error("calibration", f"calibrations/{uuid}.json", "made on a simulated GPU: not for publication")
 
 
 def unclaimed_files(findings: Iterable[Finding]) -> set[str]:

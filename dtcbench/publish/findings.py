@@ -26,6 +26,7 @@ RULES = {
     "window": "joules were read over at least a minute",
     "figures": "the numbers are possible",
     "seeds": "seeds are separate trainings, not copies of one",
+    "calibration": "what calibrating a board found is as it was sealed, and of a real board",
     "rules": "sealed rules are what was sealed, of this suite, and older than the first cell",
     "derived": "tables and reports are what the records give",
     "files": "every file belongs to a run",

@@ -172,6 +172,8 @@ def _write_class(records: Sequence[tuple[Store, CellRecord]], suite: str, names:
         plugins = {name: digest for _, record in records for name, digest in _plugins(record).items()}
         kept = declared(plan.suite, Document.read(suite, "suite.yaml").value, names, plugins)
         writer.save_suite(plan.suite.name, suite, kept, store.outlines())
+        for calibration in {uuid: one for run in stores for uuid, one in run.calibrations().items()}.values():
+            writer.save_calibration(calibration)
         if (rules := _rules_of([run for run, _ in records])) is not None:
             writer.fix_rules(rules)
         build.write(run, writer)

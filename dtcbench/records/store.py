@@ -3,6 +3,7 @@
     RUN/suite.yaml                     the suite as it was last run
     RUN/names.json                     what its names meant then: options, defaults, plug-ins
     RUN/rules.json                     the rules of its verdicts, if they were sealed
+    RUN/calibrations/GPU-….json        what calibrating a board found, sealed (`energy/calibration.py`)
     RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
@@ -32,24 +33,28 @@ from pydantic import BaseModel
 from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
 from dtcbench.records.compressed import content_of
 from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, rename, write
-from dtcbench.records.sealing import SchemaError, seal, unsealed
+from dtcbench.records.sealing import SchemaError, opened, seal, unsealed
 from dtcbench.unavailable import Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dtcbench.energy.calibration import Calibration
     from dtcbench.plan.looks import LooksTaken
     from dtcbench.plan.names import Declared
     from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
-FileKind = Literal["suite", "names", "rules", "looks", "record", "trace", "weights", "card", "lock", "own"]
+FileKind = Literal[
+    "suite", "names", "rules", "looks", "calibration", "record", "trace", "weights", "card", "lock", "own"
+]
 """Kinds of files in a run's folder. `own` files serve the run alone: logs, files set aside or half written."""
 _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("suite", re.compile(r"suite\.yaml")),
     ("names", re.compile(r"names\.json")),
     ("rules", re.compile(r"rules\.json")),
     ("looks", re.compile(r"looks\.json")),
+    ("calibration", re.compile(r"calibrations/GPU-[0-9a-zA-Z-]{1,60}\.json")),
     ("record", re.compile(r"records/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.json(\.gz)?")),
     ("trace", re.compile(r"power/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.parquet")),
     ("weights", re.compile(r"weights/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.safetensors")),
@@ -125,6 +130,35 @@ class Store:
         from dtcbench.plan.looks import LooksTaken
 
         return _kept(self.looks, LooksTaken, "bring back the file as it was")
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """By a board's UUID, what calibrating it found. StoreError if a file cannot be read, or was altered."""
+        from dtcbench.energy.calibration import Calibration
+
+        found = {}
+        folder = self.root / "calibrations"
+        for name in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []:
+            path = folder / name
+            if file_kind(f"{folder.name}/{name}") != "calibration":
+                continue
+            try:
+                calibration = Calibration.model_validate(opened(path.read_bytes())[0])
+                if path != self.calibration_path(calibration.gpu_uuid):
+                    raise ValueError(f"it is of {calibration.gpu_uuid}")
+            except (OSError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise StoreError(f"{path}: {reason}; bring it back as it was, or remove it") from error
+            found[calibration.gpu_uuid] = calibration
+        return found
+
+    def calibration_path(self, gpu_uuid: str) -> AnyPath:
+        """The file with what calibrating the board found."""
+        return self.root / "calibrations" / f"{gpu_uuid}.json"
+
+    def refuse_calibrated(self, gpu_uuid: str) -> None:
+        """StoreError if the board was calibrated already: what a run was measured by stays."""
+        if (path := self.calibration_path(gpu_uuid)).exists():
+            raise StoreError(f"{path}: the board is calibrated; remove the file, or choose another folder with --out")
 
     def existing(self) -> Store:
         """Itself; StoreError if the folder holds no run."""
@@ -326,6 +360,15 @@ class Writer:
         if known is None:
             write(self.store.rules, f"{rules.model_dump_json(indent=1)}\n".encode())
         return known or rules
+
+    def save_calibration(self, calibration: Calibration) -> AnyPath:
+        """Seal what calibrating a board found; its file. StoreError if the board was calibrated already."""
+        self._check()
+        self.store.refuse_calibrated(calibration.gpu_uuid)
+        path = self.store.calibration_path(calibration.gpu_uuid)
+        make_folder(path.parent)
+        create(path, seal(calibration.model_dump(mode="json")))
+        return path
 
     def save_looks(self, taken: LooksTaken) -> None:
         """Keep what the looks decided: before a cell of the next one starts."""

@@ -23,6 +23,7 @@ MOST_BYTES: dict[FileKind | None, int] = {
     "names": 2**24,
     "rules": 2**24,
     "looks": 2**24,
+    "calibration": 2**20,
     "record": 2**26,
     "trace": 2**28,
     "weights": 2**32,

@@ -1,0 +1,53 @@
+"""`dtcbench calibrate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dtcbench.cli.common import Out, Plugins, SuiteName, say
+
+if TYPE_CHECKING:
+    from dtcbench.energy.calibration import Load, Repeats
+
+
+def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
+    """Find the shortest window at which repeats of the suite's first cell agree on this GPU.
+
+    The GPU is the first of CUDA_VISIBLE_DEVICES. What is found is kept, sealed, in the run's folder.
+
+    Example: dtcbench calibrate energy
+    """
+    from dtcbench.energy.calibration import WITHIN_PCT
+    from dtcbench.execution.calibrating import board, calibrated
+    from dtcbench.execution.suite_run import read_suite
+    from dtcbench.execution.task import Job
+    from dtcbench.records.lookup import run_of
+    from dtcbench.registry import load_plugins
+
+    plugins = load_plugins(plugin or ())
+    _, plan = read_suite(suite, out)
+    job, cell, store = Job.of(plan.suite, plugins), plan.cells[0], run_of(plan.suite.name, out)
+    gpu = board(job)
+    store.refuse_calibrated(gpu.uuid)
+    say(f"{gpu.name}, {gpu.uuid}: repeats of cell {cell.key[:12]} ({cell.label})")
+    found = calibrated(gpu, cell, job, lambda repeats: say(_line(repeats)))
+    say(*map(_load_line, found.loads))
+    with store.locked() as writer:
+        file = writer.save_calibration(found)
+    if found.window_s is None:
+        say(f"{file}: {found.reasons['window_s']}")
+        return
+    pause = f" after a pause of {found.cool_down_s:g} s" if found.cool_down_s else ""
+    say(f"{file}: repeats differ by less than {WITHIN_PCT:g} % from windows of {found.window_s:g} s{pause} on")
+
+
+def _line(repeats: Repeats) -> str:
+    where = f"window {repeats.window_s:g} s, pause {repeats.cool_down_s:g} s"
+    return f"{where}: {len(repeats.joules)} repeats differ by {repeats.spread_pct:.2f} %"
+
+
+def _load_line(load: Load) -> str:
+    ways = {"counter": load.counter_j, "power": load.integral_j}
+    watts = [f"{joules / load.seconds:.1f} W by {way}" for way, joules in ways.items() if joules is not None]
+    apart = f", which differ by {load.deviation_pct:+.2f} %" if load.deviation_pct is not None else ""
+    return f"{load.name} for {load.seconds:.1f} s: {' and '.join(watts) or 'not measured'}{apart}"

@@ -1,0 +1,124 @@
+"""The shortest window, and pause before it, at which repeats of one cell agree on a board: the decision. Pure.
+
+`execution/calibrating.py` measures what is decided on here. docs/energy.md, Calibration.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from dtcbench.record import Explained
+from dtcbench.unavailable import Unavailable
+
+WITHIN_PCT = 1.0
+"""Repeats agree if they differ by less than this, the largest from the smallest, in per cent of their mean."""
+REPEATS = 4
+WINDOWS_S = (5.0, 10.0, 20.0, 40.0, 60.0, 120.0)
+COOL_DOWNS_S = (0.0, 10.0, 30.0)
+LoadName = Literal["idle", "steady", "square wave"]
+
+
+class Repeats(BaseModel):
+    """Repeats of one cell, all measured over windows of one length after pauses of one length."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    window_s: float
+    """The suite's `min_window` for them, seconds."""
+    cool_down_s: float
+    """Seconds of pause before each."""
+    joules: list[float]
+    """Of one training, by each repeat."""
+
+    @property
+    def seconds(self) -> float:
+        """What one of them takes at least."""
+        return self.window_s + self.cool_down_s
+
+    @property
+    def spread_pct(self) -> float:
+        """The largest less the smallest, in per cent of the mean."""
+        return 100 * (max(self.joules) - min(self.joules)) / statistics.fmean(self.joules)
+
+
+class Load(Explained):
+    """A load whose power is known to be constant, or to alternate, over some seconds."""
+
+    name: LoadName
+    """idle: a CUDA context and nothing else; steady: one matrix product after the other; square wave: those for half of
+    each period."""
+    seconds: float
+    counter_j: float | None
+    """Joules by the energy counter."""
+    integral_j: float | None
+    """Joules by the integral of the power."""
+
+    @property
+    def deviation_pct(self) -> float | None:
+        """The integral's deviation from the counter; None without both."""
+        if not self.counter_j or self.integral_j is None:
+            return None
+        return 100 * (self.integral_j - self.counter_j) / self.counter_j
+
+
+class Calibration(Explained):
+    """What was found of one board: the content of a sealed file in a run's folder."""
+
+    schema_version: Literal[1] = 1
+    gpu_uuid: str
+    device: str
+    """The board's name by NVML."""
+    simulated: bool
+    driver: str
+    suite: str
+    key: str
+    """The cell that was repeated."""
+    dtcbench: str
+    """Its version."""
+    taken_at: str
+    """UTC, ISO 8601."""
+    tried: list[Repeats]
+    """In the order of `candidates`, up to the first that agree."""
+    loads: list[Load]
+    window_s: float | None
+    """The shortest window at which the repeats agree, seconds; None if they agree at none."""
+    cool_down_s: float | None
+    """The pause before it."""
+
+    @model_validator(mode="after")
+    def _decided_by_its_repeats(self) -> Calibration:
+        found = shortest(self.tried)
+        decided = (None, None) if isinstance(found, Unavailable) else (found.window_s, found.cool_down_s)
+        if (self.window_s, self.cool_down_s) != decided:
+            raise ValueError("its window and its cool-down are not those that its repeats give")
+        return self
+
+
+def candidates(
+    windows_s: Sequence[float] = WINDOWS_S, cool_downs_s: Sequence[float] = COOL_DOWNS_S
+) -> list[tuple[float, float]]:
+    """Every window with every cool-down, the pair that takes the least time first; of two, that with less pause."""
+    return sorted(itertools.product(windows_s, cool_downs_s), key=lambda pair: (sum(pair), pair[1]))
+
+
+def agree(repeats: Repeats) -> bool:
+    """Whether the repeats differ by less than `WITHIN_PCT`."""
+    return repeats.spread_pct < WITHIN_PCT
+
+
+def shortest(tried: Sequence[Repeats]) -> Repeats | Unavailable:
+    """Of the repeats that agree, those that take the least time."""
+    if found := [one for one in tried if agree(one)]:
+        return min(found, key=lambda one: (one.seconds, one.cool_down_s))
+    if not tried:
+        return Unavailable("nothing was repeated")
+    best = min(tried, key=lambda one: one.spread_pct)
+    return Unavailable(
+        f"repeats of the cell differ by {WITHIN_PCT:g} % or more at every window; by {best.spread_pct:.2f} % at "
+        f"{best.window_s:g} s after a pause of {best.cool_down_s:g} s"
+    )

@@ -1,0 +1,158 @@
+"""Calibrating a board: a cell is repeated over longer and longer windows, and known loads are run under the meter."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import torch
+
+from dtcbench import __version__
+from dtcbench.energy.calibration import REPEATS, Calibration, Load, LoadName, Repeats, agree, candidates, shortest
+from dtcbench.energy.meter import obstacle
+from dtcbench.energy.nvml import Gpu, assigned_gpu
+from dtcbench.energy.segments import PhaseTimer
+from dtcbench.energy.trace import Sampler
+from dtcbench.errors import UserError
+from dtcbench.execution.task import Job, Task
+from dtcbench.execution.worker import attempt
+from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import CoolDown
+from dtcbench.record import CellRecord, Status
+from dtcbench.training.determinism import torch_generator
+from dtcbench.unavailable import Unavailable
+
+LOAD_S = 10.0
+PERIOD_S = 0.25
+"""Of the square wave: no multiple of the driver's refresh, so that its edges fall everywhere between two refreshes."""
+_EDGE_S = 0.5
+"""Sampled before the first load and after the last, and left between two."""
+
+Measure = Callable[[float, float], float]
+"""Joules of one training of the cell over a window, after a pause; both in seconds."""
+
+
+def board(job: Job) -> Gpu:
+    """The board to calibrate: the first that this process sees. UserError if no joules can be had on it."""
+    request = replace(job.request, gpus=1.0)
+    assigned = assigned_gpu(os.environ)
+    if (why := obstacle(request, job.metering, os.environ)) or isinstance(assigned, Unavailable):
+        raise UserError(f"nothing can be calibrated here: {why or assigned}; `dtcbench doctor` says what is measured")
+    return assigned.board
+
+
+def calibrated(
+    gpu: Gpu, cell: Cell, job: Job, tell: Callable[[Repeats], object], pairs: Sequence[tuple[float, float]] = ()
+) -> Calibration:
+    """What the board is found to be. `tell` hears of each group of repeats; `pairs` of window and pause are tried in
+    place of all candidates."""
+    loads = known_loads(gpu)
+    tried = []
+    for repeats in tries(partial(joules, cell, job), pairs or candidates()):
+        tell(repeats)
+        tried.append(repeats)
+    found = shortest(tried)
+    return Calibration.of(
+        gpu_uuid=gpu.uuid,
+        device=gpu.name,
+        simulated=gpu.simulated,
+        driver=gpu.driver,
+        suite=job.suite,
+        key=cell.key,
+        dtcbench=__version__,
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tried=tried,
+        loads=loads,
+        window_s=found if isinstance(found, Unavailable) else found.window_s,
+        cool_down_s=found if isinstance(found, Unavailable) else found.cool_down_s,
+    )
+
+
+def tries(measure: Measure, pairs: Sequence[tuple[float, float]]) -> Iterator[Repeats]:
+    """Repeats at each pair of window and pause, up to the first that agree. One before them only warms the board."""
+    measure(*pairs[0])
+    for window_s, cool_down_s in pairs:
+        of_each = [measure(window_s, cool_down_s) for _ in range(REPEATS)]
+        repeats = Repeats(window_s=window_s, cool_down_s=cool_down_s, joules=of_each)
+        yield repeats
+        if agree(repeats):
+            return
+
+
+def joules(cell: Cell, job: Job, window_s: float, cool_down_s: float) -> float:
+    """Joules of one training of the cell. UserError if it has none."""
+    pause = CoolDown().model_copy(update={"at_least": cool_down_s})
+    metering = job.metering.model_copy(update={"min_window": window_s, "idle": 0.0, "cool_down": pause})
+    one_board = replace(job, metering=metering, request=replace(job.request, gpus=1.0), keep_weights="none", use=None)
+    record = CellRecord.model_validate(attempt(Task(cell, 1, one_board)).record)
+    if record.status is not Status.OK or record.energy is None:
+        raise UserError(f"cell {record.key[:12]}, which is repeated, ended as {record.status}: {record.reason}")
+    if record.energy.energy_j is None:
+        why = record.energy.reasons["energy_j"]
+        raise UserError(f"cell {record.key[:12]}, which is repeated, has no joules: {why}")
+    return record.energy.energy_j
+
+
+def known_loads(gpu: Gpu, seconds: float = LOAD_S) -> list[Load]:
+    """Each load for so long on the board, and its joules by counter and by power. UserError if nothing is sampled."""
+    device = torch.device("cpu" if gpu.simulated else "cuda")
+    synchronize: Callable[[], None] = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    multiply = _product(device)
+    _busy(multiply, synchronize, 0.0)  # gives the process its context
+    sampler = Sampler.start([gpu.uuid], [])
+    if isinstance(sampler, Unavailable):
+        raise UserError(f"nothing can be calibrated here: {sampler}")
+    timer = PhaseTimer(synchronize)
+    works: dict[LoadName, Callable[[float], None]] = {
+        "idle": time.sleep,
+        "steady": partial(_busy, multiply, synchronize),
+        "square wave": partial(_square_wave, multiply, synchronize),
+    }
+    for work in works.values():
+        time.sleep(_EDGE_S)
+        with timer.phase("train"):
+            work(seconds)
+    time.sleep(_EDGE_S)
+    trace = sampler.finish()
+    if isinstance(trace, Unavailable):
+        raise UserError(f"the known loads were not measured: {trace}")
+    return [
+        Load.of(
+            name=name,
+            seconds=segment.seconds,
+            counter_j=trace.counter_j([segment]),
+            integral_j=trace.integral_j([segment]),
+        )
+        for name, segment in zip(works, timer.segments, strict=True)
+    ]
+
+
+def _product(device: torch.device) -> Callable[[], torch.Tensor]:
+    """A matrix product of some milliseconds."""
+    size = 4096 if device.type == "cuda" else 256
+    draw = partial(torch.randn, size, size, generator=torch_generator(0, "known load"))
+    left, right = draw().to(device), draw().to(device)
+    return lambda: left @ right
+
+
+def _busy(multiply: Callable[[], object], synchronize: Callable[[], object], seconds: float) -> None:
+    end_s = time.monotonic() + seconds
+    while True:
+        multiply()
+        synchronize()  # else the products would queue up beyond the end
+        if time.monotonic() >= end_s:
+            return
+
+
+def _square_wave(multiply: Callable[[], object], synchronize: Callable[[], object], seconds: float) -> None:
+    begin_s, half_s = time.monotonic(), PERIOD_S / 2
+    for half in range(round(seconds / half_s)):
+        left_s = begin_s + (half + 1) * half_s - time.monotonic()
+        if half % 2:
+            time.sleep(max(0.0, left_s))
+        else:
+            _busy(multiply, synchronize, left_s)

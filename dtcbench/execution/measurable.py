@@ -1,0 +1,65 @@
+"""What a run asks of the boards that measure it: joules, if they are required, and a calibration, if it is named."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+from dtcbench.energy import nvml
+from dtcbench.energy.meter import obstacle
+from dtcbench.errors import UserError
+from dtcbench.execution.cluster import Node, survey, without_joules
+from dtcbench.execution.task import Job, uncalibrated
+from dtcbench.plan.suite import Suite
+from dtcbench.records.lookup import RUNS
+from dtcbench.records.store import Store
+
+
+def refuse_unmeasurable(suite: Suite, address: str | None, job: Job, store: Store) -> None:
+    """UserError if this machine, or a node of the cluster at `address`, lacks what the suite's `energy` asks for."""
+    is_calibrated = suite.energy.min_window is None
+    nodes = survey(address) if address and (suite.energy.required or is_calibrated) else None
+    _refuse_without_joules(suite, nodes)
+    _refuse_uncalibrated(suite, nodes, job, store)
+
+
+def calibrated(suite: Suite, store: Store) -> dict[str, tuple[float, float]]:
+    """By UUID, the window and the pause of each board that was calibrated in this run, if the suite asks for them."""
+    found = store.calibrations().values() if suite.energy.min_window is None else ()
+    return {
+        one.gpu_uuid: (one.window_s, one.cool_down_s)
+        for one in found
+        if one.window_s is not None and one.cool_down_s is not None
+    }
+
+
+def _refuse_uncalibrated(suite: Suite, nodes: Sequence[Node] | None, job: Job, store: Store) -> None:
+    """UserError if the suite's window is that of a calibration, and a board that may measure a cell has none."""
+    if suite.energy.min_window is not None or not suite.resources.gpus:
+        return
+    if nodes is None:
+        boards = nvml.visible_gpus(os.environ)
+    else:
+        able = [node for node in nodes if suite.request.cells_on(node.resources) >= 1]
+        boards = [gpu for node in able for gpu in node.gpus if isinstance(gpu, nvml.Gpu)]
+    for gpu in boards:
+        if gpu.uuid not in job.calibrated and not gpu.obstacle(is_whole=suite.energy.shared == "refuse"):
+            out = "" if store.root == RUNS / suite.name else str(store.root)
+            raise UserError(uncalibrated(suite.name, gpu.uuid, out))
+
+
+def _refuse_without_joules(suite: Suite, nodes: Sequence[Node] | None) -> None:
+    """UserError if the suite requires joules, and a node that could run a cell, or this machine, gives none."""
+    if not suite.energy.required:
+        return
+    if nodes is None:
+        why = obstacle(suite.request, suite.energy, os.environ)
+        refused = [f"{platform.node()}: {why}"] if why else []
+    else:
+        refused = without_joules(nodes, suite.request, is_whole=suite.energy.shared == "refuse")
+    if refused:
+        raise UserError(
+            f"suite {suite.name} requires joules (energy.required), and none can be had on {'; on '.join(refused)}; "
+            "run it where `dtcbench doctor --require-energy` succeeds, or remove energy.required"
+        )
