@@ -46,13 +46,16 @@ def board(job: Job) -> Gpu:
 
 
 def calibrated(
-    gpu: Gpu, cell: Cell, job: Job, tell: Callable[[Repeats], object], pairs: Sequence[tuple[float, float]] = ()
+    gpu: Gpu,
+    cell: Cell,
+    job: Job,
+    tell: Callable[[Repeats], object],
+    pairs: Sequence[tuple[float, float]] = tuple(candidates()),
 ) -> Calibration:
-    """What the board is found to be. `tell` hears of each group of repeats; `pairs` of window and pause are tried in
-    place of all candidates."""
+    """What the board is found to be. `tell` hears of each group of repeats; `pairs` are windows and pauses to try."""
     loads = known_loads(gpu)
     tried = []
-    for repeats in tries(partial(joules, cell, job), pairs or candidates()):
+    for repeats in tries(partial(joules, cell, job), pairs):
         tell(repeats)
         tried.append(repeats)
     found = shortest(tried)

@@ -28,7 +28,7 @@ from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.joule_budget import givers
 from dtcbench.plan.names import REGISTERED, Declared, choices_of, declared
 from dtcbench.plan.rehearsal import rehearsal
-from dtcbench.plan.suite import parse, read
+from dtcbench.plan.suite import Suite, parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.lookup import RUNS, names_of, plan_in, plan_of, refuse_missing_code, run_of, run_of_text

@@ -42,6 +42,12 @@ def test_a_mistake_is_told_with_its_place_and_remedy(energy, place, message):
     assert message in found[0][2]
 
 
+def test_a_window_may_be_left_to_the_boards_calibration():
+    metering = suite("{min_window: calibrated}").energy
+    assert (metering.min_window, metering.least_s) == (None, 10)
+    assert metering.calibrated(10.0, 30.0).least_s == 50
+
+
 def test_how_energy_is_measured_changes_no_key():
     keys = [cell.key for cell in expand(parse(DESIGN, "suite.yaml")).cells]
     assert [cell.key for cell in expand(suite("{min_window: 5m, shared: label}")).cells] == keys

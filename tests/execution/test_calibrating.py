@@ -1,0 +1,98 @@
+"""`dtcbench calibrate` on a simulated board, and a suite that is measured by what it found."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
+from suites_for_tests import TINY
+
+from dtcbench import cli
+from dtcbench.energy.calibration import REPEATS
+from dtcbench.errors import UserError
+from dtcbench.execution.calibrating import tries
+from dtcbench.execution.task import Job
+from dtcbench.plan.metering import Metering
+from dtcbench.plan.request import Request
+
+SUITE = f"{TINY}\nresources: {{cpus: 1, gpus: 1}}\nenergy: {{min_window: calibrated, idle: 0s}}\n"
+COMMANDS = """
+import functools, sys
+from dtcbench import cli
+from dtcbench.execution import calibrating
+
+drifting = iter(range(100, 1000))
+calibrating.joules = lambda cell, job, window_s, pause_s: 250.0 if window_s >= 0.6 else float(next(drifting))
+calibrating.calibrated = functools.partial(calibrating.calibrated, pairs=[(0.3, 0.0), (0.6, 0.0), (0.9, 0.0)])
+calibrating.known_loads = functools.partial(calibrating.known_loads, seconds=1.0)
+
+
+def dtcbench(*arguments):
+    sys.argv = ["dtcbench", *arguments]
+    try:
+        cli.main()
+    except SystemExit as end:
+        sys.stderr.write(f"{arguments[0]} ended with {end.code}\\n")
+
+
+dtcbench("run", "tiny.yaml", "--inline")
+dtcbench("calibrate", "tiny.yaml")
+dtcbench("calibrate", "tiny.yaml")
+dtcbench("run", "tiny.yaml", "--inline")
+dtcbench("check", "tiny")
+"""
+
+
+def test_tries_go_on_until_repeats_agree_and_the_first_training_only_warms_the_board():
+    asked = []
+
+    def measure(window_s, cool_down_s):
+        asked.append((window_s, cool_down_s))
+        return 100.0 + (len(asked) if window_s < 10 else 0)
+
+    tried = list(tries(measure, [(5, 0), (10, 0), (20, 0)]))
+    assert asked == [(5, 0)] * (1 + REPEATS) + [(10, 0)] * REPEATS
+    assert [one.joules for one in tried] == [[102, 103, 104, 105], [100] * 4]
+
+
+def test_several_boards_are_measured_by_the_longest_of_their_calibrations():
+    metering = Metering(min_window="calibrated", cool_down={"at_least": "5s"})
+    known = {"GPU-a": (10.0, 0.0), "GPU-b": (5.0, 30.0)}
+    job = Job("mine", "cuda", Request(1, 2), metering, calibrated=known)
+    found = job.metering_on(["GPU-a", "GPU-b"])
+    assert (found.min_window, found.cool_down.at_least) == (10, 30)
+    assert job.metering_on(["GPU-a"]).cool_down.at_least == 5
+    with pytest.raises(UserError, match=r"run `CUDA_VISIBLE_DEVICES=GPU-c dtcbench calibrate mine.yaml`"):
+        job.metering_on(["GPU-a", "GPU-c"])
+
+
+def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    scenario = write_scenario(tmp_path / "scenario", [FakeGpu(power_w=250.0)], epoch_s=time.monotonic() - 100)
+    surroundings = environment(built(), scenario) | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    surroundings = {name: value for name, value in surroundings.items() if name != "CUDA_VISIBLE_DEVICES"}
+    command = [sys.executable, "-c", COMMANDS]
+    ended = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=True)
+    file = f"runs/tiny/calibrations/{gpu_uuid(0)}.json"
+
+    codes = [line for line in ended.stderr.splitlines() if "ended with" in line]
+    assert [line.split()[-1] for line in codes] == ["2", "0", "2", "0", "1"], ended.stderr
+    assert f"CUDA_VISIBLE_DEVICES={gpu_uuid(0)} dtcbench calibrate tiny.yaml" in ended.stderr
+    assert f"{file}: the board is calibrated; remove the file" in ended.stderr
+    assert "window 0.3 s, pause 0 s: 4 repeats differ by 2.93 %" in ended.stdout
+    assert f"{file}: repeats differ by less than 1 % from windows of 0.6 s on" in ended.stdout
+
+    found = json.loads((tmp_path / file).read_text())["record"]
+    assert (found["window_s"], found["simulated"]) == (0.6, True)
+    assert [load["name"] for load in found["loads"]] == ["idle", "steady", "square wave"]
+    for load in found["loads"]:
+        assert load["integral_j"] == pytest.approx(250 * load["seconds"])
+        assert load["counter_j"] == pytest.approx(250 * load["seconds"], rel=0.15)  # two refreshes, each seen late
+
+    records = [json.loads(path.read_text())["record"] for path in (tmp_path / "runs/tiny/records").glob("*.json")]
+    assert len(records) == 3
+    assert all(0.6 <= record["energy"]["window_s"] < 5 for record in records)
+    assert "made on a simulated GPU: not for publication" in ended.stdout
