@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
     """Find the shortest window at which repeats agree on this GPU.
 
-    The suite's first cell is repeated, on the first GPU of CUDA_VISIBLE_DEVICES. What is found is kept, sealed, in the run's folder.
+    The suite's first cell is repeated, on the first GPU of CUDA_VISIBLE_DEVICES. What is found is kept, sealed, in the
+    run's folder.
 
     Example: dtcbench calibrate energy
     """
