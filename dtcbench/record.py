@@ -335,7 +335,7 @@ class Metrics(Explained):
 
     sparsity: float
     """Fraction of the prunable neurons removed in the end."""
-    accuracy: float
+    accuracy: float | None
     """Test accuracy at the end, retraining included; a fraction of 1."""
     accuracy_before: float | None
     """Test accuracy just before the last compression."""
@@ -349,6 +349,12 @@ class Metrics(Explained):
     mean over batches of their means. The files of the table lack this column: it would be most of them."""
     test_samples: int | None = None
     """Test samples that `hits` has a bit for."""
+    r2: float | None = None
+    """R2 on the test part at the end, 1 − SSE / SST, mean over the target's values: of a regression, which has no
+    accuracy. Its cycles have R2 in their validation columns."""
+    target_scale: list[tuple[float, float]] | None = None
+    """Of a regression, per value of the target its mean and standard deviation in the training part, which it was
+    standardised by: the network's outputs are in these units."""
     bits_per_character: float | None
     """Cross-entropy on the test text at the end, in bits: language models only."""
     widths: dict[str, int]
@@ -369,6 +375,16 @@ class Metrics(Explained):
     """Seconds projecting, solving, selecting and shrinking."""
     evaluate_s: float
     """Seconds evaluating; outside the energy window."""
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the target was values: then `r2` is the score, and there is no accuracy."""
+        return self.accuracy is None
+
+    @property
+    def score(self) -> float | None:
+        """What networks are ranked by within a data set: the accuracy, or R2 of a regression."""
+        return self.r2 if self.is_regression else self.accuracy
 
 
 class Result(Metrics):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dtcbench.analysis import draws, energy_columns, entropy_law, paper_entropy, reproduction, saving, target
 from dtcbench.analysis.evidence import Evidence
-from dtcbench.analysis.pairing import tidy
+from dtcbench.analysis.pairing import of_regression, tidy
 from dtcbench.analysis.power import MOST_SEEDS
 from dtcbench.analysis.rivals import counted, pairs
 from dtcbench.analysis.rules import Adjusted, Case, case_of_pairs, families, judged, rule_of
@@ -57,7 +57,8 @@ def _case(
 ) -> Case:
     cells = counted(planned, claim.cells)
     if not len(cells):
-        return Case(claim, (), nothing=f"no cell that counts: {_which(claim)}")
+        regression = "; cells of a regression have no accuracy" if of_regression(planned).any() else ""
+        return Case(claim, (), nothing=f"no cell that counts: {_which(claim)}{regression}")
     if claim.test == "curves":
         ours = cells[cells["method"].map(plain_label).isin(claim.estimand.of)]
         nothing = "no cell of a published curve" if reference is not None else "no published curves were given"

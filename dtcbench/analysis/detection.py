@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.stats
 
 from dtcbench.analysis import differences
-from dtcbench.analysis.pairing import DENSE
+from dtcbench.analysis.pairing import DENSE, of_regression
 from dtcbench.analysis.rivals import Pair, all_series, counted, paired, pairs
 from dtcbench.analysis.verdicts import Side
 from dtcbench.plan.claim import Claim
@@ -38,7 +38,7 @@ class Detection:
 def detections(
     claims: Sequence[Claim], cells: pd.DataFrame, planned: Collection[str], difference: float, most: int | None = None
 ) -> tuple[Detection, ...]:
-    """The comparisons of the claims, and each method with dense, among the planned rows.
+    """The comparisons of the claims, and each method with dense, among the planned rows; none of a regression.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def _compared(claims: Iterable[Claim], cells: pd.DataFrame) -> Iterator[Pair]:
     for claim in claims:
         if claim.estimand.quantity == "accuracy":
             yield from pairs(claim, counted(cells, claim.cells.model_copy(update={"suites": None})))
-    series = all_series(cells)
+    series = all_series(cells[~of_regression(cells)])
     dense = {one.pool: one for one in series if one.method == DENSE}
     yield from (paired(one, dense[one.pool], None) for one in series if one.method != DENSE and one.pool in dense)
 

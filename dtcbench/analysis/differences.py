@@ -56,9 +56,9 @@ class Accuracies(NamedTuple):
     """Test images."""
 
     @classmethod
-    def of(cls, cells: Rows | pd.DataFrame, suffix: str = "") -> Accuracies:
-        """Those of tidy cells, or of the cells in their columns with this suffix."""
-        return cls(*(np.asarray(cells[f"{name}{suffix}"]) for name in ("accuracy", *HITS)))
+    def of(cls, cells: Rows | pd.DataFrame, suffix: str = "", *, column: str = "accuracy") -> Accuracies:
+        """Those of tidy cells, or of the cells in their columns with this suffix; of a regression, `score` has R2."""
+        return cls(*(np.asarray(cells[f"{name}{suffix}"]) for name in (column, *HITS)))
 
 
 def difference(ours: Accuracies, theirs: Accuracies, *, confidence: float = stats.CONFIDENCE) -> Difference:

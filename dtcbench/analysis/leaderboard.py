@@ -29,6 +29,7 @@ from dtcbench.analysis.pairing import (
     distinct,
     groups,
     known,
+    of_regression,
     tidy,
     with_baseline,
 )
@@ -123,6 +124,15 @@ COLUMNS = {
     "failures": "statuses and reasons of the cells that are not ok",
 }
 """The columns of the leaderboard's rows, in order, and their meanings."""
+OF_R2 = {
+    "r2_mean": "R2 on the test part at the end, mean over seeds: of a regression, whose difference, detectable and "
+    "equivalence columns are of R2 too, and whose error is 1 - R2",
+    "r2_low": "lower end of its interval",
+    "r2_high": "upper end of its interval",
+}
+"""Further columns, before the differences, of a leaderboard with a row of a regression."""
+_PLACE = list(COLUMNS).index("difference_mean")
+ALL_COLUMNS = dict([*list(COLUMNS.items())[:_PLACE], *OF_R2.items(), *list(COLUMNS.items())[_PLACE:]])
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,8 @@ class Leaderboard:
     question: str
     """What the suite was run to find out."""
     rows: pd.DataFrame
-    """`COLUMNS`; by protocol, dataset, model, sparsity (dense first), then the most accurate first."""
+    """`COLUMNS`, or `ALL_COLUMNS` if a row is of a regression; by protocol, dataset, model, sparsity (dense first),
+    then the best score first."""
     summary: pd.DataFrame
     """`summary.COLUMNS`: mean ranks and profiles; empty unless two methods share six (dataset, model) pairs."""
     notes: tuple[str, ...]
@@ -144,6 +155,11 @@ class Leaderboard:
     """Distinct sets of versions of the ok cells, sorted."""
     obstacles: tuple[str, ...]
     """Why the leaderboard must not be published; every rendering begins with them."""
+
+    @property
+    def is_of_accuracies(self) -> bool:
+        """Whether no row is of a regression."""
+        return not set(OF_R2) <= set(self.rows)
 
     @property
     def pools(self) -> list[tuple[Pool, pd.DataFrame]]:
@@ -161,7 +177,8 @@ def build(cells: pd.DataFrame, cycles: pd.DataFrame, *, suite: str, question: st
     rows.sort(key=_rank)
     _test(rows, planned)
     ok = planned[planned["status"] == "ok"]
-    table = energy_columns.with_ranks(pd.DataFrame(rows, columns=[*COLUMNS, "qualifies"]))[list(COLUMNS)]
+    table = energy_columns.with_ranks(pd.DataFrame(rows, columns=[*ALL_COLUMNS, "qualifies"]))
+    table = table[list(ALL_COLUMNS if of_regression(table).any() else COLUMNS)]
     summed = summary(table)
     return Leaderboard(
         suite=suite,
@@ -191,14 +208,14 @@ def _last_entropies(cycles: pd.DataFrame) -> pd.DataFrame:
 def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
     """The leaderboard row of the planned `cells` that share `identity`."""
     ok = cells.where(cells["status"] == "ok")
-    paired = ok.where(known(ok["accuracy_baseline"]))
+    paired = ok.where(known(ok["key_baseline"]))
     return {
         **identity,
         "ok": len(ok),
         "planned": len(cells),
         "paired": len(paired),
         "sparsity_reached": stats.mean(ok["sparsity_reached"]),
-        **_accuracy(ok),
+        **_scores(ok),
         **{metric.mean: stats.mean(ok[metric.name]) for metric in METRICS},
         "pairing_note": _pairing_note(ok),
         **{f"{cost}_ratio": _mean_ratio(paired, cost) for cost in COSTS},
@@ -208,24 +225,26 @@ def _row(identity: dict[str, Any], cells: Rows) -> dict[str, Any]:
     }
 
 
-def _accuracy(ok: Rows) -> dict[str, Any]:
-    """Accuracy and its paired difference to dense, which is not compared with itself."""
-    accuracy = stats.mean_estimate(ok["accuracy"])
-    found = difference(Accuracies.of(ok), Accuracies.of(ok, "_baseline"))
-    reasons = [accuracy.reason] if len(ok) else []
+def _scores(ok: Rows) -> dict[str, Any]:
+    """Accuracy, or R2, and its paired difference to dense, which is not compared with itself."""
+    accuracy, r2 = stats.mean_estimate(ok["accuracy"]), stats.mean_estimate(ok["r2"])
+    score = r2 if known(ok["r2"]).any() else accuracy
+    found = difference(*(Accuracies.of(ok, suffix, column="score") for suffix in ("", "_baseline")))
+    reasons = [score.reason] if len(ok) else []
     is_dense = DENSE in ok["method"]
-    if not is_dense and (len(found.values) < len(ok) or accuracy.reason is None):
+    if not is_dense and (len(found.values) < len(ok) or score.reason is None):
         reasons.append(found.estimate.reason and f"{found.estimate.reason} of the difference")
     return {
         "accuracy_mean": accuracy.mean,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
+        **dict(zip(OF_R2, (r2.mean, r2.low, r2.high), strict=True)),
         "difference_mean": found.estimate.mean,
         "difference_low": found.estimate.low,
         "difference_high": found.estimate.high,
         "difference_sources": found.sources if found.estimate.interval and not is_dense else "",
         "detectable_difference": found.detectable(),
-        "seeds_for_1_point": _seeds_for_a_point(found),
+        "seeds_for_1_point": math.nan if score is r2 else _seeds_for_a_point(found),
         "difference": found,
         "interval_note": "; ".join(filter(None, reasons)),
     }
@@ -241,7 +260,7 @@ def _seeds_for_a_point(found: Difference) -> float:
 def _test(rows: list[dict[str, Any]], cells: pd.DataFrame) -> None:
     """Test every row's differences to dense, as one family of comparisons."""
     dense = cells[(cells["method"] == DENSE) & (cells["status"] == "ok")]
-    errors = {names: 1 - stats.mean(of_pool["accuracy"]) for names, of_pool in dense.groupby(POOL)}
+    errors = {names: 1 - stats.mean(of_pool["score"]) for names, of_pool in dense.groupby(POOL)}
     found: list[Difference] = [row.pop("difference") for row in rows]
     estimates = [one.estimate for one in found]
     margins = np.array([stats.MARGIN_SHARE * errors.get(tuple(row[name] for name in POOL), math.nan) for row in rows])
@@ -262,7 +281,7 @@ def _test(rows: list[dict[str, Any]], cells: pd.DataFrame) -> None:
 
 
 def _pairing_note(ok: Rows) -> str:
-    alone = list(map(str, ok["seed"][~known(ok["accuracy_baseline"])]))
+    alone = list(map(str, ok["seed"][~known(ok["key_baseline"])]))
     return f"no ok dense cell for seed{'s' if len(alone) > 1 else ''} {', '.join(alone)}" if alone else ""
 
 
@@ -279,8 +298,8 @@ def _failures(cells: Rows) -> str:
 
 
 def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Sort key of a row: its pool, dense first, sparsity, the most accurate first, its label."""
+    """Sort key of a row: its pool, dense first, sparsity, the best score first, its label."""
     pool = tuple(row[name] for name in POOL)
     sparsity = math.inf if math.isnan(row["sparsity"]) else row["sparsity"]
-    accuracy = -math.inf if math.isnan(row["accuracy_mean"]) else row["accuracy_mean"]
-    return (*pool, row["method"] != DENSE, sparsity, -accuracy, row["method"], row["solver"])
+    score = next((row[name] for name in ("accuracy_mean", "r2_mean") if not math.isnan(row[name])), -math.inf)
+    return (*pool, row["method"] != DENSE, sparsity, -score, row["method"], row["solver"])

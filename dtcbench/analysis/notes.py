@@ -8,7 +8,7 @@ import pandas as pd
 
 from dtcbench.analysis import energy_columns, ranks, stats
 from dtcbench.analysis.differences import BOTH, SEEDS
-from dtcbench.analysis.pairing import distinct, unlike_stacks
+from dtcbench.analysis.pairing import distinct, of_regression, unlike_stacks
 from dtcbench.analysis.power import POWER
 from dtcbench.text import percent
 
@@ -34,6 +34,11 @@ def notes(cells: pd.DataFrame, ok: pd.DataFrame, rows: pd.DataFrame, summed: pd.
         if len(found) > 1:
             yield f"The ok cells span {len(found)} {noun}: {'; '.join(found)}."
     yield from _on_tests(rows, summed)
+    if of_regression(rows).any():
+        yield (
+            "R2 is 1 − SSE / SST on the test part, mean over the target's values. Rows of a regression have it in "
+            "place of accuracy, and 1 − R2 in place of the error; no mean over pairs and no claim takes them in."
+        )
 
 
 def _sources(rows: pd.DataFrame) -> str:

@@ -51,6 +51,7 @@ _NUMBERS = {
 _FROM_DENSE = [
     "key",
     "accuracy",
+    "score",
     *HITS,
     *COSTS,
     "energy_j",
@@ -73,10 +74,13 @@ _FROM_DENSE = [
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS` are there, if need be empty."""
+    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS` and `r2` are there, if need be
+    empty. The `score` of a cell is its accuracy, or R2 of a regression: it compares within one data set only."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
-    absent = {name: None for name in HITS if name not in cells}
-    typed = cells.assign(solver=solver, **absent).astype(dict.fromkeys(_NUMBERS.intersection(cells), float))
+    absent = {name: None for name in (*HITS, "r2") if name not in cells}
+    named = cells.assign(solver=solver, **absent)
+    typed = named.astype(dict.fromkeys(_NUMBERS.intersection(named), float))
+    typed = typed.assign(score=typed["accuracy"].fillna(typed["r2"]))
     return typed.sort_values([*IDENTITY, "seed"], kind="stable", ignore_index=True)
 
 
@@ -91,6 +95,15 @@ def with_baseline(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(pool_seeds=seeds).merge(
         dense, on=[*POOL, "seed"], how="left", suffixes=("", "_baseline"), validate="many_to_one"
     )
+
+
+def of_regression(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Which of the tidy `cells`, or of a leaderboard's rows, belong to pools whose ok ones have no accuracy."""
+    ok, accuracy = (cells["status"] == "ok", "accuracy") if "status" in cells else (cells["ok"] > 0, "accuracy_mean")
+    without = ok & cells[accuracy].isna()
+    if not without.any():
+        return without
+    return without.groupby([cells[name] for name in POOL]).transform("any")
 
 
 class Rows:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dtcbench.analysis import stats
 from dtcbench.analysis.differences import Accuracies
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, registered_name
+from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, Rows, groups, of_regression, registered_name
 from dtcbench.analysis.verdicts import Side, obstacle
 from dtcbench.plan.claim import Claim, Counted, plain_label
 from dtcbench.text import percent
@@ -60,7 +60,8 @@ class Series:
 
 
 def counted(cells: pd.DataFrame, which: Counted) -> pd.DataFrame:
-    """The rows of the tidy table `cells` that count; dense counts at every sparsity.
+    """The rows of the tidy table `cells` that count; dense counts at every sparsity. No cell of a regression counts:
+    claims are about accuracies.
 
     A cell that several suites have counts if one of them does: its column `suite` names them all.
     """
@@ -72,7 +73,7 @@ def counted(cells: pd.DataFrame, which: Counted) -> pd.DataFrame:
         ("dataset", which.datasets, lambda label: plain_label(label) in (which.datasets or ())),
         ("solver", which.solvers, lambda label: label == "" or plain_label(label) in (which.solvers or ())),
     ]
-    keep = np.ones(len(cells), dtype=bool)
+    keep = ~of_regression(cells).to_numpy(bool)
     for column, wanted, counts in tests:
         if wanted is not None:
             keep &= np.array([counts(value) for value in cells[column]], dtype=bool)

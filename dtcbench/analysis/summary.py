@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis.pairing import DENSE
+from dtcbench.analysis.pairing import DENSE, of_regression
 from dtcbench.analysis.ranks import TAU, mean_ranks, performance_profile
 
 MIN_PAIRS = 6
@@ -37,9 +37,10 @@ _SHARED = ["protocol", "protocol_sha256", "sparsity"]
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """`COLUMNS` from a leaderboard's `rows`: by protocol, sparsity and pool, the largest pool and best rank first.
 
-    Empty unless two methods cover the same six pairs.
+    Empty unless two methods cover the same six pairs. A regression has no error to compare with that of classes, and so
+    its rows are left out.
     """
-    compressed = rows[rows["method"] != DENSE]
+    compressed = rows[(rows["method"] != DENSE) & ~of_regression(rows)]
     found = [
         line
         for names, same in compressed.groupby(_SHARED, dropna=False)

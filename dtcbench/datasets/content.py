@@ -14,7 +14,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dtcbench.datasets import cache
-from dtcbench.datasets.splits import Array, DatasetError
+from dtcbench.datasets.splits import Array, DatasetError, Task, Values
 from dtcbench.files import whole
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ class Content:
 
     Images are uint8 [N, channels, height, width]; features float64 [N, …], all finite; a text uint8 [characters], each
     the character's number among the text's sorted characters, or token ids [tokens], uint16 if that holds them, else
-    uint32. Labels are uint8 [N], numbered from 0; a text has none.
+    uint32. Labels are uint8 [N], numbered from 0; the values of a regression float32 [N, k]; a text has neither.
     """
 
     x: NDArray[Any]
-    y: Array | None = None
+    y: Array | Values | None = None
     test_x: NDArray[Any] | None = None
-    test_y: Array | None = None
+    test_y: Array | Values | None = None
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -44,6 +44,16 @@ class Content:
     def is_text(self) -> bool:
         """Whether it is one text."""
         return self.y is None
+
+    @property
+    def task(self) -> Task:
+        """What a network learns of it."""
+        return "regression" if self.y is not None and self.y.dtype.kind == "f" else "classification"
+
+    def refuse_other(self, task: Task) -> None:
+        """DatasetError if it is for another task."""
+        if self.task != task:
+            raise DatasetError(f"the content with this sha256 is for {self.task}, not {task}; correct task or sha256")
 
     @property
     def sha256(self) -> str:

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from dtcbench import registry
 from dtcbench.datasets.source import DOWNLOAD
-from dtcbench.datasets.splits import AbsentDataError, DatasetError, Splits
+from dtcbench.datasets.splits import AbsentDataError, DatasetError, Splits, Task
 from dtcbench.errors import AbsentError, UserError
 from dtcbench.text import error_line
 
 Dataset = TypeVar("Dataset", bound=Callable[..., Any])
-Sample = tuple[tuple[int, ...], int]
-"""The shape of one sample, and the number of classes."""
+Sample = tuple[tuple[int, ...], int] | tuple[tuple[int, ...], int, Task]
+"""The shape of one sample, the number of classes (or of values), and the task if it is not classification."""
 
 
 def described_without_loading(
@@ -24,7 +24,8 @@ def described_without_loading(
 ) -> Callable[[Dataset], Dataset]:
     """Decorator, below `register_dataset`, for a data set whose files may still have to be downloaded.
 
-    sample : called with the data set's options; returns a sample's shape and the number of classes
+    sample : called with the data set's options; returns a sample's shape, the number of classes, and the task unless it
+        is classification
     origin : returns in words where the files would come from
     example : returns options with which `selftest` loads it, where its defaults are not enough
     """
@@ -36,21 +37,28 @@ def described_without_loading(
     return decorate
 
 
-def sample(dataset: str, options: dict[str, Any]) -> Sample:
-    """Shape of a sample and number of classes: from the data set's description, or else from its loaded data.
+def sample(dataset: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int]:
+    """Shape of a sample and number of classes (or of values): from the data set's description, or else from its loaded
+    data.
 
     Raises
     ------
     DatasetError : neither can be had
     AbsentDataError : a file of it is not on this machine
     """
+    shape, classes, _ = described(dataset, options)
+    return shape, classes
+
+
+def described(dataset: str, options: dict[str, Any]) -> tuple[tuple[int, ...], int, Task]:
+    """What `sample` gives, and the data set's task; DatasetError as there."""
     try:
-        described, _, _ = _description(dataset)
-        if described is not None:
-            shape, classes = described(**options)
-            return shape, classes
+        describe, _, _ = _description(dataset)
+        if describe is not None:
+            shape, classes, *learned = describe(**options)
+            return shape, classes, learned[0] if learned else "classification"
         splits: Splits = registry.datasets.bind(dataset, options)()
-        return splits.input_shape, splits.num_classes
+        return splits.input_shape, splits.num_classes, splits.task
     except (OSError, AbsentError) as error:
         raise AbsentDataError(f"{dataset}: {error}") from error
     except UserError as error:

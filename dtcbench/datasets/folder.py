@@ -57,7 +57,8 @@ def from_folder(path: str | Path) -> Splits:
     if "x" in arrays:
         raise DatasetError(f"{folder}: does not hold a test part; {_LAYOUTS}")
     try:
-        return Splits.from_arrays(*(arrays[name] for name in ARRAYS))
+        train_x, train_y, test_x, test_y = (arrays[name] for name in ARRAYS)
+        return Splits.from_arrays(train_x, train_y, test_x, test_y)
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
 

@@ -14,21 +14,28 @@ from dtcbench.datasets import content as contents
 from dtcbench.datasets.folder import naming
 from dtcbench.datasets.own import splits_of
 from dtcbench.datasets.reading import Part, content_of
-from dtcbench.datasets.splits import DatasetError, Splits
+from dtcbench.datasets.splits import DatasetError, Splits, Task
 
 
-def from_dataset(make: Callable[[], Any], *, sha256: str = "", test: float = 0.2, standardise: bool = True) -> Splits:
+def from_dataset(
+    make: Callable[[], Any],
+    *,
+    sha256: str = "",
+    test: float = 0.2,
+    standardise: bool = True,
+    task: Task = "classification",
+) -> Splits:
     """The splits of a `torch.utils.data.Dataset`, or of two of them, which train and test.
 
     Each item is a pair: an image (PIL, or whole numbers [height, width] or [channels, height, width]) or features
-    (floats of one shape), as tensor or array, and its class, a whole number or text. Items must not be random:
-    augmentation is the protocol's.
+    (floats of one shape), as tensor or array, and its class, a whole number or text, or the values of a regression, one
+    number or an array of them. Items must not be random: augmentation is the protocol's.
 
     Parameters
     ----------
     make : returns the Dataset, or (training Dataset, test Dataset); only called if the cache lacks the content
     sha256 : digest of the decoded content. Without it, the error tells the digest of what `make` returned
-    test, standardise : as of `dtcbench.datasets.own.from_file`
+    test, standardise, task : as of `dtcbench.datasets.own.from_file`
 
     Raises
     ------
@@ -36,7 +43,7 @@ def from_dataset(make: Callable[[], Any], *, sha256: str = "", test: float = 0.2
     """
     content = contents.kept(sha256) if sha256 else None
     if content is None:
-        found = _decoded_and_kept(make)
+        found = _decoded_and_kept(make, task)
         if not sha256:
             raise DatasetError(f'no digest pins the data set; write sha256="{found}", which its content has now')
         if found != sha256:
@@ -45,15 +52,17 @@ def from_dataset(make: Callable[[], Any], *, sha256: str = "", test: float = 0.2
             )
         content = contents.kept(found)
         assert content is not None  # noqa: S101 - it was kept just now
+    content.refuse_other(task)
     return splits_of(content, test, standardise)
 
 
-def _decoded_and_kept(make: Callable[[], Any]) -> str:
+def _decoded_and_kept(make: Callable[[], Any], task: Task) -> str:
     """The digest of the content, which goes into the cache."""
     made = make()
     parts = made if isinstance(made, tuple) else (made,)
     with cache.scratch() as folder:
-        return contents.keep(content_of([_part(part, folder / f"{number}.npy") for number, part in enumerate(parts)]))
+        read = [_part(part, folder / f"{number}.npy") for number, part in enumerate(parts)]
+        return contents.keep(content_of(read, task))
 
 
 def _part(dataset: Any, path: Path) -> Part:
@@ -62,7 +71,7 @@ def _part(dataset: Any, path: Path) -> Part:
         raise DatasetError(
             f"{type(dataset).__name__}: no map-style data set, or an empty one; give one with __len__ and __getitem__"
         )
-    first, _ = _item(dataset, 0)
+    first, values = _item(dataset, 0)
     samples = np.lib.format.open_memmap(path, "w+", first.dtype, (len(dataset), *first.shape))
     labels = []
     for index in range(len(dataset)):
@@ -72,13 +81,15 @@ def _part(dataset: Any, path: Path) -> Part:
                 f"item {index} is {sample.dtype} {list(sample.shape)}, item 0 {first.dtype} {list(first.shape)}; "
                 "bring all to one shape and type"
             )
+        if label.shape != values.shape:
+            raise DatasetError(f"item {index} has {label.size} values, item 0 {values.size}; give as many for each")
         samples[index] = sample
         labels.append(label)
     samples.flush()
     return np.load(path, mmap_mode="r"), np.array(labels)
 
 
-def _item(dataset: Any, index: int) -> tuple[NDArray[Any], Any]:
+def _item(dataset: Any, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     with naming(f"item {index}", "is not a pair of sample and class", "return (sample, class)"):
         sample, label = dataset[index]
         array = np.asarray(sample)
@@ -86,4 +97,4 @@ def _item(dataset: Any, index: int) -> tuple[NDArray[Any], Any]:
             raise TypeError(f"the sample is {type(sample).__name__}")
         # PIL's images have their channels last.
         is_coloured_picture = array.ndim == 3 and hasattr(sample, "getbands")
-        return array.transpose(2, 0, 1) if is_coloured_picture else array, np.asarray(label).item()
+        return array.transpose(2, 0, 1) if is_coloured_picture else array, np.asarray(label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,18 @@ from dtcbench.datasets.content import Content
 from dtcbench.datasets.description import Sample, described_without_loading
 from dtcbench.datasets.huggingface import is_saved
 from dtcbench.datasets.reading import read
-from dtcbench.datasets.splits import AbsentDataError, Array, DatasetError, Pixels, Splits, bytes_of, fit_together
+from dtcbench.datasets.splits import (
+    AbsentDataError,
+    DatasetError,
+    Labels,
+    Pixels,
+    Splits,
+    Task,
+    fit_together,
+    moments,
+    outputs_of,
+    targets_of,
+)
 from dtcbench.registry import register_dataset
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -43,6 +53,7 @@ def from_file(
     standardise: bool = True,
     context: int = 64,
     vocabulary: int = 0,
+    task: Task = "classification",
 ) -> Splits:
     """The splits of a file: arrays (.npz), a table (.csv, .parquet), a text (.txt), token ids (.npy); or of a folder:
     images, arrays, or what Hugging Face `datasets` saved.
@@ -50,20 +61,21 @@ def from_file(
     Parameters
     ----------
     test_path : a second file with the test samples
-    label : the column of a table that holds the classes
-    test : fraction of the samples of each class, or of a text, that test; of no effect if there is a test part. A
-        sample's own content decides, so that the split is the same for every seed and order, and equal samples of one
-        class stay together. A text's last part tests.
+    label : the column of a table that holds the classes or values
+    test : fraction of the samples of each class, of all of a regression, or of a text, that test; of no effect if there
+        is a test part. A sample's own content decides, so that the split is the same for every seed and order, and
+        equal samples of one class stay together. A text's last part tests.
     standardise : bring features to mean 0 and standard deviation 1 of the training samples; a constant one becomes 0.
         Pixels likewise, all together.
     context : characters or tokens of a text's sample
     vocabulary : how many tokens there are; 0 for one more than the largest id
+    task : `regression` if y, or the column `label`, holds values to predict: [N], or [N, k] in arrays
 
     Raises
     ------
     DatasetError : names the file, the column or array, the value, and the remedy
     """
-    content = read(path, test_path=test_path, label=label)
+    content = read(path, test_path=test_path, label=label, task=task)
     return _naming(str(path), content, test, standardise, context, vocabulary)
 
 
@@ -83,8 +95,8 @@ def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) ->
     for option, kinds in _OF_KINDS.items():
         if option in given and kind not in kinds:
             raise DatasetError(f"{path}: {option} is for {', '.join(kinds)}, and does nothing here; remove it")
-    label = {"label": given["label"]} if "label" in given else {}
-    digest = contents.keep(read(path, test_path=test_path, **label))
+    chosen = {name: given[name] for name in ("label", "task") if name in given}
+    digest = contents.keep(read(path, test_path=test_path, **chosen))
     if given.get("sha256") not in (None, "", digest):
         raise DatasetError(
             f"{path}: its content has the SHA-256 {digest}, not {given['sha256']} as sha256 says; bring back the file "
@@ -95,9 +107,9 @@ def resolve(path: Path, given: dict[str, Any], test_path: Path | None = None) ->
 
 
 def sample(**options: Any) -> Sample:
-    """The shape of a sample of `file(…)`, and the number of classes."""
+    """The shape of a sample of `file(…)`, the number of classes or values, and the task."""
     splits = file(**options)
-    return splits.input_shape, splits.num_classes
+    return splits.input_shape, splits.num_classes, options.get("task", "classification")
 
 
 def origin() -> str:
@@ -124,6 +136,7 @@ def file(
     standardise: bool = True,
     context: Context = 64,
     vocabulary: Vocabulary = 0,
+    task: Task = "classification",
 ) -> Splits:
     """Data of your own: an .npz, .csv, .parquet, .txt or .npy file, or a folder of images (docs/own-data.md).
 
@@ -134,7 +147,7 @@ def file(
     Parameters
     ----------
     sha256 : of the decoded content
-    path, test_path, label, test, standardise, context, vocabulary : as of `from_file`
+    path, test_path, label, test, standardise, context, vocabulary, task : as of `from_file`
 
     Raises
     ------
@@ -142,11 +155,12 @@ def file(
     """
     content = contents.kept(sha256) if _is_digest(sha256) else None
     if content is None:
-        content = _searched(path, sha256, test_path, label)
+        content = _searched(path, sha256, test_path, label, task)
+    content.refuse_other(task)
     return _naming(path, content, test, standardise, context, vocabulary)
 
 
-def _searched(path: str, sha256: str, test_path: str, label: str) -> Content:
+def _searched(path: str, sha256: str, test_path: str, label: str, task: Task) -> Content:
     """The content by its name in $DTCBENCH_DATA_DIR, checked and cached."""
     if not path:
         raise DatasetError("which file? name it in the suite: {name: file, path: letters.npz}")
@@ -164,7 +178,7 @@ def _searched(path: str, sha256: str, test_path: str, label: str) -> Content:
             f"cached\nset DTCBENCH_DATA_DIR to a folder with {path}, or DTCBENCH_CACHE_DIR to a folder that this node "
             "and the one that plans both see"
         )
-    content = read(place, test_path=place.with_name(test_path) if test_path else None, label=label)
+    content = read(place, test_path=place.with_name(test_path) if test_path else None, label=label, task=task)
     if content.sha256 != sha256:
         raise DatasetError(
             f"{place}: its content has the SHA-256 {content.sha256}, not {sha256} as planned; bring the planned file"
@@ -210,32 +224,33 @@ def splits_of(content: Content, test: float, standardise: bool) -> Splits:
         shapes = f"{list(test_x.shape[1:])}, the others {list(x.shape[1:])}"
         raise DatasetError(f"test samples have shape {shapes}; bring them to one shape")
     if x.dtype == np.uint8:
-        splits = Splits.from_arrays(x, y, test_x, test_y)
+        splits = Splits.from_arrays(x, y, test_x, test_y, content.task)
         plain = Pixels(scale=255.0, mean=0.0, std=1.0)
         return splits if standardise else replace(splits, pixels=plain)
     x, test_x = _scaled(x, test_x) if standardise else (x, test_x)
     splits = Splits(
         train_x=_shaped(x),
-        train_y=bytes_of("y", y),
+        train_y=targets_of("y", y, content.task),
         test_x=_shaped(test_x),
-        test_y=bytes_of("test_y", test_y),
-        num_classes=int(y.max()) + 1,
+        test_y=targets_of("test_y", test_y, content.task),
+        num_classes=outputs_of(y),
         pixels=Pixels(scale=1.0, mean=0.0, std=1.0),
     )
     fit_together(splits)
     return splits
 
 
-def _chosen(x: NDArray[Any], y: Array, fraction: float) -> NDArray[np.bool_]:
-    """Which samples [N] test: of each class those with the smallest hashes, about `fraction` of them.
+def _chosen(x: NDArray[Any], y: Labels, fraction: float) -> NDArray[np.bool_]:
+    """Which samples [N] test: of each class, or of all of a regression, those with the smallest hashes, about
+    `fraction` of them.
 
     Equal samples have equal hashes; those at the border all train.
     """
     rows = np.ascontiguousarray(x).reshape(len(x), -1)
     hashes = np.frombuffer(b"".join(hashlib.sha256(row.data).digest()[:8] for row in rows), ">u8").astype(np.uint64)
-    chosen = np.zeros(len(x), dtype=bool)
-    for label in np.unique(y):
-        of_class = y == label
+    chosen, classes = np.zeros(len(x), dtype=bool), np.zeros(len(x)) if y.dtype.kind == "f" else y
+    for label in np.unique(classes):
+        of_class = classes == label
         ordered = np.sort(hashes[of_class])
         count = round(len(ordered) * fraction)
         if count < len(ordered):
@@ -246,15 +261,8 @@ def _chosen(x: NDArray[Any], y: Array, fraction: float) -> NDArray[np.bool_]:
 
 
 def _scaled(x: NDArray[np.float64], test_x: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both, with `x` at mean 0 and standard deviation 1 per feature or channel.
-
-    The sums are exact, so that the values are the same on every machine.
-    """
-    means, deviations = np.empty(x.shape[1]), np.empty(x.shape[1])
-    for number, column in enumerate(np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)):
-        means[number] = math.fsum(column) / column.size
-        deviations[number] = math.sqrt(math.fsum((column - means[number]) ** 2) / column.size)
-    deviations[deviations <= np.abs(means) * np.finfo(float).eps] = 1.0  # constant but for rounding
+    """Both, with `x` at mean 0 and standard deviation 1 per feature or channel."""
+    means, deviations = np.array(list(map(moments, np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)))).T
     axes = (slice(None), *(None,) * (x.ndim - 2))
     scaled = [(part - means[axes]) / deviations[axes] for part in (x, test_x)]
     return scaled[0], scaled[1]

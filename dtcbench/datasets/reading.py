@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dtcbench.datasets.content import Content
 from dtcbench.datasets.folder import LARGEST, arrays_of, mapped, mode_of, naming, stacked
 from dtcbench.datasets.huggingface import embedded, is_of_images, is_saved, tables
-from dtcbench.datasets.splits import Array, DatasetError, bytes_of, images_of
+from dtcbench.datasets.splits import Array, DatasetError, Task, Values, bytes_of, images_of, targets_of
 from dtcbench.errors import near
 from dtcbench.validation import shown
 
@@ -34,48 +34,59 @@ _SPLITS = ("train_x", "train_y", "test_x", "test_y")
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing number in a CSV file."""
 Part = tuple[NDArray[Any], NDArray[Any]]
-"""Samples, and their labels as the file has them."""
+"""Samples, and their labels or values as the file has them."""
+VALUES = "or write `task: regression` if they are values to predict"
+"""The remedy where labels are no classes."""
 
 
-def read(path: str | Path, *, test_path: str | Path | None = None, label: str = "label") -> Content:
+def read(
+    path: str | Path,
+    *,
+    test_path: str | Path | None = None,
+    label: str = "label",
+    task: Task = "classification",
+) -> Content:
     """The content of a file or folder.
 
     Parameters
     ----------
     path : a file that ends on .npz, .csv, .parquet, .txt or .npy, or a folder of images or of `datasets`
     test_path : a second file of the same kind with the test samples
-    label : the column of a table that holds the classes; all other columns are features
+    label : the column of a table that holds the classes or values; all other columns are features
+    task : whether the labels are classes, or the values of a regression
 
     Raises
     ------
     DatasetError : names the file, the column or array, the value, and the remedy
     """
-    train = _parts(Path(path), label)
+    train = _parts(Path(path), label, task)
     if isinstance(train, Content):
+        if task == "regression":
+            raise DatasetError(f"{path}: a text, which has no values for a regression; remove task")
         return train if test_path is None else _with_test(train, Path(test_path), label)
     parts = list(train)
     if test_path is not None:
-        test = _parts(Path(test_path), label)
+        test = _parts(Path(test_path), label, task)
         if len(parts) > 1 or isinstance(test, Content) or len(test) > 1:
             raise DatasetError(f"{test_path}: give one kind of file with one part each in path and test_path")
         parts += test
     try:
-        return content_of(parts)
+        return content_of(parts, task)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 
 
-def _parts(path: Path, label: str) -> Content | Sequence[Part]:
+def _parts(path: Path, label: str, task: Task) -> Content | Sequence[Part]:
     """The text, or one or two parts: all samples, or training and test samples."""
     kinds: dict[str, Callable[[Path], Content | Sequence[Part]]] = {
         ".npz": _of_archive,
-        ".csv": lambda file: [_of_table(file, _csv(file, label), label)],
-        ".parquet": lambda file: [_of_table(file, _parquet(file), label)],
+        ".csv": lambda file: [_of_table(file, _csv(file, label, task), label, task)],
+        ".parquet": lambda file: [_of_table(file, _parquet(file), label, task)],
         ".txt": _text,
         ".npy": _tokens,
     }
     if is_saved(path):
-        return _saved(path, label)
+        return _saved(path, label, task)
     if path.is_dir():
         arrays = arrays_of(path)
         whole = [(arrays["x"], arrays["y"])] if "x" in arrays else None
@@ -110,12 +121,13 @@ def _of_archive(path: Path) -> Sequence[Part]:
     return [(x, y) for x, y in zip(values[::2], values[1::2], strict=True)]
 
 
-def _csv(path: Path, label: str) -> pd.DataFrame:
+def _csv(path: Path, label: str, task: Task) -> pd.DataFrame:
     import pyarrow
     from pyarrow import csv
 
     options = csv.ConvertOptions(
-        column_types={label: pyarrow.string()},  # a class may be called NA, or 01
+        # A class may be called NA, or 01.
+        column_types={label: pyarrow.string()} if task == "classification" else {},
         null_values=list(_MISSING),
         strings_can_be_null=False,
     )
@@ -135,29 +147,31 @@ def _parquet(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _of_table(path: Path, table: pd.DataFrame, label: str) -> Part:
-    classes = _classes(path, table, label)
+def _of_table(path: Path, table: pd.DataFrame, label: str, task: Task) -> Part:
+    labels = _labels(path, table, label, task)
     features = table.drop(columns=label)
     if not len(table) or features.columns.empty:
         raise DatasetError(
             f"{path}: {len(table)} rows with {len(features.columns)} features; give at least one of both"
         )
-    return np.stack([_numbers(path, name, features[name]) for name in features.columns], axis=1), classes
+    return np.stack([_numbers(path, name, features[name]) for name in features.columns], axis=1), labels
 
 
-def _classes(path: Path, table: pd.DataFrame, label: str) -> NDArray[Any]:
-    """The column of the classes; DatasetError if there is none, or a row without one."""
+def _labels(path: Path, table: pd.DataFrame, label: str, task: Task) -> NDArray[Any]:
+    """The column of the classes or values; DatasetError if there is none, or a row without one."""
     if label not in table.columns:
-        known = [str(name) for name in table.columns]
-        raise DatasetError(f"{path}: lacks the column {label!r} of the classes; {near(label, known)}; set `label`")
+        known, what = [str(name) for name in table.columns], "classes" if task == "classification" else "values"
+        raise DatasetError(f"{path}: lacks the column {label!r} of the {what}; {near(label, known)}; set `label`")
     labels = table[label]
+    if task == "regression":
+        return _numbers(path, label, labels, "values")
     if labels.isna().any() or labels.eq("").any():
         row = int(np.argmax((labels.isna() | labels.eq("")).to_numpy()))
         raise DatasetError(f"{path}: column {label!r}, row {row + 1}: no class; fill it in, or remove the row")
     return np.asarray(labels.tolist())
 
 
-def _numbers(path: Path, name: object, column: pd.Series[Any]) -> NDArray[np.float64]:
+def _numbers(path: Path, name: object, column: pd.Series[Any], what: str = "features") -> NDArray[np.float64]:
     """A column as numbers; DatasetError has the first row, counted from 1 without the header, that is none."""
     import pandas as pd
 
@@ -167,9 +181,9 @@ def _numbers(path: Path, name: object, column: pd.Series[Any]) -> NDArray[np.flo
     if wrong.any():
         row = int(np.argmax(wrong))
         given = column.iloc[row]
-        what = "no value" if pd.isna(given) else shown(given) if isinstance(given, str) else str(given)
+        text = "no value" if pd.isna(given) else shown(given) if isinstance(given, str) else str(given)
         raise DatasetError(
-            f"{path}: column {str(name)!r}, row {row + 1}: {what}, and features are finite numbers; write the column "
+            f"{path}: column {str(name)!r}, row {row + 1}: {text}, and {what} are finite numbers; write the column "
             "as numbers, remove it, or remove the row"
         )
     return numbers
@@ -187,8 +201,8 @@ def _text(path: Path) -> Content:
     return Content(tokens.astype(np.uint8))
 
 
-def _saved(path: Path, label: str) -> Content | Sequence[Part]:
-    """A folder of `datasets`: images with classes, token ids, or a table."""
+def _saved(path: Path, label: str, task: Task) -> Content | Sequence[Part]:
+    """A folder of `datasets`: images with classes or values, token ids, or a table."""
     found = tables(path)
     names = set(found[0].column_names).intersection(*(table.column_names for table in found))
     if _IDS in names and label not in names:
@@ -196,11 +210,10 @@ def _saved(path: Path, label: str) -> Content | Sequence[Part]:
     if pictures := [name for name in sorted(names) if is_of_images(found[0], name)]:
         images = [embedded(path, table, pictures[0]) for table in found]
         mode = mode_of([image for part in images for image in part])
-        classes = [
-            _classes(path, table.drop_columns(pictures).to_pandas(ignore_metadata=True), label) for table in found
-        ]
-        return [(stacked(part, mode), labels) for part, labels in zip(images, classes, strict=True)]
-    return [_of_table(path, table.to_pandas(ignore_metadata=True), label) for table in found]
+        others = [table.drop_columns(pictures).to_pandas(ignore_metadata=True) for table in found]
+        labels = [_labels(path, table, label, task) for table in others]
+        return [(stacked(part, mode), of_part) for part, of_part in zip(images, labels, strict=True)]
+    return [_of_table(path, table.to_pandas(ignore_metadata=True), label, task) for table in found]
 
 
 def _flat(path: Path, table: pa.Table) -> NDArray[Any]:
@@ -237,24 +250,31 @@ def _with_test(train: Content, path: Path, label: str) -> Content:
     """A text whose test part is another file."""
     if train.x.dtype == np.uint8:
         raise DatasetError(f"{path}: the last part of a text of characters is its test part; remove test_path")
-    test = _parts(path, label)
+    test = _parts(path, label, "classification")
     if not isinstance(test, Content) or test.x.dtype == np.uint8:
         raise DatasetError(f"{path}: holds no token ids, as path does; give token ids in both")
     return _as_narrow_as_holds(train.x, test.x)
 
 
-def content_of(parts: Sequence[Part]) -> Content:
-    """All samples, or training and test samples, brought to one type, with their classes numbered from 0.
+def content_of(parts: Sequence[Part], task: Task = "classification") -> Content:
+    """All samples, or training and test samples, brought to one type, with their classes numbered from 0, or their
+    values.
 
     DatasetError if they do not fit.
     """
     samples = [_samples(name, x) for name, (x, _) in zip(("x", "test_x"), parts, strict=False)]
     if len({x.dtype for x in samples}) > 1:
         samples = [x.astype(np.float64) for x in samples]
-    labels = _numbered([y for _, y in parts])
+    given = [y for _, y in parts]
+    labels: Sequence[Array | Values] = (
+        _numbered(given)
+        if task == "classification"
+        else [targets_of(name, y, task) for name, y in zip(("y", "test_y"), given, strict=False)]
+    )
     for name, x, y in zip(("y", "test_y"), samples, labels, strict=False):
         if len(x) != len(y):
-            raise DatasetError(f"{name} has {len(y)} labels for {len(x)} samples; give one for each")
+            noun = "labels" if task == "classification" else "values"
+            raise DatasetError(f"{name} has {len(y)} {noun} for {len(x)} samples; give one for each")
     if len(samples) == 1:
         return Content(samples[0], labels[0])
     return Content(samples[0], labels[0], samples[1], labels[1])
@@ -287,17 +307,17 @@ def _numbered(given: Sequence[NDArray[Any]]) -> list[Array]:
     """Labels of any kind as numbers from 0: in the order of the numbers if all are whole numbers, else of the texts."""
     for name, labels in zip(("y", "test_y"), given, strict=False):
         if labels.ndim != 1:
-            raise DatasetError(f"{name} has shape {list(labels.shape)}; give one label for each sample")
+            raise DatasetError(f"{name} has shape {list(labels.shape)}; give one label for each sample, {VALUES}")
         if labels.dtype.kind == "f" and not (labels == np.rint(labels)).all():
             raise DatasetError(
-                f"{name} holds {labels[labels != np.rint(labels)][0]}; give classes: whole numbers or texts"
+                f"{name} holds {labels[labels != np.rint(labels)][0]}; give classes: whole numbers or texts, {VALUES}"
             )
         if labels.dtype.kind not in "buifU":
             raise DatasetError(f"{name} is {labels.dtype}; give classes: whole numbers or texts")
     texts = [labels.astype(np.int64 if labels.dtype.kind in "buif" else str).astype(str) for labels in given]
     classes = sorted({str(text) for labels in texts for text in np.unique(labels)}, key=_in_order)
     if not 2 <= len(classes) <= _CLASSES:
-        raise DatasetError(f"{len(classes)} different labels; give 2 to {_CLASSES} classes")
+        raise DatasetError(f"{len(classes)} different labels; give 2 to {_CLASSES} classes, {VALUES}")
     number = {text: code for code, text in enumerate(classes)}
     return [bytes_of("y", np.array([number[str(text)] for text in labels])) for labels in texts]
 

@@ -1,12 +1,13 @@
-"""The splits of a dataset: four arrays, the scaling of pixels, and the augmentation of batches."""
+"""The splits of a dataset: four arrays, the scaling of pixels and of values, and the augmentation of batches."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.uint8]
 Tokens = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
 Inputs = Tokens | NDArray[np.float32]
-Labels = Tokens
+Values = NDArray[np.float32]
+Labels = Tokens | Values
+Task = Literal["classification", "regression"]
+"""What a network learns: which class a sample is of (or which token follows), or the values that go with it."""
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 """`(normalised batch [b, C, H, W], the cell's generator) -> batch` of the same shape and type.
 
@@ -51,29 +55,39 @@ class Pixels:
 class Splits:
     """Train and test arrays, read-only, so that workers of one node can share their memory pages.
 
-    All are uint8, as in the sources, but features, which are float32, and the tokens of a vocabulary, which are uint16
-    or uint32. Training converts images and features to floats by `pixels`, labels and tokens to int64.
+    All are uint8, as in the sources, but features and the values of a regression, which are float32, and the tokens of
+    a vocabulary, which are uint16 or uint32. Training converts images and features to floats by `pixels`, labels and
+    tokens to int64, and values by `target_scale`.
     """
 
     train_x: Inputs
     """Training images, [N, channels, height, width], or texts, [N, T] token ids. F features are F channels of one
     pixel."""
     train_y: Labels
-    """Training labels, [N], or the next tokens, [N, T]; from 0 to num_classes − 1."""
+    """Training labels, [N], or the next tokens, [N, T], from 0 to num_classes − 1; or the values of a regression,
+    float32 [N, k]."""
     test_x: Inputs
     """Test images or texts; M samples."""
     test_y: Labels
-    """Test labels, [M], or next tokens, [M, T]."""
+    """Test labels, [M], next tokens, [M, T], or values, [M, k]."""
     num_classes: int
-    """The number of classes, or the vocabulary's size."""
+    """The number of classes, the vocabulary's size, or k: a network has as many outputs."""
     pixels: Pixels | None
     """None if x holds tokens."""
     augment: Augment | None = None
     """Applied to training batches only; None for no augmentation."""
 
     @classmethod
-    def from_arrays(cls, train_x: ArrayLike, train_y: ArrayLike, test_x: ArrayLike, test_y: ArrayLike) -> Splits:
-        """The splits of images [N, channels, height, width], or grey ones [N, height, width], and labels [N] from 0.
+    def from_arrays(
+        cls,
+        train_x: ArrayLike,
+        train_y: ArrayLike,
+        test_x: ArrayLike,
+        test_y: ArrayLike,
+        task: Task = "classification",
+    ) -> Splits:
+        """The splits of images [N, channels, height, width], or grey ones [N, height, width], and labels [N] from 0, or
+        of a regression values [N] or [N, k].
 
         Pixels are whole numbers from 0 to 255. An array is copied unless it is uint8 and read-only. The number of
         classes comes from the labels, mean and standard deviation from all training pixels.
@@ -84,14 +98,14 @@ class Splits:
         """
         splits = cls(
             train_x=images_of("train_x", train_x),
-            train_y=bytes_of("train_y", train_y),
+            train_y=targets_of("train_y", train_y, task),
             test_x=images_of("test_x", test_x),
-            test_y=bytes_of("test_y", test_y),
+            test_y=targets_of("test_y", test_y, task),
             num_classes=0,
             pixels=None,
         )
         fit_together(splits)
-        return replace(splits, num_classes=int(splits.train_y.max()) + 1, pixels=_pixels(splits.train_x))
+        return replace(splits, num_classes=outputs_of(splits.train_y), pixels=_pixels(splits.train_x))
 
     @classmethod
     def from_tokens(cls, train: Tokens, test: Tokens, context: int, vocabulary: int) -> Splits:
@@ -116,6 +130,21 @@ class Splits:
         return self.is_text and self.train_x.dtype == np.uint8
 
     @property
+    def task(self) -> Task:
+        """A regression if y holds floats."""
+        return "regression" if self.train_y.dtype.kind == "f" else "classification"
+
+    @property
+    def target_scale(self) -> tuple[Moments, ...]:
+        """Of a regression, mean and standard deviation of each value over the training samples; empty of classes."""
+        return tuple(map(moments, self.train_y.T)) if self.task == "regression" else ()
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of a network's output for one sample: [num_classes], or [T, num_classes] of a text."""
+        return (*self.input_shape, self.num_classes) if self.is_text else (self.num_classes,)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample: [channels, height, width] of an image, [T] of a text."""
         return self.train_x.shape[1:]
@@ -132,6 +161,21 @@ class Splits:
         for array in arrays.values():
             digest.update(np.ascontiguousarray(array).reshape(-1).data)
         return digest.hexdigest()
+
+
+Moments = tuple[float, float]
+"""Mean and standard deviation."""
+
+
+def moments(numbers: NDArray[Any]) -> Moments:
+    """Mean and standard deviation, which is 1 where all are equal but for rounding.
+
+    The sums are exact, so that the values are the same on every machine.
+    """
+    column = numbers.astype(np.float64)
+    mean = math.fsum(column) / column.size
+    deviation = math.sqrt(math.fsum((column - mean) ** 2) / column.size)
+    return mean, deviation if deviation > abs(mean) * np.finfo(float).eps else 1.0
 
 
 _LARGEST = 255
@@ -169,17 +213,48 @@ def bytes_of(name: str, given: ArrayLike) -> Array:
     return array
 
 
+def targets_of(name: str, given: ArrayLike, task: Task) -> Array | Values:
+    """The labels as uint8, or the values of a regression, [N] or [N, k], as float32 [N, k], read-only.
+
+    DatasetError calls them `name`.
+    """
+    if task == "classification":
+        return bytes_of(name, given)
+    array = np.asarray(given)
+    if array.dtype.kind not in "buif":
+        raise DatasetError(f"{name} is {array.dtype}; the values of a regression are numbers")
+    if array.ndim not in (1, 2) or not array.size:
+        raise DatasetError(f"{name} has shape {list(array.shape)}; give values [samples] or [samples, values]")
+    with np.errstate(over="ignore"):  # what float32 does not hold is told below
+        values = array.reshape(len(array), -1).astype(np.float32) + np.float32(0)  # −0 becomes 0
+    if not np.isfinite(values).all():
+        row, column = (int(index) for index in np.argwhere(~np.isfinite(values))[0])
+        number = array.reshape(len(array), -1)[row, column]
+        raise DatasetError(f"{name}[{row}, {column}] is {number}; give finite float32 numbers, or leave the sample out")
+    values.setflags(write=False)
+    return values
+
+
+def outputs_of(targets: Labels) -> int:
+    """How many outputs a network has for these labels or values."""
+    return targets.shape[1] if targets.dtype.kind == "f" else int(targets.max()) + 1
+
+
 def fit_together(splits: Splits) -> None:
     """DatasetError if the arrays of images or features differ in length or shape, or a class is not in training."""
     train_x, train_y, test_x, test_y = splits.train_x, splits.train_y, splits.test_x, splits.test_y
     for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
-        if y.shape != (len(x),):
+        if splits.task == "regression" and y.shape != (expected := (len(x), train_y.shape[1])):
+            raise DatasetError(f"{name}_y has shape {list(y.shape)}; give {list(expected)}, values for each sample")
+        if splits.task == "classification" and y.shape != (len(x),):
             raise DatasetError(f"{name}_y has shape {list(y.shape)}; give one label for each of {len(x)} images")
     if train_x.shape[1:] != test_x.shape[1:]:
         raise DatasetError(
             f"images of test_x have shape {list(test_x.shape[1:])}, those of train_x {list(train_x.shape[1:])}; "
             "bring them to one shape"
         )
+    if splits.task == "regression":
+        return
     known = np.unique(train_y)
     absent = np.setdiff1d(np.arange(max(2, int(known.max()) + 1)), known)
     if absent.size:

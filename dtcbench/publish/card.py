@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 import yaml
 
-from dtcbench.analysis.leaderboard import Leaderboard
+from dtcbench.analysis.leaderboard import OF_R2, Leaderboard
 from dtcbench.records import dictionary
 from dtcbench.records.store import CARD
+from dtcbench.records.tables import OF_REGRESSION
 from dtcbench.report.markdown import escaped, leaderboard_markdown
 from dtcbench.text import one_line
 
@@ -43,6 +44,7 @@ def card(leaderboard: Leaderboard, files: Collection[str], licence: str) -> str:
     """The card: front matter for the hub, then what the bundle is, its leaderboard, its tables and its columns."""
     tables = [name for name in _TABLES if f"tables/{name}.parquet" in files]
     hardware = ", ".join(leaderboard.hardware_classes)
+    absent = {*OF_REGRESSION, *OF_R2} if leaderboard.is_of_accuracies else ()
     head = {
         "license": licence,
         "pretty_name": one_line(f"dtcbench {leaderboard.suite} on {hardware}"),
@@ -61,7 +63,7 @@ def card(leaderboard: Leaderboard, files: Collection[str], licence: str) -> str:
         leaderboard_markdown(leaderboard).rstrip("\n"),
         "## Columns",
         "A value that was not measured is empty, with its reason, and never 0.",
-        *(f"### `{file}`\n\n" + "\n".join(dictionary.lines(table)) for table, file in _described(files)),
+        *(f"### `{file}`\n\n" + "\n".join(dictionary.lines(table, absent)) for table, file in _described(files)),
     ]
     return "\n\n".join(blocks) + "\n"
 

@@ -16,10 +16,11 @@ from rich.text import Text
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
-from dtcbench.analysis.pairing import IDENTITY, distinct, registered_name, tidy
+from dtcbench.analysis.pairing import IDENTITY, distinct, of_regression, registered_name, tidy
 from dtcbench.analysis.stats import Estimate
 from dtcbench.record import OLDER, Provenance, Result
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.score import ACCURACY, R2, Score
 from dtcbench.text import one_line, with_interval
 
 _SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
@@ -73,7 +74,7 @@ def _untimed(value: Any) -> Any:
     return [_untimed(inner) for inner in value] if isinstance(value, list) else value
 
 
-_FIGURES = ["key", "accuracy", "training_s", "energy_j", "hardware_class"]
+_FIGURES = ["key", "is_regression", "score", "training_s", "energy_j", "hardware_class"]
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,14 @@ class Move:
     """Seeds whose cell is ok in both runs."""
     alone: tuple[int, int]
     """Seeds whose cell is ok in the first run only, and in the second only."""
+    score: Score
+    """What its data set ranks by."""
     equal: int
-    """Pairs whose accuracy is equal to the last bit."""
+    """Pairs whose score is equal to the last bit."""
     other_cells: int
     """Pairs that are not the same cell: something in their keys differs."""
-    accuracy: stats.Estimate
-    """The second run's test accuracy minus the first's, a fraction of 1."""
+    difference: stats.Estimate
+    """The second run's test accuracy minus the first's, a fraction of 1; or R2 minus R2."""
     time: stats.Estimate
     """Seconds inside the energy boundary, the second run's over the first's; NaN unless on one hardware class."""
     energy: stats.Estimate
@@ -101,14 +104,14 @@ class Move:
 
     @property
     def verdict(self) -> str:
-        """`same`, `moved` if the interval of accuracy excludes 0, or why that cannot be said."""
+        """`same`, `moved` if the interval of the difference excludes 0, or why that cannot be said."""
         if not self.pairs:
             return "no seed in both"
         if self.equal == self.pairs:
             return "same"
-        if self.accuracy.interval is None:
+        if self.difference.interval is None:
             return "too few seeds" if self.pairs < stats.MIN_SEEDS else "moved alike in every seed"
-        low, high = self.accuracy.interval
+        low, high = self.difference.interval
         return "no difference shown" if low <= 0 <= high else "moved"
 
 
@@ -155,7 +158,8 @@ def _ok(cells: pd.DataFrame, recipes: dict[str, tuple[str, str]]) -> pd.DataFram
     """The ok cells, by the recipes that they are paired by."""
     paired = [recipes[sha] for sha in cells["protocol_sha256"]]
     titled = cells.assign(protocol=[title for title, _ in paired], protocol_sha256=[digest for _, digest in paired])
-    return tidy(titled).query("status == 'ok'")[[*IDENTITY, "seed", *_FIGURES]]
+    planned = tidy(titled)
+    return planned.assign(is_regression=of_regression(planned)).query("status == 'ok'")[[*IDENTITY, "seed", *_FIGURES]]
 
 
 def _move(names: tuple[object, ...], rows: pd.DataFrame) -> Move:
@@ -169,9 +173,10 @@ def _move(names: tuple[object, ...], rows: pd.DataFrame) -> Move:
         sparsity=float(str(row["sparsity"])),
         pairs=len(pairs),
         alone=(int(rows["key_b"].isna().sum()), int(rows["key_a"].isna().sum())),
-        equal=int((pairs["accuracy_a"] == pairs["accuracy_b"]).sum()),
+        score=R2 if rows[["is_regression_a", "is_regression_b"]].eq(True).any(axis=None) else ACCURACY,
+        equal=int((pairs["score_a"] == pairs["score_b"]).sum()),
         other_cells=int((pairs["key_a"] != pairs["key_b"]).sum()),
-        accuracy=stats.mean_estimate(pairs["accuracy_b"] - pairs["accuracy_a"], of="pair"),
+        difference=stats.mean_estimate(pairs["score_b"] - pairs["score_a"], of="pair"),
         time=_ratio(one_class, "training_s"),
         energy=_ratio(one_class, "energy_j"),
     )
@@ -194,11 +199,13 @@ def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str
 
 
 def _table(rows: Sequence[Move]) -> Fitted:
+    score = R2 if any(row.score is R2 for row in rows) else ACCURACY
+    title = "accuracy, points" if score is ACCURACY else score.label
     strips = {
         "method": Strip("method", [row.competitor for row in rows]),
         "sparsity": Strip("sparsity", [_sparsity(row) for row in rows], is_right=True),
         "pairs": Strip("pairs", [_pairs(row) for row in rows], is_right=True),
-        "accuracy": _ratios("accuracy, points", [_shown(row.accuracy, 100, "+z.2f") for row in rows]),
+        "score": _ratios(title, [_shown(row.difference, score.scale, f"+z.{score.digits}f") for row in rows]),
         "time": _ratios("time", [_shown(row.time, 1, ".3f") for row in rows]),
         "energy": _ratios("energy", [_shown(row.energy, 1, ".3f") for row in rows]),
         "verdict": Strip("verdict", [row.verdict for row in rows]),

@@ -26,7 +26,7 @@ from dtcbench.models.packages import building
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.protocol import from_choice
 from dtcbench.publish.findings import Finding, error, note, warning
-from dtcbench.publish.reproduce import judge, row_accuracies
+from dtcbench.publish.reproduce import judge, row_scores
 from dtcbench.record import CellRecord, Provenance, Result
 from dtcbench.records.location import StoreError
 from dtcbench.records.store import Store
@@ -69,7 +69,7 @@ def of_networks(store: Store) -> Iterator[Finding]:
         return
     records = [record for _, record in store.examined() if not isinstance(record, Unavailable)]
     kept = [record for record in records if record.weights_sha256 and store.network_path(record).is_file()]
-    row = row_accuracies(records)
+    row = row_scores(records)
     for _, of_dataset in groupby(sorted(kept, key=_dataset), key=_dataset):
         alike = list(of_dataset)
         data = _loaded(alike[0].cell.dataset)
@@ -135,8 +135,8 @@ def _refuse_another(file: NetworkFile, record: CellRecord, result: Result, split
     file.refuse_another(record.cell)
     origin = file.origin
     if (origin.shape, origin.classes) != (splits.input_shape, splits.num_classes):
-        wanted = f"{list(splits.input_shape)} and {splits.num_classes} classes"
-        raise ValueError(f"samples {list(origin.shape)} and {origin.classes} classes found, {wanted} wanted")
+        wanted = f"{list(splits.input_shape)} and {splits.num_classes} outputs"
+        raise ValueError(f"samples {list(origin.shape)} and {origin.classes} outputs found, {wanted} wanted")
     if (widths := {name: len(kept) for name, kept in file.kept.items()}) != result.widths:
         raise ValueError(f"widths {widths} found, {result.widths} wanted")
     sealed = {layer.group: layer.kept_sha256 for cycle in result.cycles for layer in cycle.layers}

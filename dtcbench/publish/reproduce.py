@@ -46,7 +46,7 @@ def rerun(record: CellRecord, plugins: tuple[Plugin, ...] = ()) -> CellRecord:
 
 def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tuple[Outcome, str]:
     """The outcome and its reason: bit for bit if both were made under the same conditions, else within the spread of
-    `row`, the recorded accuracies of the cell's row, one per seed.
+    `row`, the recorded scores of the cell's row, one per seed.
     """
     if again.result is None or recorded.result is None or again.provenance is None or recorded.provenance is None:
         outcome: Outcome = "DIFFERS" if again.status is Status.DIVERGED else "not run"
@@ -57,8 +57,12 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tupl
     first = "; ".join(f"{place}: {one} recorded, {other} here" for place, one, other in found[:_SHOWN])
     if not (unlike := _unlike(recorded.provenance, again.provenance)):
         return ("DIFFERS", f"under the same conditions {len(found)} numbers differ: {first}")
-    off, spread = abs(recorded.result.accuracy - again.result.accuracy), max(row) - min(row)
-    both = f"accuracy {recorded.result.accuracy:.6f} recorded, {again.result.accuracy:.6f} here; other {unlike}"
+    ours, theirs = again.result.score, recorded.result.score
+    if ours is None or theirs is None:
+        return ("DIFFERS" if ours != theirs else "not judged", f"without R2; other {unlike}")
+    off, spread = abs(theirs - ours), max(row) - min(row)
+    name = "R2" if recorded.result.is_regression else "accuracy"
+    both = f"{name} {theirs:.6f} recorded, {ours:.6f} here; other {unlike}"
     if len(row) < MIN_SEEDS:
         return ("not judged", f"{both}; {len(row)} seeds give no spread to judge it by")
     if off <= spread:
@@ -66,12 +70,12 @@ def judge(recorded: CellRecord, again: CellRecord, row: Sequence[float]) -> tupl
     return ("DIFFERS", f"{both}; {off:.6f} apart, more than the seeds, {spread:.6f}")
 
 
-def row_accuracies(records: Iterable[CellRecord]) -> Callable[[Cell], list[float]]:
-    """By cell, the recorded accuracies of its row, one per seed."""
+def row_scores(records: Iterable[CellRecord]) -> Callable[[Cell], list[float]]:
+    """By cell, the recorded accuracies of its row, or R2 of a regression, one per seed."""
     rows: dict[str, list[float]] = {}
     for record in records:
-        if record.result is not None:
-            rows.setdefault(record.cell.row, []).append(record.result.accuracy)
+        if record.result is not None and (score := record.result.score) is not None:
+            rows.setdefault(record.cell.row, []).append(score)
     return lambda cell: rows[cell.row]
 
 

@@ -107,6 +107,10 @@ def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding
     for name, value in shares.items():
         if value is not None and not 0 <= value <= 1:
             yield error("figures", where, f"{name} {value:g} is not between 0 and 1")
+    if result.r2 is not None and not -math.inf < result.r2 <= 1:
+        yield error("figures", where, f"r2 {result.r2:g} is not a number up to 1")
+    if result.r2 is not None and result.accuracy is not None:
+        yield error("figures", where, "both accuracy and r2: a target is of classes or of values")
     counts = {name: getattr(result, name) for name in ("steps", "parameters", "training_flops", "inference_flops")}
     for name, count in counts.items():
         if not 0 <= count < _MOST:
@@ -301,14 +305,15 @@ def _seeds(ok: pd.DataFrame, cycles: pd.DataFrame) -> Iterator[Finding]:
         sparsity = float(rows["sparsity"].iloc[0])
         removed = "by schedule" if math.isnan(sparsity) else f"at sparsity {sparsity:g}"
         where = f"{series_label(str(row['method']), str(row['solver']))} {removed}, {row['model']}"
+        noun = "accuracy" if rows["accuracy"].notna().any() else "R2"
         seen: dict[object, int] = {}
-        for cell in rows[["key", "seed", "accuracy"]].to_dict("records"):
+        for cell in rows[["key", "seed", "score"]].to_dict("records"):
             # Accuracies alone are fractions of few test samples and may well agree; whole courses do not.
-            course = cell["accuracy"], courses.get(cell["key"], cell["key"])
+            course = str(cell["score"]), courses.get(cell["key"], cell["key"])
             if course in seen:
                 first = seen[course]
-                reason = f"seeds {first} and {cell['seed']} have the same accuracies and losses to the last bit"
+                reason = f"seeds {first} and {cell['seed']} have the same {noun} and losses to the last bit"
                 yield error("seeds", where, f"{reason}: one is a copy of the other")
             seen.setdefault(course, cell["seed"])
-        if len(rows) >= MIN_SEEDS and rows["accuracy"].nunique() == 1:
-            yield warning("seeds", where, f"{len(rows)} seeds have one and the same accuracy")
+        if len(rows) >= MIN_SEEDS and rows["score"].nunique() == 1:
+            yield warning("seeds", where, f"{len(rows)} seeds have one and the same {noun}")

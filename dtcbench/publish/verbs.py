@@ -103,7 +103,7 @@ def reproduce(run: Store, count: int, seed: int, plugins: tuple[Plugin, ...]) ->
     chosen = reproducing.sample(records, count, seed)
     if not chosen:
         raise UserError(f"{run.root} has no ok cell to run again")
-    row = reproducing.row_accuracies(records)
+    row = reproducing.row_scores(records)
     took = duration(sum(record.wall_s for record in chosen))
     machines = sorted({record.provenance.hardware_class for record in chosen if record.provenance})
     yield f"{len(chosen)} cells, chosen by seed {seed}; about {took}, as recorded on {', '.join(machines)}"

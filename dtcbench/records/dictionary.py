@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dtcbench.analysis import leaderboard, summary
 from dtcbench.records import use
@@ -19,7 +19,7 @@ TABLES: dict[str, Mapping[str, str]] = {
     "cycles": CYCLES,
     "power": POWER,
     "use": USE,
-    "leaderboard.csv": leaderboard.COLUMNS,
+    "leaderboard.csv": leaderboard.ALL_COLUMNS,
     "summary.csv": summary.COLUMNS,
     "use.csv": use.COMPARED,
 }
@@ -35,6 +35,7 @@ ABOUT = {
 }
 """By table, what its rows are."""
 _UNITS = (
+    (r"r2(_.*)?", ""),
     (r"bits_per_character.*|.*_bits|entropy_in_published", "bit"),
     (r"entropy_out_published", "nat"),
     (r"accuracy(_.*)?|difference_(mean|low|high)|(target|validation)_accuracy", "fraction of 1"),
@@ -58,10 +59,12 @@ def unit(column: str) -> str:
     return next((unit for pattern, unit in _UNITS if re.fullmatch(pattern, column)), "")
 
 
-def lines(table: str) -> list[str]:
-    """A line of Markdown for each column of a table: its name, its unit and its meaning."""
+def lines(table: str, absent: Collection[str] = ()) -> list[str]:
+    """A line of Markdown for each column of a table but the `absent`: its name, its unit and its meaning."""
     return [
-        f"- `{name}`{f' ({unit(name)})' if unit(name) else ''}: {meaning}" for name, meaning in TABLES[table].items()
+        f"- `{name}`{f' ({unit(name)})' if unit(name) else ''}: {meaning}"
+        for name, meaning in TABLES[table].items()
+        if name not in absent
     ]
 
 

@@ -120,7 +120,10 @@ _MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
 _NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *_ENERGY, *_POWER)
 """The columns of `cells` that are numbers."""
-_STATUS, _ACCURACY, _DATA = map(_MEASURED.index, ("status", "accuracy", "dataset_sha256"))
+OF_REGRESSION = ("r2",)
+"""The columns of `cells` that its files have only where a cell has a value."""
+_STATUS, _DATA = map(_MEASURED.index, ("status", "dataset_sha256"))
+_SCORES = tuple(map(_MEASURED.index, ("accuracy", *OF_REGRESSION)))
 CYCLES = {
     **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
     **_meanings(Cycle, _CYCLE),
@@ -213,7 +216,7 @@ class Tables:
     owners: dict[str, int]
     """By cell key, which of the runs has the record that counts; a cell without a record is missing."""
     conflicts: frozenset[str]
-    """Keys of the cells that a later run has with another accuracy."""
+    """Keys of the cells that a later run has with another accuracy or R2."""
     sources: frozenset[tuple[str, str]]
     """The data sets and the plug-ins of all ok records, each with the SHA-256 of its content."""
 
@@ -240,7 +243,7 @@ def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: 
                 if known[_STATUS] != Status.OK:
                     rows[places[key]], owners[key] = new, number
                     taken.add(key)
-                elif new[_STATUS] == Status.OK and new[_ACCURACY] != known[_ACCURACY]:
+                elif new[_STATUS] == Status.OK and any(new[score] != known[score] for score in _SCORES):
                     conflicts.add(key)
             frames.append(cycles[cycles["key"].isin(taken)])
             used.append(use[use["key"].isin(taken)])
@@ -285,16 +288,15 @@ def typed(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def filed(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` without the columns that no file of it has."""
-    return cells.drop(columns=[*IN_MEMORY_ONLY])
+    """`cells` without the columns that its files lack."""
+    return cells.drop(columns=[*IN_MEMORY_ONLY, *(name for name in OF_REGRESSION if cells[name].isna().all())])
 
 
 def untyped(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` as its file has it: there a number that no cell has is a column without a type."""
     cells = filed(cells)
-    return cells.assign(
-        **{name: pd.Series(None, cells.index, dtype=object) for name in _NUMBERS if cells[name].isna().all()}
-    )
+    empty = [name for name in _NUMBERS if name in cells and cells[name].isna().all()]
+    return cells.assign(**{name: pd.Series(None, cells.index, dtype=object) for name in empty})
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

@@ -12,6 +12,7 @@ from dtcbench.analysis.leaderboard import METRICS
 from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
 from dtcbench.report.energy_rows import energy_rows, use_rows
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.score import R2, Score, score_of_result
 from dtcbench.text import ABSENT, number_text, one_line
 
 
@@ -82,11 +83,16 @@ def _result_rows(result: Result) -> list[tuple[str, str]]:
         reason = f" ({result.reasons[name]})" if name in result.reasons else ""
         return f"{number_text(getattr(result, name), form, unit, scale)}{reason}"
 
-    return [
+    of_classes = [
         ("test accuracy", text("accuracy", ".2f", "%", 100)),
         ("before the last compression", text("accuracy_before", ".2f", "%", 100)),
         ("just after it", text("accuracy_after", ".2f", "%", 100)),
         ("validation accuracy", text("validation_accuracy", ".2f", "%", 100)),
+    ]
+    scales = [f"mean {mean:.6g}, standard deviation {deviation:.6g}" for mean, deviation in result.target_scale or ()]
+    of_values = [("test R2", text("r2", f".{R2.digits}f")), ("target in training", "; ".join(scales))]
+    return [
+        *(of_values if result.is_regression else of_classes),
         *((metric.title.lower(), text(metric.name, metric.form)) for metric in METRICS if metric.is_headline),
         ("final widths", ", ".join(f"{name} {width}" for name, width in result.widths.items())),
         ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
@@ -99,20 +105,10 @@ def _result_rows(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-CYCLE_TITLES = (
-    "cycle",
-    "step",
-    "loss",
-    "before, %",
-    "after, %",
-    "group",
-    "width",
-    "n",
-    "non-zero",
-    "H in, bits",
-    "H out, bits",
-)
-"""Of `cycle_rows`: accuracy before and after the compression; then of one layer, with H its entropies."""
+def cycle_titles(result: Result) -> tuple[str, ...]:
+    """Of `cycle_rows`: accuracy, or R2, before and after the compression; then of one layer, with H its entropies."""
+    scores = ("R2 before", "R2 after") if result.is_regression else ("before, %", "after, %")
+    return ("cycle", "step", "loss", *scores, "group", "width", "n", "non-zero", "H in, bits", "H out, bits")
 
 
 _SPARE = ("step", "non-zero", "n", "H out, bits", "H in, bits")
@@ -122,33 +118,31 @@ _SPARE = ("step", "non-zero", "n", "H out, bits", "H in, bits")
 def cycle_rows(result: Result) -> list[list[str]]:
     """One line per cycle and layer, or per cycle where nothing was compressed."""
     nothing: list[Layer | None] = [None]
-    return [_cycle_row(cycle, layer) for cycle in result.cycles for layer in cycle.layers or nothing]
+    score = score_of_result(result)
+    return [_cycle_row(cycle, layer, score) for cycle in result.cycles for layer in cycle.layers or nothing]
 
 
 def _cycles(result: Result) -> Fitted:
     rows = cycle_rows(result)
     strips = [
         Strip(title, [row[place] for row in rows], is_right=title != "group", is_whole=True)
-        for place, title in enumerate(CYCLE_TITLES)
+        for place, title in enumerate(cycle_titles(result))
     ]
     return Fitted(
         [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)], gap=1
     )
 
 
-def _cycle_row(cycle: Cycle, layer: Layer | None) -> list[str]:
+def _cycle_row(cycle: Cycle, layer: Layer | None, score: Score) -> list[str]:
     before = cycle.validation_before if cycle.validation_before is not None else cycle.test_before
     after = cycle.validation_after if cycle.validation_after is not None else cycle.test_after
-    row = [str(cycle.cycle), str(cycle.step), f"{cycle.loss:.4f}", _percent(before), _percent(after)]
+    scores = [number_text(value, f".{score.digits}f", scale=score.scale) for value in (before, after)]
+    row = [str(cycle.cycle), str(cycle.step), f"{cycle.loss:.4f}", *scores]
     if layer is None:
         return [*row, *[ABSENT] * 6]
     widths = f"{layer.width_before}→{layer.width_after}"
     numbers = (layer.measurements, layer.nonzeros, layer.entropy_in_bits, layer.entropy_out_bits)
     return [*row, layer.group, widths, *map(_plain, numbers)]
-
-
-def _percent(value: float | None) -> str:
-    return number_text(value, ".2f", scale=100)
 
 
 def _plain(value: float | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from dtcbench import registry
 from dtcbench.analysis import ranks, stats
 from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
 from dtcbench.analysis.pairing import DENSE, registered_name
+from dtcbench.report.score import ACCURACY, R2, Score, score_of
 from dtcbench.text import ABSENT, number_text, p_value, percent, with_interval
 
 Row = Mapping[Hashable, Any]
@@ -58,16 +60,18 @@ def sparsity(row: Row) -> str:
     return percent(shown, ".3g") + (" (schedule)" if math.isnan(row["sparsity"]) else "")
 
 
-def accuracy(row: Row, digits: int = 2) -> str:
-    """Test accuracy in per cent with its interval: `97.12 [96.90, 97.30]`."""
-    return _in_percent(row, "accuracy", f".{digits}f")
+def score(row: Row, fewer: int = 0) -> str:
+    """Test accuracy in per cent, or R2, with its interval: `97.12 [96.90, 97.30]`; `fewer` digits if need be."""
+    shown = score_of([row])
+    return _with_interval(row, shown.name, f".{shown.digits - fewer}f", shown)
 
 
-def difference(row: Row, digits: int = 2) -> str:
-    """Difference to dense in percentage points with its interval: `−0.53 [−0.80, −0.21]`."""
+def difference(row: Row, fewer: int = 0) -> str:
+    """Difference to dense in percentage points, or in R2, with its interval: `−0.53 [−0.80, −0.21]`."""
     if row["method"] == DENSE:
         return "baseline"
-    return _in_percent(row, "difference", f"+z.{digits}f")
+    shown = score_of([row])
+    return _with_interval(row, "difference", f"+z.{shown.digits - fewer}f", shown)
 
 
 def difference_p(row: Row) -> str:
@@ -134,6 +138,19 @@ def _is_tested(row: Row) -> bool:
     return not math.isnan(row["difference_p"])
 
 
+def _asks_for_a_point(row: Row) -> bool:
+    return _is_tested(row) and not math.isnan(row["seeds_for_1_point"])
+
+
+def _if_of(shown: Score, text: Callable[[Row], str], row: Row) -> str:
+    """The text, if the row has this score."""
+    return text(row) if score_of([row]) == shown else ABSENT
+
+
+def _value_if_of(shown: Score, name: str) -> Callable[[Row], float]:
+    return lambda row: _value(name)(row) if score_of([row]) == shown else math.nan
+
+
 def _equivalent(row: Row, absent: str = "") -> str:
     return {"yes": "yes", "no": "not shown"}.get(row["equivalent"], absent)
 
@@ -177,9 +194,9 @@ def _share_with_interval(row: Row, quantity: str) -> str:
     return share(row[f"{quantity}_ratio"]) + (f" [{ends}]" if has_interval else "")
 
 
-def _in_percent(row: Row, quantity: str, form: str) -> str:
-    mean, low, high = (float(row[f"{quantity}_{end}"]) for end in ("mean", "low", "high"))
-    return with_interval(mean, low, high, form, scale=100)
+def _with_interval(row: Row, quantity: str, form: str, score: Score) -> str:
+    mean, low, high = (float(row.get(f"{quantity}_{end}", math.nan)) for end in ("mean", "low", "high"))
+    return with_interval(mean, low, high, form, scale=score.scale)
 
 
 def _number_text(title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always) -> Column:
@@ -220,70 +237,76 @@ def _metric(metric: Metric) -> Column:
 
 HEADLINE_METRICS = tuple(_metric(metric) for metric in METRICS if metric.is_headline)
 """Further numbers that every rendering shows after the accuracy."""
-COLUMNS = (
-    label("Method", "method"),
-    label("Solver", "solver"),
-    Column("Sparsity", sparsity, sparsity_shown),
-    Column("Accuracy, %", accuracy, _value("accuracy_mean")),
-    *HEADLINE_METRICS,
-    Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
-    Column("Difference to dense, points", difference, _value("difference_mean")),
-    Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
-    Column(
-        f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error",
-        lambda row: _equivalent(row, ABSENT),
-        _equivalent,
-        is_number=False,
-        concerns=_is_tested,
-    ),
-    Column(
-        "Detectable difference, points",
-        lambda row: number_text(row["detectable_difference"], ".2f", scale=100),
-        _value("detectable_difference"),
-        concerns=_is_tested,
-    ),
-    Column("Seeds for 1 point", seeds_for_a_point, _value("seeds_for_1_point"), concerns=_is_tested),
-    _share("Parameters, of dense", "parameters_ratio"),
-    _share("Training FLOPs, of dense", "training_flops_ratio"),
-    _share("Inference FLOPs, of dense", "inference_flops_ratio"),
-    Column("Energy, of dense", energy, _value("energy_ratio")),
-    Column("Energy rank", energy_rank, _value("energy_rank"), concerns=is_metered),
-    Column("Boards", lambda row: str(row["energy_boards"]), _value("energy_boards"), concerns=is_metered),
-    _metered_share("Net of idle, of dense", "net_energy_ratio"),
-    Column("Time, of dense", lambda row: _share_with_interval(row, "time"), _value("time_ratio")),
-    _metered_share("Mean power, of dense", "power_ratio"),
-    Column("Energy to target, of dense", energy_to_target, _value("target_energy_ratio"), concerns=is_metered),
-    _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
-    _number_text("Entropy in, bits", "entropy_in_bits", ".2f"),
-    _number_text("Entropy out, bits", "entropy_out_bits", ".2f"),
-    *(_metric(metric) for metric in METRICS if not metric.is_headline),
-    Column("Remarks", remarks, remarks, is_number=False),
-)
-"""The columns of a leaderboard for reading, in order; the CSV has every number."""
-_BY_TITLE = {column.title: column for column in COLUMNS}
-HEADLINE = (
-    *map(_BY_TITLE.__getitem__, ("Method", "Solver", "Sparsity")),
-    label("Data set", "dataset"),
-    label("Model", "model"),
-    *map(
-        _BY_TITLE.__getitem__,
-        (
-            "Accuracy, %",
-            "Ok cells",
-            "Difference to dense, points",
-            "Parameters, of dense",
-            "Training FLOPs, of dense",
-            "Energy, of dense",
-            "Time, of dense",
+
+
+def _columns(shown: Score) -> tuple[Column, ...]:
+    """The columns of a leaderboard for reading, in order, where rows have this score; the CSV has every number."""
+    return (
+        label("Method", "method"),
+        label("Solver", "solver"),
+        Column("Sparsity", sparsity, sparsity_shown),
+        Column(shown.title, partial(_if_of, shown, score), _value_if_of(shown, f"{shown.name}_mean")),
+        *HEADLINE_METRICS,
+        Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
+        Column(
+            f"Difference to dense, {shown.points}",
+            partial(_if_of, shown, difference),
+            _value_if_of(shown, "difference_mean"),
         ),
-    ),
-)
-"""The columns for rows of several leaderboards."""
+        Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
+        Column(
+            f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error",
+            lambda row: _equivalent(row, ABSENT),
+            _equivalent,
+            is_number=False,
+            concerns=_is_tested,
+        ),
+        Column(
+            f"Detectable difference, {shown.points}",
+            lambda row: number_text(row["detectable_difference"], f".{shown.digits}f", scale=shown.scale),
+            _value("detectable_difference"),
+            concerns=_is_tested,
+        ),
+        Column("Seeds for 1 point", seeds_for_a_point, _value("seeds_for_1_point"), concerns=_asks_for_a_point),
+        _share("Parameters, of dense", "parameters_ratio"),
+        _share("Training FLOPs, of dense", "training_flops_ratio"),
+        _share("Inference FLOPs, of dense", "inference_flops_ratio"),
+        Column("Energy, of dense", energy, _value("energy_ratio")),
+        Column("Energy rank", energy_rank, _value("energy_rank"), concerns=is_metered),
+        Column("Boards", lambda row: str(row["energy_boards"]), _value("energy_boards"), concerns=is_metered),
+        _metered_share("Net of idle, of dense", "net_energy_ratio"),
+        Column("Time, of dense", lambda row: _share_with_interval(row, "time"), _value("time_ratio")),
+        _metered_share("Mean power, of dense", "power_ratio"),
+        Column("Energy to target, of dense", energy_to_target, _value("target_energy_ratio"), concerns=is_metered),
+        _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
+        _number_text("Entropy in, bits", "entropy_in_bits", ".2f"),
+        _number_text("Entropy out, bits", "entropy_out_bits", ".2f"),
+        *(_metric(metric) for metric in METRICS if not metric.is_headline),
+        Column("Remarks", remarks, remarks, is_number=False),
+    )
+
+
+COLUMNS = {shown: _columns(shown) for shown in (ACCURACY, R2)}
+"""By score, the columns of a leaderboard."""
+
+
+def headline(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The columns for rows of several leaderboards."""
+    scores = sorted({score_of([row]) for row in rows}, key=lambda one: one.name) or [ACCURACY]
+    named = {column.title: column for score in scores for column in COLUMNS[score]}
+    titles = [
+        *(one.title for one in scores),
+        "Ok cells",
+        *(f"Difference to dense, {one.points}" for one in scores),
+        *(f"{cost}, of dense" for cost in ("Parameters", "Training FLOPs", "Energy", "Time")),
+    ]
+    first = map(named.__getitem__, ("Method", "Solver", "Sparsity"))
+    return (*first, label("Data set", "dataset"), label("Model", "model"), *map(named.__getitem__, titles))
 
 
 def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns that have content for any of these rows."""
-    return tuple(column for column in COLUMNS if any(map(column.concerns, rows)))
+    """The columns that have content for any of these rows of one pool."""
+    return tuple(column for column in COLUMNS[score_of(rows)] if any(map(column.concerns, rows)))
 
 
 SUMMARY_COLUMNS = (
@@ -307,7 +330,7 @@ def summary_pools(leaderboard: Leaderboard) -> list[tuple[str, list[Row]]]:
 
 
 def leaderboard_csv(leaderboard: Leaderboard) -> str:
-    """One line per row under `leaderboard.COLUMNS`; an empty field is a missing value."""
+    """One line per row under `leaderboard.COLUMNS`, or `ALL_COLUMNS`; an empty field is a missing value."""
     return _csv(leaderboard.rows)
 
 

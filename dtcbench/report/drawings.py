@@ -16,6 +16,7 @@ from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import figures, forest
 from dtcbench.report.figures import Style
 from dtcbench.report.power_chart import power_figure
+from dtcbench.report.score import Score, score_of
 from dtcbench.text import file_name, file_names
 
 Form = Literal["pdf", "svg"]
@@ -91,27 +92,29 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
     """The figures of some rows of one pool and of their cycles; none without an ok cell."""
     if not rows["ok"].any():
         return
+    score = score_of(rows.to_dict("records"))
+    name = score.noun[0].upper() + score.noun[1:]
     yield Drawing(
-        "accuracy-by-sparsity",
-        "Accuracy against sparsity",
+        f"{score.name}-by-sparsity",
+        f"{name} against sparsity",
         "Mean over seeds; bars are the 95 % intervals over three or more seeds. "
         "The dashed line is dense, with its interval as a band.",
-        partial(figures.accuracy_by_sparsity, rows, looks),
+        partial(figures.score_by_sparsity, rows, looks, score),
     )
     yield Drawing(
-        "accuracy-by-training-flops",
-        "Accuracy against training FLOPs",
+        f"{score.name}-by-training-flops",
+        f"{name} against training FLOPs",
         "FLOPs of training relative to the paired dense cells; FLOPs are not energy. The dotted line is "
         "the Pareto front: no other point is at least as good in both and better in one. "
         "Hollow points are beaten.",
-        partial(figures.accuracy_by_training_flops, rows, looks),
+        partial(figures.score_by_training_flops, rows, looks, score),
     )
     if not cycles.empty:
         yield Drawing(
             "over-cycles",
-            "Accuracy and entropy over the cycles",
-            _cycles_caption(cycles),
-            partial(figures.over_cycles, cycles, looks),
+            f"{name} and entropy over the cycles",
+            _cycles_caption(cycles, score),
+            partial(figures.over_cycles, cycles, looks, score),
         )
 
 
@@ -157,9 +160,9 @@ def _power(shown: Mapping[str, str], traces: Traces, looks: Mapping[str, Style])
     return power_figure({label: traces[key] for label, key in shown.items()}, looks)
 
 
-def _cycles_caption(cycles: pd.DataFrame) -> str:
+def _cycles_caption(cycles: pd.DataFrame, score: Score) -> str:
     caption = (
-        f"{figures.accuracy_shown(cycles).capitalize()} accuracy after each cycle, just after its compression "
+        f"{figures.score_shown(cycles).capitalize()} {score.noun} after each cycle, just after its compression "
         "where it has one, each method at "
         "its highest planned sparsity, mean over seeds. Entropies are means over layers of the incoming "
         "(solid) and outgoing (dashed) measurements. n measurements bound the entropy by log2 n, so bits "

@@ -18,6 +18,7 @@ from dtcbench.analysis import ranks
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE
 from dtcbench.report.columns import Row, sparsity, sparsity_shown
+from dtcbench.report.score import ACCURACY, Score
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito, Color Universal Design, 2008; black and yellow vanish on dark and on white."""
@@ -26,13 +27,12 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexag
 NEUTRAL = "#808080"
 """Dense and the Pareto front; readable on light and dark."""
 _PANELS = (
-    (1, "accuracy", "solid", 100),
     (2, "entropy_in_bits", "solid", 1),
     (2, "entropy_out_bits", "dash", 1),
     (3, "entropy_in_normalised", "solid", 1),
     (3, "entropy_out_normalised", "dash", 1),
 )
-"""Row, quantity, dash and factor of each line in the figure over cycles."""
+"""Row, quantity, dash and factor of each line in the figure over cycles, under those of the score."""
 
 
 @dataclass(frozen=True)
@@ -50,40 +50,42 @@ def styles(leaderboard: Leaderboard) -> dict[str, Style]:
     return {DENSE: Style(NEUTRAL, "x"), **chosen}
 
 
-def accuracy_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
-    """Test accuracy against sparsity with intervals over seeds, dense as a horizontal band."""
+def score_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style], score: Score) -> go.Figure:
+    """Test accuracy, or R2, against sparsity with intervals over seeds, dense as a horizontal band."""
     figure = blank(1)
+    scale, (mean, low, high) = score.scale, (f"{score.name}_{end}" for end in ("mean", "low", "high"))
     placed = _placed(rows)
     for label, line in placed[placed["method"] != DENSE].groupby("label"):
         figure.add_trace(
             go.Scatter(
                 x=(100 * line["x"]).tolist(),
-                y=(100 * line["accuracy_mean"]).tolist(),
+                y=(scale * line[mean]).tolist(),
                 error_y={
-                    "array": (100 * (line["accuracy_high"] - line["accuracy_mean"])).tolist(),
-                    "arrayminus": (100 * (line["accuracy_mean"] - line["accuracy_low"])).tolist(),
+                    "array": (scale * (line[high] - line[mean])).tolist(),
+                    "arrayminus": (scale * (line[mean] - line[low])).tolist(),
                 },
                 **look_of(str(label), looks, "lines+markers"),
             )
         )
     for dense in placed[placed["method"] == DENSE].to_dict("records"):
-        _add_dense_band(figure, dense)
+        _add_dense_band(figure, dense, score)
     figure.update_xaxes(title="Neurons removed, %")
-    figure.update_yaxes(title="Test accuracy, %")
+    figure.update_yaxes(title=f"Test {score.label}")
     return figure
 
 
-def accuracy_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
-    """Test accuracy against training FLOPs relative to dense; points off the Pareto front are hollow."""
+def score_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style], score: Score) -> go.Figure:
+    """Test accuracy, or R2, against training FLOPs relative to dense; points off the Pareto front are hollow."""
     figure = blank(1)
+    scale, mean, unit = score.scale, f"{score.name}_mean", " %" if score is ACCURACY else ""
     placed = _placed(rows).dropna(subset=["training_flops_ratio"])
     placed = placed.sort_values("training_flops_ratio", kind="stable")
-    on_front = ranks.pareto_front(placed["training_flops_ratio"], placed["accuracy_mean"])
+    on_front = ranks.pareto_front(placed["training_flops_ratio"], placed[mean])
     front = placed[on_front]
     figure.add_trace(
         go.Scatter(
             x=(100 * front["training_flops_ratio"]).tolist(),
-            y=(100 * front["accuracy_mean"]).tolist(),
+            y=(scale * front[mean]).tolist(),
             name="Pareto front",
             mode="lines",
             line={"color": NEUTRAL, "dash": "dot", "shape": "hv"},
@@ -93,20 +95,20 @@ def accuracy_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style]) -> g
     for label, points in placed.assign(on_front=on_front).groupby("label"):
         trace = go.Scatter(
             x=(100 * points["training_flops_ratio"]).tolist(),
-            y=(100 * points["accuracy_mean"]).tolist(),
+            y=(scale * points[mean]).tolist(),
             text=points["sparsity_text"].tolist(),
-            hovertemplate="%{text} removed: %{y:.2f} % at %{x:.3g} % of the FLOPs",
+            hovertemplate=f"%{{text}} removed: %{{y:.{score.digits}f}}{unit} at %{{x:.3g}} % of the FLOPs",
             **look_of(str(label), looks, "markers"),
         )
         trace.marker.symbol = [looks[str(label)].marker + ("" if best else "-open") for best in points["on_front"]]
         figure.add_trace(trace)
     figure.update_xaxes(title="Training FLOPs, % of dense")
-    figure.update_yaxes(title="Test accuracy, %")
+    figure.update_yaxes(title=f"Test {score.label}")
     return figure
 
 
-def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
-    """Accuracy after each compression and the entropies behind it, mean over layers, then seeds.
+def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style], score: Score) -> go.Figure:
+    """Accuracy, or R2, after each compression and the entropies behind it, mean over layers, then seeds.
 
     `cycles` are those of one pool; each method is shown at its highest planned sparsity.
     """
@@ -114,7 +116,7 @@ def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
     means = _cycle_means(cycles)
     for label, curve in means.groupby(level="label"):
         look = look_of(str(label), looks, "lines+markers")
-        for row, quantity, dash, scale in _PANELS:
+        for row, quantity, dash, scale in ((1, "score", "solid", score.scale), *_PANELS):
             values = curve[quantity].droplevel("label").dropna()
             if values.empty:
                 continue
@@ -123,7 +125,7 @@ def over_cycles(cycles: pd.DataFrame, looks: dict[str, Style]) -> go.Figure:
             figure.add_trace(trace, row=row, col=1)
             look["showlegend"] = False  # one entry stands for all of the method's lines
     figure.update_xaxes(title="Train-compress cycle", row=3, col=1)
-    for row, title in enumerate(("Accuracy, %", "Entropy, bits", "Entropy / log2 n"), 1):
+    for row, title in enumerate((score.title, "Entropy, bits", "Entropy / log2 n"), 1):
         figure.update_yaxes(title=title, row=row, col=1)
     return figure.update_layout(height=720)
 
@@ -172,8 +174,8 @@ def use_by_flops(rows: pd.DataFrame, looks: dict[str, Style], quantity: Literal[
     return figure.update_layout(height=160 + 220 * len(sizes))
 
 
-def accuracy_shown(cycles: pd.DataFrame) -> str:
-    """Which accuracy the cycles of a pool hold: `test`, or `validation` where test was not evaluated."""
+def score_shown(cycles: pd.DataFrame) -> str:
+    """Which accuracy, or R2, the cycles of a pool hold: `test`, or `validation` where test was not evaluated."""
     return "test" if cycles[["test_before", "test_after"]].notna().any(axis=None) else "validation"
 
 
@@ -184,15 +186,15 @@ def without_entropy(cycles: pd.DataFrame) -> list[str]:
 
 
 def _cycle_means(cycles: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and entropies by (label, cycle), each method at its highest planned sparsity."""
-    after, before = (cycles[f"{accuracy_shown(cycles)}_{when}"].astype(float) for when in ("after", "before"))
-    # Where nothing was removed, the accuracy before is the accuracy after.
-    known = cycles.assign(label=_labels(cycles), accuracy=after.where(cycles["group"].notna() | after.notna(), before))
+    """Accuracy, or R2, and entropies by (label, cycle), each method at its highest planned sparsity."""
+    after, before = (cycles[f"{score_shown(cycles)}_{when}"].astype(float) for when in ("after", "before"))
+    # Where nothing was removed, the score before is the score after.
+    known = cycles.assign(label=_labels(cycles), score=after.where(cycles["group"].notna() | after.notna(), before))
     highest = known.groupby("label")["sparsity_planned"].transform("max")
     shown = known[highest.isna() | (known["sparsity_planned"] == highest)]
     # Sums of floats depend on their order, and the order of the table has no meaning.
     quantities = shown.sort_values(["key", "cycle", "group"]).astype(dict.fromkeys(ENTROPIES, float))
-    of_cells = quantities.groupby(["label", "key", "cycle"])[["accuracy", *ENTROPIES]].mean()
+    of_cells = quantities.groupby(["label", "key", "cycle"])[["score", *ENTROPIES]].mean()
     return of_cells.groupby(level=["label", "cycle"]).mean()
 
 
@@ -232,13 +234,14 @@ def look_of(label: str, looks: Mapping[str, Style], mode: str) -> dict[str, Any]
     }
 
 
-def _add_dense_band(figure: go.Figure, dense: Row) -> None:
-    """A line at dense accuracy across the figure and, if there is an interval, a band."""
-    if not math.isnan(dense["accuracy_low"]):
-        ends = {"y0": 100 * dense["accuracy_low"], "y1": 100 * dense["accuracy_high"]}
+def _add_dense_band(figure: go.Figure, dense: Row, score: Score) -> None:
+    """A line at dense's score across the figure and, if there is an interval, a band."""
+    mean, low, high = (score.scale * dense[f"{score.name}_{end}"] for end in ("mean", "low", "high"))
+    if not math.isnan(low):
+        ends = {"y0": low, "y1": high}
         figure.add_hrect(**ends, fillcolor=NEUTRAL, opacity=0.25, line_width=0)
     figure.add_hline(
-        y=100 * dense["accuracy_mean"],
+        y=mean,
         line={"color": NEUTRAL, "dash": "dash"},
         annotation={"text": DENSE, "xanchor": "right", "yanchor": "bottom"},
     )

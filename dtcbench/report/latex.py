@@ -15,6 +15,7 @@ from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, Uni
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.report import columns
 from dtcbench.report.columns import HEADLINE_METRICS, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
+from dtcbench.report.score import score_of
 from dtcbench.text import ABSENT, file_names, one_line
 
 _IN_SOME_PLACES = [
@@ -118,12 +119,12 @@ def _float(
 
 def _columns(rows: Sequence[Row]) -> list[_Column]:
     """The columns after the method; those that say nothing of any row are left out."""
-    said = shown(rows)
+    said, score = shown(rows), score_of(rows)
     titles = {column.title for column in said}
     return [
-        _Column("Accuracy, %", columns.accuracy, has_interval=True),
+        _Column(score.title, columns.score, has_interval=True),
         *(_Column(column.title, column.text) for column in said if column in HEADLINE_METRICS),
-        _Column("To dense, points", columns.difference, has_interval=True),
+        _Column(f"To dense, {score.points}", columns.difference, has_interval=True),
         *([_Column("Adjusted p", _p)] if "Difference, adjusted p" in titles else ()),
         _Column("Parameters, %", lambda row: columns.share(row["parameters_ratio"])),
         _Column("FLOPs, %", lambda row: columns.share(row["training_flops_ratio"])),

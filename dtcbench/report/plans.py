@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from statistics import mean
 from typing import Any
 
@@ -105,6 +106,18 @@ def use_note(plan: Plan) -> list[str]:
     each = f"{2 * modes} × {count_of(len(using.batch_sizes), 'batch size')} in {windows}"
     all_s = of_cell_s * len(plan.cells)
     return [f"use: about {duration(of_cell_s)} a cell, {each}: {duration(all_s)} for {len(plan.cells)} cells"]
+
+
+def score_note(plan: Plan) -> list[str]:
+    """A line for each data set, as far as it can be described here, whose networks are not ranked by accuracy."""
+    from dtcbench.datasets.description import described  # numpy, which `status` does without
+
+    lines = []
+    for dataset in {cell.dataset.label: cell.dataset for cell in plan.cells}.values():
+        with suppress(UserError):
+            if described(dataset.name, dataset.values)[2] == "regression":
+                lines.append(f"score: R2, as {dataset.label} is a regression")
+    return lines
 
 
 def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | str]) -> int | str:

@@ -18,6 +18,7 @@ from dtcbench.plan.cell import Cell
 from dtcbench.plan.looks import Look
 from dtcbench.record import CellRecord, Status
 from dtcbench.records.location import AnyPath
+from dtcbench.report.score import score_text
 
 
 class RunProgress(Watcher):
@@ -121,7 +122,7 @@ class RunProgress(Watcher):
 
     def _print_end(self, record: CellRecord, end: str) -> None:
         count = f"[{self._done + self._failed}/{self._bar.tasks[0].total or 0:g}]"
-        text = (record.result and f"accuracy {100 * record.result.accuracy:.2f} %") or record.reason
+        text = (record.result and score_text(record.result)) or record.reason
         self._print(f"{count} {record.cell.label}: {end}, {text}, {record.wall_s:.1f} s, cell {record.key[:12]}")
 
     def _print(self, line: str) -> None:

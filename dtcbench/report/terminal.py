@@ -12,6 +12,7 @@ from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.report import columns
 from dtcbench.report.columns import HEADLINE_METRICS, Row
 from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.score import score_of
 from dtcbench.text import one_line
 
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
@@ -73,13 +74,14 @@ def _strips(rows: Sequence[Row], remarks: list[str], left_out: Collection[str]) 
         return f"[{remarks.index(remark) + 1}]" if remark else ""
 
     yield Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
-    accuracies = (columns.accuracy(row, digits=1) for row in rows)
-    yield _figure("accuracy, %", _brief(accuracies, "interval of accuracy" in left_out))
+    score = score_of(rows)
+    scores = (columns.score(row, fewer=1) for row in rows)
+    yield _figure(score.label, _brief(scores, "interval of accuracy" in left_out))
     for column in columns.shown(rows):
         if column in HEADLINE_METRICS:
             yield _figure(column.title.lower(), map(column.text, rows))
-    differences = (columns.difference(row, digits=1) for row in rows)
-    yield _figure("points to dense", _brief(differences, "interval of points" in left_out))
+    differences = (columns.difference(row, fewer=1) for row in rows)
+    yield _figure(f"{score.points} to dense", _brief(differences, "interval of points" in left_out))
     costs: dict[str, Callable[[Row], str]] = {
         "params": lambda row: columns.share(row["parameters_ratio"]),
         "FLOPs": lambda row: columns.share(row["training_flops_ratio"]),

@@ -42,10 +42,10 @@ def checks(name: str) -> list[Check]:
         return Check(claim, run)
 
     return [
-        check("arrays are uint8, features finite float32, tokens up to uint32, and read-only", _plain),
+        check("arrays are uint8, features and values finite float32, tokens up to uint32, and read-only", _plain),
         check("every split has samples, and as many labels", _lengths),
         check("images are [N, C, H, W] with pixels' constants, texts [N, T] without", _kinds),
-        check("labels and tokens are below num_classes", _range),
+        check("labels and tokens are below num_classes, or it is the number of values", _range),
         check("a text's labels are its next tokens", _next_tokens),
         check("normalised training pixels have mean 0 and standard deviation 1", _moments),
         check("test images are not training images", _disjoint),
@@ -71,9 +71,10 @@ def _expect(holds: bool | np.bool_, contradiction: str) -> None:
 def _plain(splits: Splits) -> None:
     for field in FIELDS:
         array = getattr(splits, field)
-        is_feature = field.endswith("_x") and not splits.is_text and array.dtype == np.float32
-        fits = is_feature or array.dtype in ((np.uint8, np.uint16, np.uint32) if splits.is_text else (np.uint8,))
-        remedy = "give uint8, float32 for features, or uint16 or uint32 for tokens"
+        may_be_float = not splits.is_text and (field.endswith("_x") or splits.task == "regression")
+        whole = (np.uint8, np.uint16, np.uint32) if splits.is_text else (np.uint8,)
+        fits = array.dtype in (*whole, np.float32) if may_be_float else array.dtype in whole
+        remedy = "give uint8, float32 for features and values, or uint16 or uint32 for tokens"
         _expect(fits, f"{field} is {array.dtype}; {remedy}")
         _expect(np.isfinite(array).all(), f"{field} holds a value that is not finite")
         _expect(not array.flags.writeable, f"{field} can be written to; call setflags(write=False)")
@@ -93,11 +94,14 @@ def _kinds(splits: Splits) -> None:
     _expect(images or splits.augment is None, "augment is for images; give none for texts")
     _expect(splits.test_x.shape[1:] == shape[1:], f"test samples are {splits.test_x.shape[1:]}, not {shape[1:]}")
     for field in ("train_y", "test_y"):
-        found, expected = getattr(splits, field).shape[1:], () if images else shape[1:]
+        of_image = (splits.num_classes,) if splits.task == "regression" else ()
+        found, expected = getattr(splits, field).shape[1:], of_image if images else shape[1:]
         _expect(found == expected, f"each label of {field} has shape {found}, not {expected}")
 
 
 def _range(splits: Splits) -> None:
+    if splits.task == "regression":
+        return  # `_kinds` has counted the values
     for field in ("train_y", "test_y") if splits.pixels else FIELDS:
         largest = getattr(splits, field).max()
         _expect(largest < splits.num_classes, f"{field} has a {largest}, but num_classes is {splits.num_classes}")

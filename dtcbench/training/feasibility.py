@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from dtcbench import registry
 from dtcbench.cycles import Cycles
-from dtcbench.datasets.description import sample
+from dtcbench.datasets.description import described, sample
 from dtcbench.dtc.selection import Method, Target
 from dtcbench.errors import AbsentError, CompressionError, UserError
 from dtcbench.plan.cell import Cell
@@ -22,6 +22,7 @@ from dtcbench.plan.joule_budget import has_joule_budget
 from dtcbench.plan.protocol import Published, from_choice
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
+from dtcbench.training.recipe import misfit
 from dtcbench.training.surgery import SEE_GROUPS, WIDER, lacking
 from dtcbench.training.targets import Widths, where
 
@@ -42,16 +43,33 @@ def feasible(plan: Plan, file: str) -> Plan:
     """The plan, with a note on each network that this machine cannot build, as another one may.
 
     Networks are built without their weights. SuiteError, naming the suite `file`, if cells cannot be run: a network
-    cannot be built or does not take the data, or its groups cannot be cut as the protocol has it.
+    cannot be built or does not take the data, its groups cannot be cut as the protocol has it, or the protocol does not
+    train on the data.
     """
     networks = _networks(plan)
     failures = [one for one in networks.values() if not isinstance(one, _Network)]
-    if mistaken := dict.fromkeys(str(one) for one in failures if not isinstance(one, AbsentError)):
+    mistakes = [str(one) for one in failures if not isinstance(one, AbsentError)]
+    if mistaken := dict.fromkeys([*mistakes, *_unlearnable(plan)]):
         raise SuiteError([Mistake(file, 0, "", line) for line in mistaken])
     if found := impossible(plan, networks):
         raise SuiteError([Mistake(file, 0, "", f"{line}, or name these cells under `exclude`") for line in found])
     absent = dict.fromkeys(f"{one}; whether its cells can be run is not known before" for one in failures)
     return replace(plan, notes=(*plan.notes, *absent))
+
+
+def _unlearnable(plan: Plan) -> Iterator[str]:
+    """A line for each protocol that cannot train on a data set of the plan, and for each regression that seeds ask
+    claims of, as far as the data set can be described here."""
+    for cell in {(cell.dataset.label, cell.protocol.label): cell for cell in plan.cells}.values():
+        try:
+            shape, _, task = described(cell.dataset.name, cell.dataset.values)
+        except UserError:
+            continue  # a network's failure says it
+        why = misfit(from_choice(cell.protocol), shape, task)
+        if why is None and task == "regression" and (growing := plan.suite.growing):
+            why = f"seeds {growing} grow until claims are decided, and no claim is about R2; write a number of seeds"
+        if why:
+            yield f"data set {cell.dataset.label}: {why}"
 
 
 def impossible(plan: Plan, networks: Mapping[_Kind, _Network | ValueError]) -> list[str]:

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from dtcbench.datasets.splits import Augment, Inputs, Labels, Pixels, Splits
-from dtcbench.errors import UserError
+from dtcbench.datasets.splits import Augment, Inputs, Labels, Moments, Pixels, Splits
+from dtcbench.errors import NonFiniteError, UserError
 from dtcbench.training.boards import Boards
 from dtcbench.training.determinism import generator, tf32, torch_generator
+from dtcbench.unavailable import Unavailable
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Normalised images [N, …] and labels [N], or tokens and the next ones [N, T], on the cell's device."""
+    """Normalised images [N, …] and labels [N], or standardised values [N, k]; or tokens and the next ones [N, T]; on
+    the cell's device."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -52,6 +54,8 @@ class Stored:
     x: Inputs
     y: Labels
     pixels: Pixels | None
+    target_scale: tuple[Moments, ...]
+    """Of a regression's values; empty of classes and tokens."""
     device: torch.device
 
     def __len__(self) -> int:
@@ -71,9 +75,13 @@ class Stored:
         return self.converted(index.numpy(force=True))
 
     def converted(self, chosen: slice | NDArray[np.int64] = slice(None)) -> Samples:
-        """The chosen ones: images as `(x / scale − mean) / std` in float32, tokens and labels as int64."""
+        """The chosen ones: images as `(x / scale − mean) / std` in float32, tokens and labels as int64, values as
+        `(y − mean) / std` in float32."""
         x, y = (torch.from_numpy(np.array(array[chosen])).to(self.device) for array in (self.x, self.y))
-        return Samples(x.long() if self.pixels is None else normalised(x, self.pixels), y.long())
+        return Samples(
+            x.long() if self.pixels is None else normalised(x, self.pixels),
+            standardised(y, self.target_scale) if self.target_scale else y.long(),
+        )
 
 
 @dataclass(frozen=True)
@@ -106,8 +114,9 @@ AnySamples = Samples | Stored | Selection
 
 def stored(splits: Splits, device: torch.device) -> tuple[Stored, Stored]:
     """Train and test samples, to be converted batch by batch."""
-    train = Stored(splits.train_x, splits.train_y, splits.pixels, device)
-    return train, Stored(splits.test_x, splits.test_y, splits.pixels, device)
+    scale = splits.target_scale
+    train = Stored(splits.train_x, splits.train_y, splits.pixels, scale, device)
+    return train, Stored(splits.test_x, splits.test_y, splits.pixels, scale, device)
 
 
 def to_device(splits: Splits, device: torch.device) -> tuple[Samples, Samples]:
@@ -124,6 +133,12 @@ def normalised(images: torch.Tensor, pixels: Pixels) -> torch.Tensor:
 
     # In place and in this order of operations: the published protocol's bits depend on it.
     return images.float().div_(pixels.scale).sub_(per_channel(pixels.mean)).div_(per_channel(pixels.std))
+
+
+def standardised(values: torch.Tensor, scale: Sequence[Moments]) -> torch.Tensor:
+    """Values [N, k] with mean 0 and standard deviation 1 over those that `scale` was computed of."""
+    means, deviations = torch.tensor(scale, dtype=torch.float64).to(values.device).T
+    return values.double().sub(means).div(deviations).float()
 
 
 def hold_out(samples: Samples | Stored, fraction: float, seed: int) -> tuple[Selection, Selection]:
@@ -168,6 +183,16 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: f
     All classes alike get the share `label_smoothing` of a label.
     """
     return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=label_smoothing)
+
+
+def squared_error(outputs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Mean over samples and values of the squared difference, both [b, k]."""
+    return functional.mse_loss(outputs, values)
+
+
+def own_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The data set's own: `squared_error` of values, which are floats, `cross_entropy` of classes and tokens."""
+    return (squared_error if targets.is_floating_point() else cross_entropy)(outputs, targets)
 
 
 def gradient_step(
@@ -280,6 +305,25 @@ def accuracy(model: nn.Module, samples: AnySamples) -> float:
 def mean_batch_accuracy(right: NDArray[np.bool_], size: int) -> float:
     """Mean over batches of each batch's accuracy, as published: a smaller last batch weighs as much."""
     return float(np.mean([share(right[start : start + size]) for start in range(0, len(right), size)]))
+
+
+def r2(model: nn.Module, samples: AnySamples, size: int = 1024) -> float | Unavailable:
+    """R2, 1 − SSE / SST, mean over the values [k]; standardising them does not change it.
+
+    Unavailable where a value is the same for all samples: SST is 0. NonFiniteError if an output is not finite.
+    """
+    with evaluating(model):
+        pairs = [(model(batch.x).double(), batch.y.double()) for batch in samples.batches(size)]
+    outputs, values = (torch.cat(side).cpu().numpy() for side in zip(*pairs, strict=True))
+    if not np.isfinite(outputs).all():
+        raise NonFiniteError("an output of the network is not finite; lower the learning rate")
+    if constant := [str(number) for number, equal in enumerate(np.ptp(values, axis=0) == 0) if equal]:
+        return Unavailable(
+            f"no R2: value {', '.join(constant)} of the target is the same for all {len(values)} samples, so SST is 0"
+        )
+    errors = ((outputs - values) ** 2).sum(axis=0)  # SSE [k]
+    spread = ((values - values.mean(axis=0)) ** 2).sum(axis=0)  # SST [k]
+    return float(np.mean(1 - errors / spread))
 
 
 def bits_per_token(model: nn.Module, samples: AnySamples, size: int = 256) -> float:

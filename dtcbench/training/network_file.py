@@ -48,7 +48,7 @@ class Origin(BaseModel):
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=8)]
     """Of one sample."""
     classes: Annotated[int, Field(gt=0)]
-    """The number of classes, or the vocabulary's size."""
+    """The number of classes, the vocabulary's size, or the number of a regression's values."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from dtcbench.training.loop import (
     hold_out,
     mean_batch_accuracy,
     predicted,
+    r2,
     share,
     shuffled_batches,
 )
@@ -49,6 +50,8 @@ from dtcbench.unavailable import Unavailable
 _NOT_COMPRESSED = Unavailable("nothing is removed while training")
 _NO_TEXT = Unavailable("the dataset holds no text")
 _NO_CHARACTERS = Unavailable("the text's tokens are not characters")
+_NO_CLASSES = Unavailable("a regression predicts values, which are not right or wrong: it has R2")
+_OF_REGRESSION = Unavailable("R2 is of a regression")
 _TOKENS = Unavailable("a text is not right or wrong as a whole: its tokens are predicted one by one")
 _NOT_DUE = Unavailable("nothing was due to be removed")
 _NO_VALIDATION = Unavailable("protocol published holds out no validation split")
@@ -100,8 +103,11 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     later = f"protocol {cell.protocol.name} looks at the test split at the last compression and at the end only"
     removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
 
-    def score(samples: AnySamples) -> float:
-        return context.evaluate(lambda: accuracy(run.model, samples))
+    is_regression = context.splits.task == "regression"
+
+    def score(samples: AnySamples) -> float | Unavailable:
+        of = r2 if is_regression else accuracy
+        return context.evaluate(lambda: of(run.model, samples))
 
     for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
         loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
@@ -109,20 +115,27 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
         layers: list[Layer] = []
         numbers: dict[str, Any] = {"validation_before": score(watched), "validation_after": _NOT_DUE}
         if last:
-            removal["accuracy_before"] = score(test)
+            removal["accuracy_before"] = _NO_CLASSES if is_regression else score(test)
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
             keep = protocol.kept_at_once(sparsity, cell.when)
             layers = run.compress(training, recipe.loss, counts=counts, keep=keep)
             numbers["validation_after"] = score(watched)
         if last:
-            removal["accuracy_after"] = score(test)
+            removal["accuracy_after"] = _NO_CLASSES if is_regression else score(test)
         run.record_cycle(loss, layers, **numbers, test_before=Unavailable(later), test_after=Unavailable(later))
         if last and rewinds:
             run.rewind()
             recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
+    if is_regression:
+        return run.result(
+            **dict.fromkeys((*removal, "accuracy", "validation_accuracy", "hits", "test_samples"), _NO_CLASSES),
+            r2=score(test),
+            target_scale=list(context.splits.target_scale),
+            bits_per_character=_NO_TEXT,
+        )
     is_text = context.splits.is_text
     bits: float | Unavailable = _NO_CHARACTERS if is_text else _NO_TEXT
     if context.splits.is_of_characters:
@@ -131,6 +144,8 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     return run.result(
         **removal,
         accuracy=share(right),
+        r2=_OF_REGRESSION,
+        target_scale=_OF_REGRESSION,
         hits=_TOKENS if is_text else packed(right),
         test_samples=_TOKENS if is_text else len(right),
         validation_accuracy=score(validation),
@@ -222,6 +237,8 @@ def run_published(run: TrainingRun, protocol: Published) -> Result:
         )
     return run.result(
         accuracy=tested,
+        r2=_OF_REGRESSION,
+        target_scale=_OF_REGRESSION,
         hits=packed(right),
         test_samples=len(right),
         accuracy_before=_AFTER_ONLY,
@@ -237,7 +254,8 @@ def _endless(samples: AnySamples, size: int) -> Iterator[Samples]:
 
 
 def tested(cell: Cell, network: nn.Module, splits: Splits, test: Samples | Stored) -> dict[str, Any]:
-    """The fields of a `Result` that the cell's final network alone decides: its accuracy, and what belongs to it.
+    """The fields of a `Result` that the cell's final network alone decides: its accuracy, and what belongs to it, or
+    its R2, None if there is none.
 
     Parameters
     ----------
@@ -248,6 +266,9 @@ def tested(cell: Cell, network: nn.Module, splits: Splits, test: Samples | Store
         right = predicted(_ending_as_published(network), test, protocol.batch_size)
         return {"accuracy": mean_batch_accuracy(right, protocol.batch_size), "hits": packed(right)}
     test = test.first(protocol.samples)
+    if splits.task == "regression":
+        found = r2(network, test)
+        return {"r2": None if isinstance(found, Unavailable) else found}
     right = predicted(network, test)
     if not splits.is_text:
         return {"accuracy": share(right), "hits": packed(right)}

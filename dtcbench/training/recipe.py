@@ -15,10 +15,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from dtcbench import registry
 from dtcbench.cycles import Cycles
 from dtcbench.datasets.augmentation import crop_flip
-from dtcbench.datasets.splits import Augment, Splits
+from dtcbench.datasets.splits import Augment, Splits, Task
 from dtcbench.errors import UserError
-from dtcbench.plan.protocol import InCycles, Standard
-from dtcbench.training.loop import Loss, Step, cross_entropy, gradient_step
+from dtcbench.plan.protocol import AnyProtocol, InCycles, Published, Standard
+from dtcbench.training.loop import Loss, Step, cross_entropy, gradient_step, own_loss
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Recipe:
     """Of the network's parameters; it takes one step a batch, and a compression cuts its state."""
     schedule: LRScheduler | None = None
     """Stepped after every step of the optimiser; None if the learning rate is constant."""
-    loss: Loss = cross_entropy
-    """A mean over samples. What is evaluated does not depend on it."""
+    loss: Loss = own_loss
+    """A mean over samples; by default the data set's own. What is evaluated does not depend on it."""
 
 
 def recipe_of(model: nn.Module, protocol: InCycles, steps: int) -> Recipe:
@@ -85,10 +85,25 @@ def share_of_lr(step: int, warmup: int, steps: int, schedule: str) -> float:
     return 1.0 if schedule == "constant" else (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
+def misfit(protocol: AnyProtocol, shape: tuple[int, ...], task: Task) -> str | None:
+    """What of the protocol cannot be done to samples of this shape for this task, with the remedy; None if all can."""
+    is_regression = task == "regression"
+    if isinstance(protocol, Published):
+        wrong = "protocol published trains by the cross-entropy of classes, and a regression has none; use standard"
+        return wrong if is_regression else None
+    if is_regression and isinstance(protocol, Standard) and protocol.label_smoothing:
+        smoothing = f"protocol.label_smoothing {protocol.label_smoothing:g}"
+        return f"{smoothing} is for classes, and a regression has none; remove it"
+    if protocol.augment == "crop-flip" and math.prod(shape[1:]) == 1:
+        sample = f"a sample has shape {list(shape)}"
+        return f"protocol.augment {protocol.augment} is for images, and {sample}; write none, or remove it"
+    return None
+
+
 def loss_of(protocol: Standard) -> Loss:
     """The loss that is trained by."""
     smoothing = protocol.label_smoothing
-    return partial(cross_entropy, label_smoothing=smoothing) if smoothing else cross_entropy
+    return partial(cross_entropy, label_smoothing=smoothing) if smoothing else own_loss
 
 
 def step_of(
@@ -98,8 +113,8 @@ def step_of(
     others: Sequence[torch.device] = (),
     penalty: Callable[[], torch.Tensor | None] = lambda: None,
 ) -> Step:
-    """One step of the training, on the network's board and the `others`; `penalty` is what the method adds to the loss,
-    if anything."""
+    """One step of the training by `loss`, on the network's board and the `others`; `penalty` is what the method adds to
+    the loss, if anything."""
     return gradient_step(
         model,
         recipe.optimizer,
@@ -119,14 +134,7 @@ def samples_at_once(protocol: Cycles) -> int:
 
 
 def augmentation(protocol: Cycles, splits: Splits) -> Augment | None:
-    """What is done to training batches; UserError if it cannot be done to these data."""
+    """What is done to training batches."""
     if protocol.augment == "dataset":
         return splits.augment
-    if protocol.augment == "none":
-        return None
-    if splits.pixels is None or math.prod(splits.input_shape[1:]) == 1:
-        raise UserError(
-            f"protocol.augment {protocol.augment} is for images, and a sample has shape {list(splits.input_shape)}; "
-            "write none, or remove it"
-        )
-    return crop_flip
+    return crop_flip if protocol.augment == "crop-flip" else None

@@ -16,7 +16,7 @@ from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.sensing import incoming_projection
 from dtcbench.energy.segments import PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
-from dtcbench.errors import CompressionError, NonFiniteError
+from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.protocol import Published, from_choice
 from dtcbench.record import Cycle, Layer, Result
@@ -28,7 +28,7 @@ from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, counting
-from dtcbench.training.recipe import recipe_of, step_of
+from dtcbench.training.recipe import misfit, recipe_of, step_of
 
 _BATCH = 64
 """Samples in a mini-batch of what a method looks at."""
@@ -219,11 +219,12 @@ def start(context: CellContext) -> TrainingRun:
     UserError or CompressionError if the network cannot be built, compressed, or counted.
     """
     cell, splits = context.cell, context.splits
+    if why := misfit(from_choice(cell.protocol), splits.input_shape, splits.task):
+        raise UserError(why)
     model = build(cell.model, splits.input_shape, splits.num_classes, torch_generator(cell.seed, "init"))
     model = model.to(context.example.device)
     initial = copied(model) if cell.when == "rewind" else None
-    logits = (1, *splits.train_y.shape[1:], splits.num_classes)
-    with blaming_the_model(cell.model, model, context.example, logits):
+    with blaming_the_model(cell.model, model, context.example, (1, *splits.output_shape)):
         compressor = _compressor(context, model)
     run = TrainingRun(context, model, compressor, _parameters(model), initial)
     with counting(cell.model, context.example):

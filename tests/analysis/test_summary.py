@@ -6,7 +6,11 @@ import math
 
 import pandas as pd
 import pytest
-from handmade import build, cell
+from handmade import CYCLES, build, cell, claim
+
+from dtcbench.analysis.claims import conclusions
+from dtcbench.analysis.verdicts import Verdict
+from dtcbench.report.columns import headline
 
 SEEDS = range(3)
 
@@ -84,3 +88,36 @@ def test_the_order_of_the_cells_does_not_change_a_bit():
     cells = [c for pair in PAIRS for c in on(pair, dtc=0.9 - ord(pair) / 999, random=0.8, magnitude=0.8)]
     assert len(build(cells).summary) == 3
     pd.testing.assert_frame_equal(build(cells).summary, build(cells[::-1]).summary, check_exact=True)
+
+
+def test_a_regression_is_in_no_mean_over_pairs_and_its_error_is_of_r2():
+    classes = [c for pair in PAIRS for c in on(pair, dtc=0.9, random=0.8)]
+    values = [
+        cell(method, seed, dataset="waves", accuracy=None, r2=score + seed / 1000)
+        for method, score in {"dense": 0.9, "dtc": 0.2, "random": 0.7}.items()
+        for seed in SEEDS
+    ]
+    both, alone = build([*classes, *values]), build(classes)
+    pd.testing.assert_frame_equal(both.summary, alone.summary)
+    waves = both.rows[both.rows["dataset"] == "waves"].set_index("method")
+    assert list(waves.index) == ["dense", "random", "dtc"]
+    assert waves.loc["dtc", "difference_mean"] == pytest.approx(-0.7)
+    assert waves.loc["dtc", "equivalence_margin"] == pytest.approx(0.2 * (1 - 0.901))
+    assert waves["accuracy_mean"].isna().all() and waves["seeds_for_1_point"].isna().all()
+    others = both.rows[both.rows["dataset"] != "waves"]
+    assert others["r2_mean"].isna().all() and others["accuracy_mean"].notna().all()
+    assert any("no mean over pairs and no claim takes them in" in note for note in both.notes)
+    records = both.rows.to_dict("records")
+    (dtc,) = [row for row in records if (row["dataset"], row["method"]) == ("waves", "dtc")]
+    shown = {column.title: column.text(dtc) for column in headline(records)}
+    assert shown["Accuracy, %"] == shown["Difference to dense, points"] == "–"
+    assert shown["R2"].startswith("0.2010") and shown["Difference to dense, R2"].startswith("−0.7000")
+
+
+def test_no_claim_counts_a_cell_of_a_regression():
+    cells = [
+        cell(method, seed, dataset="waves", accuracy=None, r2=0.5) for method in ("dtc", "random") for seed in SEEDS
+    ]
+    (found,) = conclusions([claim()], pd.DataFrame(cells), pd.DataFrame(columns=CYCLES))
+    assert found.verdict is Verdict.NOT_MEASURED
+    assert found.reason.endswith("cells of a regression have no accuracy")

@@ -39,7 +39,7 @@ def test_figures_read_in_per_cent_and_points_with_their_interval(row):
     row |= {"accuracy_mean": 0.9, "accuracy_low": 0.89, "accuracy_high": 0.912}
     row |= {"difference_mean": -0.00001, "difference_low": -0.02, "difference_high": 0.01}
     row |= {"energy_ratio": 0.8, "energy_low": 0.7, "energy_high": 0.9}
-    assert columns.accuracy(row) == "90.00 [89.00, 91.20]"
+    assert columns.score(row) == "90.00 [89.00, 91.20]"
     assert columns.difference(row) == "+0.00 [−2.00, +1.00]"
     assert columns.energy(row) == "80.0 % [70.0, 90.0]"
     assert columns.share(0.00123) == "0.12 %"
@@ -47,7 +47,7 @@ def test_figures_read_in_per_cent_and_points_with_their_interval(row):
 
 def test_without_an_interval_there_are_no_brackets(row):
     row |= {"accuracy_mean": 0.9, "accuracy_low": math.nan, "accuracy_high": math.nan}
-    assert columns.accuracy(row) == "90.00"
+    assert columns.score(row) == "90.00"
 
 
 def test_a_sparsity_the_schedule_decided_is_marked(row):
@@ -221,7 +221,7 @@ def test_the_terminal_table_fits_100_columns_and_breaks_no_figure(run):
     text = printed(run.leaderboard)
     assert max(map(len, text.splitlines())) <= 100
     for row in run.leaderboard.rows.to_dict("records"):
-        assert columns.accuracy(row, 1) in text
+        assert columns.score(row, 1) in text
         assert columns.difference(row, 1) in text
 
 

@@ -17,6 +17,7 @@ from test_power_chart import LOOKS, cell, only_rapl
 from dtcbench.report import figures, vector
 from dtcbench.report.drawings import FORMS
 from dtcbench.report.power_chart import power_figure
+from dtcbench.report.score import ACCURACY
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 BLUE, GREY = "#0072B2", "#808080"
@@ -62,9 +63,9 @@ def forest() -> go.Figure:
 def all_figures(run):
     looks = figures.styles(run.leaderboard)
     return {
-        "sparsity": figures.accuracy_by_sparsity(run.leaderboard.rows, looks),
-        "flops": figures.accuracy_by_training_flops(run.leaderboard.rows, looks),
-        "cycles": figures.over_cycles(run.cycles, looks),
+        "sparsity": figures.score_by_sparsity(run.leaderboard.rows, looks, ACCURACY),
+        "flops": figures.score_by_training_flops(run.leaderboard.rows, looks, ACCURACY),
+        "cycles": figures.over_cycles(run.cycles, looks, ACCURACY),
         "power": power_figure({"dtc": cell(), "<b>dense</b>": only_rapl()}, LOOKS),
         "forest": forest(),
     }

@@ -19,18 +19,18 @@ from dtcbench.report import cell_view, elements, figures
 from dtcbench.report.elements import Figure, template
 from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power_chart import power_figure
+from dtcbench.report.score import score_of_result
 from dtcbench.report.site.site_run import SiteRun
 from dtcbench.text import ABSENT, one_line
 
 _PANEL_PX, _AROUND_PX = 190, 100
 _TITLES = {
-    "accuracy": "Accuracy, %",
     "loss": "Training loss",
     "width": "Width, neurons",
     "entropy": "Entropy, bits",
 }
 _CAPTION = (
-    "Against the optimiser's steps. Accuracy before (solid) and just after (dashed) each compression; the loss of the "
+    "Against the optimiser's steps. {score} before (solid) and just after (dashed) each compression; the loss of the "
     "last batch before it; the widths it left; the entropies of the incoming (solid) and outgoing (dashed) "
     "measurements, below the dotted bound log2 n."
 )
@@ -65,7 +65,7 @@ def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord], method
         attempts=[one_line(line) for line in cell_view.attempt_lines(attempts)],
         figures=list(_figures(label, result, trace)),
         facts=cell_view.number_rows(record) if record else [],
-        titles=cell_view.CYCLE_TITLES,
+        titles=cell_view.cycle_titles(result) if result else (),
         cycles=cell_view.cycle_rows(result) if result else [],
         provenance=_provenance(record),
         configuration=json.dumps(TypeAdapter(Cell).dump_python(cell, mode="json"), indent=2, ensure_ascii=False),
@@ -75,7 +75,9 @@ def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord], method
 
 def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
     if result is not None and result.cycles:
-        yield elements.figure("course", "Cycle by cycle", _CAPTION, cycle_figure(result))
+        noun = score_of_result(result).noun
+        caption = _CAPTION.format(score=noun[0].upper() + noun[1:])
+        yield elements.figure("course", "Cycle by cycle", caption, cycle_figure(result))
     if trace is not None:
         caption = "The GPU's power by the driver. Solid where the energy counts, faint elsewhere."
         drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
@@ -85,7 +87,7 @@ def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> I
 def cycle_figure(result: Result) -> go.Figure:
     """A cell's cycles, one panel above the other, against the steps taken."""
     lines: dict[str, list[go.Scatter]] = {
-        "accuracy": list(_accuracies(result)),
+        "score": list(_scores(result)),
         "loss": [_line("loss", [(c.step, c.loss) for c in result.cycles], NEUTRAL)],
         "width": [],
         "entropy": [],
@@ -96,21 +98,23 @@ def cycle_figure(result: Result) -> go.Figure:
         colour = COLOURS[number % len(COLOURS)]
         lines["width"].append(_line(group, [(step, layer.width_after) for step, layer in layers], colour))
         lines["entropy"] += _entropies(group, layers, colour)
+    titles = {"score": score_of_result(result).title, **_TITLES}
     shown = {name: drawn for name, drawn in lines.items() if drawn}
     figure = figures.blank(len(shown))
     for row, (name, drawn) in enumerate(shown.items(), 1):
         for line in drawn:
             figure.add_trace(line, row=row, col=1)
-        figure.update_yaxes(title=_TITLES[name], row=row, col=1)
+        figure.update_yaxes(title=titles[name], row=row, col=1)
     figure.update_xaxes(title="Optimiser steps", row=len(shown), col=1)
     return figure.update_layout(height=_AROUND_PX + _PANEL_PX * len(shown))
 
 
-def _accuracies(result: Result) -> Iterator[go.Scatter]:
+def _scores(result: Result) -> Iterator[go.Scatter]:
+    scale = score_of_result(result).scale
     for split, colour in (("validation", COLOURS[0]), ("test", COLOURS[1])):
         for when, dash in (("before", "solid"), ("after", "dash")):
             points = [(cycle.step, getattr(cycle, f"{split}_{when}")) for cycle in result.cycles]
-            known = [(step, 100 * value) for step, value in points if value is not None]
+            known = [(step, scale * value) for step, value in points if value is not None]
             if known:
                 yield _line(f"{split}, {when}", known, colour, dash)
 

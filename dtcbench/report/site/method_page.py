@@ -10,6 +10,7 @@ from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
 from dtcbench.report.columns import Column, Row, label, sparsity
 from dtcbench.report.elements import Table, template
+from dtcbench.report.score import Score, scores_of
 from dtcbench.report.site.site_run import SiteRun, cell_file
 from dtcbench.text import ABSENT, number_text, one_line
 
@@ -60,36 +61,44 @@ def _of(table: pd.DataFrame, method: str, solver: str) -> pd.DataFrame:
 
 def _cells(cells: pd.DataFrame, method: str, solver: str) -> Table:
     """One line per cell of the method, compared with the dense cell of its seed."""
-    rows = _of(cells, method, solver).to_dict("records")
-    return elements.table(_OF_CELLS, rows, lambda row: f"../{cell_file(row['key'])}")
+    own = _of(cells, method, solver)
+    scored = [
+        column
+        for score in scores_of(own)
+        for column in (
+            _of_cells(score, score.title),
+            _of_cells(score, f"Difference to dense, {score.points}", "score_baseline"),
+        )
+    ]
+    return elements.table((*_CELL, *scored, *_END), own.to_dict("records"), lambda row: f"../{cell_file(row['key'])}")
 
 
-def _percent(name: str, minus: str = "") -> Column:
-    """A fraction of 1 as per cent, or how many points it lies above another."""
+def _of_cells(score: Score, title: str, minus: str = "") -> Column:
+    """A cell's accuracy as per cent, or its R2, or how far it lies above another's."""
 
     def value(row: Row) -> float:
-        return float(row[name]) - (float(row[minus]) if minus else 0.0)
+        return float(row[score.name]) - (float(row[minus]) if minus else 0.0)
 
     def text(row: Row) -> str:
-        form = "+z.2f" if minus else ".2f"
-        return number_text(value(row), form, scale=100)
+        form = f"+z.{score.digits}f" if minus else f".{score.digits}f"
+        return number_text(value(row), form, scale=score.scale)
 
-    return Column("Difference to dense, points" if minus else "Accuracy, %", text, value)
+    return Column(title, text, value)
 
 
 def _seconds(row: Row) -> str:
     return number_text(row["wall_s"], ".1f")
 
 
-_OF_CELLS = (
+_CELL = (
     Column("Cell", lambda row: row["key"][:12], lambda row: row["key"], is_number=False),
     label("Data set", "dataset"),
     label("Model", "model"),
     Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
     Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
     label("Status", "status"),
-    _percent("accuracy"),
-    _percent("accuracy", minus="accuracy_baseline"),
+)
+_END = (
     Column("Wall time, s", _seconds, lambda row: float("nan") if pd.isna(row["wall_s"]) else float(row["wall_s"])),
     Column("Reason", lambda row: _reason(row), lambda row: "" if pd.isna(row["reason"]) else row["reason"], False),
 )

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from dtcbench.report import elements
-from dtcbench.report.columns import HEADLINE, Row, label
+from dtcbench.report.columns import Row, headline, label
 from dtcbench.report.elements import Frame, template
 from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.site_run import SiteRun
@@ -20,7 +20,7 @@ def overview_page(runs: Sequence[SiteRun], opening: str, judged: Sequence[Claims
     """The page; `opening` is Markdown by whoever publishes, in which HTML is shown and not obeyed."""
     rows = [row for shown in runs for row in _rows(shown)]
     several = len({shown.hardware for shown in runs}) > 1
-    columns = (*HEADLINE, label("Suite", "suite"), *([label("Hardware class", "hardware")] if several else ()))
+    columns = (*headline(rows), label("Suite", "suite"), *([label("Hardware class", "hardware")] if several else ()))
     return template("overview.html").render(
         frame=Frame("assets"),
         opening=Markup(MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"]).render(opening)),  # noqa: S704
