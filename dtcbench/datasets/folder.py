@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtcbench.datasets.splits import Array, DatasetError, Splits
+from dtcbench.datasets.splits import Array, DatasetError, Splits, Task
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -41,12 +41,13 @@ class Embedded:
         return self.name
 
 
-def from_folder(path: str | Path) -> Splits:
+def from_folder(path: str | Path, task: Task = "classification") -> Splits:
     """The splits in a folder, as `Splits.from_arrays` makes them.
 
     path : a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `.jpg`), whose classes are numbered in the
         order of their names; or with `train_x.npy`, `train_y.npy`, `test_x.npy`, `test_y.npy`; or with one `.npz`
         that holds these four arrays. Hidden files (`.ipynb_checkpoints`, `.DS_Store`) are skipped.
+    task : as of `Splits.from_arrays`
 
     Raises
     ------
@@ -58,7 +59,7 @@ def from_folder(path: str | Path) -> Splits:
         raise DatasetError(f"{folder}: does not hold a test part; {_LAYOUTS}")
     try:
         train_x, train_y, test_x, test_y = (arrays[name] for name in ARRAYS)
-        return Splits.from_arrays(train_x, train_y, test_x, test_y)
+        return Splits.from_arrays(train_x, train_y, test_x, test_y, task)
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from None
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dtcbench.datasets.content import Content
 from dtcbench.datasets.folder import LARGEST, arrays_of, mapped, mode_of, naming, stacked
 from dtcbench.datasets.huggingface import embedded, is_of_images, is_saved, tables
-from dtcbench.datasets.splits import Array, DatasetError, Task, Values, bytes_of, images_of, targets_of
+from dtcbench.datasets.splits import VALUES, Array, DatasetError, Task, Values, bytes_of, images_of, targets_of
 from dtcbench.errors import near
 from dtcbench.validation import shown
 
@@ -35,8 +35,6 @@ _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """What stands for a missing number in a CSV file."""
 Part = tuple[NDArray[Any], NDArray[Any]]
 """Samples, and their labels or values as the file has them."""
-VALUES = "or write `task: regression` if they are values to predict"
-"""The remedy where labels are no classes."""
 
 
 def read(

@@ -24,6 +24,8 @@ Values = NDArray[np.float32]
 Labels = Tokens | Values
 Task = Literal["classification", "regression"]
 """What a network learns: which class a sample is of (or which token follows), or the values that go with it."""
+VALUES = "or write `task: regression` if they are values to predict"
+"""The remedy where labels are no classes."""
 Augment = Callable[["torch.Tensor", "torch.Generator"], "torch.Tensor"]
 """`(normalised batch [b, C, H, W], the cell's generator) -> batch` of the same shape and type.
 
@@ -218,9 +220,11 @@ def targets_of(name: str, given: ArrayLike, task: Task) -> Array | Values:
 
     DatasetError calls them `name`.
     """
-    if task == "classification":
-        return bytes_of(name, given)
     array = np.asarray(given)
+    if task == "classification":
+        if array.dtype.kind == "f":
+            raise DatasetError(f"{name} is {array.dtype}; give classes as whole numbers, {VALUES}")
+        return bytes_of(name, given)
     if array.dtype.kind not in "buif":
         raise DatasetError(f"{name} is {array.dtype}; the values of a regression are numbers")
     if array.ndim not in (1, 2) or not array.size:

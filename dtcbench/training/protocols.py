@@ -101,9 +101,9 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     span = (final + 1) * protocol.cycle_steps if rewinds else steps
     recipe, step, batches = _training(run, protocol, training, span, penalty)
     later = f"protocol {cell.protocol.name} looks at the test split at the last compression and at the end only"
-    removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), _NOT_COMPRESSED)
-
     is_regression = context.splits.task == "regression"
+    none = _NO_CLASSES if is_regression else _NOT_COMPRESSED
+    removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), none)
 
     def score(samples: AnySamples) -> float | Unavailable:
         of = r2 if is_regression else accuracy
@@ -114,43 +114,53 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
         last = number == final
         layers: list[Layer] = []
         numbers: dict[str, Any] = {"validation_before": score(watched), "validation_after": _NOT_DUE}
-        if last:
-            removal["accuracy_before"] = _NO_CLASSES if is_regression else score(test)
+        if last and not is_regression:
+            removal["accuracy_before"] = score(test)
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
             keep = protocol.kept_at_once(sparsity, cell.when)
             layers = run.compress(training, recipe.loss, counts=counts, keep=keep)
             numbers["validation_after"] = score(watched)
-        if last:
-            removal["accuracy_after"] = _NO_CLASSES if is_regression else score(test)
+        if last and not is_regression:
+            removal["accuracy_after"] = score(test)
         run.record_cycle(loss, layers, **numbers, test_before=Unavailable(later), test_after=Unavailable(later))
         if last and rewinds:
             run.rewind()
             recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
-    if is_regression:
-        return run.result(
-            **dict.fromkeys((*removal, "accuracy", "validation_accuracy", "hits", "test_samples"), _NO_CLASSES),
-            r2=score(test),
-            target_scale=list(context.splits.target_scale),
-            bits_per_character=_NO_TEXT,
-        )
-    is_text = context.splits.is_text
+    return run.result(
+        **removal,
+        **(_of_values if is_regression else _of_classes)(run, test),
+        validation_accuracy=_NO_CLASSES if is_regression else score(validation),
+    )
+
+
+def _of_classes(run: TrainingRun, test: AnySamples) -> dict[str, Any]:
+    """What the network is worth on test labels or next tokens."""
+    context, is_text = run.context, run.context.splits.is_text
     bits: float | Unavailable = _NO_CHARACTERS if is_text else _NO_TEXT
     if context.splits.is_of_characters:
         bits = context.evaluate(lambda: bits_per_token(run.model, test))
     right = context.evaluate(lambda: predicted(run.model, test))
-    return run.result(
-        **removal,
-        accuracy=share(right),
-        r2=_OF_REGRESSION,
-        target_scale=_OF_REGRESSION,
-        hits=_TOKENS if is_text else packed(right),
-        test_samples=_TOKENS if is_text else len(right),
-        validation_accuracy=score(validation),
-        bits_per_character=bits,
-    )
+    return {
+        "accuracy": share(right),
+        "r2": _OF_REGRESSION,
+        "target_scale": _OF_REGRESSION,
+        "hits": _TOKENS if is_text else packed(right),
+        "test_samples": _TOKENS if is_text else len(right),
+        "bits_per_character": bits,
+    }
+
+
+def _of_values(run: TrainingRun, test: AnySamples) -> dict[str, Any]:
+    """What the network is worth on the test values of a regression."""
+    return {
+        **dict.fromkeys(("accuracy", "hits", "test_samples"), _NO_CLASSES),
+        "r2": run.context.evaluate(lambda: r2(run.model, test)),
+        "target_scale": list(run.context.splits.target_scale),
+        "bits_per_character": _NO_TEXT,
+    }
 
 
 def _begin(run: TrainingRun, protocol: Cycles, training: Selection, sparsity: float) -> int:

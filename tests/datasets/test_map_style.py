@@ -28,9 +28,9 @@ class Items(Dataset):
         return self.items[index]
 
 
-def digest(make):
+def digest(make, **options):
     with pytest.raises(DatasetError, match='no digest pins the data set; write sha256="') as caught:
-        from_dataset(make)
+        from_dataset(make, **options)
     return str(caught.value).split('"')[1]
 
 
@@ -66,6 +66,17 @@ def test_one_data_set_is_split_by_content_and_floats_are_standardised():
     splits = from_dataset(lambda: items, sha256=digest(lambda: items), test=0.5)
     assert (len(splits.train_x), splits.input_shape) == (30, (4, 1, 1))
     assert splits.train_x.mean((0, 2, 3)) == pytest.approx([0] * 4, abs=1e-6)
+
+
+def test_values_of_items_are_those_of_arrays_and_as_many_for_each():
+    values = np.linspace(-1, 1, 24).reshape(12, 2)
+    items = Items(list(zip(X, values, strict=True)))
+    both = lambda: (Subset(items, range(9)), Subset(items, range(9, 12)))  # noqa: E731
+    splits = from_dataset(both, sha256=digest(both, task="regression"), task="regression")
+    assert splits.sha256 == Splits.from_arrays(X[:9], values[:9], X[9:], values[9:], "regression").sha256
+    uneven = Items([(X[0], values[0]), (X[1], values[1, :1])])
+    with pytest.raises(DatasetError, match="item 1 has 1 values, item 0 2; give as many for each"):
+        from_dataset(lambda: uneven, task="regression")
 
 
 def test_another_content_than_the_pinned_one_is_refused():

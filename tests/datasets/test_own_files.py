@@ -113,6 +113,46 @@ def test_a_second_file_or_part_tests(tmp_path):
     assert from_file(both).test_y.tolist() == CODES[40:]
 
 
+def test_values_to_predict_are_the_same_content_in_every_format_and_split_whatever_their_order(tmp_path):
+    values = X @ [[2.0], [1.0], [-3.0]]
+    archive = saved(tmp_path / "own.npz", x=X, y=values[:, 0])
+    frame = pd.DataFrame(X).assign(label=values).rename(columns=str)
+    paths = [archive, saved(tmp_path / "column.npz", x=X, y=values)]
+    paths += [table(tmp_path / f"own.{kind}", frame) for kind in ("csv", "parquet")]
+    assert {read(path, task="regression").sha256 for path in paths} == {read(archive, task="regression").sha256}
+
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    parts = dict(
+        zip(("train_x", "train_y", "test_x", "test_y"), (X[:40], values[:40], X[40:], values[40:]), strict=True)
+    )
+    for name, array in parts.items():
+        np.save(folder / f"{name}.npy", array)
+    apart = from_file(folder, task="regression")
+    assert apart.sha256 == from_file(saved(tmp_path / "apart.npz", **parts), task="regression").sha256
+    assert apart.train_y.dtype == np.float32 and apart.train_y == pytest.approx(values[:40])
+    assert apart.num_classes == 1
+
+    splits = from_file(archive, task="regression")
+    moved = from_file(saved(tmp_path / "moved.npz", x=X[::-1], y=values[::-1]), task="regression")
+    assert len(splits.test_y) == 12
+    assert sorted(splits.test_y[:, 0]) == sorted(moved.test_y[:, 0])
+
+
+def test_what_are_values_is_said_by_the_word_alone(tmp_path):
+    whole = saved(tmp_path / "whole.npz", x=X, y=np.arange(60) % 3)
+    classes, values = from_file(whole), from_file(whole, task="regression")
+    assert (classes.task, classes.num_classes) == ("classification", 3)
+    assert (values.task, values.num_classes) == ("regression", 1)
+    with pytest.raises(DatasetError, match=r"train_y is float64; give classes as whole numbers, or write `task: reg"):
+        Splits.from_arrays(IMAGES, LABELS / 2, IMAGES, LABELS)
+    pinned = {"sha256": read(whole, task="regression").sha256, "path": "whole.npz"}
+    contents.keep(read(whole, task="regression"))
+    assert file(**pinned, task="regression").sha256 == values.sha256
+    with pytest.raises(DatasetError, match="the content with this sha256 is for regression, not classification; corr"):
+        file(**pinned)
+
+
 IMAGES = RNG.integers(0, 256, (8, 1, 4, 5), dtype=np.uint8)
 LABELS = np.array([0, 1] * 4)
 
@@ -247,7 +287,7 @@ def test_what_does_not_fit_in_a_table_is_named(tmp_path, frame, message):
         ),
         "lengths": ({"x": X, "y": Y[1:]}, "y has 59 labels for 60 samples"),
         "one-hot": ({"x": X, "y": np.eye(60)}, r"y has shape \[60, 60\]"),
-        "fractions": ({"x": X, "y": X[:, 0]}, "give classes: whole numbers or texts"),
+        "fractions": ({"x": X, "y": X[:, 0]}, "give classes: whole numbers or texts, or write `task: regression` if"),
         "many": ({"x": RNG.normal(size=(300, 2)), "y": np.arange(300)}, "300 different labels; give 2 to 256"),
         "sizes": (
             {"x": X, "y": Y, "test_x": X[:, 1:], "test_y": Y},
