@@ -23,7 +23,7 @@ COSTS = {
 }
 """Shown with the energy, so that readers do not confuse the three."""
 QUANTITY = "energy_j"
-"""What records hold: the energy of training. They hold none of using the network."""
+"""What this rule reads: the energy of training. None reads that of using the network, which records may hold."""
 
 
 def evidence(claim: Claim, cells: pd.DataFrame) -> list[Evidence]:

@@ -33,7 +33,7 @@ def publish(
     ] = None,
     results: Annotated[str, typer.Option(metavar="FOLDER", help="Where results are published.")] = "results",
 ) -> None:
-    """Check a run, copy it into the results, and rebuild their tables.
+    """Check a run, copy it into the results, rebuild their tables.
 
     Without a run it rebuilds only. Nothing published is overwritten: a bundle grows, and a clash is refused.
 

@@ -119,7 +119,7 @@ def board(
         typer.Option(metavar="NAME", help="The method of a reference's single `accuracy` column."),
     ] = None,
 ) -> None:
-    """The leaderboard, what using the networks takes, or our numbers next to published ones.
+    """The leaderboard; what use takes; ours next to published numbers.
 
     Example: dtcbench board runs/published --published
     """

@@ -242,7 +242,8 @@ def _ask(uuid: str, what: str, question: Callable[[Any, Any], T]) -> T | Unavail
         return nvml
     try:
         return question(nvml, nvml.nvmlDeviceGetHandleByUUID(uuid))
-    except nvml.NVMLError as error:
+    # An older driver lacks the call that lists processes: the binding's error for that is no NVMLError.
+    except (nvml.NVMLError, getattr(nvml, "NVMLLibraryMismatchError", nvml.NVMLError)) as error:
         return Unavailable(f"NVML cannot {what} {uuid}: {error}")
 
 
