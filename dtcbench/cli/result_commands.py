@@ -119,7 +119,7 @@ def board(
         typer.Option(metavar="NAME", help="The method of a reference's single `accuracy` column."),
     ] = None,
 ) -> None:
-    """The leaderboard; what use takes; ours next to published numbers.
+    """The leaderboard, what use takes, or ours beside the paper's.
 
     Example: dtcbench board runs/published --published
     """
