@@ -13,7 +13,7 @@ from typing import Any, Self
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor
 from dtcbench.execution.interrupts import Interrupts
-from dtcbench.execution.joule_budget import Giving, allowed_steps, givings
+from dtcbench.execution.joule_budget import Giving, Refused, allowed_steps, givings
 from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
@@ -24,7 +24,6 @@ from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
 from dtcbench.training.determinism import generator
-from dtcbench.unavailable import Unavailable
 
 POLL_S = 0.5
 """Maximum seconds between two checks of time limits and Ctrl-C."""
@@ -196,8 +195,8 @@ class _Driver:
         for task in self.scheduler.start():
             self.began[task] = _now(), time.monotonic()
             steps = allowed_steps(task, self.given)
-            if isinstance(steps, Unavailable):
-                self._end(Outcome(task, None, Status.SKIPPED, steps.reason))
+            if isinstance(steps, Refused):
+                self._end(Outcome(task, None, steps.status, steps.reason))
                 continue
             self.executor.submit(replace(task, steps=steps))
             self.watcher.started(task.cell)
@@ -229,7 +228,7 @@ class _Driver:
         if self.scheduler.ended(task, record.status, "cell" if outcome.report else "node"):
             is_final = record.key in self.scheduler.finished
             self.given[record.key] = Giving.of(record)
-            self.failed += is_final and record.status is not Status.OK
+            self.failed += is_final and record.status not in (Status.OK, Status.SKIPPED)
             if task.lane is not None and not self.scheduler.holds(task.lane):
                 self.executor.release(task.lane)
             self._skip_the_rest()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.execution.task import Task
-from dtcbench.plan.joule_budget import steps_for_joules
-from dtcbench.record import CellRecord
+from dtcbench.plan.joule_budget import Measured, steps_for_joules, unlike
+from dtcbench.record import INCONCLUSIVE, CellRecord, Status
 from dtcbench.records.store import Store
 from dtcbench.unavailable import Unavailable
 
@@ -19,15 +19,34 @@ class Giving:
 
     joules: float | Unavailable
     """Those of its training; with a reason if they could not be ranked either."""
-    steps: int
-    """Those it took; 0 if it is not ok."""
+    steps: int = 0
+    """Those it took."""
+    measured: Measured | None = None
+    """How, if they were."""
+    is_final: bool = True
+    """Whether another attempt would change nothing."""
 
     @classmethod
     def of(cls, record: CellRecord) -> Giving:
         """What this record gives. A simulated board's joules count among themselves."""
         if record.result is None:
-            return cls(Unavailable(f"it ended as {record.status}: {record.reason}"), 0)
-        return cls(_joules(record), record.result.steps)
+            why = Unavailable(f"it ended as {record.status}: {record.reason}")
+            return cls(why, is_final=record.status not in INCONCLUSIVE)
+        trace = record.energy.trace if record.energy else None
+        how = Measured(trace.gpu_uuid, record.energy.method, record.energy.scope) if record.energy and trace else None
+        return cls(_joules(record), record.result.steps, how)
+
+
+_NOT_RUN = Giving(Unavailable("it has not been run"), is_final=False)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """How a cell ends that has no budget."""
+
+    status: Status
+    """`skipped` if its budget may still be measured, else `error`."""
+    reason: str
 
 
 def givings(tasks: Iterable[Task], store: Store) -> dict[str, Giving]:
@@ -39,21 +58,25 @@ def givings(tasks: Iterable[Task], store: Store) -> dict[str, Giving]:
     return {record.key: Giving.of(record) for record in store.decisive(files, CellRecord)}
 
 
-def allowed_steps(task: Task, given: Mapping[str, Giving]) -> int | Unavailable | None:
-    """The steps of a task with a budget of joules, None of any other; unavailable if no joules are known."""
+def allowed_steps(task: Task, given: Mapping[str, Giving]) -> int | Refused | None:
+    """The steps of a task with a budget of joules, None of any other; refused if the joules are not known."""
     if task.givers is None:
         return None
-    found = []
-    for name, key in (("dense", task.givers.dense), ("dtc", task.givers.compressed)):
-        giving = given.get(key)
-        why = "it has not been run" if giving is None else getattr(giving.joules, "reason", "")
-        if giving is None or isinstance(giving.joules, Unavailable):
-            return Unavailable(f"its budget is the joules of cell {key[:12]} ({name}), which are not known: {why}")
-        found.append((giving.joules, giving.steps))
-    (dense_j, dense_steps), (budget_j, _) = found
-    if steps := steps_for_joules(budget_j, dense_j, dense_steps):
+    keys = {"dense": task.givers.dense, "dtc": task.givers.compressed}
+    known: dict[str, float] = {}
+    for name, key in keys.items():
+        giving = given.get(key, _NOT_RUN)
+        if isinstance(giving.joules, Unavailable):
+            status = Status.ERROR if giving.is_final else Status.SKIPPED
+            of = f"its budget is the joules of cell {key[:12]} ({name}), which are not known"
+            return Refused(status, f"{of}: {giving.joules.reason}")
+        known[name] = giving.joules
+    dense, compressed = (given[key] for key in keys.values())
+    if dense.measured and compressed.measured and (differing := unlike(dense.measured, compressed.measured)):
+        return Refused(Status.ERROR, f"its budget is the joules of dense and dtc, which do not compare: {differing}")
+    if steps := steps_for_joules(known["dtc"], known["dense"], dense.steps):
         return steps
-    return Unavailable(f"its budget of {budget_j:.4g} J is less than one step of dense takes")
+    return Refused(Status.ERROR, f"its budget of {known['dtc']:.4g} J is less than one step of dense takes")
 
 
 def _joules(record: CellRecord) -> float | Unavailable:

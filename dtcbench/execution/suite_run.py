@@ -162,7 +162,13 @@ def _described(suite: Suite) -> dict[str, Any]:
         for noun, of_blocks in axes.items()
     }
     grid = {name: [getattr(block, name) for block in suite.grid] for name in ("sparsities", "keep", "seeds")}
-    return {**{f"protocol.{name}": value for name, value in suite.protocol}, **labels, **grid}
+    several = len(suite.protocols) > 1
+    protocols = {
+        f"protocol{f'[{number}]' if several else ''}.{name}": value
+        for number, protocol in enumerate(suite.protocols)
+        for name, value in protocol
+    }
+    return {**protocols, **labels, **grid}
 
 
 def _moved_into_dtcbench(plan: Plan, store: Store, used: Iterable[tuple[str, str]]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dtcbench.plan.cell import Cell
 
@@ -24,6 +25,14 @@ class Givers:
     """The dense cell of the pool and seed: it tells the joules of a step."""
     compressed: str
     """The first `dtc` cell of the pool, seed and sparsity: it tells the budget."""
+
+
+class Measured(NamedTuple):
+    """How joules were measured: those of two cells compare if it is the same."""
+
+    board: str | None
+    method: str
+    scope: str
 
 
 def has_joule_budget(cell: Cell) -> bool:
@@ -49,6 +58,17 @@ def givers(cells: Iterable[Cell]) -> dict[str, Givers]:
         for cell in wanting
         if _pool(cell) in dense and (*_pool(cell), cell.sparsity) in compressed
     }
+
+
+def unlike(dense: Measured, compressed: Measured) -> str:
+    """In what the joules of the two givers do not compare, in words; empty where in nothing."""
+    names = ("boards", "methods", "scopes")
+    found = [
+        f"other {name} ({one}, {other})"
+        for name, one, other in zip(names, dense, compressed, strict=True)
+        if one != other
+    ]
+    return ", ".join(found)
 
 
 def steps_for_joules(budget_j: float, dense_j: float, dense_steps: int) -> int:

@@ -36,8 +36,7 @@ def rehearsal(text: str, file: str) -> str:
 def _protocols(given: Any, gpus: float) -> Any:
     if not isinstance(given, list):
         return _protocol(given, gpus)
-    cut = [_protocol(one, gpus) for one in given]
-    return [one for number, one in enumerate(cut) if one not in cut[:number]]  # they may have differed in their steps
+    return _once([_protocol(one, gpus) for one in given])
 
 
 def _protocol(given: Any, gpus: float) -> dict[str, Any]:
@@ -64,11 +63,17 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     cut: dict[str, Any] = {"seeds": seeds[:1] if isinstance(seeds, list) else 1}
     if sparsities is not None:
         cut["sparsities"] = [next((sparsity for sparsity in sparsities if sparsity > 0), 0.0)]
-    return {**block, **cut, "methods": [_without_joules(method) for method in block["methods"]]}
+    return {**block, **cut, "methods": _once([_without_joules(method) for method in block["methods"]])}
+
+
+def _once(values: list[Any]) -> list[Any]:
+    """The values without repetition: they may have differed in what a rehearsal cuts."""
+    return [one for number, one in enumerate(values) if one not in values[:number]]
 
 
 def _without_joules(method: Any) -> Any:
     """The method with its default budget: a rehearsal's joules are none to train for."""
     if isinstance(method, dict) and method.get("budget") == "joules":
-        return {option: value for option, value in method.items() if option != "budget"}
+        rest = {option: value for option, value in method.items() if option != "budget"}
+        return rest if rest.keys() != {"name"} else rest["name"]
     return method

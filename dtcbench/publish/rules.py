@@ -25,7 +25,7 @@ from dtcbench.energy.trace import Trace, segments_of
 from dtcbench.execution.provenance import NO_VERSION, PACKAGES
 from dtcbench.hits import unpacked
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.joule_budget import givers, steps_for_joules
+from dtcbench.plan.joule_budget import Measured, givers, steps_for_joules, unlike
 from dtcbench.publish.findings import Finding, error, note, warning
 from dtcbench.record import INCONCLUSIVE, CellRecord, Energy, Provenance, Result, Status
 from dtcbench.records.tables import MISSING
@@ -280,7 +280,13 @@ def of_budgets(cells: pd.DataFrame, planned: Iterable[Cell]) -> Iterator[Finding
             yield error("cells", where, "the cells whose joules are its budget are not ok; run the suite again")
             continue
         dense_j, budget_j, taken = ok[giver.dense]["energy_j"], ok[giver.compressed]["energy_j"], ok[key]["steps"]
-        if not dense_j > 0 or not budget_j > 0:
+        how = [
+            Measured(ok[k]["gpu_uuid"], ok[k]["energy_method"], ok[k]["energy_scope"])
+            for k in (giver.dense, giver.compressed)
+        ]
+        if differing := unlike(*how):
+            yield error("cells", where, f"the joules of dense and dtc do not compare: {differing}")
+        elif not dense_j > 0 or not budget_j > 0:
             yield error("cells", where, "the joules that are its budget were not measured; run the suite with a meter")
         elif taken != (steps := steps_for_joules(budget_j, dense_j, int(ok[giver.dense]["steps"]))):
             yield error("cells", where, f"{taken:g} steps, and its budget of {budget_j:.4g} J allows {steps}")

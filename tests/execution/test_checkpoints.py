@@ -15,6 +15,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.plan.cell import Choice
 from dtcbench.plan.document import SuiteError
+from dtcbench.records.location import StoreError
 from dtcbench.training.network import build
 from dtcbench.training.network_file import NetworkFile
 
@@ -168,12 +169,14 @@ def test_a_run_starts_from_it_and_other_weights_are_other_cells(workplace):
     assert run.status() == {"ok": 2}
     plain = library.run(PLAIN, "runs/plain", inline=True, progress=False)
     assert set(run.cells["accuracy"]) != set(plain.cells["accuracy"])
-    # Resumed, it runs nothing; once the file has changed, its cells are missing and not done.
+    # Resumed, it runs nothing; once the file has changed, its cells are others, and belong in another folder.
     made = [record.started_at for record in run.records()]
     resumed = library.run(text, inline=True, progress=False)
     assert [record.started_at for record in resumed.records()] == made
     save("nets/start.safetensors", network(seed=6).state_dict())
-    again = library.run(text, inline=True, progress=False)
+    with pytest.raises(StoreError, match=r"of another suite of this name: models .*weights_sha256=.*; choose another"):
+        library.run(text, inline=True, progress=False)
+    again = library.run(text, "runs/others", inline=True, progress=False)
     assert not set(again.cells["key"]) & set(run.cells["key"])
     # What a run kept is rebuilt without the checkpoint.
     shutil.rmtree(workplace / "nets")

@@ -15,7 +15,7 @@ from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse
 from dtcbench.publish.reproduce import rerun
 from dtcbench.publish.rules import of_budgets
-from dtcbench.record import Status
+from dtcbench.record import PowerTrace, Status
 from dtcbench.records.store import Store
 
 DENSE, DTC = cell("dense", 0.0), cell("dtc", 0.5)
@@ -28,14 +28,28 @@ JOULES = {DENSE.key: 600.0, DTC.key: 455.0, MATCHED.key: 450.0}
 """Of 60 steps of dense: 45.5 steps' worth for dtc."""
 
 
+_SEEN = {
+    "device": "FAKE",
+    "simulated": True,
+    "interval_s": 0.025,
+    "samples": 9,
+    "longest_gap_s": 0.0,
+    "read_errors": {},
+}
+_SEEN |= {"phases": [], "cool_down_s": 0.0, "sampler_cpu_pct": 0.0, "boards": []}
+_UNSEEN = [name for name in PowerTrace.model_fields if name not in (*_SEEN, "gpu_uuid", "reasons")]
+TRACE = _SEEN | dict.fromkeys(_UNSEEN) | {"reasons": dict.fromkeys(_UNSEEN, "nobody looked")}
+
+
 class Metered:
     """An executor of one cell at a time whose meter says what `joules` holds, by key; None is not measured."""
 
     grace_s = 0.0
     slots = 1
 
-    def __init__(self, joules=None, flags=()):
+    def __init__(self, joules=None, flags=(), boards=None):
         self.joules, self.flags, self.tasks, self.waiting = JOULES | (joules or {}), list(flags), [], []
+        self.boards = boards or {}
 
     def submit(self, task):
         self.tasks.append(task)
@@ -45,8 +59,10 @@ class Metered:
         task = self.waiting.pop(0)
         record = attempt(task).record
         if (joules := self.joules[task.key]) is not None:
-            record["energy"] |= {"energy_j": joules, "flags": self.flags}
-            record["energy"]["reasons"].pop("energy_j")
+            trace = {**TRACE, "gpu_uuid": self.boards.get(task.key, "GPU-0")}
+            record["energy"] |= {"energy_j": joules, "flags": self.flags, "method": "counter", "trace": trace}
+            for name in ("energy_j", "trace"):
+                record["energy"]["reasons"].pop(name)
         return [Outcome(task, Report(record, None))]
 
     def begun(self):
@@ -96,17 +112,23 @@ def test_it_is_trained_again_for_the_steps_of_its_record(store):
 
 
 @pytest.mark.parametrize(
-    ("joules", "flags", "reason"),
+    ("joules", "flags", "boards", "reason"),
     [
-        ({DTC.key: None}, (), f"its budget is the joules of cell {DTC.key[:12]} (dtc), which are not known: the cell"),
-        ({}, ["coarse"], f"cell {DENSE.key[:12]} (dense), which are not known: they are barred: coarse against"),
-        ({DTC.key: 5.0}, (), "its budget of 5 J is less than one step of dense takes"),
+        (
+            {DTC.key: None},
+            (),
+            {},
+            f"its budget is the joules of cell {DTC.key[:12]} (dtc), which are not known: the cell",
+        ),
+        ({}, ["coarse"], {}, f"cell {DENSE.key[:12]} (dense), which are not known: they are barred: coarse against"),
+        ({DTC.key: 5.0}, (), {}, "its budget of 5 J is less than one step of dense takes"),
+        ({}, (), {DTC.key: "GPU-1"}, "which do not compare: other boards (GPU-0, GPU-1)"),
     ],
 )
-def test_without_joules_it_is_not_run_and_says_why(store, joules, flags, reason):
-    executor = Metered(joules, flags)
+def test_without_joules_it_is_not_run_and_says_why(store, joules, flags, boards, reason):
+    executor = Metered(joules, flags, boards)
     record = run(store, executor)
-    assert record.status is Status.SKIPPED
+    assert record.status is Status.ERROR
     assert reason in record.reason
     assert len(executor.tasks) == 2
 
@@ -128,20 +150,24 @@ def test_it_starts_after_a_lost_cell_of_its_lane_was_tried_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("steps", "joules", "said"),
+    ("steps", "joules", "board", "said"),
     [
-        (45, 455.0, []),
-        (44, 455.0, ["44 steps, and its budget of 455 J allows 45"]),
-        (45, float("nan"), ["the joules that are its budget were not measured; run the suite with a meter"]),
+        (45, 455.0, "GPU-0", []),
+        (45, 455.0, "GPU-1", ["the joules of dense and dtc do not compare: other boards (GPU-0, GPU-1)"]),
+        (44, 455.0, "GPU-0", ["44 steps, and its budget of 455 J allows 45"]),
+        (45, float("nan"), "GPU-0", ["the joules that are its budget were not measured; run the suite with a meter"]),
     ],
 )
-def test_check_holds_the_steps_to_the_joules(steps, joules, said):
+def test_check_holds_the_steps_to_the_joules(steps, joules, board, said):
     cells = pd.DataFrame(
         {
             "key": [DENSE.key, DTC.key, MATCHED.key],
             "status": "ok",
             "energy_j": [600.0, joules, 450.0],
             "steps": [60, 60, steps],
+            "gpu_uuid": ["GPU-0", board, board],
+            "energy_method": "counter",
+            "energy_scope": "gpu",
         }
     )
     assert [found.reason for found in of_budgets(cells, CELLS)] == said
@@ -163,4 +189,6 @@ resources: {gpus: 1}
 
 
 def test_a_rehearsal_whose_joules_mean_nothing_has_the_budget_of_flops():
-    assert [method.label for method in parse(rehearsal(SUITE, "x"), "x").grid[0].methods] == ["dtc", "dense-matched"]
+    both = SUITE.replace("[dtc,", "[dtc, dense-matched,")
+    for suite in (SUITE, both):
+        assert [one.label for one in parse(rehearsal(suite, "x"), "x").grid[0].methods] == ["dtc", "dense-matched"]
