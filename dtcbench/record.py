@@ -93,7 +93,8 @@ class PhaseEnergy(Explained):
     duration_s: float
     """Seconds of the phase in one training, mean over the trainings that count."""
     energy_j: float | None
-    """Joules of the phase in one training; None if its segments are too short for the driver's refresh."""
+    """Joules of the phase in one training; None if its segments are too short for the driver's refresh, or the counter
+    stood still in one."""
 
 
 class BoardEnergy(Explained):
@@ -508,7 +509,7 @@ class CellRecord(Explained):
     """Its place in the order that was drawn for the cells of its lane, counted from 1."""
     result: Result | None
     energy: Energy | None
-    """Beside the result: it may stem from repeats of the same training."""
+    """Beside the result, which is the first training's: a GPU's joules are those of the repeats."""
     provenance: Provenance | None
     weights_sha256: str | None = None
     """SHA-256 of the file with the final network (`training/network_file.py`)."""

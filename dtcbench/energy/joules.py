@@ -23,6 +23,8 @@ from dtcbench.unavailable import Unavailable
 
 SHORT_WINDOW_S = 60.0
 MIN_SAMPLES = 60
+AFTERGLOW_S = 3 * REFRESH_S
+"""After a window the counter has reached its end; what happens later does not concern the window."""
 DISAGREEMENT_PCT = 5.0
 LOST_SHARE = 0.1
 LIMIT_TOLERANCE = 0.01
@@ -232,13 +234,14 @@ def _cross_check_pct(
 
 
 def _failure(trace: Trace, inside: Sequence[Interval]) -> Unavailable | None:
-    """Why this trace gives no joules at all; None if it may."""
+    """Why this trace gives no joules of these intervals; None if it may."""
     if not inside:
         return Unavailable("nothing ran inside the energy boundary")
-    if trace.lost_s is not None:
+    until_s = inside[-1].end_s + AFTERGLOW_S  # later the cell may use its network
+    if trace.lost_s is not None and trace.lost_s <= until_s:
         return Unavailable("the GPU was lost while it was measured")
     for board in trace.boards:
-        counter_mj = board.column("counter_mj")
+        counter_mj = board.column("counter_mj")[board.t_s <= until_s]
         if (fall := integrate.backwards(counter_mj, integrate.rise_of_a_refresh(counter_mj))) is not None:
             return Unavailable(f"the GPU's energy counter ran backwards, from {fall[0]:.0f} to {fall[1]:.0f} mJ")
     return None
@@ -315,6 +318,6 @@ def _repeat_spread_j(trace: Trace, segments: Sequence[Segment], method: Method) 
     trainings = [windows([segment for segment in inside if segment.training == number]) for number in numbers]
     if len(trainings) < 2:
         return Unavailable("one training was measured")
-    each = [trace.counter_j(one) if method == "counter" else trace.integral_j(one) for one in trainings]
+    each = [trace.total_j(method, one) for one in trainings]
     unknown = next((joules for joules in each if isinstance(joules, Unavailable)), None)
     return unknown or statistics.stdev(joules for joules in each if isinstance(joules, float))

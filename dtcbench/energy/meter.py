@@ -12,7 +12,16 @@ from dataclasses import replace
 
 from dtcbench.energy import nvml, rapl
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import NOT_MEASURED, GpuContext, Idle, IdleBaseline, idle_of, read, unmeasured
+from dtcbench.energy.joules import (
+    AFTERGLOW_S,
+    NOT_MEASURED,
+    GpuContext,
+    Idle,
+    IdleBaseline,
+    idle_of,
+    read,
+    unmeasured,
+)
 from dtcbench.energy.nvml import AssignedGpu, assigned_gpus
 from dtcbench.energy.processes import ThisProcess, this_process
 from dtcbench.energy.rapl import Zone
@@ -27,8 +36,6 @@ LEAD_S = 2 * REFRESH_S
 """Sampled before anything is measured, so that the counter is seen to move."""
 LEAVE_WITHIN_S = 10.0
 """How long the process of the cell before may take to leave the GPU."""
-_AFTERGLOW_S = 3 * REFRESH_S
-"""Sampled after the last window, so that the counter has reached its end."""
 NOT_ASKED = Unavailable("the suite asks for no idle measurement")
 DECAY_S = 1.0
 """After the last kernel the power falls, and one that is averaged over the last second lags."""
@@ -78,8 +85,8 @@ class EnergyMeter:
 
     @property
     def unmeasured(self) -> str | None:
-        """Why it measures no GPU; None if it measures one."""
-        return str(self._gpus) if isinstance(self._gpus, Unavailable) else None
+        """Why a cell would get no joules of its GPUs; None if it would."""
+        return _obstacle(self._gpus)
 
     def settle(self) -> None:
         """Let the GPUs cool down and measure them idle. Call it before the cell touches them."""
@@ -118,8 +125,6 @@ class EnergyMeter:
         if isinstance(trace, Unavailable):
             return self._energy(timer.segments, self._context(), flags), None
         file = to_parquet(trace, timer.segments, self._about())
-        if not isinstance(self._gpus, Unavailable) and isinstance(found := idle_of(trace, self._baseline), Idle):
-            _IDLE[_uuids(self._gpus)] = found
         return self._energy(timer.segments, self._context(), flags, hashlib.sha256(file).hexdigest()), file
 
     def of_windows(self, intervals: Sequence[Interval]) -> list[Energy]:
@@ -146,7 +151,12 @@ class EnergyMeter:
         return read(trace, segments, context, self._zones, flags, trace_sha256, _shared_cpus(self._request))
 
     def close(self) -> None:
-        """End the sampler, whether or not it was read."""
+        """End the sampler, whether or not it was read. What it saw of the idle GPU serves the cells to come, also if
+        this one failed."""
+        if not isinstance(self._gpus, Unavailable) and isinstance(self._baseline.idle, Interval):
+            trace = self._trace
+            if isinstance(trace, Trace) and isinstance(found := idle_of(trace, self._baseline), Idle):
+                _IDLE[_uuids(self._gpus)] = found
         if not isinstance(self._sampler, Unavailable):
             self._sampler.kill()
 
@@ -156,7 +166,7 @@ class EnergyMeter:
         if isinstance(self._sampler, Unavailable):
             return self._sampler
         if not isinstance(self._gpus, Unavailable):
-            time.sleep(_AFTERGLOW_S)
+            time.sleep(AFTERGLOW_S)
         return self._sampler.finish()
 
     def _context(self) -> GpuContext | Unavailable:
@@ -198,7 +208,10 @@ def open_meter(device: str, request: Request, metering: Metering, environment: M
 
 def obstacle(request: Request, metering: Metering, environment: Mapping[str, str]) -> str | None:
     """Why a GPU cell in a process with this environment would get no joules; None if it would."""
-    gpus = _gpus_to_measure("cuda", request, metering, environment)
+    return _obstacle(_gpus_to_measure("cuda", request, metering, environment))
+
+
+def _obstacle(gpus: Sequence[AssignedGpu] | Unavailable) -> str | None:
     if isinstance(gpus, Unavailable):
         return str(gpus)
     return next((found for gpu in gpus if (found := gpu.board.obstacle(is_whole=False))), None)

@@ -27,7 +27,8 @@ def of_phases(trace: Trace, segments: Sequence[Segment], method: Method) -> Iter
         if not of_phase:
             continue
         trainings, mean_s = count_trainings(of_phase), total_s(of_phase) / len(of_phase)
-        energy_j: float | Unavailable = math.fsum(trace.joules(method, of_phase)) / trainings
+        total_j = trace.total_j(method, of_phase)
+        energy_j = total_j if isinstance(total_j, Unavailable) else total_j / trainings
         if mean_s < REFRESH_S / COARSE_SHARE:
             energy_j = Unavailable(
                 f"its segments last {mean_s:.2g} s on average; below {REFRESH_S / COARSE_SHARE:g} s the driver's "
@@ -53,6 +54,8 @@ def cumulative_j(trace: Trace, segments: Sequence[Segment], method: Method) -> l
                 parts.append(part)
     steps = np.zeros((len(ends), len(ends[0])))  # [trainings, cycles]
     np.add.at(steps, tuple(np.array(cells).T), trace.joules(method, parts))
+    if not (steps > 0).all():
+        return Unavailable("the counter did not move in a cycle")
     means: list[float] = steps.cumsum(axis=1).mean(axis=0).tolist()
     return means
 

@@ -70,5 +70,8 @@ def cpu_energy_j(trace: Trace, segments: Sequence[Segment], zones: Sequence[Zone
             return Unavailable(f"{zone.name} was not read for {gap_s:.1f} s: {why}")
         edges = [edge for interval in inside for edge in (interval.begin_s, interval.end_s)]
         at_edges = np.interp(edges, trace.t_s[known], counter_uj[known])
-        total_uj += float((at_edges[1::2] - at_edges[::2]).sum())
+        drawn_uj = float((at_edges[1::2] - at_edges[::2]).sum())
+        if drawn_uj <= 0:  # every package draws power
+            return Unavailable(f"{zone.name}: the counter did not move")
+        total_uj += drawn_uj
     return total_uj / 1e6 / count_trainings(counted(segments))

@@ -119,8 +119,12 @@ class Trace:
             return self.power
         return _total(self.joules("integral", intervals)) or Unavailable("no power was read")
 
+    def total_j(self, method: Method, intervals: Sequence[Interval]) -> float | Unavailable:
+        """Joules of all intervals together."""
+        return self.counter_j(intervals) if method == "counter" else self.integral_j(intervals)
+
     def joules(self, method: Method, intervals: Sequence[Interval]) -> Floats:
-        """Joules of each interval [m], of all boards; NaN throughout if nothing was read."""
+        """Joules of each interval [m], of all boards; NaN where one of them was not measured."""
         if len(boards := self.boards) > 1:  # a board's counter rises at its own refreshes
             total: Floats = np.sum([board.joules(method, intervals) for board in boards], axis=0)
             return total
@@ -129,11 +133,13 @@ class Trace:
             at_edges = integrate.counter_j(self.t_s, self.column("counter_mj"), edges_s)
         else:
             at_edges = integrate.integrated_j(self.t_s, self.column(str(self.power)), edges_s)
-        return at_edges[1::2] - at_edges[::2]
+        joules = at_edges[1::2] - at_edges[::2]
+        # Every board draws power: a counter that stands still measures nothing.
+        return np.where(joules > 0, joules, np.nan)
 
 
 def _total(joules: Floats) -> float | None:
-    """The sum if it is a number above 0, which a board's energy always is; else None."""
+    """The sum if it is a number above 0; else None."""
     total = math.fsum(joules)
     return total if math.isfinite(total) and total > 0 else None
 

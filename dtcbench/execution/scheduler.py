@@ -47,7 +47,7 @@ class Scheduler:
         for task in tasks:
             self._waiting.setdefault(task.lane or task.key, deque()).append(task)
         self._closed = deque(self._waiting)
-        """Lanes that have not had a slot yet, in plan order."""
+        """Lanes that have not had a slot yet, in the order of their first tasks."""
         self._open: dict[str, None] = {}
         """Lanes that have a slot, in the order in which they got it."""
         self._running: dict[Task, str] = {}

@@ -26,7 +26,7 @@ Traces = Mapping[str, pd.DataFrame]
 """Samples of power by cell key."""
 _POWER_CAPTION = (
     "One seed's GPU power as the driver reported it: dense, and each method at its highest planned sparsity. Solid "
-    "where the energy counts, faint elsewhere; a cell shorter than the window is repeated inside it."
+    "in the repeats of a training, where the energy counts; faint elsewhere."
 )
 
 _COMPARISONS = (

@@ -180,6 +180,36 @@ def test_a_counter_that_stands_still_is_not_believed():
     assert found.trace.reasons["counter_j"] == "the counter did not move"
 
 
+def test_a_counter_that_stood_still_in_one_repeat_is_not_believed():
+    counter = np.minimum(trace().columns["counter_mj"], 5e6 + 45 * 300e3)  # moves until the 45th second
+    repeats = [segment("train", 5, 10), segment("train", 11, 41, 1), segment("train", 50, 80, 2)]
+    found = energy(trace(counter_mj=counter), repeats)
+    assert (found.method, found.energy_j) == ("integral", pytest.approx(9000))
+    assert found.trace.reasons["counter_j"] == "the counter did not move"
+    alone = energy(trace(counter_mj=counter, instant_w=None), repeats)
+    assert_null(alone, "cannot be read (the counter did not move)")
+
+
+def test_several_boards_have_no_joules_by_a_counter_that_stood_still_on_one_of_them():
+    frozen = trace(power=steps((0, 100.0)), counter_mj=np.full(4001, 7e6))
+    seen = together(trace(power=steps((0, 100.0))), frozen)
+    found = energy(seen, gpu=gpu_context(uuids=("GPU-aaaa", "GPU-bbbb")))
+    assert (found.method, found.energy_j) == ("integral", pytest.approx(80 * 200))
+
+
+def test_a_phase_or_cycle_in_which_the_counter_stood_still_has_no_joules():
+    """The counter stops at the 45th second, inside a window that has joules by it."""
+    counter = np.minimum(trace().columns["counter_mj"], 5e6 + 45 * 300e3)
+    course = [segment("train", 5, 50), segment("compress", 50, 60), segment("train", 60, 85)]
+    found = energy(trace(counter_mj=counter), course)
+    assert found.method == "counter" and "disagreement" in found.flags
+    phases = {phase.phase: phase for phase in found.trace.phases}
+    assert {name: phase.energy_j for name, phase in phases.items()} == {"train": None, "compress": None}
+    assert {phase.reasons["energy_j"] for phase in phases.values()} == {"the counter did not move"}
+    assert found.trace.cumulative_j is None
+    assert found.trace.reasons["cumulative_j"] == "the counter did not move in a cycle"
+
+
 def test_a_counter_that_moved_only_before_the_window_is_not_believed():
     counter = np.minimum(trace().columns["counter_mj"], 5.75e6)
     found = energy(trace(counter_mj=counter))
@@ -244,6 +274,20 @@ def test_the_scope_is_that_of_the_joules_and_two_scopes_check_nothing(changes, s
 
 def test_a_lost_gpu_gives_no_number():
     assert_null(energy(trace(lost_s=BEGIN_S + 50)), "the GPU was lost")
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.5])
+def test_what_happens_after_the_windows_afterglow_leaves_it_its_joules(after_s):
+    """While the network is used the driver is reloaded, or the GPU falls off the bus."""
+    late = trace().t_s > TRAINING[-1].end_s + after_s
+    counter = trace().column("counter_mj")
+    reset = energy(trace(counter_mj=np.where(late, counter - 9e6, counter)))
+    lost = energy(trace(counter_mj=np.where(late, np.nan, counter), lost_s=TRAINING[-1].end_s + after_s))
+    if after_s < 0.3:
+        assert_null(reset, "ran backwards")
+        assert_null(lost, "the GPU was lost")
+    else:
+        assert (reset.energy_j, lost.energy_j) == (pytest.approx(24_000, abs=0.01), pytest.approx(24_000, abs=0.01))
 
 
 # flags
@@ -548,6 +592,12 @@ def test_a_processors_counter_that_wraps_goes_on():
     found = energy(seen, gpu=Unavailable("no GPU"), zones=[Zone("package-0", None, 1e9)])
     assert found.cpu_energy_j == pytest.approx(80 * 50)
     assert_null(found, "no GPU")
+
+
+def test_a_packages_counter_that_stands_still_is_no_joules():
+    seen = trace(rapl0_uj=np.arange(4001) * 0.025 * 50e6, rapl1_uj=np.full(4001, 7e6))
+    found = energy(seen, zones=[Zone("package-0", None, 1e12), Zone("package-1", None, 1e12)])
+    assert (found.cpu_energy_j, found.reasons["cpu_energy_j"]) == (None, "package-1: the counter did not move")
 
 
 def test_without_rapl_the_processors_have_a_reason():

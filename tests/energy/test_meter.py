@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,7 @@ def meter(monkeypatch):
     def meter(seen, processes=frozenset(), torch_uuid="GPU-aaaa", metering=None, gpus=1):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: ("H200", torch_uuid, 139.0))
         monkeypatch.setattr(meters, "settle", lambda uuid, metering, own: IdleBaseline(7.0, True, processes, NOT_ASKED))
-        monkeypatch.setattr(meters, "_AFTERGLOW_S", 0.0)
+        monkeypatch.setattr(meters, "AFTERGLOW_S", 0.0)
         made = meters.EnergyMeter(
             Sampled(seen),
             [AssignedGpu(BOARD, None)],
@@ -244,6 +245,23 @@ def test_windows_of_use_have_joules_by_themselves_unless_several_boards_were_met
     assert reason == "the cell's GPUs were metered together, and one of them was used"
     failed = meter(Unavailable("the sampler ended early")).of_windows(windows)
     assert [energy.reasons["energy_j"] for energy in failed] == ["the sampler ended early"] * 3
+
+
+def test_a_later_cell_of_the_process_has_the_idle_power_that_a_cell_before_it_saw_and_failed(meter, monkeypatch):
+    monkeypatch.setattr(meters, "_IDLE", {})
+    own = {os.getpid(): (BEGIN_S + 3, BEGIN_S + 100)}
+    failed = meter(trace(power=lambda t: np.where(t < 3, 70.0, 300.0), processes=own))
+    failed._baseline = replace(failed._baseline, idle=Interval(BEGIN_S + 1, BEGIN_S + 2.5))
+    failed.close()
+    assert meter(trace(processes=own)).reading(MINUTE, [])[0].trace.idle_w == pytest.approx(70, rel=1e-2)
+
+
+def test_a_board_with_neither_counter_nor_power_is_no_board_that_gives_joules(meter):
+    sound = meter(trace())
+    assert sound.unmeasured is None
+    refused = Unavailable("Not Supported")
+    sound._gpus = [AssignedGpu(replace(BOARD, counter_mj=refused, power_w=refused), None)]
+    assert sound.unmeasured == "no energy counter (Not Supported), no power (Not Supported)"
 
 
 def test_a_sampler_that_failed_leaves_no_number_and_its_reason(meter):
