@@ -124,6 +124,7 @@ class EnergyMeter:
         trace = self._trace
         if isinstance(trace, Unavailable):
             return self._energy(timer.segments, self._context(), flags), None
+        self._keep_idle()
         file = to_parquet(trace, timer.segments, self._about())
         return self._energy(timer.segments, self._context(), flags, hashlib.sha256(file).hexdigest()), file
 
@@ -151,14 +152,17 @@ class EnergyMeter:
         return read(trace, segments, context, self._zones, flags, trace_sha256, _shared_cpus(self._request))
 
     def close(self) -> None:
-        """End the sampler, whether or not it was read. What it saw of the idle GPU serves the cells to come, also if
-        this one failed."""
-        if not isinstance(self._gpus, Unavailable) and isinstance(self._baseline.idle, Interval):
-            trace = self._trace
-            if isinstance(trace, Trace) and isinstance(found := idle_of(trace, self._baseline), Idle):
-                _IDLE[_uuids(self._gpus)] = found
+        """End the sampler, whether or not it was read."""
+        self._keep_idle()  # a cell that failed was not read
         if not isinstance(self._sampler, Unavailable):
             self._sampler.kill()
+
+    def _keep_idle(self) -> None:
+        """Keep what this cell saw of the idle GPUs for the cells of this process that follow."""
+        if isinstance(self._gpus, Unavailable) or not isinstance(self._baseline.idle, Interval):
+            return
+        if isinstance(trace := self._trace, Trace) and isinstance(found := idle_of(trace, self._baseline), Idle):
+            _IDLE[_uuids(self._gpus)] = found
 
     @functools.cached_property
     def _trace(self) -> Trace | Unavailable:

@@ -252,7 +252,7 @@ def test_a_later_cell_of_the_process_has_the_idle_power_that_a_cell_before_it_sa
     own = {os.getpid(): (BEGIN_S + 3, BEGIN_S + 100)}
     failed = meter(trace(power=lambda t: np.where(t < 3, 70.0, 300.0), processes=own))
     failed._baseline = replace(failed._baseline, idle=Interval(BEGIN_S + 1, BEGIN_S + 2.5))
-    failed.close()
+    failed.close()  # without a reading
     assert meter(trace(processes=own)).reading(MINUTE, [])[0].trace.idle_w == pytest.approx(70, rel=1e-2)
 
 
