@@ -29,12 +29,12 @@ def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None
     _, plan = read_suite(suite, out)
     job, cell, store = Job.of(plan.suite, plugins), plan.cells[0], run_of(plan.suite.name, out)
     gpu = board(job)
-    store.refuse_calibrated(gpu.uuid)
-    say(f"{gpu.name}, {gpu.uuid}: repeats of cell {cell.key[:12]} ({cell.label})")
-    found = calibrated(gpu, cell, job, lambda repeats: say(_line(repeats)))
-    say(*map(_load_line, found.loads))
-    with store.locked() as writer:
+    with store.locked() as writer:  # from here on: a run's cell on the board would spoil hours of repeats
+        store.refuse_calibrated(gpu.uuid)
+        say(f"{gpu.name}, {gpu.uuid}: repeats of cell {cell.key[:12]} ({cell.label})")
+        found = calibrated(gpu, cell, job, lambda repeats: say(_line(repeats)))
         file = writer.save_calibration(found)
+    say(*map(_load_line, found.loads))
     if found.window_s is None:
         say(f"{file}: {found.reasons['window_s']}")
         return
@@ -44,6 +44,8 @@ def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None
 
 def _line(repeats: Repeats) -> str:
     where = f"window {repeats.window_s:g} s, pause {repeats.cool_down_s:g} s"
+    if repeats.joules is None:
+        return f"{where}: {repeats.reasons['joules']}"
     return f"{where}: {len(repeats.joules)} repeats differ by {repeats.spread_pct:.2f} %"
 
 

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from dtcbench.record import Explained
 from dtcbench.unavailable import Unavailable
@@ -21,19 +22,19 @@ REPEATS = 4
 WINDOWS_S = (5.0, 10.0, 20.0, 40.0, 60.0, 120.0)
 COOL_DOWNS_S = (0.0, 10.0, 30.0)
 LoadName = Literal["idle", "steady", "square wave"]
+Joules = Annotated[float, Field(gt=0, lt=1e15)]
+"""Of a training: no machine draws more, and sums stay finite."""
 
 
-class Repeats(BaseModel):
+class Repeats(Explained):
     """Repeats of one cell, all measured over windows of one length after pauses of one length."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     window_s: float
     """The suite's `min_window` for them, seconds."""
     cool_down_s: float
     """Seconds of pause before each."""
-    joules: list[float]
-    """Of one training, by each repeat."""
+    joules: Annotated[list[Joules], Field(min_length=REPEATS, max_length=REPEATS)] | None
+    """Of one training, by each repeat; None if one of them had none, or such as bar a rank."""
 
     @property
     def seconds(self) -> float:
@@ -42,7 +43,9 @@ class Repeats(BaseModel):
 
     @property
     def spread_pct(self) -> float:
-        """The largest less the smallest, in per cent of the mean."""
+        """The largest less the smallest, in per cent of the mean; infinite without joules."""
+        if self.joules is None:
+            return math.inf
         return 100 * (max(self.joules) - min(self.joules)) / statistics.fmean(self.joules)
 
 
@@ -52,10 +55,10 @@ class Load(Explained):
     name: LoadName
     """idle: a CUDA context and nothing else; steady: one matrix product after the other; square wave: those for half of
     each period."""
-    seconds: float
-    counter_j: float | None
+    seconds: Annotated[FiniteFloat, Field(gt=0)]
+    counter_j: FiniteFloat | None
     """Joules by the energy counter."""
-    integral_j: float | None
+    integral_j: FiniteFloat | None
     """Joules by the integral of the power."""
 
     @property
@@ -92,6 +95,8 @@ class Calibration(Explained):
 
     @model_validator(mode="after")
     def _decided_by_its_repeats(self) -> Calibration:
+        if [(one.window_s, one.cool_down_s) for one in self.tried] != candidates()[: len(self.tried)]:
+            raise ValueError("its repeats are not over the first of the windows and pauses that are tried, in order")
         found = shortest(self.tried)
         decided = (None, None) if isinstance(found, Unavailable) else (found.window_s, found.cool_down_s)
         if (self.window_s, self.cool_down_s) != decided:
@@ -99,11 +104,9 @@ class Calibration(Explained):
         return self
 
 
-def candidates(
-    windows_s: Sequence[float] = WINDOWS_S, cool_downs_s: Sequence[float] = COOL_DOWNS_S
-) -> list[tuple[float, float]]:
+def candidates() -> list[tuple[float, float]]:
     """Every window with every cool-down, the pair that takes the least time first; of two, that with less pause."""
-    return sorted(itertools.product(windows_s, cool_downs_s), key=lambda pair: (sum(pair), pair[1]))
+    return sorted(itertools.product(WINDOWS_S, COOL_DOWNS_S), key=lambda pair: (sum(pair), pair[1]))
 
 
 def agree(repeats: Repeats) -> bool:
@@ -118,7 +121,9 @@ def shortest(tried: Sequence[Repeats]) -> Repeats | Unavailable:
     if not tried:
         return Unavailable("nothing was repeated")
     best = min(tried, key=lambda one: one.spread_pct)
+    if best.joules is None:
+        return Unavailable(f"no window could be measured: {best.reasons['joules']}")
     return Unavailable(
-        f"repeats of the cell differ by {WITHIN_PCT:g} % or more at every window; by {best.spread_pct:.2f} % at "
-        f"{best.window_s:g} s after a pause of {best.cool_down_s:g} s"
+        f"repeats of the cell differ by {WITHIN_PCT:g} % or more at every window that was measured; "
+        f"by {best.spread_pct:.2f} % at {best.window_s:g} s after a pause of {best.cool_down_s:g} s"
     )

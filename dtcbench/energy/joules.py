@@ -6,8 +6,8 @@ docs/energy.md explains every rule, with its source.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from dtcbench.energy import integrate
@@ -34,7 +34,8 @@ THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
 at its power limit as intended is not throttled."""
 
 FLAGS = {
-    "short": f"the window has less than {SHORT_WINDOW_S:.0f} s, or fewer than {MIN_SAMPLES} samples",
+    "short": f"the window has less than {SHORT_WINDOW_S:.0f} s, or the board's calibrated window if that is less, "
+    f"or fewer than {MIN_SAMPLES} samples",
     "coarse": f"the driver's refresh makes the joules uncertain by more than {100 * COARSE_SHARE:.0f} %",
     "disagreement": f"counter and integral differ by more than {DISAGREEMENT_PCT:.0f} %",
     "gaps": f"the power, or the counter that gave the joules, was not seen for longer than {LONG_GAP_S:.0f} s",
@@ -103,6 +104,16 @@ class GpuContext:
     baseline: IdleBaseline
     idle_context: Interval | Unavailable = NOT_MEASURED
     """When it was idle with the cell's context on it."""
+    calibrated: Mapping[str, float] = field(default_factory=dict)
+    """By a board's UUID, the window of its calibration, seconds; empty if the suite does not measure by it."""
+
+
+def short_below_s(uuids: Sequence[str], calibrated: Mapping[str, float]) -> float:
+    """Windows of these boards with fewer seconds are short: 60, or the longest calibrated one of them if that is less.
+
+    A board without a calibrated window has 60 s.
+    """
+    return min(SHORT_WINDOW_S, max((calibrated.get(uuid, SHORT_WINDOW_S) for uuid in uuids), default=SHORT_WINDOW_S))
 
 
 def read(
@@ -196,7 +207,7 @@ def gpu_fields(trace: Trace, segments: Sequence[Segment], gpu: GpuContext) -> di
     cross_check_pct = _cross_check_pct(trace, counter_j, integral_j)
     quantisation_j = REFRESH_S * energy_j * len(inside) / total_s(inside)
     flags = {
-        "short": total_s(inside) < SHORT_WINDOW_S or facts.samples < MIN_SAMPLES,
+        "short": total_s(inside) < short_below_s(gpu.uuids, gpu.calibrated) or facts.samples < MIN_SAMPLES,
         "coarse": quantisation_j > COARSE_SHARE * energy_j,
         "disagreement": isinstance(cross_check_pct, float) and abs(cross_check_pct) > DISAGREEMENT_PCT,
         "gaps": facts.longest_gap_s > LONG_GAP_S,

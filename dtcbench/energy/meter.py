@@ -57,6 +57,7 @@ class EnergyMeter:
     gpus : the GPUs to measure together, or why none is
     zones : the processor packages to measure, the cell's own or shared, or why none are
     request : what the cell was given
+    calibrated : by a board's UUID, the window of its calibration in seconds, if the suite measures by it
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class EnergyMeter:
         zones: Sequence[Zone] | Unavailable,
         request: Request,
         metering: Metering,
+        calibrated: Mapping[str, float],
     ) -> None:
         self._sampler = sampler
         self._gpus = sampler if isinstance(sampler, Unavailable) and not isinstance(gpus, Unavailable) else gpus
         self._zones = zones
         self._request = request
         self._metering = metering
+        self._calibrated = calibrated
         not_yet = NOT_MEASURED if metering.idle else NOT_ASKED
         self._baseline = IdleBaseline(0.0, True, frozenset(), not_yet)
         self._idle_context: Interval | Unavailable = not_yet
@@ -81,7 +84,7 @@ class EnergyMeter:
     def without(cls, reason: str) -> EnergyMeter:
         """A meter that measures nothing, for this reason."""
         none = Unavailable(reason)
-        return cls(none, none, none, Request(cpus=1), Metering())
+        return cls(none, none, none, Request(cpus=1), Metering(), {})
 
     @property
     def unmeasured(self) -> str | None:
@@ -190,6 +193,7 @@ class EnergyMeter:
             own=self._own,
             baseline=self._baseline,
             idle_context=self._idle_context,
+            calibrated=self._calibrated,
         )
 
     def _about(self) -> dict[str, str]:
@@ -198,16 +202,26 @@ class EnergyMeter:
         return {**gpu, "zones": ", ".join(zone.name for zone in zones), "interval_s": f"{INTERVAL_S:g}"}
 
 
-def open_meter(device: str, request: Request, metering: Metering, environment: Mapping[str, str]) -> EnergyMeter:
-    """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises."""
+def open_meter(
+    device: str,
+    request: Request,
+    metering: Metering,
+    environment: Mapping[str, str],
+    calibrated: Mapping[str, float] | None = None,
+) -> EnergyMeter:
+    """The meter of a cell on `device`, `cpu` or `cuda`, in a process with this `environment`. Never raises.
+
+    `calibrated` are the boards' windows by calibration, if the suite measures by them.
+    """
+    calibrated = calibrated or {}
     if metering.meter == "none":
         return EnergyMeter.without("the suite asks for no meter")
     gpus, zones = _gpus_to_measure(device, request, metering, environment), rapl.packages()
     if isinstance(gpus, Unavailable) and isinstance(zones, Unavailable):
-        return EnergyMeter(gpus, gpus, zones, request, metering)
+        return EnergyMeter(gpus, gpus, zones, request, metering, calibrated)
     uuids = () if isinstance(gpus, Unavailable) else _uuids(gpus)
     counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
-    return EnergyMeter(Sampler.start(uuids, counters), gpus, zones, request, metering)
+    return EnergyMeter(Sampler.start(uuids, counters), gpus, zones, request, metering, calibrated)
 
 
 def obstacle(request: Request, metering: Metering, environment: Mapping[str, str]) -> str | None:

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 
 from dtcbench import __version__
+from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.energy.calibration import REPEATS, Calibration, Load, LoadName, Repeats, agree, candidates, shortest
 from dtcbench.energy.meter import obstacle
 from dtcbench.energy.nvml import Gpu, assigned_gpu
@@ -22,7 +23,7 @@ from dtcbench.execution.task import Job, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.metering import CoolDown
-from dtcbench.record import CellRecord, Status
+from dtcbench.record import CellRecord, Energy, Status
 from dtcbench.training.determinism import torch_generator
 from dtcbench.unavailable import Unavailable
 
@@ -32,12 +33,17 @@ PERIOD_S = 0.25
 _EDGE_S = 0.5
 """Sampled before the first load and after the last, and left between two."""
 
-Measure = Callable[[float, float], float]
+Measure = Callable[[float, float], float | Unavailable]
 """Joules of one training of the cell over a window, after a pause; both in seconds."""
 
 
 def board(job: Job) -> Gpu:
-    """The board to calibrate: the first that this process sees. UserError if no joules can be had on it."""
+    """The board to calibrate: the first that this process sees. UserError if the suite or the board gives no joules."""
+    if not job.request.gpus or job.metering.meter == "none":
+        raise UserError(
+            f"suite {job.suite} measures no GPU (resources.gpus {job.request.gpus:g}, energy.meter "
+            f"{job.metering.meter}); calibrate with one that does"
+        )
     request = replace(job.request, gpus=1.0)
     assigned = assigned_gpu(os.environ)
     if (why := obstacle(request, job.metering, os.environ)) or isinstance(assigned, Unavailable):
@@ -45,17 +51,11 @@ def board(job: Job) -> Gpu:
     return assigned.board
 
 
-def calibrated(
-    gpu: Gpu,
-    cell: Cell,
-    job: Job,
-    tell: Callable[[Repeats], object],
-    pairs: Sequence[tuple[float, float]] = tuple(candidates()),
-) -> Calibration:
-    """What the board is found to be. `tell` hears of each group of repeats; `pairs` are windows and pauses to try."""
+def calibrated(gpu: Gpu, cell: Cell, job: Job, tell: Callable[[Repeats], object]) -> Calibration:
+    """What the board is found to be. `tell` hears of each group of repeats. UserError if no window can be measured."""
     loads = known_loads(gpu)
     tried = []
-    for repeats in tries(partial(joules, cell, job), pairs):
+    for repeats in tries(partial(joules, cell, job), candidates()):
         tell(repeats)
         tried.append(repeats)
     found = shortest(tried)
@@ -76,28 +76,47 @@ def calibrated(
 
 
 def tries(measure: Measure, pairs: Sequence[tuple[float, float]]) -> Iterator[Repeats]:
-    """Repeats at each pair of window and pause, up to the first that agree. One before them only warms the board."""
-    measure(*pairs[0])
+    """Repeats at each pair of window and pause, up to the first that agree.
+
+    One before them, at the last pair, only warms the board. UserError if it has no joules: no shorter window helps.
+    """
+    if isinstance(why := measure(*pairs[-1]), Unavailable):
+        raise UserError(f"nothing can be calibrated here: {why}")
     for window_s, cool_down_s in pairs:
-        of_each = [measure(window_s, cool_down_s) for _ in range(REPEATS)]
-        repeats = Repeats(window_s=window_s, cool_down_s=cool_down_s, joules=of_each)
+        of_each = _repeated(partial(measure, window_s, cool_down_s))
+        repeats = Repeats.of(window_s=window_s, cool_down_s=cool_down_s, joules=of_each)
         yield repeats
         if agree(repeats):
             return
 
 
-def joules(cell: Cell, job: Job, window_s: float, cool_down_s: float) -> float:
-    """Joules of one training of the cell. UserError if it has none."""
+def _repeated(measure: Callable[[], float | Unavailable]) -> list[float] | Unavailable:
+    """The joules of each repeat; the first reason why one has none ends them."""
+    of_each = []
+    for _ in range(REPEATS):
+        if isinstance(found := measure(), Unavailable):
+            return found
+        of_each.append(found)
+    return of_each
+
+
+def joules(cell: Cell, job: Job, window_s: float, cool_down_s: float) -> float | Unavailable:
+    """Joules of one training of the cell, if they could be ranked but for their short window."""
     pause = CoolDown().model_copy(update={"at_least": cool_down_s})
     metering = job.metering.model_copy(update={"min_window": window_s, "idle": 0.0, "cool_down": pause})
     one_board = replace(job, metering=metering, request=replace(job.request, gpus=1.0), keep_weights="none", use=None)
     record = CellRecord.model_validate(attempt(Task(cell, 1, one_board)).record)
     if record.status is not Status.OK or record.energy is None:
-        raise UserError(f"cell {record.key[:12]}, which is repeated, ended as {record.status}: {record.reason}")
-    if record.energy.energy_j is None:
-        why = record.energy.reasons["energy_j"]
-        raise UserError(f"cell {record.key[:12]}, which is repeated, has no joules: {why}")
-    return record.energy.energy_j
+        return Unavailable(f"cell {record.key[:12]}, which is repeated, ended as {record.status}: {record.reason}")
+    return rankable(record.energy)
+
+
+def rankable(energy: Energy) -> float | Unavailable:
+    """Its joules, or why they bar a rank. A short window does not, nor a simulated board, whose calibration says so."""
+    if energy.energy_j is None:
+        return Unavailable(energy.reasons["energy_j"])
+    barring = [words for flag, words in DISQUALIFYING.items() if flag in {*energy.flags} - {"short", "simulated"}]
+    return Unavailable(f"joules that bar a rank: {', '.join(barring)}") if barring else energy.energy_j
 
 
 def known_loads(gpu: Gpu, seconds: float = LOAD_S) -> list[Load]:

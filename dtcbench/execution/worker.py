@@ -53,7 +53,10 @@ def attempt(task: Task) -> Report:
     try:
         for plugin in task.job.plugins:
             plugin.load()
-        with closing(open_meter(task.job.device, task.job.request, _metering(task.job), os.environ)) as meter:
+        windows_s = {uuid: window_s for uuid, (window_s, _) in task.job.calibrated.items()}
+        with closing(
+            open_meter(task.job.device, task.job.request, _metering(task.job), os.environ, windows_s)
+        ) as meter:
             if task.job.metering.required and (why := meter.unmeasured):
                 raise UserError(f"the suite requires joules (energy.required), and this cell would get none: {why}")
             meter.settle()

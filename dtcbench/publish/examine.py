@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan
@@ -49,13 +49,14 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     plan, findings = _plan(store)
     unclaimed = {name for name, kind in files.items() if kind in ("trace", "weights")}
     starts: list[str] = []
-    findings += _records(store, plan, unclaimed, starts)
+    calibrated, miscalibrated = _calibrated(store)
+    findings += _records(store, plan, unclaimed, starts, calibrated)
     weigh = error if CARD in files else warning
     what = {"trace": "samples", "weights": "weights"}
     findings += [
         weigh("files", name, f"{what[str(files[name])]} that no record speaks of") for name in sorted(unclaimed)
     ]
-    findings += [*_rules(store, starts), *_calibrations(store)]
+    findings += [*_rules(store, starts), *miscalibrated]
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
     whole = up_to_whole_look(plan, store)
@@ -78,15 +79,18 @@ def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
 
 
-def _calibrations(store: Store) -> Iterator[Finding]:
-    """What is wrong with what calibrating the boards found."""
+def _calibrated(store: Store) -> tuple[dict[str, float], list[Finding]]:
+    """The windows that calibrating the boards found, by UUID, seconds; and what is wrong with what it found."""
     try:
         found = store.calibrations()
     except StoreError as wrong:
-        yield error("calibration", "calibrations", str(wrong).removeprefix(f"{store.root}/"))
-        return
-    for uuid in (uuid for uuid, calibration in found.items() if calibration.simulated):
-        yield error("calibration", f"calibrations/{uuid}.json", "made on a simulated GPU: not for publication")
+        return {}, [error("calibration", "calibrations", str(wrong).removeprefix(f"{store.root}/"))]
+    simulated = [
+        error("calibration", f"calibrations/{uuid}.json", "made on a simulated GPU: not for publication")
+        for uuid, one in found.items()
+        if one.simulated
+    ]
+    return {uuid: one.window_s for uuid, one in found.items() if one.window_s is not None}, simulated
 
 
 def unclaimed_files(findings: Iterable[Finding]) -> set[str]:
@@ -153,7 +157,9 @@ def _planned(suite: Suite) -> int:
     )
 
 
-def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str]) -> list[Finding]:
+def _records(
+    store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str], calibrated: Mapping[str, float]
+) -> list[Finding]:
     """What the records say against themselves; the files that they speak of are taken from `unclaimed`,
     when they began is added to `starts`: records are read one at a time, and once."""
     findings: list[Finding] = []
@@ -164,7 +170,7 @@ def _records(store: Store, plan: Plan | None, unclaimed: set[str], starts: list[
             findings.append(error("seals", where, record.reason.removeprefix(f"{where}: ")))
             continue
         starts.append(record.started_at)
-        findings += rules.of_record(record, where)
+        findings += rules.of_record(record, where, calibrated)
         findings += _trace(store, record)
         findings += evaluate.of_file(store, record)
         unclaimed.discard(store.trace_name(record))

@@ -23,7 +23,7 @@ RULES = {
     "traces": "the samples behind joules are there, are those of the record, and give its joules",
     "weights": "a kept network is the one that was sealed with its record, and gives its accuracy",
     "power": "a GPU's mean power does not exceed its limit",
-    "window": "joules were read over at least a minute",
+    "window": "joules were read over at least a minute, or over their boards' calibrated window if that is less",
     "figures": "the numbers are possible",
     "seeds": "seeds are separate trainings, not copies of one",
     "calibration": "what calibrating a board found is as it was sealed, and of a real board",

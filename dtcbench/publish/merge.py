@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from dtcbench.energy.calibration import Calibration
 from dtcbench.errors import UserError
 from dtcbench.plan.document import Document
 from dtcbench.plan.looks import LooksTaken
@@ -74,6 +75,17 @@ def conflicts(origins: Origins) -> Iterator[str]:
                 more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
                 numbers_differ = f"{place} {one} and {other}{more}"
                 yield f"conflict: {cell} on {hardware_class}: {numbers_differ}, in {known_run.root} and in {run.root}"
+
+
+def calibrations(origins: Origins) -> Iterator[str]:
+    """A line for each run whose calibration of a board is not that of the first run, which the union could not keep."""
+    for of_class in origins.values():
+        first: dict[str, tuple[Store, Calibration]] = {}
+        for run in {str(run.root): run for run, _ in of_class}.values():
+            for uuid, calibration in run.calibrations().items():
+                known_run, known = first.setdefault(uuid, (run, calibration))
+                if known != calibration:
+                    yield f"conflict: {uuid} was calibrated twice, in {known_run.root} and in {run.root}"
 
 
 def mixed(origins: Origins) -> Iterator[str]:

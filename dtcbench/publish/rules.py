@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, POOL, Pool, distinct, tidy, unlike_stacks
 from dtcbench.analysis.stats import MIN_SEEDS
 from dtcbench.energy.integrate import REFRESH_S
-from dtcbench.energy.joules import SHORT_WINDOW_S
+from dtcbench.energy.joules import short_below_s
 from dtcbench.energy.nvml import SIMULATED
 from dtcbench.energy.segments import count_trainings, counted, total_s, windows
 from dtcbench.energy.summary import both_joules
@@ -42,8 +42,14 @@ _MOST = 2**63
 """No count is larger."""
 
 
-def of_record(record: CellRecord, where: str) -> Iterator[Finding]:
-    """What the record says against itself; `where` is its file. One that is not ok has nothing to say."""
+def of_record(record: CellRecord, where: str, calibrated: Mapping[str, float]) -> Iterator[Finding]:
+    """What the record says against itself. One that is not ok has nothing to say.
+
+    Parameters
+    ----------
+    where : its file
+    calibrated : by a board's UUID, the window in seconds of the sealed calibration that lies with the record
+    """
     if record.status is not Status.OK or record.result is None:
         return
     yield from _numbers(record, record.result, where)
@@ -56,7 +62,7 @@ def of_record(record: CellRecord, where: str) -> Iterator[Finding]:
         return
     yield from _meter(record.energy, record.provenance, where)
     if record.energy.energy_j is not None:
-        yield from _window(record.energy, where)
+        yield from _window(record.energy, calibrated, where)
         yield from _power(record.energy, limit_of_class(record.provenance), where)
 
 
@@ -198,12 +204,14 @@ def _meter(energy: Energy, provenance: Provenance | None, where: str) -> Iterato
         yield warning("meter", where, f"flags that bar a rank: {', '.join(spoiling)}")
 
 
-def _window(energy: Energy, where: str) -> Iterator[Finding]:
-    if not energy.window_s >= SHORT_WINDOW_S or "short" in energy.flags:
+def _window(energy: Energy, calibrated: Mapping[str, float], where: str) -> Iterator[Finding]:
+    uuids = energy.trace.gpu_uuid.split(", ") if energy.trace else []
+    least_s = short_below_s(uuids, calibrated)
+    if not energy.window_s >= least_s or "short" in energy.flags:
         yield error(
             "window",
             where,
-            f"joules were read over {energy.window_s:.3g} s or too few samples, below {SHORT_WINDOW_S:g} s; "
+            f"joules were read over {energy.window_s:.3g} s or too few samples, below {least_s:g} s; "
             "raise the suite's energy.min_window, or measure nothing with `energy: {meter: none}`",
         )
 

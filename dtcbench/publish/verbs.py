@@ -68,12 +68,15 @@ def merge(runs: Sequence[Store], out: AnyPath) -> Iterator[str]:
         _readable(run)
     origins = merging.gather(runs)
     cells, sources = list(merging.conflicts(origins)), list(merging.mixed(origins))
-    yield from (*cells, *sources)
+    boards = list(merging.calibrations(origins))
+    yield from (*cells, *sources, *boards)
     if cells:
         yield "`dtcbench show CELL --run RUN` shows either record"
     if sources:
         yield "merge only runs that were made from the same data and the same plug-ins"
-    if found := len(cells) + len(sources):
+    if boards:
+        yield "merge only runs that were measured by the same calibration of each board"
+    if found := len(cells) + len(sources) + len(boards):
         yield f"{found} conflicts: {out} was not written"
         raise RefusedError
     tables = merging.write_union(origins, out)

@@ -13,6 +13,9 @@ def repeats(window_s, cool_down_s, *joules):
 APART, CLOSE = (100.0, 101.0, 100.5, 99.5), (100.0, 100.4, 99.9, 99.7)
 
 
+NOT_MEASURED = Repeats.of(window_s=5, cool_down_s=0, joules=Unavailable("a foreign process ran on the GPU"))
+
+
 def test_candidates_begin_with_the_least_time_and_prefer_a_window_to_a_pause():
     assert candidates()[:6] == [(5, 0), (10, 0), (5, 10), (20, 0), (10, 10), (20, 10)]
     assert len(candidates()) == 18
@@ -29,13 +32,18 @@ def test_the_shortest_are_those_that_agree_in_the_least_time():
 
 
 def test_exactly_one_per_cent_is_not_less():
-    assert isinstance(shortest([repeats(5, 0, 99.5, 100.5)]), Unavailable)
+    assert isinstance(shortest([repeats(5, 0, 99.5, 100.5, 100, 100)]), Unavailable)
 
 
 def test_where_none_agree_the_nearest_is_told():
-    told = shortest([repeats(5, 0, 98, 102), repeats(10, 30, *APART)]).reason
+    told = shortest([NOT_MEASURED, repeats(5, 0, 98, 102, 100, 100), repeats(10, 30, *APART)]).reason
     assert told.endswith("by 1.50 % at 10 s after a pause of 30 s")
     assert shortest([]) == Unavailable("nothing was repeated")
+    assert shortest([NOT_MEASURED]).reason == "no window could be measured: a foreign process ran on the GPU"
+
+
+def test_a_window_that_could_not_be_measured_loses_no_other():
+    assert shortest([repeats(5, 0, *APART), NOT_MEASURED, repeats(20, 0, *CLOSE)]).window_s == 20
 
 
 def calibration(**changes):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from energy.traces import BEGIN_S, OWN, baseline, gpu_context, segment, trace
 
-from dtcbench.energy.joules import FLAGS, read, unmeasured
+from dtcbench.energy.joules import FLAGS, read, short_below_s, unmeasured
 from dtcbench.energy.rapl import Zone
 from dtcbench.energy.segments import Interval, windows
 from dtcbench.unavailable import Unavailable
@@ -296,6 +296,26 @@ def test_what_happens_after_the_windows_afterglow_leaves_it_its_joules(after_s):
 @pytest.mark.parametrize(("end", "flags"), [(64.9, ["short"]), (65.1, [])])
 def test_a_window_below_a_minute_is_short(end, flags):
     assert energy(segments=[segment("train", 5, end)]).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "seconds", "flags"),
+    [
+        ({"GPU-aaaa": 10.0}, 9.9, ["short"]),
+        ({"GPU-aaaa": 10.0}, 10.1, []),
+        ({"GPU-aaaa": 120.0}, 60.1, []),  # a minute is enough for all
+        ({"GPU-bbbb": 10.0}, 59.9, ["short"]),
+    ],
+)
+def test_a_boards_own_calibrated_window_is_not_short(calibrated, seconds, flags):
+    measured = energy(segments=[segment("train", 5, 5 + seconds)], gpu=gpu_context(calibrated=calibrated))
+    assert measured.flags == flags
+
+
+def test_of_several_boards_the_longest_window_counts_and_one_without_a_calibration_has_a_minute():
+    known = {"GPU-aaaa": 10.0, "GPU-bbbb": 20.0}
+    assert short_below_s(["GPU-aaaa", "GPU-bbbb"], known) == 20
+    assert short_below_s(["GPU-aaaa", "GPU-cccc"], known) == short_below_s([], known) == 60
 
 
 def test_fewer_than_sixty_samples_are_short_however_long_they_took():

@@ -7,26 +7,32 @@ import time
 from pathlib import Path
 
 import pytest
+from energy.traces import gpu_context, segment, trace
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 from suites_for_tests import TINY
 
 from dtcbench import cli
 from dtcbench.energy.calibration import REPEATS
+from dtcbench.energy.joules import read, unmeasured
 from dtcbench.errors import UserError
-from dtcbench.execution.calibrating import tries
+from dtcbench.execution.calibrating import board, rankable, tries
 from dtcbench.execution.task import Job
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.request import Request
+from dtcbench.unavailable import Unavailable
 
 SUITE = f"{TINY}\nresources: {{cpus: 1, gpus: 1}}\nenergy: {{min_window: calibrated, idle: 0s}}\n"
 COMMANDS = """
 import functools, sys
+from pathlib import Path
 from dtcbench import cli
+from dtcbench.energy import calibration
 from dtcbench.execution import calibrating
+from dtcbench.records.store import Store
 
 drifting = iter(range(100, 1000))
-calibrating.joules = lambda cell, job, window_s, pause_s: 250.0 if window_s >= 0.6 else float(next(drifting))
-calibrating.calibrated = functools.partial(calibrating.calibrated, pairs=[(0.3, 0.0), (0.6, 0.0), (0.9, 0.0)])
+calibrating.joules = lambda cell, job, window_s, pause_s: 250.0 if window_s > 0.3 else float(next(drifting))
+calibration.WINDOWS_S, calibration.COOL_DOWNS_S = (0.3, 3.0, 4.0), (0.0,)
 calibrating.known_loads = functools.partial(calibrating.known_loads, seconds=1.0)
 
 
@@ -39,6 +45,8 @@ def dtcbench(*arguments):
 
 
 dtcbench("run", "tiny.yaml", "--inline")
+with Store(Path("runs/tiny")).locked():
+    dtcbench("calibrate", "tiny.yaml")
 dtcbench("calibrate", "tiny.yaml")
 dtcbench("calibrate", "tiny.yaml")
 dtcbench("run", "tiny.yaml", "--inline")
@@ -54,8 +62,42 @@ def test_tries_go_on_until_repeats_agree_and_the_first_training_only_warms_the_b
         return 100.0 + (len(asked) if window_s < 10 else 0)
 
     tried = list(tries(measure, [(5, 0), (10, 0), (20, 0)]))
-    assert asked == [(5, 0)] * (1 + REPEATS) + [(10, 0)] * REPEATS
+    assert asked == [(20, 0)] + [(5, 0)] * REPEATS + [(10, 0)] * REPEATS
     assert [one.joules for one in tried] == [[102, 103, 104, 105], [100] * 4]
+
+
+def test_a_window_without_joules_says_why_and_the_tries_go_on():
+    foreign, answers = Unavailable("a foreign process ran on the GPU"), iter([1.0] * 3)
+    tried = list(tries(lambda window_s, _: 5.0 if window_s > 5 else next(answers, foreign), [(5, 0), (10, 0)]))
+    assert [one.joules for one in tried] == [None, [5.0] * REPEATS]
+    assert tried[0].reasons["joules"] == foreign.reason
+    with pytest.raises(UserError, match="nothing can be calibrated here: a foreign process ran"):
+        next(tries(lambda *_: foreign, [(5, 0), (10, 0)]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "joules"),
+    [
+        (["short", "simulated", "warm"], 24_000.0),
+        (["coarse"], Unavailable("joules that bar a rank: coarse against the driver's refresh")),
+        (
+            ["short", "shared", "gaps"],
+            Unavailable("joules that bar a rank: GPU shared with others, gaps between samples"),
+        ),
+    ],
+)
+def test_joules_that_bar_a_rank_calibrate_nothing(flags, joules):
+    energy = read(trace(), [segment("train", 5, 85)], gpu_context(), Unavailable("no RAPL"), [], "0" * 64)
+    assert rankable(energy.model_copy(update={"flags": flags, "energy_j": 24_000.0})) == joules
+    assert rankable(unmeasured(Unavailable("gone"), Unavailable("no RAPL"), [], [])) == Unavailable("gone")
+
+
+@pytest.mark.parametrize(
+    ("request_", "metering"), [(Request(1, 0), Metering()), (Request(1, 1), Metering(meter="none"))]
+)
+def test_a_suite_that_measures_no_gpu_calibrates_none(request_, metering):
+    with pytest.raises(UserError, match="suite mine measures no GPU"):
+        board(Job("mine", "cpu", request_, metering))
 
 
 def test_several_boards_are_measured_by_the_longest_of_their_calibrations():
@@ -79,14 +121,15 @@ def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
     file = f"runs/tiny/calibrations/{gpu_uuid(0)}.json"
 
     codes = [line for line in ended.stderr.splitlines() if "ended with" in line]
-    assert [line.split()[-1] for line in codes] == ["2", "0", "2", "0", "1"], ended.stderr
+    assert [line.split()[-1] for line in codes] == ["2", "2", "0", "2", "0", "1"], ended.stderr
+    assert "runs/tiny is in use by process" in ended.stderr
     assert f"CUDA_VISIBLE_DEVICES={gpu_uuid(0)} dtcbench calibrate tiny.yaml" in ended.stderr
     assert f"{file}: the board is calibrated; remove the file" in ended.stderr
-    assert "window 0.3 s, pause 0 s: 4 repeats differ by 2.93 %" in ended.stdout
-    assert f"{file}: repeats differ by less than 1 % from windows of 0.6 s on" in ended.stdout
+    assert "window 0.3 s, pause 0 s: 4 repeats differ by 2.96 %" in ended.stdout
+    assert f"{file}: repeats differ by less than 1 % from windows of 3 s on" in ended.stdout
 
     found = json.loads((tmp_path / file).read_text())["record"]
-    assert (found["window_s"], found["simulated"]) == (0.6, True)
+    assert (found["window_s"], found["simulated"]) == (3, True)
     assert [load["name"] for load in found["loads"]] == ["idle", "steady", "square wave"]
     for load in found["loads"]:
         assert load["integral_j"] == pytest.approx(250 * load["seconds"])
@@ -94,5 +137,7 @@ def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
 
     records = [json.loads(path.read_text())["record"] for path in (tmp_path / "runs/tiny/records").glob("*.json")]
     assert len(records) == 3
-    assert all(0.6 <= record["energy"]["window_s"] < 5 for record in records)
+    assert all(3 <= record["energy"]["window_s"] < 10 for record in records)
+    assert not any("short" in record["energy"]["flags"] for record in records)
+    assert "joules were read over" not in ended.stdout
     assert "made on a simulated GPU: not for publication" in ended.stdout

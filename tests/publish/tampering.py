@@ -13,6 +13,7 @@ from sketches import sketches
 from typer.testing import CliRunner
 
 from dtcbench import cli
+from dtcbench.energy.calibration import Calibration, Repeats, candidates
 from dtcbench.energy.joules import GpuContext, IdleBaseline, read
 from dtcbench.energy.processes import ThisProcess
 from dtcbench.energy.segments import Segment
@@ -107,6 +108,22 @@ def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False)
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(file)
     return place
+
+
+def calibration(uuid: str, window_s: float) -> Calibration:
+    """What calibrating a board would find if repeats agreed from this window on."""
+    pairs = candidates()
+    tried = [
+        Repeats(
+            window_s=window, cool_down_s=pause, joules=[100.0, 100.0, 100.0, 100.0 if window >= window_s else 110.0]
+        )
+        for window, pause in pairs[: 1 + pairs.index((window_s, 0.0))]
+    ]
+    return Calibration.of(
+        **{"gpu_uuid": uuid, "device": GPU, "simulated": False, "driver": "570.1", "suite": "tiny", "key": "0" * 64},
+        **{"dtcbench": "0.1.0", "taken_at": "2026-11-28T00:00:00+00:00", "loads": []},
+        **{"tried": tried, "window_s": window_s, "cool_down_s": 0.0},
+    )
 
 
 def gpu_context(name: str, simulated: bool) -> GpuContext:

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tampering import claim_accuracy, content, metered, records, reseal
+from tampering import calibration, claim_accuracy, content, metered, records, reseal
 
 from dtcbench import __version__
 from dtcbench.publish import examine as checking
 from dtcbench.publish.findings import RULES, bars, error, lines, note, warning
 from dtcbench.publish.rules import limit_of_class
 from dtcbench.records import untrusted
+from dtcbench.records.store import Store
 
 
 def test_a_finished_run_from_a_clean_checkout_passes(run, found):
@@ -367,6 +368,22 @@ def test_the_limit_of_a_hardware_class_is_that_of_all_its_boards(hardware_class,
 def test_a_short_window_is_refused(gpu_run, found):
     metered(records(gpu_run)[4], seconds=20)
     refused(found, gpu_run, "window", "joules were read over 20 s or too few samples, below 60 s")
+
+
+@pytest.mark.parametrize(
+    ("uuid", "window_s", "bar_s"),
+    [("GPU-aaaa", 20.0, None), ("GPU-aaaa", 40.0, 40), ("GPU-bbbb", 20.0, 60), (None, 0, 60)],
+)
+def test_a_window_below_a_minute_needs_a_calibration_of_its_own_board(gpu_run, found, uuid, window_s, bar_s):
+    path = records(gpu_run)[4]
+    metered(path, seconds=20.5)
+    reseal(path, lambda record: record["energy"].update(flags=[]))
+    if uuid:
+        with Store(gpu_run).locked() as writer:
+            writer.save_calibration(calibration(uuid, window_s))
+    windows = [line for line in found(gpu_run) if line.startswith("error: window:")]
+    assert len(windows) == (bar_s is not None)
+    assert all(f"below {bar_s} s; " in line for line in windows)
 
 
 def test_a_window_said_to_be_longer_than_its_samples_is_refused(gpu_run, found):

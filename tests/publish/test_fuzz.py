@@ -137,7 +137,7 @@ def test_the_rules_on_one_record_take_any_that_the_schema_lets_through(small, da
     except ValueError:
         return
     assert isinstance(record, CellRecord)
-    assert all(one.rule in RULES for one in of_record(record, "x"))
+    assert all(one.rule in RULES for one in of_record(record, "x", {}))
     if record.energy:
         assert all(one.rule in RULES for one in of_trace(record.energy, frame, "x"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cells import choice
-from tampering import claim_accuracy, content, records, reseal
+from tampering import calibration, claim_accuracy, content, records, reseal
 
 from dtcbench import registry
 from dtcbench.errors import UserError
@@ -100,6 +100,17 @@ def test_a_conflict_is_shown_and_nothing_is_written(run, another, tmp_path, dtcb
     assert f"accuracy {before} and 0.25, in {run} and in {another}" in first
     assert last.startswith(f"1 conflicts: {tmp_path}/both was not written")
     assert not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize(("there_s", "code"), [(20.0, 0), (40.0, 1)])
+def test_a_board_that_two_runs_calibrated_differently_is_a_conflict(run, another, tmp_path, dtcbench, there_s, code):
+    for folder, window_s in ((run, 20.0), (another, there_s)):
+        with Store(folder).locked() as writer:
+            writer.save_calibration(calibration("GPU-aaaa", window_s))
+    ended = dtcbench("merge", run, another, "--out", tmp_path / "both")
+    assert ended.code == code, ended.out
+    assert (f"conflict: GPU-aaaa was calibrated twice, in {run} and in {another}" in ended.out) is bool(code)
+    assert (tmp_path / "both").exists() is not bool(code)
 
 
 def test_the_same_numbers_at_another_time_are_no_conflict_and_both_records_are_kept(run, another, tmp_path, dtcbench):

@@ -3,11 +3,16 @@
 import json
 
 import pytest
+from suites_for_tests import TINY
 
 from dtcbench.energy.calibration import Calibration, Repeats
+from dtcbench.execution.measurable import calibrated
+from dtcbench.plan.names import REGISTERED
+from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import PUBLISHED
-from dtcbench.publish.examine import _calibrations
+from dtcbench.publish.examine import _calibrated
 from dtcbench.records.location import StoreError
+from dtcbench.records.sealing import seal
 from dtcbench.records.store import Store, file_kind
 
 
@@ -16,7 +21,11 @@ def store(tmp_path):
     found = Calibration.of(
         **{"gpu_uuid": "GPU-aaaa", "device": "NVIDIA H200", "simulated": False, "driver": "570.1", "suite": "watts"},
         **{"key": "0" * 64, "dtcbench": "0.1.0", "taken_at": "2026-11-28T00:00:00+00:00", "loads": []},
-        **{"tried": [Repeats(window_s=5, cool_down_s=0, joules=[100.0, 100.5])], "window_s": 5.0, "cool_down_s": 0.0},
+        **{
+            "tried": [Repeats(window_s=5, cool_down_s=0, joules=[100.0, 100.5, 100.2, 100.1])],
+            "window_s": 5.0,
+            "cool_down_s": 0.0,
+        },
     )
     store = Store(tmp_path)
     with store.locked() as writer:
@@ -30,7 +39,7 @@ def test_it_is_kept_by_board_and_published(store):
     assert store.calibrations()["GPU-aaaa"].window_s == 5
     assert file_kind("calibrations/GPU-aaaa.json") == "calibration"
     assert "calibration" in PUBLISHED
-    assert list(_calibrations(store)) == []
+    assert _calibrated(store) == ({"GPU-aaaa": 5}, [])
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"record": {}, "sha256": "0" * 64})])
@@ -43,9 +52,30 @@ def test_what_is_no_sealed_calibration_is_refused(store, text):
 def test_an_altered_or_a_renamed_one_is_found(store):
     path = store.calibration_path("GPU-aaaa")
     path.write_text(path.read_text().replace('"window_s":5.0', '"window_s":1.0'))
-    [found] = _calibrations(store)
-    assert (found.rule, "altered" in found.reason) == ("calibration", True)
+    windows_s, [found] = _calibrated(store)
+    assert (windows_s, found.rule, "altered" in found.reason) == ({}, "calibration", True)
     path.write_text(path.read_text().replace('"window_s":1.0', '"window_s":5.0'))
     path.rename(store.calibration_path("GPU-bbbb"))
-    [found] = _calibrations(store)
+    _, [found] = _calibrated(store)
     assert "it is of GPU-aaaa" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *[("joules", value) for value in ([0.0] * 4, [1e308] * 4, [10**400] * 4, ["NaN"] * 4, [-1.0] * 4, [5.0], [])],
+        *[("window_s", value) for value in (-3.0, 1e12, 10.0, "Infinity")],
+        *[("cool_down_s", value) for value in (-1.0, 10.0)],
+    ],
+)
+def test_a_strangers_calibration_drives_no_measuring_and_ends_in_a_finding(store, place, value):
+    path = store.calibration_path("GPU-aaaa")
+    record = json.loads(path.read_text())["record"]
+    record["tried"][0][place] = value
+    if place != "joules":
+        record[place] = value  # it agrees with itself
+    path.write_bytes(seal(record))
+    windows_s, [found] = _calibrated(store)
+    assert (windows_s, found.rule) == ({}, "calibration")
+    with pytest.raises(StoreError, match="bring it back as it was, or remove it"):
+        calibrated(parse(f"{TINY}\nenergy: {{min_window: calibrated}}\n", "tiny.yaml", REGISTERED), store)
