@@ -433,7 +433,7 @@ def test_a_seed_that_is_a_copy_of_another_is_refused(run, found):
     one, other = records(run)[3:5]
     result = content(one)["result"]
     reseal(other, lambda record: record.update(result=result))
-    refused(found, run, "seeds", "seeds 0 and 1 have the same accuracies and losses to the last bit: one is a copy")
+    refused(found, run, "seeds", "seeds 0 and 1 have the same accuracy and losses to the last bit: one is a copy")
 
 
 def test_seeds_that_merely_agree_are_named_and_no_obstacle(run, found):
