@@ -67,14 +67,14 @@ class EnergyMeter:
         zones: Sequence[Zone] | Unavailable,
         request: Request,
         metering: Metering,
-        calibrated: Mapping[str, float],
+        calibrated: Mapping[str, float] | None = None,
     ) -> None:
         self._sampler = sampler
         self._gpus = sampler if isinstance(sampler, Unavailable) and not isinstance(gpus, Unavailable) else gpus
         self._zones = zones
         self._request = request
         self._metering = metering
-        self._calibrated = calibrated
+        self._calibrated = calibrated or {}
         not_yet = NOT_MEASURED if metering.idle else NOT_ASKED
         self._baseline = IdleBaseline(0.0, True, frozenset(), not_yet)
         self._idle_context: Interval | Unavailable = not_yet
@@ -84,7 +84,7 @@ class EnergyMeter:
     def without(cls, reason: str) -> EnergyMeter:
         """A meter that measures nothing, for this reason."""
         none = Unavailable(reason)
-        return cls(none, none, none, Request(cpus=1), Metering(), {})
+        return cls(none, none, none, Request(cpus=1), Metering())
 
     @property
     def unmeasured(self) -> str | None:
@@ -213,12 +213,11 @@ def open_meter(
 
     `calibrated` are the boards' windows by calibration, if the suite measures by them.
     """
-    calibrated = calibrated or {}
     if metering.meter == "none":
         return EnergyMeter.without("the suite asks for no meter")
     gpus, zones = _gpus_to_measure(device, request, metering, environment), rapl.packages()
     if isinstance(gpus, Unavailable) and isinstance(zones, Unavailable):
-        return EnergyMeter(gpus, gpus, zones, request, metering, calibrated)
+        return EnergyMeter(gpus, gpus, zones, request, metering)
     uuids = () if isinstance(gpus, Unavailable) else _uuids(gpus)
     counters = [] if isinstance(zones, Unavailable) else [zone.counter for zone in zones]
     return EnergyMeter(Sampler.start(uuids, counters), gpus, zones, request, metering, calibrated)
