@@ -32,8 +32,8 @@ class Cycles(Strict):
     augment: Literal["dataset", "crop-flip", "none"] = "dataset"
     """Of training batches: as the data set does it, or in its place random crops and flips of images, or nothing."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Of the forward and backward passes of training. Weights and optimiser stay in fp32, and so do compressions and
-    evaluations."""
+    """Of the forward and backward passes of training, and of the passes of `use`. Weights and optimiser stay in fp32,
+    and so do compressions and evaluations."""
     keep: Fraction = 0.9
     """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
     cycle_steps: Annotated[int, Field(gt=0, validate_default=True)] = 50

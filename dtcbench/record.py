@@ -226,9 +226,11 @@ class Use(Explained):
     throughput: Spread | None
     """Samples per second, in passes that follow each other without waiting."""
     energy_j: Spread | None
-    """Joules of the GPU per 1,000 samples of those passes, idle power included; in the scope of those of training."""
+    """Joules of the GPU per 1,000 samples of those passes, idle power included."""
     energy_method: Literal["counter", "integral", "none"]
     """What gave the joules, as for the energy of training."""
+    energy_scope: Literal["gpu", "module", "none"] | None = None
+    """What `energy_j` covers, as for the energy of training."""
     cpu_energy_j: Spread | None
     """Joules of the processor packages (RAPL) per 1,000 samples: a scope of its own, never added to `energy_j`."""
     flags: list[str]

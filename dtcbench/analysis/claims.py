@@ -75,7 +75,7 @@ def _case(
         return Case(claim, _given(measured or shown), _given(shown if measured else ()), nothing=nothing)
     if claim.test == "saving":
         if claim.estimand.quantity != saving.QUANTITY:
-            nothing = f"no record holds {claim.estimand.quantity}"
+            nothing = f"no rule reads {claim.estimand.quantity}, which records may hold"
         return Case(claim, tuple(saving.evidence(claim, cells)), nothing=nothing)
     return draws.beside(case_of_pairs(claim, list(pairs(claim, cells)), looks), cells)
 

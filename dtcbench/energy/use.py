@@ -66,6 +66,7 @@ def use_of(way: Way, energies: Sequence[Energy]) -> Use:
         batch_size=way.batch_size,
         flops=way.flops,
         energy_method=energies[0].method if has_joules else "none",
+        energy_scope=energies[0].scope if has_joules else "none",
         flags=list(flags),
         **numbers,
     )

@@ -68,6 +68,7 @@ class Published(Fixed):
     """The notebook's recipe (arXiv 2505.23869), bit for bit; its defaults are the paper's values."""
 
     version: ClassVar[int] = 1
+    precision: ClassVar = "fp32"
     name: Literal["published"]
     batch_size: Count = 512
     lr: Annotated[float, Field(gt=0)] = 1e-3

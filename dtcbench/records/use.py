@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.analysis.pairing import DENSE, POOL, distinct
 from dtcbench.analysis.stats import Estimate, geometric_mean_estimate
-from dtcbench.record import Spread, Tabled, Use, meaning
+from dtcbench.record import PowerTrace, Spread, Tabled, Use, meaning
 
 WAY = ["widths", "mode", "batch_size"]
 """The columns that tell a cell's ways of use apart."""
@@ -31,12 +33,13 @@ def _of_spread(name: str) -> dict[str, str]:
 MEASURED = {
     **{name: meaning(Use, name) for name in (*WAY, "flops", "passes")},
     **{column: text for name in _SPREADS for column, text in _of_spread(name).items()},
-    "energy_method": meaning(Use, "energy_method"),
+    **{name: meaning(Use, name) for name in ("energy_method", "energy_scope")},
     "use_flags": "What a reader must know before using the joules, separated by commas.",
     "use_reason": "Why `latency_s` and `throughput` are missing.",
     "energy_reason": "Why `energy_j` is missing.",
     "cpu_energy_reason": "Why `cpu_energy_j` is missing.",
     "hardware_class": "GPU (or CPU) model, memory and power limit: times and joules compare only within one class.",
+    "gpu_uuid": meaning(PowerTrace, "gpu_uuid"),
 }
 """By column of `use` that comes from a record, its meaning."""
 _NUMBERS = ("flops", "passes", *(column for name in _SPREADS for column in _of_spread(name)))
@@ -61,16 +64,19 @@ COMPARED = {
     "time_low": "lower end of its interval",
     "time_high": "upper end of its interval",
     "energy_j": "joules of the GPU per 1,000 samples, median over cells",
-    "energy_ratio": "joules over those of the paired dense cell, as time_ratio",
+    "energy_ratio": "joules over those of the paired dense cell, as time_ratio; empty if energy_ratio_reason gives a "
+    "reason against it",
     "energy_low": "lower end of its interval",
     "energy_high": "upper end of its interval",
     "cpu_energy_j": "joules of the processor packages per 1,000 samples, median over cells",
     "flags": "flags of the cells' joules",
     "use_reason": "why the time is missing",
     "energy_reason": "why the joules of the GPU are missing",
+    "energy_ratio_reason": "why joules that were measured have no energy_ratio",
     "cpu_energy_reason": "why the joules of the processor packages are missing",
 }
 """The columns of `use.csv`, in order, and their meanings."""
+_OF_JOULES = ["energy_j", "energy_method", "energy_scope", "use_flags", "gpu_uuid"]
 _ROW = [*POOL, "sparsity", "method", "solver", *WAY]
 
 
@@ -82,15 +88,18 @@ def frame(records: Iterable[Tabled]) -> pd.DataFrame:
 
 def _rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
     hardware = record.provenance.hardware_class if record.provenance else None
+    board = record.energy.trace.gpu_uuid if record.energy and record.energy.trace else None
     for use in (record.use or []) if record.metrics else []:
         yield (
             record.key,
             *(getattr(use, name) for name in (*WAY, "flops", "passes")),
             *(value for name in _SPREADS for value in _values(getattr(use, name))),
             use.energy_method,
+            use.energy_scope,
             ",".join(use.flags),
             *(use.reasons.get(name) for name in ("throughput", "energy_j", "cpu_energy_j")),
             hardware,
+            board,
         )
 
 
@@ -109,7 +118,7 @@ def compared(use: pd.DataFrame) -> pd.DataFrame:
     known = use.assign(solver=solver).sort_values([*_ROW, "seed"], kind="stable", ignore_index=True)
     is_baseline = (known["method"] == DENSE) & (known["widths"] == "pruned")
     pair = [*POOL, "seed", "mode", "batch_size", "hardware_class"]
-    baseline = known.loc[is_baseline, [*pair, "flops", "throughput", "energy_j"]]
+    baseline = known.loc[is_baseline, [*pair, "flops", "throughput", *_OF_JOULES]]
     paired = known.merge(baseline, on=pair, how="left", suffixes=("", "_dense"), validate="many_to_one")
     found = [_line(dict(zip(_ROW, names, strict=True)), same) for names, same in paired.groupby(_ROW, dropna=False)]
     lines = pd.DataFrame(found, columns=list(COMPARED))
@@ -119,7 +128,8 @@ def compared(use: pd.DataFrame) -> pd.DataFrame:
 def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     half = (cells["throughput_high"] - cells["throughput_low"]) / 2 / cells["throughput"]
     time = _ratio(cells["throughput_dense"], cells["throughput"])
-    energy = _ratio(cells["energy_j"], cells["energy_j_dense"])
+    no_ratio = ", ".join(_bars(cells[cells["energy_j"].notna()]))
+    energy = Estimate(math.nan, None, no_ratio) if no_ratio else _ratio(cells["energy_j"], cells["energy_j_dense"])
     return {
         **names,
         "measured": int(cells["throughput"].notna().sum()),
@@ -128,9 +138,33 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
         "spread_pct": 100 * half.max(),
         **{f"time_{name}": value for name, value in _numbers(time).items()},
         **{f"energy_{name}": value for name, value in _numbers(energy).items()},
-        "flags": ",".join(sorted({flag for flags in cells["use_flags"] for flag in flags.split(",") if flag})),
+        "flags": ",".join(sorted(_flags(cells["use_flags"]))),
         **{name: "; ".join(distinct(cells[name])) for name in ("use_reason", "energy_reason", "cpu_energy_reason")},
+        "energy_ratio_reason": no_ratio,
     }
+
+
+def _bars(metered: pd.DataFrame) -> Iterator[str]:
+    """Why the joules of these cells make no ratio with dense's: what bars those of training from their rank or ratio
+    (docs/energy.md)."""
+    pairs = metered[metered["energy_j_dense"].notna()]
+    if len(metered) and not len(pairs):
+        yield "no dense cell with joules on the same hardware class"
+    if len(distinct(pairs["hardware_class"])) > 1:
+        yield "pairs span hardware classes"
+    for name, words in (("energy_method", "measured by"), ("energy_scope", "covering")):
+        if len(found := distinct([*pairs[name], *pairs[f"{name}_dense"]])) > 1:
+            yield f"{words} {' and '.join(found)}"
+    if pairs["gpu_uuid"].isna().any() or pairs["gpu_uuid_dense"].isna().any():
+        yield "GPU not known"
+    elif (pairs["gpu_uuid"] != pairs["gpu_uuid_dense"]).any():
+        yield "pairs on different GPUs"
+    flags = _flags([*pairs["use_flags"], *pairs["use_flags_dense"]])
+    yield from (words for flag, words in DISQUALIFYING.items() if flag in flags)
+
+
+def _flags(texts: Iterable[str]) -> set[str]:
+    return {flag for text in texts for flag in text.split(",")} - {""}
 
 
 def _ratio(over: pd.Series, under: pd.Series) -> Estimate:

@@ -82,16 +82,18 @@ def shown(rows: Sequence[Row]) -> list[Column]:
 
 
 def notes(compared: pd.DataFrame) -> list[str]:
-    """What the numbers mean, and of the ways of use and the joules that were not measured, why."""
+    """What the numbers mean, and of the ways of use, the joules and their ratios that are missing, why."""
     is_timed = compared["measured"] > 0
     timed = compared[is_timed]
     found = [ABOUT]
-    for what, rows, reason in (
-        ("", compared[~is_timed], "use_reason"),
-        ("Joules of the GPU: ", timed[timed["energy_j"].isna()], "energy_reason"),
-        ("Joules of the processor packages: ", timed[timed["cpu_energy_j"].isna()], "cpu_energy_reason"),
+    absent = "not measured"
+    for what, rows, lack, reason in (
+        ("", compared[~is_timed], absent, "use_reason"),
+        ("Joules of the GPU: ", timed[timed["energy_j"].isna()], absent, "energy_reason"),
+        ("Joules of the GPU: ", timed[timed["energy_ratio_reason"] != ""], "not compared", "energy_ratio_reason"),
+        ("Joules of the processor packages: ", timed[timed["cpu_energy_j"].isna()], absent, "cpu_energy_reason"),
     ):
-        found += [f"{what}{count_of(len(of), 'row')} not measured: {why}." for why, of in rows.groupby(reason)]
+        found += [f"{what}{count_of(len(of), 'row')} {lack}: {why}." for why, of in rows.groupby(reason)]
     if flags := sorted({flag for text in timed["flags"] for flag in text.split(",") if flag}):
         found.append(f"Flags of the joules (docs/energy.md): {', '.join(flags)}.")
     return found

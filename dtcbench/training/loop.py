@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -249,9 +249,19 @@ def gradient_step(
     return tf32()(step) if precision == "tf32" else step
 
 
+def computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Passes in a protocol's `precision` while the context lasts: `fp32`, `tf32` (on a GPU) or `bf16`."""
+    match precision:
+        case "tf32":
+            return tf32()
+        case "bf16":
+            return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
 def _in_bf16(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with computing_in("bf16", x.device):
             logits: torch.Tensor = model(x)
         return logits.float()
 

@@ -19,10 +19,12 @@ from torch import nn
 from dtcbench.energy.segments import Interval
 from dtcbench.energy.use import Ran, Way
 from dtcbench.plan.metering import Using
+from dtcbench.plan.protocol import from_choice
 from dtcbench.record import Mode, Widths
 from dtcbench.text import error_line
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.flops import inference_flops
+from dtcbench.training.loop import computing_in
 from dtcbench.training.rounding import rounded
 from dtcbench.training.training_run import CellContext
 from dtcbench.unavailable import Unavailable
@@ -99,8 +101,13 @@ def used(context: CellContext, compressor: Compressor, stopwatch: Stopwatch) -> 
 
 
 def _ran(network: nn.Module, mode: Mode, size: int, context: CellContext, stopwatch: Stopwatch) -> Ran | Unavailable:
-    """On the first test samples, again and again where there are fewer than the batch has."""
-    with torch.inference_mode():
+    """On the first test samples, again and again where there are fewer than the batch has.
+
+    The protocol's precision holds for all passes together, so that autocast converts the weights once, before any is
+    timed; in torch's inference mode it would convert them in every pass.
+    """
+    precision = from_choice(context.cell.protocol).precision
+    with torch.no_grad(), computing_in(precision, context.example.device):
         x = context.test.take(torch.arange(size) % len(context.test)).x
         network.eval()
         if mode == "eager":

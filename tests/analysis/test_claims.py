@@ -480,14 +480,14 @@ def test_parameters_and_flops_stand_beside_energy_that_was_not_measured():
     assert list(saved.values())[1:] == pytest.approx([0.98, 0.7, 0.9])
 
 
-def test_a_quantity_that_no_record_holds_is_not_measured():
+def test_a_quantity_that_no_rule_reads_is_not_measured_whether_or_not_records_hold_it():
     of_use = claim(
         "saving",
         estimand={**SAVING.estimand.model_dump(exclude_unset=True), "quantity": "inference_energy_j"},
         margin=MARGIN,
     )
     found = judged(of_use, metered(0.01))
-    assert (found.verdict, found.reason) == (NOT_MEASURED, "no record holds inference_energy_j")
+    assert (found.verdict, found.reason) == (NOT_MEASURED, "no rule reads inference_energy_j, which records may hold")
 
 
 def test_a_simulated_gpu_measures_nothing():

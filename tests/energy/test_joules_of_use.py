@@ -49,7 +49,8 @@ def test_windows_give_samples_per_second_and_the_boards_joules_per_1000_of_them(
     assert use.energy_j.median == pytest.approx(300 * 2.5, rel=1e-3)  # 300 W, 1,000 samples in a window
     assert use.energy_j.low <= use.energy_j.median <= use.energy_j.high
     assert (use.latency_s.low, use.latency_s.high) == (0.001, 0.006)
-    assert (use.energy_method, use.flags, use.flops, use.passes) == ("counter", [], 7, 50)
+    assert (use.energy_method, use.energy_scope) == ("counter", "gpu")
+    assert (use.flags, use.flops, use.passes) == ([], 7, 50)
     assert use.cpu_energy_j is None and use.reasons["cpu_energy_j"] == "no RAPL"
 
 
@@ -65,6 +66,7 @@ def test_one_window_without_joules_leaves_none_but_all_times():
     use = use_of(the_way, found)
     assert use.throughput is not None
     assert (use.energy_j, use.energy_method, use.reasons["energy_j"]) == (None, "none", "the sampler died")
+    assert use.energy_scope == "none"
 
 
 def test_a_counter_that_stood_still_is_no_joules():

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from suites_for_tests import TINY
 
+from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.energy.phases import COARSE_SHARE
 from dtcbench.plan import claim, shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, load, parse, read
@@ -44,6 +46,11 @@ def test_every_shipped_suite_is_valid_and_bears_its_files_name(name):
     assert suite.question.endswith("?")
     counted = re.match(r"(\d+) cells", suite.cost)
     assert counted is None or int(counted[1]) == len(expand(suite).cells)
+
+
+@pytest.mark.parametrize("name", ["energy", "energy-short"])
+def test_windows_of_use_are_not_coarse_even_if_the_pilot_that_sized_them_was_slower_by_four_tenths(name):
+    assert load(name).use.window / 1.4 > REFRESH_S / COARSE_SHARE
 
 
 def test_the_readmes_example_is_a_valid_suite():

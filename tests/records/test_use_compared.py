@@ -5,7 +5,9 @@ import math
 import pandas as pd
 import pytest
 
+from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.records.use import COMPARED, MEASURED, compared
+from dtcbench.report.use_view import notes
 
 IDENTITY = {"protocol": "standard", "protocol_sha256": "0", "model": "mlp", "dataset": "digits", "solver": None}
 
@@ -25,6 +27,9 @@ def row(method="dtc", seed=0, widths="pruned", mode="eager", batch_size=1, throu
         "use_flags": "",
         "flops": 50.0 if method == "dtc" else 100.0,
         "hardware_class": "one",
+        "gpu_uuid": "GPU-1",
+        "energy_method": "counter",
+        "energy_scope": "gpu",
         **dict.fromkeys(("use_reason", "energy_reason", "cpu_energy_reason")),
         **more,
     }
@@ -71,17 +76,54 @@ def test_other_hardware_and_a_missing_dense_cell_leave_numbers_without_a_ratio()
     assert found["throughput"] == 100.0
 
 
+@pytest.mark.parametrize(
+    ("of_dense", "of_dtc", "reason"),
+    [
+        ({}, {"gpu_uuid": "GPU-2"}, "pairs on different GPUs"),
+        ({"gpu_uuid": None}, {}, "GPU not known"),
+        ({"energy_method": "integral"}, {}, "measured by counter and integral"),
+        ({}, {"energy_scope": "module"}, "covering gpu and module"),
+        ({"hardware_class": "another"}, {}, "no dense cell with joules on the same hardware class"),
+        ({"energy_j": math.nan}, {}, "no dense cell with joules on the same hardware class"),
+        *(({}, {"use_flags": f"warm,{flag}"}, words) for flag, words in DISQUALIFYING.items()),
+        ({"use_flags": "coarse"}, {"use_flags": "gaps"}, "coarse against the driver's refresh, gaps between samples"),
+    ],
+)
+def test_joules_that_training_would_not_rank_have_no_ratio_but_a_reason(of_dense, of_dtc, reason):
+    of_dense, of_dtc = {"energy_j": 4.0, **of_dense}, {"energy_j": 3.0, **of_dtc}
+    good = [row("dense", 1, energy_j=4.0), row("dtc", 1, energy_j=3.0)]  # one bad pair spoils the row, as in training
+    found = line([row("dense", **of_dense), row("dtc", **of_dtc)], method="dtc")
+    assert (found["energy_j"], found["energy_ratio_reason"]) == (3.0, reason)
+    shown = notes(compared(pd.DataFrame([row("dense", **of_dense), row("dtc", **of_dtc)])))
+    assert any("not compared" in note and reason in note for note in shown)
+    assert math.isnan(found["energy_ratio"])
+    both = line([*good, row("dense", **of_dense), row("dtc", **of_dtc)], method="dtc")
+    has_pair = not reason.startswith("no dense cell")
+    assert math.isnan(both["energy_ratio"]) == has_pair
+    assert both["energy_ratio_reason"] == (reason if has_pair else "")
+
+
+def test_pairs_of_several_hardware_classes_have_no_energy_ratio_and_boards_of_one_class_have_one():
+    def rows(**second):
+        first = [row(method, energy_j=joules) for method, joules in (("dense", 4.0), ("dtc", 3.0))]
+        return [*first, *(row(one["method"], 1, energy_j=one["energy_j"], **second) for one in first)]
+
+    assert line(rows(gpu_uuid="GPU-2"), method="dtc")["energy_ratio"] == pytest.approx(0.75)
+    apart = line(rows(gpu_uuid="GPU-2", hardware_class="another"), method="dtc")
+    assert (math.isnan(apart["energy_ratio"]), apart["energy_ratio_reason"]) == (True, "pairs span hardware classes")
+
+
 def test_what_was_not_measured_is_a_row_with_its_reason_and_flags_are_told():
     rows = [
-        row("dense", energy_j=4.0, use_flags="coarse,simulated"),
-        row("dtc", energy_j=3.0, use_flags="simulated"),
+        row("dense", energy_j=4.0, use_flags="processes-unseen,warm"),
+        row("dtc", energy_j=3.0, use_flags="warm"),
         row("dtc", mode="cuda-graph", throughput=math.nan, use_reason="no graph"),
     ]
     found = line(rows, method="dtc", mode="cuda-graph")
     assert (found["measured"], found["use_reason"]) == (0, "no graph")
     assert math.isnan(found["time_ratio"])
     energy = line(rows, method="dtc", mode="eager")
-    assert (energy["energy_ratio"], energy["flags"]) == (0.75, "simulated")
+    assert (energy["energy_ratio"], energy["flags"], energy["energy_ratio_reason"]) == (0.75, "warm", "")
 
 
 def test_the_same_rows_in_another_order_give_the_same_table():

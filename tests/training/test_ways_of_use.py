@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import cell, choice, context
+from cells import cell, choice, context, published_cell
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dtcbench import registry
 from dtcbench.plan.metering import Using
@@ -134,7 +135,7 @@ class Choosy(nn.Module):
         self.inner, self.seen = inner, set()
 
     def forward(self, x):
-        self.seen.add((len(x), self.training, torch.is_inference_mode_enabled()))
+        self.seen.add((len(x), self.training, torch.is_grad_enabled()))
         if len(x) > 100:
             raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
         return self.inner(x)
@@ -148,4 +149,51 @@ def test_a_batch_too_large_takes_no_other_way_with_it_and_networks_are_evaluated
     ran = [way.ran for way in used(the_context, compressor, stopwatch) if (way.widths, way.mode) == ("pruned", "eager")]
     assert not isinstance(ran[0], Unavailable)
     assert ran[1].reason == "OutOfMemoryError: tried to allocate 2.00 GiB"
-    assert choosy.seen >= {(1, False, True), (300, False, True)}
+    assert choosy.seen >= {(1, False, False), (300, False, False)}
+
+
+class Conversions(TorchDispatchMode):
+    """Counts how often a tensor of this shape is converted to bfloat16."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        options = kwargs or {}
+        is_conversion = any(one is torch.bfloat16 for one in (*args, *options.values()))
+        self.count += is_conversion and args[0].shape == self.shape
+        return function(*args, **options)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected", "conversions"),
+    [
+        (cell().protocol, (torch.float32, False), 0),
+        (published_cell("random").protocol, (torch.float32, False), 0),
+        (cell(precision="tf32").protocol, (torch.float32, True), 0),
+        (cell(precision="bf16").protocol, (torch.bfloat16, False), 2),  # one for each batch size
+    ],
+    ids=["float32", "published", "tf32", "bf16"],
+)
+def test_passes_are_in_the_protocol_s_precision_and_weights_are_converted_once(protocol, expected, conversions):
+    def tf32():
+        return torch.backends.cuda.matmul.allow_tf32
+
+    the_context, compressor = final("mlp", widths=[37, 21])
+    the_context = replace(the_context, cell=replace(the_context.cell, protocol=protocol))
+    computed = set()
+
+    def look(layer, given, output):
+        if output.device.type == "cpu":  # FLOPs are counted on a copy
+            computed.add((output.dtype, tf32()))
+
+    layer = next(one for one in compressor.model.modules() if isinstance(one, nn.Linear))
+    layer.register_forward_hook(look)
+    clock = iter(np.arange(0.0, 1e4, 0.25))
+    stopwatch = Stopwatch(Using(batch_sizes=[1, 300], window="0.5s"), lambda: None, lambda: float(next(clock)))
+    with Conversions(layer.weight.shape) as seen:
+        ran = [way.ran for way in used(the_context, compressor, stopwatch) if way.mode == "eager"]
+    assert not any(isinstance(one, Unavailable) for one in ran)
+    assert (computed, seen.count) == ({expected}, conversions)
+    assert (tf32(), torch.is_autocast_enabled("cpu")) == (False, False)
