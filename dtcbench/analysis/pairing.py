@@ -41,6 +41,8 @@ IDENTITY = [*POOL, "sparsity", "method", "solver"]
 COSTS = ["parameters", "training_flops", "inference_flops"]
 HITS = ["hits", "test_samples"]
 """Which test images a cell got right, and how many there are; missing in older records and for text."""
+METER = ["quantisation_j", "repeat_spread_j", "repeats"]
+"""What tells how far a cell's joules may be off."""
 _NUMBERS = {
     "sparsity_reached",
     *number_fields(Metrics),
@@ -55,9 +57,7 @@ _FROM_DENSE = [
     *HITS,
     *COSTS,
     "energy_j",
-    "quantisation_j",
-    "repeat_spread_j",
-    "repeats",
+    *METER,
     "net_energy_j",
     "cpu_energy_j",
     "mean_power_w",
@@ -74,10 +74,10 @@ _FROM_DENSE = [
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS` and `r2` are there, if need be
-    empty. The `score` of a cell is its accuracy, or R2 of a regression: it compares within one data set only."""
+    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS`, `METER` and `r2` are there, if
+    need be empty. The `score` of a cell is its accuracy, or R2 of a regression: it compares within one data set only."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
-    absent = {name: None for name in (*HITS, "r2") if name not in cells}
+    absent = {name: None for name in (*HITS, *METER, "r2") if name not in cells}
     named = cells.assign(solver=solver, **absent)
     typed = named.astype(dict.fromkeys(_NUMBERS.intersection(named), float))
     typed = typed.assign(score=typed["accuracy"].fillna(typed["r2"]))
