@@ -128,6 +128,8 @@ def _results(identity: dict, key: str) -> dict:
         "evaluate_s": 0.5,
         "wall_s": 15.0,
         "energy_j": energy_j,
+        "quantisation_j": 0.0,
+        "repeats": 1,
         "energy_method": "counter",
         "energy_reason": None,
         "energy_flags": "short" if sparsity == 0.95 else "",
