@@ -75,7 +75,7 @@ _FROM_DENSE = [
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS`, `METER` and `r2` are there, if
-    need be empty. The `score` of a cell is its accuracy, or R2 of a regression: it compares within one data set only."""
+    need be empty. The `score` of a cell is its accuracy, or R2 of a regression: to compare within one data set."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
     absent = {name: None for name in (*HITS, *METER, "r2") if name not in cells}
     named = cells.assign(solver=solver, **absent)
