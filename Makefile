@@ -33,6 +33,9 @@ lock:
 	build/lock/bin/python -m pip install --quiet torch==2.13.0 'setuptools>=77'
 	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
 	build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
+	build/lock/bin/python -m pip install --quiet --editable '.[dev,loops,onnx]'
+	build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' | \
+	  grep -vxFf requirements.lock > extras.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info
