@@ -40,7 +40,7 @@ def shift(run, method, by):
 def test_a_run_has_not_moved_from_itself(finished):
     for row in rows(finished, finished).values():
         assert (row.verdict, row.pairs, row.equal, row.alone, row.other_cells) == ("same", 3, 3, (0, 0), 0)
-        assert (row.accuracy.mean, row.time.mean) == (0, 1)
+        assert (row.difference.mean, row.time.mean) == (0, 1)
         assert math.isnan(row.energy.mean)
 
 
@@ -48,9 +48,9 @@ def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after
     shift(after, "magnitude", [0.02, 0.022, 0.018])
     found = rows(finished, after)
     assert found["magnitude"].verdict == "moved"
-    assert found["magnitude"].accuracy.mean == pytest.approx(0.02)
+    assert found["magnitude"].difference.mean == pytest.approx(0.02)
     half = 4.302653 * 0.002 / math.sqrt(3)  # t(0.975, 2) s / √n
-    assert found["magnitude"].accuracy.interval == pytest.approx((0.02 - half, 0.02 + half), abs=1e-6)
+    assert found["magnitude"].difference.interval == pytest.approx((0.02 - half, 0.02 + half), abs=1e-6)
     assert found["dense"].verdict == found["dtc / lars"].verdict == "same"
 
 
