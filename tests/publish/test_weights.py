@@ -133,7 +133,7 @@ def _other_default(held, origin):
         (_wrong_shape, "tensor output.weight: shape [10, 7] found, [10, 8] wanted"),
         (_other_neurons, "other neurons are left than the record seals"),
         (_other_default, "it holds the network of another cell"),
-        (lambda held, origin: origin.update(classes=11), "11 classes found"),
+        (lambda held, origin: origin.update(classes=11), "11 outputs found"),
         (lambda held, origin: origin.update(shape=[1, 4, 16]), "samples [1, 4, 16]"),
         (lambda held, origin: origin.update(more=1), "nothing in it says which network it holds"),
     ],
