@@ -284,7 +284,7 @@ def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
     """A copy of `cells` in which numbers that no cell has are numbers too."""
-    return cells.astype({name: "float64" for name in _NUMBERS if cells[name].dtype == object})
+    return cells.astype({name: "float64" for name in _NUMBERS if name in cells and cells[name].dtype == object})
 
 
 def filed(cells: pd.DataFrame) -> pd.DataFrame:
