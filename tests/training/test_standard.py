@@ -210,6 +210,8 @@ def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
         "accuracy_before": "nothing is removed while training",
         "accuracy_after": "nothing is removed while training",
         "bits_per_character": "the dataset holds no text",
+        "r2": "R2 is of a regression",
+        "target_scale": "R2 is of a regression",
     }
     assert result.sparsity == 0
     assert result.parameters == result.parameters_dense
