@@ -432,7 +432,9 @@ def test_a_run_over_ray_leaves_the_process_as_it_was_also_in_a_thread(here, capf
     assert in_a_thread(package.run, TINY, workers=1, progress=progress).status() == {"ok": 3}
     assert (dict(os.environ), sys.excepthook) == before
     assert inside["RAY_AUTH_MODE"] == "disabled"
-    assert capfd.readouterr().err == ""
+    # Ray's driver sometimes logs that it could not tell itself of a task that its own shutdown ended.
+    said = [line for line in capfd.readouterr().err.splitlines() if "Failed to push error to driver" not in line]
+    assert said == []
 
 
 @pytest.mark.ray
