@@ -199,13 +199,13 @@ def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str
 
 
 def _table(rows: Sequence[Move]) -> Fitted:
-    score = R2 if any(row.score is R2 for row in rows) else ACCURACY
-    title = "accuracy, points" if score is ACCURACY else score.label
+    titles = {ACCURACY: "accuracy, points", R2: "R2"}
+    title = " or ".join(title for score, title in titles.items() if any(row.score is score for row in rows))
     strips = {
         "method": Strip("method", [row.competitor for row in rows]),
         "sparsity": Strip("sparsity", [_sparsity(row) for row in rows], is_right=True),
         "pairs": Strip("pairs", [_pairs(row) for row in rows], is_right=True),
-        "score": _ratios(title, [_shown(row.difference, score.scale, f"+z.{score.digits}f") for row in rows]),
+        "score": _ratios(title, [_difference(row) for row in rows]),
         "time": _ratios("time", [_shown(row.time, 1, ".3f") for row in rows]),
         "energy": _ratios("energy", [_shown(row.energy, 1, ".3f") for row in rows]),
         "verdict": Strip("verdict", [row.verdict for row in rows]),
@@ -213,6 +213,12 @@ def _table(rows: Sequence[Move]) -> Fitted:
     spare = ("energy", "time")
     layouts = [[strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2)]
     return Fitted(layouts, gap=1)
+
+
+def _difference(row: Move) -> str:
+    """In points of accuracy, or, said beside it, in R2."""
+    shown = _shown(row.difference, row.score.scale, f"+z.{row.score.digits}f")
+    return f"{shown} R2" if row.score is R2 else shown
 
 
 def _ratios(title: str, texts: list[str]) -> Strip:

@@ -292,10 +292,10 @@ def of_budgets(cells: pd.DataFrame, planned: Iterable[Cell]) -> Iterator[Finding
             Measured(ok[k]["gpu_uuid"], ok[k]["energy_method"], ok[k]["energy_scope"])
             for k in (giver.dense, giver.compressed)
         ]
-        if differing := unlike(*how):
-            yield error("cells", where, f"the joules of dense and dtc do not compare: {differing}")
-        elif not dense_j > 0 or not budget_j > 0:
+        if not dense_j > 0 or not budget_j > 0:
             yield error("cells", where, "the joules that are its budget were not measured; run the suite with a meter")
+        elif differing := unlike(*how):
+            yield error("cells", where, f"the joules of dense and dtc do not compare: {differing}")
         elif taken != (steps := steps_for_joules(budget_j, dense_j, int(ok[giver.dense]["steps"]))):
             yield error("cells", where, f"{taken:g} steps, and its budget of {budget_j:.4g} J allows {steps}")
 

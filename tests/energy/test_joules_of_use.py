@@ -69,13 +69,6 @@ def test_one_window_without_joules_leaves_none_but_all_times():
     assert use.energy_scope == "none"
 
 
-def test_a_counter_that_stood_still_is_no_joules():
-    the_way = way()
-    found = [energy.model_copy(update={"cpu_energy_j": 0.0}) for energy in energies(the_way, trace())]
-    use = use_of(the_way, found)
-    assert use.cpu_energy_j is None and "did not move in a window" in use.reasons["cpu_energy_j"]
-
-
 def test_joules_of_two_methods_are_not_mixed():
     the_way = way()
     found = energies(the_way, trace())
