@@ -21,7 +21,8 @@ class Cycles(Strict):
     """What a suite may set of any such training, whatever its optimiser, learning rate and loss are."""
 
     steps: Count
-    """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs takes another number."""
+    """Optimiser steps of every cell, dense or compressed; a baseline with a budget of FLOPs or joules takes another
+    number."""
     batch_size: Count = 64
     """Samples of one optimiser step."""
     accumulate: Count = 1

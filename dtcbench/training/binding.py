@@ -77,11 +77,11 @@ def bound_solver(method: Method, solver: str | Solve | None, device: torch.devic
     return BoundSolver(name, checked(bound) if method.verifies_solver else unchecked(bound), device)
 
 
-def name_of(axis: registry.Registry, value: Any) -> str:
+def name_of(registered_in: registry.Registry, value: Any) -> str:
     """The name that `value`, with or without bound options, is registered by; else its own."""
     function = value.func if isinstance(value, partial) else value
-    for name in axis.names():
-        registered = axis.get(name)
+    for name in registered_in.names():
+        registered = registered_in.get(name)
         if registered is function or (inspect.isclass(registered) and type(function) is registered):
             return name
     return str(getattr(function, "__name__", type(function).__name__))

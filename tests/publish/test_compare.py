@@ -1,15 +1,19 @@
 """What moved between two runs: row by row, seed by seed, and never more than the seeds can tell."""
 
+import io
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from tampering import claim_accuracy, content, records, reseal
 
 from dtcbench.publish import compare
 from dtcbench.records.run import Run
+from dtcbench.report.score import R2
 
 PUBLISHED = Path(__file__).parents[2] / "docs/published"
 
@@ -52,6 +56,17 @@ def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after
     half = 4.302653 * 0.002 / math.sqrt(3)  # t(0.975, 2) s / √n
     assert found["magnitude"].difference.interval == pytest.approx((0.02 - half, 0.02 + half), abs=1e-6)
     assert found["dense"].verdict == found["dtc / lars"].verdict == "same"
+
+
+def test_a_pool_of_two_kinds_of_targets_shows_each_difference_by_its_own_score(finished, after):
+    shift(after, "magnitude", [0.02, 0.022, 0.018])
+    moved = rows(finished, after)["magnitude"]
+    table = compare.moves_view(("a", "b"), [moved, replace(moved, score=R2)], [])
+    console = Console(width=200, file=io.StringIO())
+    console.print(table)
+    shown = console.file.getvalue()
+    assert "accuracy, points or R2" in shown and "+2.00" in shown
+    assert shown.count(" R2 ") == 2 and "+0.0200" in shown
 
 
 def test_what_moved_up_and_down_is_not_told_apart(finished, after):
