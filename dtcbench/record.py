@@ -440,7 +440,7 @@ class Provenance(Explained):
         """The version of dtcbench, and its commit or the digest of its installed release: `0.1.0 (c0ffee000000)`."""
         if self.commit:
             return f"{self.dtcbench} ({self.commit[:12]}{'' if self.commit_clean else ' changed'})"
-        return f"{self.dtcbench} (installed, {self.source_sha256[:12]})" if self.source_sha256 else self.dtcbench
+        return f"{self.dtcbench} (installed {self.source_sha256[:12]})" if self.source_sha256 else self.dtcbench
 
 
 class Outline(BaseModel):

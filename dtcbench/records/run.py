@@ -14,6 +14,7 @@ import pandas as pd
 from dtcbench import published, registry
 from dtcbench.analysis import leaderboard
 from dtcbench.analysis.claims import conclusions
+from dtcbench.analysis.pairing import distinct
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
@@ -299,15 +300,14 @@ class Run:
 def _levelled(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` whose stacks differ in versions alone: a cell whose network no other package builds is on no stack of
     its own, and gets the first version of each package that builds those of the others."""
-    stacks = [dict(part.rsplit(" ", 1) for part in stack.split(", ")) for stack in cells["stack"].dropna().unique()]
-    if len({frozenset(versions) for versions in stacks}) < 2:
-        return cells
     optional = {name for model in registry.models.names() for name in building(model)}
-    first = {
-        name: f"{name} {min(found)}"
-        for name in optional
-        if (found := [versions[name] for versions in stacks if name in versions])
-    }
+    stacks = [
+        frozenset(part for part in stack.split(", ") if part.split(" ")[0] in optional)
+        for stack in distinct(cells["stack"])
+    ]
+    if len(set(stacks)) < 2:
+        return cells
+    first = {part.split(" ")[0]: part for part in sorted(set().union(*stacks), reverse=True)}
 
     def with_all(stack: str) -> str:
         lacking = [text for name, text in first.items() if f", {name} " not in f", {stack}"]

@@ -205,7 +205,7 @@ def test_a_missing_lock_has_a_reason(tmp_path):
     [
         ({"commit": "c0ffee" + 34 * "0", "commit_clean": True}, " (c0ffee000000)"),
         ({"commit": "c0ffee" + 34 * "0", "commit_clean": False}, " (c0ffee000000 changed)"),
-        ({"commit": None, "source_sha256": "ab" * 32}, " (installed, abababababab)"),
+        ({"commit": None, "source_sha256": "ab" * 32}, " (installed abababababab)"),
         ({"commit": None, "source_sha256": None}, ""),
     ],
 )

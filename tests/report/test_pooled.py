@@ -85,14 +85,15 @@ def test_the_notes_on_claims_name_conflicts_and_give_the_control(finished):
     ("versions", "spans"),
     [(["1.0", None, "1.0"], None), (["1.0", None, "1.1"], "2 stacks of package versions: timm 1.0; timm 1.1")],
 )
+@pytest.mark.parametrize("code", [{}, {"commit": None, "source_sha256": "ab" * 32}], ids=["checkout", "installed"])
 def test_cells_that_no_package_builds_make_no_second_stack_and_two_versions_of_one_do(
-    finished, tmp_path, versions, spans
+    finished, tmp_path, versions, spans, code
 ):
     store = Store(tmp_path / "built")
     with store.locked() as writer:
         for record, version in zip(finished.records(), versions, strict=True):
             packages = record.provenance.packages | ({"timm": version} if version else {})
-            made = record.provenance.model_copy(update={"packages": packages})
+            made = record.provenance.model_copy(update={"packages": packages, **code})
             writer.append(record.model_copy(update={"provenance": made}))
     notes = [note for note in Run.of(PLAN, store).leaderboard().notes if "stacks" in note]
     assert notes == ([f"The ok cells span {spans}."] if spans else [])
