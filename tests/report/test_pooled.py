@@ -11,10 +11,11 @@ from suites_for_tests import TINY, edited
 
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse
-from dtcbench.record import Status
+from dtcbench.record import Provenance, Status
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.report.build import claims_notes
+from dtcbench.unavailable import Unavailable
 
 PLAN = expand(parse(TINY, "suite.yaml"))
 
@@ -85,7 +86,14 @@ def test_the_notes_on_claims_name_conflicts_and_give_the_control(finished):
     ("versions", "spans"),
     [(["1.0", None, "1.0"], None), (["1.0", None, "1.1"], "2 stacks of package versions: timm 1.0; timm 1.1")],
 )
-@pytest.mark.parametrize("code", [{}, {"commit": None, "source_sha256": "ab" * 32}], ids=["checkout", "installed"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        {},
+        {"commit": Unavailable("no checkout"), "commit_clean": Unavailable("no checkout"), "source_sha256": "ab" * 32},
+    ],
+    ids=["checkout", "installed"],
+)
 def test_cells_that_no_package_builds_make_no_second_stack_and_two_versions_of_one_do(
     finished, tmp_path, versions, spans, code
 ):
@@ -93,7 +101,7 @@ def test_cells_that_no_package_builds_make_no_second_stack_and_two_versions_of_o
     with store.locked() as writer:
         for record, version in zip(finished.records(), versions, strict=True):
             packages = record.provenance.packages | ({"timm": version} if version else {})
-            made = record.provenance.model_copy(update={"packages": packages, **code})
+            made = Provenance.of(**{**dict(record.provenance), "packages": packages, **code})
             writer.append(record.model_copy(update={"provenance": made}))
     notes = [note for note in Run.of(PLAN, store).leaderboard().notes if "stacks" in note]
     assert notes == ([f"The ok cells span {spans}."] if spans else [])
