@@ -31,7 +31,7 @@ from dtcbench.dtc.recovery import tolerance_of
 from dtcbench.dtc.sensing import Array, dct_basis, gaussian_phi, measure, project
 from dtcbench.errors import SolverError
 from dtcbench.training.determinism import generator, make_deterministic, torch_generator
-from dtcbench.training.loop import Samples, accuracy, cross_entropy, shuffled_batches, to_device
+from dtcbench.training.loop import Samples, ShuffledBatches, accuracy, cross_entropy, to_device
 
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
 LAM, F, KEEP, SEED = 0.3, 0.1, 0.5, 0
@@ -79,7 +79,7 @@ def trained(width: int) -> Layer:
         splits.input_shape, splits.num_classes, widths=(width,), generator=torch_generator(SEED, "weights")
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for batch in islice(shuffled_batches(train, 128, SEED), 200):
+    for batch in islice(ShuffledBatches(train, 128, SEED), 200):
         optimizer.zero_grad()
         cross_entropy(model(batch.x), batch.y).backward()
         optimizer.step()

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from dtcbench.energy.integrate import REFRESH_S
 
 Phase = Literal["train", "compress", "evaluate"]
 """train: forward and backward passes and optimiser steps; compress: projecting, solving, selecting and shrinking;
 evaluate: validation and test."""
+PHASES: tuple[Phase, ...] = get_args(Phase)
 INSIDE: tuple[Phase, ...] = ("train", "compress")
 """The phases whose energy counts. See docs/energy.md, The window."""
 

@@ -7,8 +7,6 @@ a cell is the digest and the bare name. Where the cell runs, the file is searche
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -41,7 +39,7 @@ def resolve(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     CheckpointError if the file cannot be used, or has another digest than `given`.
     """
     content = _content(path)
-    digest = _sha256(_tensors(path, content))
+    digest = tensors.sha256(_tensors(path, content))
     if given.get("weights_sha256") not in (None, "", digest):
         raise CheckpointError(
             f"{path}: its tensors have the SHA-256 {digest}, not {given['weights_sha256']} as weights_sha256 says; "
@@ -83,7 +81,7 @@ def _found(name: str, digest: str) -> Tensors:
     for place in places:
         if place.is_file():
             found = _tensors(place, _content(place))
-            if _sha256(found) == digest:
+            if tensors.sha256(found) == digest:
                 return found
             log.warning("%s: its tensors have another SHA-256 than %s, so it is not used", place, digest)
     tried = ", ".join(map(str, places))
@@ -110,15 +108,6 @@ def _tensors(path: Path, content: bytes) -> Tensors:
     except ValueError as error:
         remedy = "write it by safetensors.torch.save_file(model.state_dict(), …)"
         raise CheckpointError(f"{path}: {error}; {remedy}") from None
-
-
-def _sha256(found: Tensors) -> str:
-    """SHA-256 of the tensors with their names, types and shapes, in the order of their names."""
-    layout = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in found.items()}
-    digest = hashlib.sha256(json.dumps(layout, sort_keys=True).encode())
-    for name in sorted(found):
-        digest.update(found[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _keep(digest: str, content: bytes) -> None:

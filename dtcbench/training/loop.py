@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
@@ -153,20 +154,38 @@ def hold_out(samples: Samples | Stored, fraction: float, seed: int) -> tuple[Sel
     return Selection(samples, order[held_out:]), Selection(samples, order[:held_out])
 
 
-def shuffled_batches(samples: AnySamples, size: int, seed: int, augment: Augment | None = None) -> Iterator[Samples]:
+class ShuffledBatches(Iterator[Samples]):
     """Endless batches, in a new order and newly augmented every epoch; seed and epoch alone decide both."""
-    epoch = 0
-    while True:
-        order = torch.randperm(len(samples), generator=torch_generator(seed, "order", epoch))
-        draws = torch_generator(seed, "augmentation", epoch)
-        for index in order.split(size):
-            batch = samples.take(index)
-            yield batch if augment is None else Samples(augment(batch.x, draws), batch.y)
-        epoch += 1
+
+    def __init__(self, samples: AnySamples, size: int, seed: int, augment: Augment | None = None) -> None:
+        self._samples, self._size, self._seed, self._augment = samples, size, seed, augment
+        self._begin(0)
+
+    def __next__(self) -> Samples:
+        if self._taken == len(self._order):
+            self._begin(self._epoch + 1)
+        batch = self._samples.take(self._order[self._taken])
+        self._taken += 1
+        return batch if self._augment is None else Samples(self._augment(batch.x, self._draws), batch.y)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the epoch it is, and what will be drawn next."""
+        return {"epoch": self._epoch, "taken": self._taken, "draws": self._draws.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._begin(state["epoch"])
+        self._taken = state["taken"]
+        self._draws.set_state(state["draws"])
+
+    def _begin(self, epoch: int) -> None:
+        order = torch.randperm(len(self._samples), generator=torch_generator(self._seed, "order", epoch))
+        self._epoch, self._taken, self._order = epoch, 0, order.split(self._size)
+        self._draws = torch_generator(self._seed, "augmentation", epoch)
 
 
 def samples_in(steps: int, samples: int, size: int) -> int:
-    """Number of samples in `steps` batches of `shuffled_batches`: the last batch of an epoch may be smaller."""
+    """Number of samples in `steps` batches of `ShuffledBatches`: the last batch of an epoch may be smaller."""
     epochs, rest = divmod(steps, math.ceil(samples / size))
     return epochs * samples + rest * size
 

@@ -29,6 +29,7 @@ from dtcbench.training.loop import (
     AnySamples,
     Samples,
     Selection,
+    ShuffledBatches,
     Step,
     Stored,
     accuracy,
@@ -39,7 +40,6 @@ from dtcbench.training.loop import (
     predicted,
     r2,
     share,
-    shuffled_batches,
 )
 from dtcbench.training.network import draw_anew
 from dtcbench.training.recipe import Recipe, augmentation, recipe_of, samples_at_once, step_of
@@ -98,7 +98,12 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     def penalty() -> torch.Tensor | None:
         return run.compressor.penalty() if len(run.cycles) <= final else None  # the rest fine-tunes without it
 
-    span = (final + 1) * protocol.cycle_steps if rewinds else steps
+    if context.saved is not None:
+        run.restore(context.saved)
+    until_rewound = (final + 1) * protocol.cycle_steps
+    if is_rewound := rewinds and len(run.cycles) > final:
+        run.initial = None
+    span = steps - until_rewound if is_rewound else until_rewound if rewinds else steps
     recipe, step, batches = _training(run, protocol, training, span, penalty)
     later = f"protocol {cell.protocol.name} looks at the test split at the last compression and at the end only"
     is_regression = context.splits.task == "regression"
@@ -109,7 +114,10 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
         of = r2 if is_regression else accuracy
         return context.evaluate(lambda: of(run.model, samples))
 
-    for number in range(min(protocol.cycles_held, steps // protocol.cycle_steps)):
+    if context.saved is not None:
+        run.go_on(context.saved, {"recipe": recipe, "batches": batches})
+        removal = context.saved["removal"]
+    for number in range(len(run.cycles), min(protocol.cycles_held, steps // protocol.cycle_steps)):
         loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
         last = number == final
         layers: list[Layer] = []
@@ -127,6 +135,7 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
         if last and rewinds:
             run.rewind()
             recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
+        run.save({"recipe": recipe, "batches": batches}, removal=removal)
     if rest := steps - run.steps:
         run.train(step, islice(batches, rest), rest)
     return run.result(
@@ -188,12 +197,12 @@ def _training(
     training: Selection,
     steps: int,
     penalty: Callable[[], torch.Tensor | None],
-) -> tuple[Recipe, Step, Iterator[Samples]]:
+) -> tuple[Recipe, Step, ShuffledBatches]:
     """A training of so many steps from its beginning: a new optimiser and learning rate, and the first batches."""
     recipe = recipe_of(run.model, protocol, steps)
     run.compressor.optimizer = recipe.optimizer
     augment = augmentation(protocol, run.context.splits)
-    batches = shuffled_batches(training, protocol.batch_size, run.context.stream_seed, augment)
+    batches = ShuffledBatches(training, protocol.batch_size, run.context.stream_seed, augment)
     return recipe, step_of(run.model, protocol, recipe, run.context.others, penalty), batches
 
 
@@ -227,8 +236,13 @@ def run_published(run: TrainingRun, protocol: Published) -> Result:
         raise CompressionError(
             f"no group is wider than {protocol.stop_width}, so no cycle runs; widen the model or lower stop_width"
         )
+    if context.saved is not None:
+        run.restore(context.saved)
+        run.go_on(context.saved)
     right, tested = np.zeros(0, dtype=np.bool_), 0.0
     while len(run.cycles) < cycles_of_dense if is_dense else _widest(run) > protocol.stop_width:
+        if run.cycles:
+            run.save()  # not after the last cycle, whose hits belong to the result
         # A new Adam every cycle, as published; the layers are the same objects throughout.
         step = WrittenOutStep(layers_to_train, protocol.batch_size, protocol.lr)
         batches = islice(_endless(context.train, protocol.batch_size), protocol.cycle_steps)

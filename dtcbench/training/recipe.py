@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,6 +34,17 @@ class Recipe:
     """Stepped after every step of the optimiser; None if the learning rate is constant."""
     loss: Loss = own_loss
     """A mean over samples; by default the data set's own. What is evaluated does not depend on it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of optimiser and learning rate; the loss has none."""
+        schedule = self.schedule and self.schedule.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "schedule": schedule}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there, with the same parameters."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
 
 
 def recipe_of(model: nn.Module, protocol: InCycles, steps: int) -> Recipe:

@@ -5,6 +5,7 @@ The format holds names, types, shapes and bytes, and no code (https://github.com
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -72,6 +73,15 @@ def load_into(network: nn.Module, tensors: Tensors) -> None:
             )
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(tensors, strict=False)
+
+
+def sha256(named: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the tensors with their names, types and shapes, in the order of their names."""
+    layout = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in named.items()}
+    digest = hashlib.sha256(json.dumps(layout, sort_keys=True).encode())
+    for name in sorted(named):
+        digest.update(named[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def size(network: nn.Module) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.dtc.sensing import incoming_projection
-from dtcbench.energy.segments import PhaseTimer
+from dtcbench.energy.segments import PHASES, Phase, PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.cell import Cell
@@ -22,17 +23,20 @@ from dtcbench.plan.protocol import Published, from_choice
 from dtcbench.record import Cycle, Layer, Result
 from dtcbench.training.compressor import Compressor, NoGroupError
 from dtcbench.training.copies import copied
-from dtcbench.training.determinism import stream_seed, torch_generator
+from dtcbench.training.determinism import globals_state, set_globals, stream_seed, torch_generator
 from dtcbench.training.feasibility import without_group
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, counting
 from dtcbench.training.recipe import misfit, recipe_of, step_of
+from dtcbench.training.saved_state import State, Stateful, restoring
+from dtcbench.training.tensors import load_into
 
 _BATCH = 64
 """Samples in a mini-batch of what a method looks at."""
 _WARM_UP_STEPS = 3
+_COUNTED = ("steps", "training_flops", "flops_of_steps")
 Value = TypeVar("Value")
 
 
@@ -54,6 +58,10 @@ class CellContext:
     """Every evaluated value, in order."""
     known: deque[Any] | None = None
     """In a repeat of a training: the values that are evaluated, in order."""
+    save: Callable[[Callable[[], State]], None] = lambda state: None
+    """Called with the state of the training wherever it can be saved; asks for it if it is due."""
+    saved: State | None = None
+    """What the training goes on from; None if it begins."""
 
     @property
     def example(self) -> torch.Tensor:
@@ -89,7 +97,11 @@ class CellContext:
 
         Evaluating changes nothing that is trained, so the repeat's energy is that of training alone.
         """
-        return replace(self, evaluated=[], known=deque(self.evaluated))
+        return replace(self.anew(), known=deque(self.evaluated), save=lambda state: None)
+
+    def anew(self) -> CellContext:
+        """The context of the same training from its beginning."""
+        return replace(self, evaluated=[], saved=None)
 
 
 @dataclass
@@ -108,6 +120,8 @@ class TrainingRun:
     flops_of_steps: int = 0
     """`training_flops` after the last step: without gradients that a method asked for since."""
     cycles: list[Cycle] = field(default_factory=list)
+    earlier_s: dict[Phase, float] = field(default_factory=dict)
+    """Seconds of each phase before the state that the training went on from was saved."""
     _counts: dict[tuple[Any, ...], int] = field(default_factory=dict, init=False, repr=False)
 
     def flops(self, count: Callable[[nn.Module, torch.Tensor], int]) -> int:
@@ -194,9 +208,46 @@ class TrainingRun:
         )
         self.cycles.append(cycle)
 
+    def save(self, parts: Mapping[str, Stateful] = MappingProxyType({}), **others: Any) -> None:
+        """Save the training here, if that is due: with the `parts` and what else its protocol goes on with."""
+        self.context.save(
+            lambda: {**self._state(), **{name: part.state_dict() for name, part in parts.items()}, **others}
+        )
+
+    def restore(self, saved: State) -> None:
+        """Bring network, compressor and counts to what was saved; StateError if that cannot be."""
+        with restoring():
+            self.compressor.load_state_dict(saved["compressor"])
+            load_into(self.compressor.model, saved["network"])
+            for name in _COUNTED:
+                setattr(self, name, saved[name])
+            self.cycles = [Cycle.model_validate(cycle) for cycle in saved["cycles"]]
+            self.earlier_s = saved["seconds"]
+            self.context.evaluated[:] = saved["evaluated"]
+
+    def go_on(self, saved: State, parts: Mapping[str, Stateful] = MappingProxyType({})) -> None:
+        """Bring these parts, made for the restored network, to what was saved, and last the global generators."""
+        with restoring():
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+            set_globals(saved["globals"], self.context.example.device)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in _COUNTED},
+            "compressor": self.compressor.state_dict(),
+            "network": dict(self.compressor.model.state_dict()),
+            "cycles": [cycle.model_dump(mode="json") for cycle in self.cycles],
+            "evaluated": list(self.context.evaluated),
+            "seconds": {phase: self._seconds(phase) for phase in PHASES},
+            "globals": globals_state(self.context.example.device),
+        }
+
+    def _seconds(self, phase: Phase) -> float:
+        return self.earlier_s.get(phase, 0.0) + self.context.phases.seconds(phase)
+
     def result(self, **numbers: Any) -> Result:
         """The cell's result; `numbers` are what the protocol measured, each a value or Unavailable."""
-        phases = self.context.phases
         return Result.of(
             sparsity=self.compressor.sparsity,
             widths={group.name: group.width for group in self.compressor.groups},
@@ -205,9 +256,9 @@ class TrainingRun:
             parameters=_parameters(self.model),
             training_flops=self.training_flops,
             inference_flops=self.flops(inference_flops),
-            train_s=phases.seconds("train"),
-            compress_s=phases.seconds("compress"),
-            evaluate_s=phases.seconds("evaluate"),
+            train_s=self._seconds("train"),
+            compress_s=self._seconds("compress"),
+            evaluate_s=self._seconds("evaluate"),
             cycles=self.cycles,
             **numbers,
         )

@@ -19,7 +19,7 @@ from dtcbench import registry
 from dtcbench.dtc.selection import Method, Scores
 from dtcbench.errors import CompressionError, SolverError, UserError
 from dtcbench.training.compressor import Compressor
-from dtcbench.training.loop import gradient_step, hold_out, shuffled_batches
+from dtcbench.training.loop import ShuffledBatches, gradient_step, hold_out
 from dtcbench.training.protocols import run
 from dtcbench.training.training_run import start
 from dtcbench.unavailable import Unavailable
@@ -87,7 +87,7 @@ def test_it_keeps_the_neurons_that_a_cell_of_the_bench_keeps():
     model = start(work).model
     optimizer = torch.optim.Adam(model.parameters(), lr=planned.protocol.values["lr"])
     compressor = Compressor(model, work.example, "dtc", solver="lars", optimizer=optimizer, seed=planned.seed)
-    step, batches = gradient_step(model, optimizer), shuffled_batches(training, 32, planned.seed)
+    step, batches = gradient_step(model, optimizer), ShuffledBatches(training, 32, planned.seed)
     found = []
     for count in [cycle.layers[0].width_after for cycle in result.cycles if cycle.layers]:
         for _ in range(5):

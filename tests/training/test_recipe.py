@@ -20,7 +20,7 @@ from dtcbench.datasets.splits import Pixels, Splits
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.protocol import Standard
 from dtcbench.training import observations, protocols, training_run
-from dtcbench.training.loop import Samples, cross_entropy, gradient_step, hold_out, shuffled_batches
+from dtcbench.training.loop import Samples, ShuffledBatches, cross_entropy, gradient_step, hold_out
 from dtcbench.training.protocols import run, trained
 from dtcbench.training.recipe import Recipe, augmentation, loss_of, optimizer_of, schedule_of
 
@@ -90,7 +90,7 @@ def test_at_its_defaults_a_step_is_torch_s_own_to_the_last_bit(monkeypatch, sche
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60) if schedule == "cosine" else None
     training, _ = hold_out(seen.context.train, 0.1, seed=0)
-    for part in islice(shuffled_batches(training, 32, seed=0), 60):
+    for part in islice(ShuffledBatches(training, 32, seed=0), 60):
         optimizer.zero_grad()
         functional.cross_entropy(model(part.x), part.y).backward()
         optimizer.step()
@@ -141,7 +141,7 @@ def test_accumulating_sends_parts_through_the_network_and_steps_once_a_batch(mon
     looked_at(monkeypatch, look)
     result = run(context(planned))
     training, _ = hold_out(context(planned).train, 0.1, seed=0)
-    batches = [len(part) for part in islice(shuffled_batches(training, 32, seed=0), 60)]
+    batches = [len(part) for part in islice(ShuffledBatches(training, 32, seed=0), 60)]
     assert result.steps == 60
     assert max(sizes) == 8
     assert sum(sizes) == sum(batches)

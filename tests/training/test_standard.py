@@ -18,7 +18,7 @@ from dtcbench.plan.protocol import Standard
 from dtcbench.registry import Entry
 from dtcbench.training import protocols, training_run
 from dtcbench.training.binding import bound_solver
-from dtcbench.training.loop import Samples, hold_out, shuffled_batches
+from dtcbench.training.loop import Samples, ShuffledBatches, hold_out
 from dtcbench.training.protocols import run
 
 LARS = registry.solvers.get("lars")
@@ -132,7 +132,7 @@ def test_validation_is_held_out_of_training_and_nothing_is_lost():
 
 
 def test_each_epoch_sees_every_sample_once_in_a_new_order():
-    batches = shuffled_batches(samples(10), 4, seed=0)
+    batches = ShuffledBatches(samples(10), 4, seed=0)
     epochs = [[label for _ in range(3) for label in next(batches).y.tolist()] for _ in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
     assert epochs[0] != epochs[1]
@@ -272,7 +272,7 @@ def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
         return x + 0.5 * torch.rand(len(x), 1, generator=generator)
 
     def epochs(seed):
-        batches = shuffled_batches(samples(8), 4, seed, augment)
+        batches = ShuffledBatches(samples(8), 4, seed, augment)
         return [torch.cat([next(batches).x for _ in range(2)]).flatten() for _ in range(2)]
 
     first, again, other = epochs(0), epochs(0), epochs(1)

@@ -17,7 +17,7 @@ from dtcbench.plan.protocol import Standard
 from dtcbench.training import protocols, training_run
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.flops import training_flops
-from dtcbench.training.loop import gradient_step, hold_out, samples_in, shuffled_batches, train
+from dtcbench.training.loop import ShuffledBatches, gradient_step, hold_out, samples_in, train
 from dtcbench.training.protocols import run
 
 SPLITS = {
@@ -165,7 +165,7 @@ def test_after_a_rewind_the_network_trains_as_from_the_beginning(monkeypatch, sc
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30) if schedule == "cosine" else None
     training, _ = hold_out(seen.context.train, 0.1, planned.seed)
-    train(model, gradient_step(model, optimizer, rate), islice(shuffled_batches(training, 32, planned.seed), 30))
+    train(model, gradient_step(model, optimizer, rate), islice(ShuffledBatches(training, 32, planned.seed), 30))
     assert equal(model.state_dict(), seen.final)
 
 
