@@ -509,6 +509,8 @@ class CellRecord(Explained):
     """Seconds from the attempt's start to its end."""
     place: int | None = None
     """Its place in the order that was drawn for the cells of its lane, counted from 1."""
+    continued_at: int | None = None
+    """Step of the checkpoint that this attempt went on from; None if it began with the first step."""
     result: Result | None
     energy: Energy | None
     """Beside the result, which is the first training's: a GPU's joules are those of the repeats."""

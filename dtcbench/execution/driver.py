@@ -238,6 +238,9 @@ class _Driver:
             self.writer.append(
                 record, trace, outcome.report.weights if outcome.report and record.weights_sha256 else None
             )
+            has_ended = is_final and record.status not in INCONCLUSIVE
+            if has_ended and (outcome.report is None or outcome.report.has_checkpoints):
+                self.writer.discard_checkpoints(record.key)
             self.watcher.ended(record, final=is_final)
 
     def _with_the_runs_data(self, record: CellRecord, task: Task) -> CellRecord:

@@ -229,7 +229,11 @@ def executed(
         is_new = not store.suite.is_file()
         if not is_new:
             writer = lock.enter_context(store.locked())
-        job = replace(Job.of(plan.suite, plugins, fail_over), calibrated=calibrated(plan.suite, store))
+        job = replace(
+            Job.of(plan.suite, plugins, fail_over),
+            calibrated=calibrated(plan.suite, store),
+            run=str(store.fixed().root),
+        )
         contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
         if not is_new and not tasks:
             plan, tasks = _grown(plan, writer, job, grow)
@@ -253,6 +257,8 @@ def executed(
             for damaged, reason in contents.damaged.items():
                 watcher.damaged(damage(damaged, reason))
                 writer.set_aside(damaged)
+            if tasks and job.checkpoint_s is not None:
+                writer.prepare_checkpoints(contents)
             del contents  # a large run's take much memory
             watcher.planned(plan.suite.name, len(cells), len(tasks))
             if tasks and not is_inline:

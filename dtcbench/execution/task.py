@@ -18,6 +18,8 @@ from dtcbench.record import CellRecord, Energy, Provenance, Result, Status, Use
 from dtcbench.registry import Plugin
 from dtcbench.unavailable import Unavailable
 
+_MEASURED = ("continued_at", "result", "energy", "provenance", "weights_sha256", "use")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -36,6 +38,10 @@ class Job:
     use: Using | None = None
     calibrated: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By a board's UUID: the window and the pause of its calibration, seconds. For `min_window` None."""
+    checkpoint_s: float | None = None
+    """Seconds between two checkpoints of a training, at least; None if there are none."""
+    run: str | None = None
+    """The run's folder, for checkpoints; None if the cells belong to no run."""
 
     @classmethod
     def of(cls, suite: Suite, plugins: tuple[Plugin, ...] = (), fail_over: float | None = None) -> Job:
@@ -51,6 +57,7 @@ class Job:
             fail_over,
             suite.keep_weights,
             suite.use,
+            checkpoint_s=suite.checkpoint,
         )
 
     def lane(self, cell: Cell) -> str | None:
@@ -125,14 +132,15 @@ class Task:
         started_at: str,
         wall_s: float,
         detail: str = "",
-        **measured: Result | Energy | Provenance | list[Use] | str | Unavailable,
+        **measured: Result | Energy | Provenance | list[Use] | str | int | Unavailable,
     ) -> CellRecord:
         """The record of this attempt.
 
         Parameters
         ----------
         detail : traceback or stack, if there is one
-        measured : `result`, `energy`, `provenance`, `weights_sha256` and `use`, as far as the attempt came
+        measured : `continued_at`, `result`, `energy`, `provenance`, `weights_sha256` and `use`, as far as the attempt
+            came
         """
         missing = Unavailable(f"the cell ended before: {reason}")
         return CellRecord.of(
@@ -146,7 +154,7 @@ class Task:
             started_at=started_at,
             wall_s=wall_s,
             place=self.place or Unavailable("no order was drawn for its cells"),
-            **dict.fromkeys(("result", "energy", "provenance", "weights_sha256", "use"), missing) | measured,
+            **dict.fromkeys(_MEASURED, missing) | measured,
         )
 
 
@@ -160,6 +168,8 @@ class Report:
     """The samples of its power, a Parquet file; None if no power was sampled."""
     weights: bytes | None = None
     """The final network's file (`training/network_file.py`); None if it is not kept."""
+    has_checkpoints: bool = False
+    """Whether there may be checkpoints of the cell."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from dtcbench import registry
 from dtcbench.datasets.splits import Splits
 from dtcbench.energy.meter import EnergyMeter, open_meter
 from dtcbench.energy.nvml import assigned_gpus, is_simulated
-from dtcbench.energy.segments import PhaseTimer
+from dtcbench.energy.segments import PhaseTimer, repeats
 from dtcbench.energy.use import Ran, use_of
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
+from dtcbench.execution.checkpointing import Checkpointing, checkpointing_of
 from dtcbench.execution.provenance import collect, with_dataset
 from dtcbench.execution.stacks import without_folders, without_places
 from dtcbench.execution.task import Job, Report, Task
@@ -40,14 +41,20 @@ from dtcbench.training.use import Stopwatch, used
 from dtcbench.unavailable import Unavailable
 
 NOT_KEPT = Unavailable("the suite keeps no weights (keep_weights: none)")
+NO_CHECKPOINTS = Unavailable("the suite asks for no checkpoints")
+IN_PARTS = "the cell was continued from a checkpoint, so no meter saw its whole training"
 NOT_USED = Unavailable("the suite does not measure the use of networks (it has no `use`)")
+
+Measured = Result | Energy | Provenance | list[Use] | str | int | Unavailable
+"""What a record holds that an attempt has measured."""
 
 
 def attempt(task: Task) -> Report:
     """Make the attempt. It never raises: an exception becomes a status and a reason."""
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
-    measured: dict[str, Result | Energy | Provenance | list[Use] | str | Unavailable] = {}
+    measured: dict[str, Measured] = {}
+    checkpointing: Checkpointing | None = None
     trace: bytes | None = None
     weights: bytes | Unavailable = NOT_KEPT
     try:
@@ -66,14 +73,17 @@ def attempt(task: Task) -> Report:
                 task.job.device, threads, plugins, task.job.request.boards, building(task.cell.model.name)
             )
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
-            measured["provenance"] = with_dataset(provenance, sha256 := splits.sha256)
-            numbers, trace, weights = _measured(task, splits, sha256, meter)
+            measured["provenance"] = provenance = with_dataset(provenance, sha256 := splits.sha256)
+            checkpointing = checkpointing_of(task, provenance)
+            numbers, trace, weights = _measured(task, splits, sha256, meter, checkpointing)
             measured |= numbers
             measured["weights_sha256"] = hashlib.sha256(weights).hexdigest() if isinstance(weights, bytes) else weights
     except Exception as error:
         status, reason, detail = _failure(error)
     record = task.record(status, reason, started_at, time.perf_counter() - begin, detail, **measured)
-    return Report(record.model_dump(mode="json"), trace, weights if isinstance(weights, bytes) else None)
+    has_checkpoints = checkpointing is not None and checkpointing.exist
+    kept = weights if isinstance(weights, bytes) else None
+    return Report(record.model_dump(mode="json"), trace, kept, has_checkpoints)
 
 
 def _metering(job: Job) -> Metering:
@@ -99,14 +109,14 @@ def _failure(error: Exception) -> tuple[Status, str, str]:
 
 
 def _measured(
-    task: Task, splits: Splits, sha256: str, meter: EnergyMeter
-) -> tuple[dict[str, Result | Energy | list[Use] | Unavailable], bytes | None, bytes | Unavailable]:
+    task: Task, splits: Splits, sha256: str, meter: EnergyMeter, checkpointing: Checkpointing | None
+) -> tuple[dict[str, Measured], bytes | None, bytes | Unavailable]:
     """Train the cell, repeat it until the meter has seen enough, and use the network if the suite asks for it.
 
     Returns
     -------
-    The record's `result`, `energy` (of one training) and `use`; the samples behind the joules; the first training's
-    network.
+    The record's `continued_at`, `result`, `energy` (of one training) and `use`; the samples behind the joules; the
+    first training's network.
     """
     cell = task.cell
     threads = from_choice(cell.protocol).threads
@@ -121,7 +131,9 @@ def _measured(
             warm_up(context)
             synchronize()
         meter.idle_with_context()
-        result, compressor = trained(context)
+        result, compressor, continued_at = (
+            (*trained(context), NO_CHECKPOINTS) if checkpointing is None else checkpointing.trained(context)
+        )
         weights = _weights(task, splits, compressor)
         flags: set[str] = set()
         while not meter.enough(phases):
@@ -129,9 +141,11 @@ def _measured(
             repeat = run(context.repeat())
             flags |= set() if same_training(repeat, result) else {"not-repeatable"}
         ways = list(used(context, compressor, Stopwatch(task.job.use, synchronize))) if task.job.use else []
-        energy, trace = meter.reading(phases, sorted(flags))
+        is_whole = isinstance(continued_at, Unavailable) or bool(repeats(phases.segments))
+        energy, trace = (meter if is_whole else EnergyMeter.without(IN_PARTS)).reading(phases, sorted(flags))
         use = [use_of(way, meter.of_windows(way.ran.windows) if isinstance(way.ran, Ran) else []) for way in ways]
-        return {"result": result, "energy": energy, "use": use or NOT_USED}, trace, weights
+        numbers: dict[str, Measured] = {"result": result, "energy": energy, "use": use or NOT_USED}
+        return {"continued_at": continued_at, **numbers}, trace, weights
 
 
 def _weights(task: Task, splits: Splits, compressor: Compressor) -> bytes | Unavailable:

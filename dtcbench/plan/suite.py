@@ -25,7 +25,7 @@ from dtcbench.plan.cell import Choice
 from dtcbench.plan.consistency import misfits
 from dtcbench.plan.document import Document, Mistake, SuiteError
 from dtcbench.plan.looks import GrowingSeeds
-from dtcbench.plan.metering import Duration, Metering, Using
+from dtcbench.plan.metering import Duration, Metering, Using, seconds
 from dtcbench.plan.names import REGISTERED, Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, protocol
 from dtcbench.plan.protocol import AnyProtocol
@@ -164,6 +164,10 @@ class Resources(Strict):
     """The kind of GPU in Ray's words, such as H200, on a cluster that has several."""
 
 
+def _pause(value: Any) -> Any:
+    return None if value == "none" else seconds(value)
+
+
 class Suite(Strict):
     """A grid, its protocols and resources; `dtcbench suites quick` writes one out to edit."""
 
@@ -183,6 +187,9 @@ class Suite(Strict):
     exclude: list[Exclusion] = Field(default=[])
     keep_weights: Literal["last", "none"] = "none"
     """`last`: keep each ok cell's final network, as a file beside its record. No cell's key holds it."""
+    checkpoint: Annotated[float | None, BeforeValidator(_pause), Field(gt=0)] = 600.0
+    """Save a training after a compression, but no more often than this, so that it goes on from there if its node is
+    lost; `none`: never. No cell's key holds it."""
 
     @field_validator("name")
     @classmethod

@@ -126,7 +126,7 @@ def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding
     seconds = (result.train_s, result.compress_s, result.evaluate_s)
     if not all(0 <= taken < math.inf for taken in (*seconds, record.wall_s)):
         yield error("figures", where, "a time is negative or without end")
-    elif sum(seconds) > 1.01 * record.wall_s + 1:
+    elif record.continued_at is None and sum(seconds) > 1.01 * record.wall_s + 1:
         yield error("figures", where, f"{sum(seconds):.4g} s of work in {record.wall_s:.4g} s")
     if wrong := _hits_wrong(record, result):
         yield error("figures", where, wrong)

@@ -9,12 +9,15 @@
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/weights/KEY.ATTEMPT.safetensors  its final network, if the suite keeps it; the record holds its SHA-256
+    RUN/checkpoints/KEY.ATTEMPT.safetensors  a training that runs, as it was last saved (`training/saved_state.py`)
     RUN/tables/*.parquet               views of the records
     RUN/leaderboard.{md,csv,tex,html}  the report
     RUN/figures/*.{pdf,svg}            its figures for a paper
     RUN/README.md                      the data card, once it is published: it makes a bundle of the run
 
-`sealing.py` says how a record is sealed. A `Store` reads; only a `Writer`, which holds the folder, writes.
+`sealing.py` says how a record is sealed. A `Store` reads; only a `Writer`, which holds the folder, writes. Checkpoints
+alone are written by the workers themselves (`Checkpoints`), each attempt's to a file of its own, so that no driver
+carries them.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from dtcbench.record import CellRecord, Outline, R, Tabled, decisive
+from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, Tabled, decisive
 from dtcbench.records.compressed import content_of
 from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, rename, write
 from dtcbench.records.sealing import SchemaError, opened, seal, unsealed
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from dtcbench.records.fixed_rules import FixedRules
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
+_CHECKPOINT_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.safetensors")
 FileKind = Literal[
     "suite", "names", "rules", "looks", "calibration", "record", "trace", "weights", "card", "lock", "own"
 ]
@@ -60,7 +64,7 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("weights", re.compile(r"weights/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.safetensors")),
     ("card", re.compile(r"README\.md")),
     ("lock", re.compile(r"\.lock|\.owner|\.lease")),
-    ("own", re.compile(r"ray\.log|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
+    ("own", re.compile(r"ray\.log|checkpoints/.*|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
 )
 CARD = "README.md"
 Model = TypeVar("Model", bound=BaseModel)
@@ -94,6 +98,7 @@ class Store:
         self.records = root / "records"
         self.power = root / "power"
         self.weights = root / "weights"
+        self.checkpoints = root / "checkpoints"
 
     def fixed(self) -> Store:
         """The same store by its absolute path, which stays right if the process changes its folder."""
@@ -269,6 +274,15 @@ class Store:
         """The name of that file in the run."""
         return f"{self.weights.name}/{self.network_path(record).name}"
 
+    def checkpoint_files(self, key: str = "") -> list[AnyPath]:
+        """The checkpoints of the cells whose keys begin so; of one cell, the latest attempt's first."""
+        if not isinstance(self.checkpoints, Path):
+            self.checkpoints.fs.invalidate_cache()
+        found: Iterable[AnyPath] = self.checkpoints.iterdir() if self.checkpoints.is_dir() else []
+        matches = {path: _CHECKPOINT_NAME.fullmatch(path.name) for path in found if path.name.startswith(key)}
+        numbers = {path: int(match[2]) for path, match in matches.items() if match}
+        return sorted(numbers, key=lambda path: -numbers[path])
+
     def _contents(self, kind: type[R]) -> Contents[R]:
         attempts: dict[str, tuple[R, ...]] = {}
         damaged: dict[AnyPath, str] = {}
@@ -313,7 +327,8 @@ class Store:
         return record
 
     def _discard_half_written(self) -> None:
-        for folder in filter(lambda folder: folder.is_dir(), (self.records, self.power, self.weights)):
+        folders = (self.records, self.power, self.weights, self.checkpoints)
+        for folder in filter(lambda folder: folder.is_dir(), folders):
             for path in [path for path in folder.iterdir() if path.suffix == ".tmp"]:
                 path.unlink()
 
@@ -406,6 +421,21 @@ class Writer:
             old_trace.unlink()  # first: only an old record leads back to it
         old.unlink()
 
+    def discard_checkpoints(self, key: str) -> None:
+        """Remove the checkpoints of a cell that has ended."""
+        self._check()
+        for file in self.store.checkpoint_files(key):
+            file.unlink(missing_ok=True)
+
+    def prepare_checkpoints(self, contents: Contents[Any]) -> None:
+        """Make their folder, and remove those that a late worker left of cells that have ended."""
+        self._check()
+        make_folder(self.store.checkpoints)
+        for file in self.store.checkpoint_files():
+            record = contents.record(file.name.partition(".")[0])
+            if record is not None and record.status not in INCONCLUSIVE:
+                file.unlink(missing_ok=True)
+
     def set_aside(self, damaged: AnyPath) -> None:
         """Rename a damaged record file: it is kept for a look but no longer read."""
         self._check()
@@ -421,6 +451,31 @@ class Writer:
 
     def _path(self, record: CellRecord) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
+
+
+class Checkpoints:
+    """The checkpoints of one cell, for the attempt at it that runs; no lock is needed.
+
+    Every method raises StoreError or OSError where the folder cannot be used, or what its object store raises.
+    """
+
+    def __init__(self, store: Store, key: str, attempt: int) -> None:
+        self._store, self._key = store, key
+        self._own = store.checkpoints / f"{key}.{attempt}.safetensors"
+
+    def files(self) -> list[AnyPath]:
+        """All that there are, the latest attempt's first."""
+        return self._store.checkpoint_files(self._key)
+
+    def replace(self, content: bytes) -> None:
+        """Write the attempt's checkpoint in the place of its last one, and remove those of earlier attempts."""
+        folder = self._store.checkpoints
+        if isinstance(folder, Path) and not folder.is_dir():
+            raise StoreError(f"{folder}: this node does not see it; give the run a folder that all nodes share")
+        write(self._own, content)
+        for file in self.files():
+            if file != self._own:
+                file.unlink(missing_ok=True)
 
 
 def _of_digest(path: AnyPath, digest: str) -> bytes:

@@ -97,11 +97,7 @@ class CellContext:
 
         Evaluating changes nothing that is trained, so the repeat's energy is that of training alone.
         """
-        return replace(self.anew(), known=deque(self.evaluated), save=lambda state: None)
-
-    def anew(self) -> CellContext:
-        """The context of the same training from its beginning."""
-        return replace(self, evaluated=[], saved=None)
+        return replace(self, evaluated=[], known=deque(self.evaluated))
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """A training that was ended at any step and goes on from its last saved state: the same bits as one that never was."""
 
-import hashlib
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +14,6 @@ from dtcbench.plan.protocol import Standard
 from dtcbench.registry import Entry
 from dtcbench.training import protocols, saved_state, tensors
 from dtcbench.training.protocols import trained
-from dtcbench.training.saved_state import StateError
-from dtcbench.unavailable import Unavailable
 
 
 class Killed(BaseException):
@@ -54,8 +50,12 @@ CELLS = {
         images(),
     ),
     "dtc coupled, attention, clip, decay": lambda: (
-        arm("dtc", "gpt-nano", options={"optimizer": "adamw", "clip": 0.5, "weight_decay_of": "matrices",
-            "weight_decay": 0.1}, groups="coupled"),
+        arm(
+            "dtc",
+            "gpt-nano",
+            options={"optimizer": "adamw", "clip": 0.5, "weight_decay_of": "matrices", "weight_decay": 0.1},
+            groups="coupled",
+        ),
         texts(),
     ),
     "dtc, bf16, accumulate, warmup": lambda: (
@@ -128,6 +128,6 @@ def test_ended_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, name):
                 trained(replace(work, save=lambda state: files.append(saved_state.written(state()))))
         # The next process knows nothing but the file, and its generators are anywhere.
         torch.manual_seed(moment)
-        np.random.seed(moment)
+        np.random.seed(moment)  # noqa: NPY002 - the global generator is the point
     assert files
     assert outcome(going_on(planned, splits, files)) == whole

@@ -1,0 +1,126 @@
+"""The training of one attempt with its checkpoints: where it goes on from, and when it is saved.
+
+A checkpoint is written after a cycle, no more often than the suite's `checkpoint` says. The time decides when, and no
+number of the training. It holds the cell's first training, the one of the result: repeats for the energy meter are
+never saved, so that joules are those of whole trainings.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dtcbench.execution.task import Task
+from dtcbench.record import Provenance, Result
+from dtcbench.records.location import place
+from dtcbench.records.store import Checkpoints, Store
+from dtcbench.text import error_line
+from dtcbench.training import saved_state
+from dtcbench.training.compressor import Compressor
+from dtcbench.training.protocols import trained
+from dtcbench.training.saved_state import State, StateError
+from dtcbench.training.training_run import CellContext
+from dtcbench.unavailable import Unavailable
+
+FROM_THE_FIRST = Unavailable("the cell was trained from its first step")
+_ORIGIN = "origin"
+log = logging.getLogger(__name__)
+
+
+class Checkpointing:
+    """The checkpoints of one attempt; a failure to write one costs nothing but the checkpoint.
+
+    Parameters
+    ----------
+    checkpoints : where they are
+    every_s : seconds between two, and from the beginning to the first
+    origin : what a training must have been saved of, to go on here
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        every_s: float,
+        origin: dict[str, Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._checkpoints, self._every_s, self._origin, self._clock = checkpoints, every_s, origin, clock
+        self._last = clock()
+        self.exist = False
+        """Whether any have been seen or written."""
+
+    def trained(self, context: CellContext) -> tuple[Result, Compressor, int | Unavailable]:
+        """Train the cell, from its last checkpoint that can be used; with the step at which it went on.
+
+        `context` is one of a whole training, and gets the values that were evaluated in all its parts.
+        """
+        saving, refused = replace(context, save=self.save), []
+        for name, content in self._found():
+            try:
+                saved = self._of_this_cell(saved_state.read(content))
+                step = int(saved["steps"])
+                return *trained(replace(saving, saved=saved)), step
+            except StateError as error:
+                refused.append(f"{name} was refused: {error}")
+                context.evaluated.clear()
+        why = f"the cell was trained anew: {'; '.join(refused)}" if refused else FROM_THE_FIRST.reason
+        for one in refused:
+            log.warning("%s; the cell begins anew", one)
+        return *trained(saving), Unavailable(why)
+
+    def save(self, state: Callable[[], State]) -> None:
+        """Write a checkpoint if one is due."""
+        if self._clock() - self._last < self._every_s:
+            return
+        try:
+            self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, **state()}))
+            self.exist = True
+        except Exception as error:  # each object store has exceptions of its own
+            log.warning("no checkpoint was written: %s", error_line(error))
+        self._last = self._clock()
+
+    def _found(self) -> list[tuple[str, bytes]]:
+        try:
+            files = self._checkpoints.files()
+            self.exist = bool(files)
+            return [(f"{file.parent.name}/{file.name}", file.read_bytes()) for file in files]
+        except Exception as error:
+            log.warning("no checkpoint was read: %s", error_line(error))
+            return []
+
+    def _of_this_cell(self, saved: dict[str, Any]) -> dict[str, Any]:
+        there, here = saved.get(_ORIGIN, {}), self._origin
+        if unlike := [name for name in {**there, **here} if there.get(name) != here.get(name)]:
+            name = unlike[0]
+            raise StateError(f"its {name} is {there.get(name)}, and here it is {here.get(name)}")
+        return saved
+
+
+def checkpointing_of(task: Task, provenance: Provenance) -> Checkpointing | None:
+    """Of an attempt on a node with this provenance, the data set's included; None if the suite wants no checkpoint."""
+    job = task.job
+    if job.checkpoint_s is None or job.run is None:
+        return None
+    checkpoints = Checkpoints(Store(place(job.run)), task.key, task.attempt)
+    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance))
+
+
+def origin(task: Task, provenance: Provenance) -> dict[str, Any]:
+    """What decides the bits of a training: the cell, and the stack and the class of hardware that it runs on."""
+    kernels = {f"kernel of {name}": kernel for name, kernel in provenance.kernels.items()}
+    return {
+        "cell": task.key,
+        "budget of steps": task.steps,
+        "hardware": provenance.hardware_class,
+        "driver": provenance.driver,
+        "number of threads": provenance.threads,
+        "python": provenance.python,
+        "dtcbench": provenance.code,
+        "data": provenance.dataset_sha256,
+        **provenance.packages,
+        **kernels,
+        **provenance.plugins,
+    }
