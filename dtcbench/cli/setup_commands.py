@@ -244,7 +244,7 @@ def plan(
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
     from dtcbench.records.lookup import run_of
     from dtcbench.registry import load_plugins
-    from dtcbench.report.plans import plan_lines, plan_view, score_note, use_note, weights_note
+    from dtcbench.report.plans import checkpoints_note, plan_lines, plan_view, score_note, use_note, weights_note
 
     refuse_idle("--claims", claim_files, "--seal or --detect", seal or detect is not None)
     refuse_idle("--from", records, "--detect", detect is not None)
@@ -262,7 +262,8 @@ def plan(
     elif every:
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
     else:
-        say(plan_view(planned, contents), *score_note(planned), *weights_note(planned), *use_note(planned))
+        notes = (score_note, weights_note, checkpoints_note, use_note)
+        say(plan_view(planned, contents), *(line for note in notes for line in note(planned)))
 
 
 def _sealed(store: Store, suite: str, claims: Sequence[Path]) -> str:

@@ -83,6 +83,10 @@ def _growth(plan: Plan) -> list[Text]:
     return [Text(f"look {plan.looks}: {seeds} seeds; {more}")]
 
 
+_COPIES = 3
+"""Of the weights in a checkpoint: themselves, and Adam's two moments."""
+
+
 def weights_note(plan: Plan) -> list[str]:
     """How much the networks take that the suite keeps: a line, or none if it keeps none."""
     if plan.suite.keep_weights == "none":
@@ -94,6 +98,16 @@ def weights_note(plan: Plan) -> list[str]:
         f"; {count_of(len(why), 'more network')} cannot be built here: {'; '.join(dict.fromkeys(why))}" if why else ""
     )
     return [f"weights: at most {bytes_text(sum(known))} beside the records, in {count_of(len(known), 'file')}{rest}"]
+
+
+def checkpoints_note(plan: Plan) -> list[str]:
+    """About how much the checkpoints take while cells run: a line, or none if the suite wants none."""
+    if (every_s := plan.suite.checkpoint) is None:
+        return []
+    sizes: dict[tuple[str, ...], int | str] = {}
+    known = [size for cell in plan.cells if isinstance(size := _most_bytes(cell, sizes), int)]
+    most = bytes_text(_COPIES * max(known)) if known else "three times its network"
+    return [f"checkpoints: of cells that take longer than {duration(every_s)}, about {most} for each that is running"]
 
 
 def use_note(plan: Plan) -> list[str]:
