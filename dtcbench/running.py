@@ -17,6 +17,7 @@ from dtcbench.execution.until_decided import next_look
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.claim import plain_label
 from dtcbench.plan.grid import Plan
+from dtcbench.plan.shards import share
 from dtcbench.records.fixed_rules import judged_claims
 from dtcbench.records.lookup import one_cell, plan_in, run_of
 from dtcbench.records.run import Run
@@ -33,6 +34,7 @@ def run(
     inline: bool = False,
     smoke: bool = False,
     cell: str | None = None,
+    shard: str | None = None,
     until_decided: bool = False,
     claims: Sequence[str | PathLike[str]] | PathLike[str] = (),
     retry_failed: bool = False,
@@ -54,6 +56,7 @@ def run(
     inline : run the cells in this process, one after another, without Ray
     smoke : run a rehearsal instead: one seed, a few steps; its run is called NAME-smoke
     cell : run only the cell whose key begins with these digits
+    shard : run only the cells of this share, such as `1/4`; the cells of a model, data set and seed stay together
     until_decided : after the first seeds, run more of them where a comparison is undecided, up to the most; the suite
         has `seeds: {first: 5, step: 5, most: 40}`
     claims : with `until_decided`, YAML files of the claims to decide, or one file; if empty, those sealed with the
@@ -95,8 +98,10 @@ def run(
             raise UserError(f"{option} does nothing with --inline: remove one of them")
     if cell is not None and smoke:
         raise UserError("--cell names a cell of the suite, and a rehearsal has others: remove --cell or --smoke")
-    if until_decided and (smoke or cell is not None):
-        other = "--smoke" if smoke else "--cell"
+    if cell is not None and shard is not None:
+        raise UserError("--shard does nothing with --cell: remove one of them")
+    if until_decided and (smoke or cell is not None or shard is not None):
+        other = "--smoke" if smoke else "--cell" if cell is not None else "--shard"
         raise UserError(f"--until-decided needs all cells of the suite itself: remove it or {other}")
     if claims and not until_decided:
         raise UserError("--claims does nothing without --until-decided: add --until-decided, or remove --claims")
@@ -104,7 +109,8 @@ def run(
     files = (plugins,) if isinstance(plugins, str | PathLike) else plugins
     loaded = load_plugins(Path(file).expanduser() for file in files)
     text, plan = read_suite(suite, folder, smoke=smoke)
-    cells = plan.cells if cell is None else (one_cell(cell, plan.cells),)
+    cells = plan.cells if shard is None else share(plan.cells, shard)
+    cells = cells if cell is None else (one_cell(cell, cells),)
     store = run_of(plan.suite.name, folder)
     watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
     grow = _until_decided(plan, store, watcher, claims) if until_decided else not_at_all

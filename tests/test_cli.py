@@ -23,8 +23,8 @@ from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 
 VERBS = [
-    *("doctor", "list", "suites", "fetch", "selftest", "plan", "calibrate", "run", "status", "show"),
-    *("export", "board", "claims", "report"),
+    *("doctor", "list", "suites", "fetch", "selftest", "plan", "calibrate", "run", "slurm"),
+    *("status", "show", "export", "board", "claims", "report"),
     *("check", "publish", "site", "merge", "migrate", "compare", "reproduce"),
 ]
 STUBBORN = """\
@@ -159,6 +159,9 @@ MISTAKES = {
     "workers inline": (["run", "tiny.yaml", "--inline", "--workers", "2"], "--workers does nothing with --inline"),
     "address inline": (["run", "tiny.yaml", "--inline", "--address", "h:1"], "--address does nothing with --inline"),
     "a rehearsal's cell": (["run", "tiny.yaml", "--smoke", "--cell", "ab"], "remove --cell or --smoke"),
+    "a share's cell": (["run", "tiny.yaml", "--shard", "1/2", "--cell", "ab"], "--shard does nothing with --cell"),
+    "a share of nothing": (["run", "tiny.yaml", "--shard", "0/2"], "--shard 0/2: give NUMBER/COUNT, such as 1/4"),
+    "more shares than blocks": (["run", "tiny.yaml", "--shard", "1/2"], "1 models, data sets and seeds, which stay"),
     "no such cell": (
         ["show", 64 * "0"],
         "0' in runs/tiny; `dtcbench plan SUITE --all` lists the keys",

@@ -16,6 +16,7 @@ from dtcbench.cli.publish_commands import check, compare, merge, migrate, publis
 from dtcbench.cli.result_commands import board, claims, export, report, show, status
 from dtcbench.cli.run_command import run
 from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
+from dtcbench.cli.slurm_command import slurm
 from dtcbench.errors import UserError
 from dtcbench.execution.interrupts import as_ctrl_c
 from dtcbench.output import best_effort, lost
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(doctor, list_, suites, fetch, selftest, plan, calibrate, run),
+    *(doctor, list_, suites, fetch, selftest, plan, calibrate, run, slurm),
     *(status, show, export, board, claims, report),
     *(check, publish, site, merge, migrate, compare, reproduce),
 )

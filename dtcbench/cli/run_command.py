@@ -31,6 +31,9 @@ def run(
     cell: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only the cell whose key begins with these digits.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only this share of the cells; `merge` unites the folders.")
+    ] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Run more seeds where a comparison is undecided.")
     ] = False,
@@ -48,6 +51,7 @@ def run(
     Example: dtcbench run quick
     """
     from dtcbench import running
+    from dtcbench.plan.shards import share
     from dtcbench.report.plans import next_steps
     from dtcbench.report.progress import RunProgress
 
@@ -59,6 +63,7 @@ def run(
         inline=inline,
         smoke=smoke,
         cell=cell,
+        shard=shard,
         until_decided=until_decided,
         claims=claims or (),
         retry_failed=retry_failed,
@@ -70,6 +75,8 @@ def run(
     show_rebuilt(done, progress.files)
     if until_decided:
         show_verdicts(done, claims)
-    say(*next_steps(done.cells["status"]))
-    is_asked_for = done.cells["key"].str.startswith((cell or "").lower())
-    exit_by(done.cells.loc[is_asked_for, "status"])
+    cells = done.cells
+    if shard is not None:
+        cells = cells[cells["key"].isin({one.key for one in share(done.plan.cells, shard)})]
+    say(*next_steps(cells["status"]))
+    exit_by(cells.loc[cells["key"].str.startswith((cell or "").lower()), "status"])

@@ -1,4 +1,5 @@
-"""Ctrl-C, what means the same, SIGTERM (from Slurm or kill) and SIGHUP (the terminal was closed), and time limits."""
+"""Ctrl-C, what means the same, SIGTERM (from Slurm or kill) and SIGHUP (the terminal was closed), SIGUSR1 (Slurm's
+notice that the time is nearly up), and time limits."""
 
 from __future__ import annotations
 
@@ -17,15 +18,19 @@ _AT_ONCE_S = 1e-6
 
 
 class Interrupts:
-    """Requests to stop: after the first the running cells are finished, the second ends everything at once."""
+    """Requests to stop: after the first the running cells are finished, the second ends everything at once.
+
+    A notice is a first one however often it comes, and after it any other is a second one.
+    """
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
+        self._noticed = False
 
     @property
     def asked_to_stop(self) -> bool:
         """Whether a first signal has arrived."""
-        return self._asked_at is not None
+        return self._noticed or self._asked_at is not None
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -33,21 +38,23 @@ class Interrupts:
 
         Python delivers signals to the main thread: in another thread this does nothing.
         """
-        with _handled(self._count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with _handled(self._count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             yield
 
     def _count(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self._asked_at is None:
+        if signum == signal.SIGUSR1:
+            self._noticed = True
+        elif self._asked_at is None and not self._noticed:
             self._asked_at = now
-        elif signum == signal.SIGINT or now - self._asked_at > _ECHO_S:
+        elif self._asked_at is None or signum == signal.SIGINT or now - self._asked_at > _ECHO_S:
             raise KeyboardInterrupt
 
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """KeyboardInterrupt for SIGTERM and SIGHUP too."""
-    with _handled(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+    """KeyboardInterrupt for SIGTERM, SIGHUP and SIGUSR1 too."""
+    with _handled(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         yield
 
 

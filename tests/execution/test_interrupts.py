@@ -11,6 +11,7 @@ from dtcbench.execution import interrupts
 from dtcbench.execution.interrupts import Interrupts, as_ctrl_c, kept_from_children
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ALL = (*SIGNALS, signal.SIGUSR1)
 
 
 def tell(signum):
@@ -18,7 +19,7 @@ def tell(signum):
 
 
 def handlers():
-    return [signal.getsignal(number) for number in SIGNALS]
+    return [signal.getsignal(number) for number in ALL]
 
 
 @pytest.mark.parametrize("signum", SIGNALS)
@@ -31,6 +32,22 @@ def test_the_first_asks_to_stop_the_second_stops_at_once_and_handlers_are_as_bef
         assert asked.asked_to_stop
         tell(signum)
     assert handlers() == before
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_notice_asks_to_stop_however_often_it_comes_and_what_comes_after_it_stops_at_once(signum):
+    before, asked = handlers(), Interrupts()
+    with pytest.raises(KeyboardInterrupt), asked.caught():
+        tell(signal.SIGUSR1)
+        tell(signal.SIGUSR1)
+        assert asked.asked_to_stop
+        tell(signum)
+    assert handlers() == before
+
+
+def test_a_notice_before_the_first_cell_ends_in_order():
+    with pytest.raises(KeyboardInterrupt), as_ctrl_c():
+        tell(signal.SIGUSR1)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])

@@ -64,6 +64,20 @@ def test_seeds_from_two_runs_on_one_kind_of_machine_make_one_run(run, another, t
     assert found(folder) == []
 
 
+def test_shards_in_folders_of_their_own_make_the_run(finished, tmp_path, monkeypatch, dtcbench):
+    monkeypatch.chdir(tmp_path)
+    suite = finished / "suite.yaml"
+    for shard in ("1/2", "2/2"):  # seeds 0 and 2, and seed 1
+        ended = dtcbench("run", suite, "--inline", "--shard", shard, "--out", shard[0])
+        assert ended.code == 0 and "the same command runs them" not in ended.out
+    assert dtcbench("merge", "1", "2", "--out", "all").code == 0
+    (folder,) = folders(Path("all"))
+    assert len(every_record(Path("1"))) == 6 and len(every_record(folder)) == 9
+    assert {record.key: record.result.accuracy for record in every_record(folder)} == {
+        record.key: record.result.accuracy for record in every_record(finished)
+    }
+
+
 def test_a_merged_run_can_be_published(run, another, tmp_path, dtcbench):
     out, results = tmp_path / "both", tmp_path / "results"
     assert dtcbench("merge", only(run, {0}), only(another, {1, 2}), "--out", out).code == 0
