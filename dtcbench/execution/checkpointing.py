@@ -1,18 +1,23 @@
 """The training of one attempt with its checkpoints: where it goes on from, and when it is saved.
 
-A checkpoint is written after a cycle, no more often than the suite's `checkpoint` says. The time decides when, and no
-number of the training. It holds the cell's first training, the one of the result: repeats for the energy meter are
-never saved, so that joules are those of whole trainings.
+A checkpoint is written after a step (in protocol published after a cycle), no more often than the suite's `checkpoint`
+says, and when SIGTERM ends the process. The time decides when, and no number of the training. It holds the cell's
+first training, the one of the result: repeats for the energy meter are never saved, so that joules are those of whole
+trainings.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
+from dtcbench.execution.interrupts import handled
 from dtcbench.execution.task import Task
 from dtcbench.record import Provenance, Result
 from dtcbench.records.location import place
@@ -38,6 +43,8 @@ class Checkpointing:
     checkpoints : where they are
     every_s : seconds between two, and from the beginning to the first
     origin : what a training must have been saved of, to go on here
+    alone : this process serves the attempt alone: SIGTERM (from Slurm, `ray stop`, a node that goes away) ends it, once
+        the training is saved
     """
 
     def __init__(
@@ -45,9 +52,12 @@ class Checkpointing:
         checkpoints: Checkpoints,
         every_s: float,
         origin: dict[str, Any],
+        alone: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._checkpoints, self._every_s, self._origin, self._clock = checkpoints, every_s, origin, clock
+        self._checkpoints, self._every_s, self._origin = checkpoints, every_s, origin
+        self._alone, self._clock = alone, clock
+        self._is_ending = False
         self._last = clock()
         self.exist = False
         """Whether any have been seen or written."""
@@ -57,30 +67,43 @@ class Checkpointing:
 
         `context` is one of a whole training, and gets the values that were evaluated in all its parts.
         """
-        saving, refused = replace(context, save=self.save), []
+        with handled(self._end, signal.SIGTERM) if self._alone else nullcontext():
+            return self._trained(replace(context, saving=self))
+
+    def _trained(self, context: CellContext) -> tuple[Result, Compressor, int | Unavailable]:
+        refused = []
         for name, content in self._found():
             try:
                 saved = self._of_this_cell(saved_state.read(content))
                 step = int(saved["steps"])
-                return *trained(replace(saving, saved=saved)), step
+                return *trained(replace(context, saved=saved)), step
             except StateError as error:
                 refused.append(f"{name} was refused: {error}")
                 context.evaluated.clear()
         why = f"the cell was trained anew: {'; '.join(refused)}" if refused else FROM_THE_FIRST.reason
         for one in refused:
             log.warning("%s; the cell begins anew", one)
-        return *trained(saving), Unavailable(why)
+        return *trained(context), Unavailable(why)
 
-    def save(self, state: Callable[[], State]) -> None:
-        """Write a checkpoint if one is due."""
-        if self._clock() - self._last < self._every_s:
-            return
+    def is_due(self) -> bool:
+        """Whether a checkpoint is to be written now."""
+        return self._is_ending or self._clock() - self._last >= self._every_s
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint. SystemExit afterwards if the process is to end."""
         try:
-            self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, **state()}))
+            self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, **state}))
             self.exist = True
         except Exception as error:  # each object store has exceptions of its own
             log.warning("no checkpoint was written: %s", error_line(error))
         self._last = self._clock()
+        if self._is_ending:
+            raise SystemExit("ended by SIGTERM; the training was saved")
+
+    def _end(self, signum: int, frame: FrameType | None) -> None:
+        if self._is_ending:  # asked twice
+            raise SystemExit("ended by SIGTERM")
+        self._is_ending = True
 
     def _found(self) -> list[tuple[str, bytes]]:
         try:
@@ -99,13 +122,13 @@ class Checkpointing:
         return saved
 
 
-def checkpointing_of(task: Task, provenance: Provenance) -> Checkpointing | None:
+def checkpointing_of(task: Task, provenance: Provenance, alone: bool) -> Checkpointing | None:
     """Of an attempt on a node with this provenance, the data set's included; None if the suite wants no checkpoint."""
     job = task.job
     if job.checkpoint_s is None or job.run is None:
         return None
     checkpoints = Checkpoints(Store(place(job.run)), task.key, task.attempt)
-    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance))
+    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance), alone)
 
 
 def origin(task: Task, provenance: Provenance) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Interrupts:
 
         Python delivers signals to the main thread: in another thread this does nothing.
         """
-        with _handled(self._count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        with handled(self._count, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             yield
 
     def _count(self, signum: int, frame: FrameType | None) -> None:
@@ -54,7 +54,7 @@ class Interrupts:
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
     """KeyboardInterrupt for SIGTERM, SIGHUP and SIGUSR1 too."""
-    with _handled(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    with handled(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         yield
 
 
@@ -71,7 +71,7 @@ def within(seconds: float | None) -> Iterator[None]:
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    with _handled(_overtime, signal.SIGALRM):
+    with handled(_overtime, signal.SIGALRM):
         begin, (others, _) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
         try:
             signal.setitimer(signal.ITIMER_REAL, max(seconds, _AT_ONCE_S))
@@ -102,7 +102,7 @@ def kept_from_children() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], object], *signals: signal.Signals) -> Iterator[None]:
+def handled(handler: Callable[[int, FrameType | None], object], *signals: signal.Signals) -> Iterator[None]:
     """Handle the signals by `handler` inside. An ignored one, as under nohup, stays ignored, except SIGINT."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dtcbench.errors import UserError
@@ -32,6 +33,9 @@ _ANSWER_S = 60.0
 heartbeats' process."""
 _STACK_S = 10.0
 """Time limit for a node to return the stack of an attempt."""
+
+
+_ATTEMPT = partial(attempt, alone=True)
 
 
 @dataclass
@@ -63,7 +67,7 @@ class RayExecutor:
         address: str | None = None,
         slots: int | None = None,
         silence_s: float = SILENCE_S,
-        work: Callable[[Task], Report] = attempt,
+        work: Callable[[Task], Report] = _ATTEMPT,
     ) -> None:
         self._request = request
         self._silence_s = silence_s

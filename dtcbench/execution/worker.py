@@ -49,8 +49,11 @@ Measured = Result | Energy | Provenance | list[Use] | str | int | Unavailable
 """What a record holds that an attempt has measured."""
 
 
-def attempt(task: Task) -> Report:
-    """Make the attempt. It never raises: an exception becomes a status and a reason."""
+def attempt(task: Task, *, alone: bool = False) -> Report:
+    """Make the attempt. It never raises: an exception becomes a status and a reason.
+
+    If this process serves the attempt `alone`, SIGTERM saves the training, and then SystemExit ends the process.
+    """
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
     measured: dict[str, Measured] = {}
@@ -74,7 +77,7 @@ def attempt(task: Task) -> Report:
             )
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = provenance = with_dataset(provenance, sha256 := splits.sha256)
-            checkpointing = checkpointing_of(task, provenance)
+            checkpointing = checkpointing_of(task, provenance, alone)
             numbers, trace, weights = _measured(task, splits, sha256, meter, checkpointing)
             measured |= numbers
             measured["weights_sha256"] = hashlib.sha256(weights).hexdigest() if isinstance(weights, bytes) else weights

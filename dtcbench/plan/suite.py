@@ -188,8 +188,8 @@ class Suite(Strict):
     keep_weights: Literal["last", "none"] = "none"
     """`last`: keep each ok cell's final network, as a file beside its record. No cell's key holds it."""
     checkpoint: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_pause)] = 600.0
-    """Save a training after a compression, but no more often than this, so that it goes on from there if its node is
-    lost; `none`: never. No cell's key holds it."""
+    """Save a training while it runs, no more often than this, so that it goes on from there if its node is lost;
+    `none`: never. No cell's key holds it."""
 
     @field_validator("name")
     @classmethod

@@ -108,38 +108,39 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
     later = f"protocol {cell.protocol.name} looks at the test split at the last compression and at the end only"
     is_regression = context.splits.task == "regression"
     none = _NO_CLASSES if is_regression else _NOT_COMPRESSED
-    removal: dict[str, float | Unavailable] = dict.fromkeys(("accuracy_before", "accuracy_after"), none)
+    for name in ("accuracy_before", "accuracy_after"):
+        run.notes.setdefault(name, none)
 
     def score(samples: AnySamples) -> float | Unavailable:
         of = r2 if is_regression else accuracy
         return context.evaluate(lambda: of(run.model, samples))
 
     if context.saved is not None:
-        run.go_on(context.saved, {"recipe": recipe, "batches": batches})
-        removal = context.saved["removal"]
+        run.go_on(context.saved)
     for number in range(len(run.cycles), min(protocol.cycles_held, steps // protocol.cycle_steps)):
-        loss = run.train(step, islice(batches, protocol.cycle_steps), protocol.cycle_steps)
+        due = (number + 1) * protocol.cycle_steps - run.steps  # fewer in a cycle that goes on
+        loss = run.train(step, batches, due)
         last = number == final
         layers: list[Layer] = []
         numbers: dict[str, Any] = {"validation_before": score(watched), "validation_after": _NOT_DUE}
         if last and not is_regression:
-            removal["accuracy_before"] = score(test)
+            run.notes["accuracy_before"] = score(test)
         if number in removals:
             counts = {name: round(width * removals[number]) for name, width in widths.items()}
             keep = protocol.kept_at_once(sparsity, cell.when)
             layers = run.compress(training, recipe.loss, counts=counts, keep=keep)
             numbers["validation_after"] = score(watched)
         if last and not is_regression:
-            removal["accuracy_after"] = score(test)
+            run.notes["accuracy_after"] = score(test)
         run.record_cycle(loss, layers, **numbers, test_before=Unavailable(later), test_after=Unavailable(later))
         if last and rewinds:
             run.rewind()
             recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
-        run.save({"recipe": recipe, "batches": batches}, removal=removal)
+        run.save()
     if rest := steps - run.steps:
-        run.train(step, islice(batches, rest), rest)
+        run.train(step, batches, rest)
     return run.result(
-        **removal,
+        **run.notes,
         **(_of_values if is_regression else _of_classes)(run, test),
         validation_accuracy=_NO_CLASSES if is_regression else score(validation),
     )
@@ -203,6 +204,7 @@ def _training(
     run.compressor.optimizer = recipe.optimizer
     augment = augmentation(protocol, run.context.splits)
     batches = ShuffledBatches(training, protocol.batch_size, run.context.stream_seed, augment)
+    run.parts = {"recipe": recipe, "batches": batches}
     return recipe, step_of(run.model, protocol, recipe, run.context.others, penalty), batches
 
 

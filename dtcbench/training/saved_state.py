@@ -37,6 +37,16 @@ class Stateful(Protocol):
         """Go on from there."""
 
 
+class Saving(Protocol):
+    """When a training is saved, and where."""
+
+    def is_due(self) -> bool:
+        """Whether the training is to be saved after the step that it is at. The answer decides no number."""
+
+    def save(self, state: State) -> None:
+        """Save it."""
+
+
 class StateError(ValueError):
     """A saved state cannot be used; the message says why."""
 

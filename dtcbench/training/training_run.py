@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -30,7 +30,7 @@ from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
 from dtcbench.training.network import blaming_the_model, build, counting
 from dtcbench.training.recipe import misfit, recipe_of, step_of
-from dtcbench.training.saved_state import State, Stateful, restoring
+from dtcbench.training.saved_state import Saving, State, Stateful, restoring
 from dtcbench.training.tensors import load_into
 
 _BATCH = 64
@@ -58,8 +58,8 @@ class CellContext:
     """Every evaluated value, in order."""
     known: deque[Any] | None = None
     """In a repeat of a training: the values that are evaluated, in order."""
-    save: Callable[[Callable[[], State]], None] = lambda state: None
-    """Called with the state of the training wherever it can be saved; asks for it if it is due."""
+    saving: Saving | None = None
+    """Saves the training while it runs; None if nothing does."""
     saved: State | None = None
     """What the training goes on from; None if it begins."""
 
@@ -116,6 +116,10 @@ class TrainingRun:
     flops_of_steps: int = 0
     """`training_flops` after the last step: without gradients that a method asked for since."""
     cycles: list[Cycle] = field(default_factory=list)
+    parts: Mapping[str, Stateful] | None = None
+    """What else the training goes on with after a step, by name; None if only after a cycle."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the protocol has noted down for the result."""
     earlier_s: dict[Phase, float] = field(default_factory=dict)
     """Seconds of each phase before the state that the training went on from was saved."""
     _counts: dict[tuple[Any, ...], int] = field(default_factory=dict, init=False, repr=False)
@@ -135,10 +139,18 @@ class TrainingRun:
 
         NonFiniteError if that loss, or a weight after it, is NaN or infinite.
         """
+        until, batches = self.steps + steps, iter(batches)
+        while True:
+            loss = self._train_on(step, islice(batches, until - self.steps))
+            if self.steps == until:
+                return loss
+            self.save()
+
+    def _train_on(self, step: Step, batches: Iterator[Samples]) -> float:
+        """Train until the batches are used up, or until the training is to be saved."""
         flops = self.flops(training_flops)
         with self.context.phases.phase("train"):
-            loss, samples = train(self.model, step, batches)
-        self.steps += steps
+            loss, samples = train(self.model, step, self._until_due(batches))
         self.training_flops += flops * samples
         self.flops_of_steps = self.training_flops
         if not math.isfinite(loss):
@@ -147,6 +159,15 @@ class TrainingRun:
             if not bool(parameter.isfinite().all()):
                 raise NonFiniteError(f"{name} is not finite after step {self.steps}; lower the learning rate")
         return loss
+
+    def _until_due(self, batches: Iterator[Samples]) -> Iterator[Samples]:
+        """The batches, which count as steps, until the training is to be saved."""
+        saving = None if self.parts is None else self.context.saving
+        for batch in batches:
+            yield batch
+            self.steps += 1
+            if saving is not None and saving.is_due():
+                return
 
     def compress(self, samples: AnySamples, loss: Loss = cross_entropy, **targets: Any) -> list[Layer]:
         """Compress by `Compressor.compress` with these targets; the record of each group.
@@ -204,11 +225,10 @@ class TrainingRun:
         )
         self.cycles.append(cycle)
 
-    def save(self, parts: Mapping[str, Stateful] = MappingProxyType({}), **others: Any) -> None:
-        """Save the training here, if that is due: with the `parts` and what else its protocol goes on with."""
-        self.context.save(
-            lambda: {**self._state(), **{name: part.state_dict() for name, part in parts.items()}, **others}
-        )
+    def save(self) -> None:
+        """Save the training if that is due."""
+        if (saving := self.context.saving) is not None and saving.is_due():
+            saving.save(self._state())
 
     def restore(self, saved: State) -> None:
         """Bring network, compressor and counts to what was saved; StateError if that cannot be."""
@@ -218,13 +238,14 @@ class TrainingRun:
             for name in _COUNTED:
                 setattr(self, name, saved[name])
             self.cycles = [Cycle.model_validate(cycle) for cycle in saved["cycles"]]
+            self.notes.update(saved["notes"])
             self.earlier_s = saved["seconds"]
             self.context.evaluated[:] = saved["evaluated"]
 
-    def go_on(self, saved: State, parts: Mapping[str, Stateful] = MappingProxyType({})) -> None:
-        """Bring these parts, made for the restored network, to what was saved, and last the global generators."""
+    def go_on(self, saved: State) -> None:
+        """Bring `parts`, made for the restored network, to what was saved, and last the global generators."""
         with restoring():
-            for name, part in parts.items():
+            for name, part in (self.parts or {}).items():
                 part.load_state_dict(saved[name])
             set_globals(saved["globals"], self.context.example.device)
 
@@ -237,6 +258,8 @@ class TrainingRun:
             "evaluated": list(self.context.evaluated),
             "seconds": {phase: self._seconds(phase) for phase in PHASES},
             "globals": globals_state(self.context.example.device),
+            "notes": dict(self.notes),
+            **{name: part.state_dict() for name, part in (self.parts or {}).items()},
         }
 
     def _seconds(self, phase: Phase) -> float:

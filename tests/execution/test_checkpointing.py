@@ -5,20 +5,25 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from cells import cell, job, timeless
+from cells import cell, choice, job, timeless
 from suites_for_tests import TINY, edited
 
 import dtcbench as library
+from dtcbench import registry
 from dtcbench.energy.meter import EnergyMeter
 from dtcbench.execution import checkpointing, worker
 from dtcbench.execution.checkpointing import FROM_THE_FIRST
+from dtcbench.execution.driver import Watcher, drive
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Task
 from dtcbench.execution.worker import IN_PARTS, attempt
+from dtcbench.plan.request import Request
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import place
 from dtcbench.records.store import Store, file_kind
+from dtcbench.registry import Plugin
 from dtcbench.training.training_run import TrainingRun
 
 CELL = cell("dtc")
@@ -172,9 +177,8 @@ def test_joules_are_those_of_whole_repeats_also_of_a_continued_cell(monkeypatch,
     record, _ = made(store, 2)
     assert record.continued_at == 15
     assert meter.flags == []  # the repeat was as the first training
-    phases = [[one.phase for one in meter.segments if one.training == number] for number in (0, 1)]
-    assert [of.count("train") for of in phases] == [9, 12]
-    assert "evaluate" not in phases[1]
+    repeat = [one.phase for one in meter.segments if one.training == 1]
+    assert repeat.count("train") == 12 and "evaluate" not in repeat  # it was not saved, and so not cut
     assert record.energy.reasons["energy_j"] == "a test"
 
 
@@ -204,3 +208,77 @@ def test_a_run_that_is_ended_goes_on_and_leaves_no_checkpoint(monkeypatch, tmp_p
     assert store.checkpoint_files() == []
     plain = library.run(edited(OFTEN, ("0.000001s", "none")), tmp_path / "plain", inline=True, progress=False)
     assert [numbers(one) for one in run.records()] == [numbers(one) for one in plain.records()]
+
+
+MORTAL = Plugin(
+    "mortal",
+    """
+import os, signal
+from pathlib import Path
+
+from dtcbench.dtc.selection import Method, Scores
+from dtcbench.registry import register_method
+
+
+@register_method("mortal")
+class Mortal(Method):
+    \"\"\"Draws at random, and as long as it has lives its process gets a signal at every third compression.\"\"\"
+
+    drop = "smallest"
+
+    def __init__(self, *, by: str = "", folder: str = "") -> None:
+        self.by, self.folder, self.compressed = by, folder, 0
+
+    def scores(self, group):
+        self.compressed += 1
+        lives = sorted(Path(self.folder).iterdir()) if self.by else []
+        if lives and self.compressed == 3:
+            lives[0].unlink()
+            os.kill(os.getpid(), signal.Signals[self.by])
+        return Scores(group.generator.random(group.width))
+""",
+)
+
+
+class Files(Watcher):
+    """Counts the checkpoints whenever an attempt has ended."""
+
+    def __init__(self, store):
+        self.store, self.at_ends = store, []
+
+    def ended(self, record, final):
+        self.at_ends.append(len(self.store.checkpoint_files()))
+
+
+@pytest.mark.ray
+def test_a_worker_that_is_killed_twice_or_ended_by_sigterm_goes_on_in_another(tmp_path):
+    MORTAL.load()
+    lives = {name: tmp_path / name for name in ("SIGKILL", "SIGTERM")}
+    for folder in lives.values():
+        folder.mkdir()
+        for life in "ab":
+            (folder / life).touch()
+    planned = cell("random", 0.9)
+    mortal = {
+        name: replace(planned, method=choice(registry.methods, "mortal", by=name, folder=str(folder)))
+        for name, folder in lives.items()
+    }
+    alive = replace(planned, method=choice(registry.methods, "mortal"))
+    undisturbed = numbers(CellRecord.model_validate(attempt(Task(alive, 1, job())).record))
+    executor = RayExecutor(Request(cpus=1), cores=1)
+    try:
+        # Killed, they were last saved a step before; SIGTERM alone saves them before the hour has passed.
+        for name, every_s, last in (("SIGKILL", 1e-6, 24), ("SIGTERM", 3600.0, 30)):
+            store = Store(tmp_path / f"run of {name}")
+            store.checkpoints.mkdir(parents=True)
+            the_job = replace(job(plugins=(MORTAL,)), checkpoint_s=every_s, run=str(store.root))
+            files = Files(store)
+            with store.locked() as writer:
+                drive([Task(mortal[name], 1, the_job)], the_job, writer, executor, files)
+            attempts = store.read().attempts[mortal[name].key]
+            assert [record.status for record in attempts] == ["infra", "infra", "ok"]
+            assert attempts[-1].continued_at == last
+            assert numbers(attempts[-1]) == undisturbed
+            assert files.at_ends == [1, 1, 0]
+    finally:
+        executor.close()

@@ -106,6 +106,21 @@ def going_on(planned, splits, files):
     return replace(work, saved=saved_state.read(files[-1])) if files else work
 
 
+class Often:
+    """Saves once it was asked so often."""
+
+    def __init__(self, files, steps):
+        self.files, self.steps, self.asked = files, steps, 0
+
+    def is_due(self):
+        self.asked += 1
+        return self.asked >= self.steps
+
+    def save(self, state):
+        self.asked = 0
+        self.files.append(saved_state.written(state))
+
+
 def outcome(work):
     result, compressor = trained(work)
     return timeless(result), tensors.sha256(compressor.model.state_dict()), list(map(repr, work.evaluated))
@@ -125,7 +140,7 @@ def test_ended_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, name):
         with monkeypatch.context() as patch:
             steps_until(patch, moment - steps)
             with pytest.raises(Killed):
-                trained(replace(work, save=lambda state: files.append(saved_state.written(state()))))
+                trained(replace(work, saving=Often(files, 3)))
         # The next process knows nothing but the file, and its generators are anywhere.
         torch.manual_seed(moment)
         np.random.seed(moment)  # noqa: NPY002 - the global generator is the point
