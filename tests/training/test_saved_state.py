@@ -65,7 +65,10 @@ CELLS = {
     "dropout": lambda: (arm("magnitude", "with-dropout"), None),
     "taylor with momentum": lambda: (arm("taylor", momentum=0.5), None),
     "slimming, penalty": lambda: (arm("slimming", "resnet-20", options={"steps": 20}), images()),
-    "global-magnitude, rewind": lambda: (arm("global-magnitude", options={"schedule": "cosine"}, when="rewind"), None),
+    "global-magnitude, rewind": lambda: (
+        arm("global-magnitude", options={"schedule": "cosine", "warmup": 8, "steps": 45}, when="rewind"),
+        None,
+    ),
     "random, another stream": lambda: (arm("random", stream=3), None),
     "scratch": lambda: (arm("scratch"), None),
     "dense": lambda: (arm("dense", sparsity=0.0), None),
