@@ -1,7 +1,7 @@
 """The training of one attempt with its checkpoints: where it goes on from, and when it is saved.
 
 A checkpoint is written after a step (in protocol published after a cycle), no more often than the suite's `checkpoint`
-says, and when SIGTERM ends the process. The time decides when, and no number of the training. It holds the cell's
+says, and when a signal ends the process. The time decides when, and no number of the training. It holds the cell's
 first training, the one of the result: repeats for the energy meter are never saved, so that joules are those of whole
 trainings.
 """
@@ -43,8 +43,8 @@ class Checkpointing:
     checkpoints : where they are
     every_s : seconds between two, and from the beginning to the first
     origin : what a training must have been saved of, to go on here
-    alone : this process serves the attempt alone: SIGTERM (from Slurm, `ray stop`, a node that goes away) ends it, once
-        the training is saved
+    alone : this process serves the attempt alone: SIGTERM (from Slurm, `ray stop`, a node that goes away) and SIGINT
+        (from a driver that stops) end it, once the training is saved
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Checkpointing:
 
         `context` is one of a whole training, and gets the values that were evaluated in all its parts.
         """
-        with handled(self._end, signal.SIGTERM) if self._alone else nullcontext():
+        with handled(self._end, signal.SIGTERM, signal.SIGINT) if self._alone else nullcontext():
             return self._trained(replace(context, saving=self))
 
     def _trained(self, context: CellContext) -> tuple[Result, Compressor, int | Unavailable]:
@@ -98,11 +98,11 @@ class Checkpointing:
             log.warning("no checkpoint was written: %s", error_line(error))
         self._last = self._clock()
         if self._is_ending:
-            raise SystemExit("ended by SIGTERM; the training was saved")
+            raise SystemExit("ended by a signal; the training was saved")
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
         if self._is_ending:  # asked twice
-            raise SystemExit("ended by SIGTERM")
+            raise SystemExit("ended by a signal")
         self._is_ending = True
 
     def _found(self) -> list[tuple[str, bytes]]:

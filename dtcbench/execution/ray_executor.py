@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,8 @@ HEARTBEAT_S = 2.0
 SILENCE_S = 120.0
 """An attempt that sends no heartbeat for this long is abandoned: its node is frozen or cut off, or it hangs."""
 GRACE_S = 5.0
+SAVE_S = 10.0
+"""Time limit for the attempts that a closing executor ends to save their trainings."""
 _REFRESH_S = 1.0
 """Between two queries of the heartbeats."""
 _ANSWER_S = 60.0
@@ -133,10 +135,19 @@ class RayExecutor:
             self._ray.util.remove_placement_group(group)
 
     def close(self) -> None:
-        """Shut this Ray down, or leave the cluster."""
+        """Shut this Ray down, or leave the cluster. Attempts that still run save their trainings first, if they can."""
+        with self._closing:
+            running = list(self._submitted)
+            with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
+                for reference in running:
+                    self._ray.cancel(reference)  # what waits ends, and what runs gets SIGINT
+                if running:
+                    self._ray.wait(running, num_returns=len(running), timeout=SAVE_S)
+            self._release_all()
+
+    def _release_all(self) -> None:
         for lane in list(self._reserved):
             self.release(lane)
-        self._closing.close()
 
     def _on_gpu_of(self, lane: str) -> Any:
         """The remote function on the lane's own GPU: a placement group keeps one physical GPU as long as it lives."""

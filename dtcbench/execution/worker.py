@@ -52,7 +52,7 @@ Measured = Result | Energy | Provenance | list[Use] | str | int | Unavailable
 def attempt(task: Task, *, alone: bool = False) -> Report:
     """Make the attempt. It never raises: an exception becomes a status and a reason.
 
-    If this process serves the attempt `alone`, SIGTERM saves the training, and then SystemExit ends the process.
+    If this process serves the attempt `alone`, SIGTERM or SIGINT saves the training, and then SystemExit ends it.
     """
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""

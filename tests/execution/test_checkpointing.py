@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cells import cell, choice, job, timeless
+from mishaps import MISHAPS, mishap, pid_of, release
 from suites_for_tests import TINY, edited
 
 import dtcbench as library
@@ -18,12 +19,14 @@ from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Task
 from dtcbench.execution.worker import IN_PARTS, attempt
+from dtcbench.plan.protocol import Standard
 from dtcbench.plan.request import Request
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import place
 from dtcbench.records.store import Store, file_kind
 from dtcbench.registry import Plugin
+from dtcbench.training import saved_state
 from dtcbench.training.training_run import TrainingRun
 
 CELL = cell("dtc")
@@ -251,7 +254,7 @@ class Files(Watcher):
 
 
 @pytest.mark.ray
-def test_a_worker_that_is_killed_twice_or_ended_by_sigterm_goes_on_in_another(tmp_path):
+def test_a_killed_worker_s_cell_goes_on_in_another_and_what_is_ended_in_order_is_saved(tmp_path):
     MORTAL.load()
     lives = {name: tmp_path / name for name in ("SIGKILL", "SIGTERM")}
     for folder in lives.values():
@@ -280,5 +283,14 @@ def test_a_worker_that_is_killed_twice_or_ended_by_sigterm_goes_on_in_another(tm
             assert attempts[-1].continued_at == last
             assert numbers(attempts[-1]) == undisturbed
             assert files.at_ends == [1, 1, 0]
+        # One that would train for hours, and has trained a little.
+        waits = mishap("wait", tmp_path / "waits")
+        hours = Standard(name="standard", steps=10**7, batch_size=32, lr=0.01, cycle_steps=5, keep=0.8)
+        stopped = Task(replace(waits, protocol=hours.choice), 1, replace(the_job, plugins=(MISHAPS,)))
+        executor.submit(stopped)
+        assert pid_of(tmp_path / "waits")
+        release(tmp_path / "waits")
     finally:
         executor.close()
+    (left,) = store.checkpoint_files(stopped.key)
+    assert saved_state.read(left.read_bytes())["steps"] >= 5
