@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def private(path: str, flags: int) -> int:
+    """Opens a file, as `opener` of `open`: a new one can be read and written by this user alone."""
+    return os.open(path, flags, mode=0o600)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing whose name never stands for half of it, not even after a power cut.

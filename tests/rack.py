@@ -31,7 +31,7 @@ class Rack:
     def __init__(self, nodes: int) -> None:
         self._temporary = tempfile.mkdtemp(prefix="rack-")  # short: sockets lie in it
         os.environ["RAY_TMPDIR"] = self._temporary  # where nobody else looks for a cluster
-        cluster.prepare(cluster.LOOPBACK | NOTICED_SOON)
+        cluster.prepare(cluster.loopback() | NOTICED_SOON)
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

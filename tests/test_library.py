@@ -425,13 +425,13 @@ def test_a_second_run_over_ray_in_the_same_process_is_refused_and_the_first_goes
 
 @pytest.mark.ray
 def test_a_run_over_ray_leaves_the_process_as_it_was_also_in_a_thread(here, capfd, monkeypatch):
-    for name in ("RAY_AUTH_MODE", "PYTHONBREAKPOINT", "CUDA_DEVICE_ORDER"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "PYTHONBREAKPOINT", "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
     before, inside = (dict(os.environ), sys.excepthook), {}
     progress = FirstCell(lambda: inside.update(os.environ))
     assert in_a_thread(package.run, TINY, workers=1, progress=progress).status() == {"ok": 3}
     assert (dict(os.environ), sys.excepthook) == before
-    assert inside["RAY_AUTH_MODE"] == "disabled"
+    assert inside["RAY_AUTH_MODE"] == "token"
     # Ray's driver sometimes logs that it could not tell itself of a task that its own shutdown ended.
     said = [line for line in capfd.readouterr().err.splitlines() if "Failed to push error to driver" not in line]
     assert said == []
@@ -440,7 +440,7 @@ def test_a_run_over_ray_leaves_the_process_as_it_was_also_in_a_thread(here, capf
 @pytest.mark.ray
 def test_a_ray_of_the_callers_is_shared_keeps_running_and_runs_as_many_cells_as_workers_says(here, monkeypatch):
     ray = pytest.importorskip("ray")
-    for name, value in cluster.LOOPBACK.items():
+    for name, value in cluster.loopback().items():
         monkeypatch.setenv(name, value)
     ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
     try:

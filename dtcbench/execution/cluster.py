@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import secrets
 import shutil
 import socket
 import sys
@@ -44,10 +45,6 @@ _EVERYWHERE = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # hides the GPUs from a task that asks for none
     "CUDA_DEVICE_ORDER": nvml.PCI_ORDER,  # Ray counts GPUs as NVML does; CUDA's own order is another
 }
-LOOPBACK = {
-    "RAY_AUTH_MODE": "disabled",  # sockets stay on loopback; a token would be written to the home folder
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
 _DECIDING, _OWN = threading.Lock(), threading.Lock()
 """A process has one Ray at a time. `_OWN` is held while it is one that `local_ray` or `joined_ray` started."""
 MUST_AGREE = ("python", "torch", "dtcbench")
@@ -55,6 +52,16 @@ MUST_AGREE = ("python", "torch", "dtcbench")
 
 
 # Starting and joining
+
+
+def loopback() -> dict[str, str]:
+    """Environment variables of a Ray on loopback, with a new random token: every local user reaches its ports, and only
+    this user's processes know the token."""
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # not in a file: Ray would choose one in the home folder
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
 
 
 def prepare(more: Mapping[str, str]) -> None:
@@ -93,7 +100,7 @@ def local_ray(cpus: int, cores: int | None) -> Iterator[Any]:
                     reason = f"Ray does not start here ({error_line(error)}); run with --inline"
                     raise UserError(reason) from error
 
-            with _started(start, LOOPBACK) as ray:
+            with _started(start, loopback()) as ray:
                 yield ray
 
 
@@ -160,6 +167,7 @@ def _started(start: Callable[[Any], None], environment: Mapping[str, str]) -> It
         prepare(environment)
         import ray
 
+        _read_token_again()
         try:
             with kept_from_children(), _only_errors(logging.getLogger("ray")):
                 start(ray)
@@ -174,6 +182,16 @@ def _started(start: Callable[[Any], None], environment: Mapping[str, str]) -> It
             else:
                 os.environ.pop(name, None)
         sys.excepthook = hook
+        if "ray" in sys.modules:
+            _read_token_again()
+
+
+def _read_token_again() -> None:
+    """Let Ray read the environment's token anew: it keeps the first that a process has used."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled
+
+    Config.initialize("")  # first: a thread of an ended Ray that finds a mode and no token ends the process
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _changed(before: Mapping[str, str]) -> set[str]:

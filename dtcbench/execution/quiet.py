@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO
 
+from dtcbench.files import private
 from dtcbench.output import Stream
 
 
@@ -34,7 +35,7 @@ def quiet() -> Iterator[tuple[Stream, Callable[[Path], None]]]:
             ):
 
                 def keep(log: Path) -> None:
-                    with log.open("ab") as named:
+                    with open(log, "ab", opener=private) as named:
                         file.seek(0)
                         named.write(file.read())
                         named.flush()

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import TextIO
 
 import dtcbench
+from dtcbench.files import private
 
 _FILE = re.compile(r'File "(.*)", line (?=\d)')
 """As Python's traceback and faulthandler both write it."""
@@ -57,7 +58,7 @@ def take_stack(attempt: str) -> str:
 
 def _opened(attempt: str) -> TextIO | None:
     try:
-        return stack_file(attempt).open("w")
+        return open(stack_file(attempt), "w", opener=private)
     except OSError:
         return None
 

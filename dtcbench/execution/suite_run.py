@@ -324,5 +324,5 @@ def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline
 def _ray_log(store: Store, suite: str) -> Path:
     """The file for what Ray prints: next to the records, or under runs/ if those are not on this machine."""
     folder = store.root if isinstance(store.root, Path) else RUNS / suite
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder / "ray.log"

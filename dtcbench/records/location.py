@@ -6,6 +6,7 @@ Every file is written whole or not at all, and one process at a time writes to a
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -61,10 +62,10 @@ def quotable(folder: AnyPath) -> str:
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else folder.name
 
 
-def make_folder(folder: AnyPath) -> None:
-    """Make the folder if it does not exist; StoreError if that fails."""
+def make_folder(folder: AnyPath, mode: int = 0o777) -> None:
+    """Make the folder, with these permissions, if it does not exist; StoreError if that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror or error}; {REMEDY}") from error
 
@@ -126,7 +127,7 @@ def _locked(folder: Path) -> Iterator[Callable[[], None]]:
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; {REMEDY}") from error
     try:
-        write(owner, f"process {os.getpid()}".encode())
+        write(owner, f"process {os.getpid()} on {platform.node()}".encode())
         yield lambda: None  # nobody else can take the lock
     finally:
         with suppress(OSError):  # a disk that became read-only must not hide what it ended

@@ -174,7 +174,7 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[Writer]:
         """Hold the folder for one writer; StoreError if another process holds it."""
-        make_folder(self.root)
+        make_folder(self.root, mode=0o700)  # logs and reasons may hold what other users should not read
         make_folder(self.records)
         with held(self.root) as check:
             self._discard_half_written()

@@ -1,6 +1,7 @@
 """Nothing of a library's on the terminal."""
 
 import os
+import stat
 import subprocess
 import sys
 
@@ -28,6 +29,7 @@ def test_what_libraries_print_goes_to_the_log_and_only_ours_to_the_terminal(tmp_
     assert ended.stdout.splitlines() == ["before", "for the user", "after"]
     assert ended.stderr == ""
     assert log.read_text().splitlines() == ["python's own", "from the system", "an error", "from C++"]
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
     subprocess.run([sys.executable, "-c", SCRIPT, log], capture_output=True, check=True)
     assert len(log.read_text().splitlines()) == 8
 

@@ -69,6 +69,31 @@ def test_no_other_user_reaches_the_sockets_of_a_ray_of_ones_own(two_workers):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+AS_ANOTHER_USER = """
+import os, sys
+from ray._raylet import GcsClient
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    print(GcsClient(address=sys.argv[1]).internal_kv_put(b"key", b"value", True, b"tests", 30))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("token", "answer"),
+    [({}, "AuthenticationError"), ({"RAY_AUTH_TOKEN": "guessed" * 8}, "AuthenticationError"), (None, "1")],
+)
+def test_another_user_cannot_write_into_a_ray_of_ones_own_without_its_token(two_workers, token, answer):
+    address = two_workers._ray.get_runtime_context().gcs_address
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    environment = os.environ if token is None else others | token | {"RAY_AUTH_MODE": "token" if token else "disabled"}
+    command = [sys.executable, "-c", AS_ANOTHER_USER, address]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == answer
+
+
 def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, two_workers):
     dying = Plugin("dying", "import os\nos._exit(1)\n")
     contents = run(tmp_path, two_workers, CELLS[:1], plugins=(dying,))

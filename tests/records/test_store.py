@@ -2,6 +2,9 @@ import hashlib
 import io
 import json
 import os
+import platform
+import re
+import stat
 import subprocess
 import sys
 
@@ -132,9 +135,14 @@ def test_a_damaged_file_set_aside_is_kept_but_read_no_more(writer, store, ok_rec
     assert path.with_name(f"{path.name}.damaged").read_text() == "{"
 
 
-def test_a_second_run_on_the_same_folder_is_refused_by_name(store):
+def test_only_its_user_reads_a_new_run(store, writer):
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
+
+
+def test_a_second_run_on_the_same_folder_is_refused_by_process_and_host(store, writer):
+    holder = re.escape(f"process {os.getpid()} on {platform.node()}")
     with (
-        pytest.raises(StoreError, match=rf"run is in use by process {os.getpid()}; .*--out"),
+        pytest.raises(StoreError, match=rf"run is in use by {holder}; .*--out"),
         Store(store.root).locked(),
     ):
         pass
