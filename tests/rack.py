@@ -14,6 +14,8 @@ from typing import Any
 
 from dtcbench.execution import cluster
 
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""A Ray on loopback that everyone may use."""
 NOTICED_SOON = {
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "1000",
@@ -31,7 +33,8 @@ class Rack:
     def __init__(self, nodes: int) -> None:
         self._temporary = tempfile.mkdtemp(prefix="rack-")  # short: sockets lie in it
         os.environ["RAY_TMPDIR"] = self._temporary  # where nobody else looks for a cluster
-        cluster.prepare(cluster.loopback() | NOTICED_SOON)
+        cluster.prepare()
+        os.environ.update(WITHOUT_TOKEN | NOTICED_SOON)
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -17,13 +17,13 @@ import pandas as pd
 import pytest
 import yaml
 from cells import task
+from rack import WITHOUT_TOKEN
 from suites_for_tests import TINY
 
 import dtcbench as package
 from dtcbench import registry, running
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
-from dtcbench.execution import cluster
 from dtcbench.execution.driver import Watcher
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
@@ -440,7 +440,7 @@ def test_a_run_over_ray_leaves_the_process_as_it_was_also_in_a_thread(here, capf
 @pytest.mark.ray
 def test_a_ray_of_the_callers_is_shared_keeps_running_and_runs_as_many_cells_as_workers_says(here, monkeypatch):
     ray = pytest.importorskip("ray")
-    for name, value in cluster.loopback().items():
+    for name, value in WITHOUT_TOKEN.items():
         monkeypatch.setenv(name, value)
     ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
     try:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ def loopback() -> dict[str, str]:
     }
 
 
-def prepare(more: Mapping[str, str]) -> None:
+def prepare() -> None:
     """Set the environment variables that Ray reads when it is first imported; values set by the user stay."""
-    for name, value in (_EVERYWHERE | dict(more)).items():
+    for name, value in _EVERYWHERE.items():
         os.environ.setdefault(name, value)
 
 
@@ -157,14 +158,15 @@ def _callers() -> Iterator[Any]:
 
 @contextmanager
 def _started(start: Callable[[Any], None], environment: Mapping[str, str]) -> Iterator[Any]:
-    """Ray, started by `start` with these environment variables, and shut down afterwards.
+    """Ray, started by `start` with these environment variables, whatever the user's are, and shut down afterwards.
 
     Afterwards the environment and `sys.excepthook` are as they were: Ray changes both.
     """
     before, hook = dict(os.environ), sys.excepthook
     changed: set[str] = set()
     try:
-        prepare(environment)
+        prepare()
+        os.environ.update(environment)
         import ray
 
         _read_token_again()
@@ -322,11 +324,23 @@ def describe_node() -> Node:
         hardware=provenance.cpu_class(),
         gpus=tuple(nvml.gpus()),
         data={name: origin(name) for name in registry.datasets.names()},
-        versions={
-            "python": platform.python_version(),
-            "dtcbench": __version__,
-            **provenance.package_versions(),
-        },
+        versions=versions(),
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what decides numbers, in this process; read once, as every cell asks."""
+    return {"python": platform.python_version(), "dtcbench": __version__, **provenance.package_versions()}
+
+
+def differing(expected: Mapping[str, str]) -> str:
+    """In which of these versions this process differs, and how; empty if in none."""
+    here = versions()
+    return ", ".join(
+        f"{name} {here.get(name, provenance.NO_VERSION)} and not {version}"
+        for name, version in expected.items()
+        if here.get(name, provenance.NO_VERSION) != version
     )
 
 

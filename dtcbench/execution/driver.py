@@ -14,7 +14,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.joule_budget import Giving, Refused, allowed_steps, givings
-from dtcbench.execution.scheduler import Scheduler
+from dtcbench.execution.scheduler import Scheduler, UnfitNodes
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Task
 from dtcbench.plan.cell import Cell
@@ -56,6 +56,9 @@ class Watcher:
 
     def ended(self, record: CellRecord, final: bool) -> None:
         """An attempt has ended, and its record is sealed; not `final` if the cell is retried."""
+
+    def set_aside(self, host: str, reason: str) -> None:
+        """A node gets no more cells: it could not begin those that others could, or has other versions."""
 
     def stopping(self, running: int) -> None:
         """The user asked to stop; this number of cells is still running."""
@@ -172,6 +175,9 @@ class _Driver:
     """By key, what the ended cells give to budgets of joules."""
     began: dict[Task, tuple[str, float]] = field(default_factory=dict)
     """When each running task was submitted: as a date, and in monotonic seconds."""
+    unfit: UnfitNodes = field(default_factory=UnfitNodes)
+    hosts: dict[str, str] = field(default_factory=dict)
+    """The host's name of each node on which a cell has ended, by Ray's id."""
     failed: int = 0
 
     def step(self) -> None:
@@ -198,7 +204,7 @@ class _Driver:
             if isinstance(steps, Refused):
                 self._end(Outcome(task, None, steps.status, steps.reason))
                 continue
-            self.executor.submit(replace(task, steps=steps))
+            self.executor.submit(replace(task, steps=steps, avoid=self.unfit.avoided(task.key)))
             self.watcher.started(task.cell)
 
     def stop(self) -> None:
@@ -224,8 +230,9 @@ class _Driver:
         task = outcome.task
         if (began := self.began.pop(task, None)) is None:
             return  # it had ended before
-        record = self._with_the_runs_data(_record(outcome, *began), task)
-        if self.scheduler.ended(task, record.status, "cell" if outcome.report else "node"):
+        record = self._as_its_node_let_it(outcome, self._with_the_runs_data(_record(outcome, *began), task))
+        is_nodes = outcome.report is None or record.status is Status.INFRA
+        if self.scheduler.ended(task, record.status, "node" if is_nodes else "cell"):
             is_final = record.key in self.scheduler.finished
             self.given[record.key] = Giving.of(record)
             self.failed += is_final and record.status not in (Status.OK, Status.SKIPPED)
@@ -242,6 +249,22 @@ class _Driver:
             if has_ended and (outcome.report is None or outcome.report.has_checkpoints):
                 self.writer.discard_checkpoints(record.key)
             self.watcher.ended(record, final=is_final)
+
+    def _as_its_node_let_it(self, outcome: Outcome, record: CellRecord) -> CellRecord:
+        """The record; `infra` instead if the cell failed before its training began, and another node should try it."""
+        if (place := outcome.place) is None:
+            return record
+        self.hosts[place.node] = place.host
+        if outcome.unfit:
+            if self.unfit.refused(place.node):
+                self.watcher.set_aside(place.host, outcome.reason)
+        elif record.status is not Status.ERROR or (record.provenance and record.provenance.dataset_sha256):
+            for node, reason in self.unfit.begun(record.key).items():
+                self.watcher.set_aside(self.hosts[node], reason)
+        elif self.unfit.not_begun(record.key, place.node, record.reason) and place.has_others:
+            reason = f"it did not begin on its node, and is tried on another: {record.reason}"
+            return outcome.task.record(Status.INFRA, reason, record.started_at, record.wall_s, record.detail)
+        return record
 
     def _with_the_runs_data(self, record: CellRecord, task: Task) -> CellRecord:
         """The record; an `error` instead if its node has other data than the run's cells were trained on."""

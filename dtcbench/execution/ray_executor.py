@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from dtcbench.errors import UserError
-from dtcbench.execution.cluster import SURVEY_S, is_alive, joined_ray, local_ray, require_agreement
+from dtcbench.execution.cluster import (
+    MUST_AGREE,
+    SURVEY_S,
+    differing,
+    is_alive,
+    joined_ray,
+    local_ray,
+    require_agreement,
+    versions,
+)
 from dtcbench.execution.stacks import take_stack, time_limit
-from dtcbench.execution.task import Outcome, Report, Task
+from dtcbench.execution.task import Outcome, Place, Report, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.heartbeat import Heartbeat, Heartbeats
 from dtcbench.plan.request import Request, shown
@@ -90,7 +100,7 @@ class RayExecutor:
                 name="cell",
                 max_retries=0,  # the scheduler decides on retries
                 max_calls=1 if request.gpus else 0,  # a metered cell gets a process of its own
-            )(_watched(work))
+            )(_watched(work, {name: versions()[name] for name in MUST_AGREE} if address else {}))
             # It runs on the head, which outlives all other nodes; a local Ray is its own head.
             head = {"node:__internal_head__": 0.001}
             # Ray restarts it if it dies; running attempts then report again.
@@ -103,7 +113,10 @@ class RayExecutor:
     def submit(self, task: Task) -> None:
         """Submit a task to Ray; all tasks of one lane to the same GPU."""
         submitted = _Submitted(task, f"{task.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
-        function = self._function if task.lane is None else self._on_gpu_of(task.lane)
+        if task.lane is not None:
+            function = self._on_gpu_of(task.lane, task.avoid)
+        else:
+            function = self._function.options(label_selector=_elsewhere(task.avoid)) if task.avoid else self._function
         self._submitted[function.remote(task, submitted.id, self._heartbeats)] = submitted
 
     def wait(self, timeout_s: float) -> list[Outcome]:
@@ -149,12 +162,21 @@ class RayExecutor:
         for lane in list(self._reserved):
             self.release(lane)
 
-    def _on_gpu_of(self, lane: str) -> Any:
-        """The remote function on the lane's own GPU: a placement group keeps one physical GPU as long as it lives."""
+    def _on_gpu_of(self, lane: str, avoid: frozenset[str]) -> Any:
+        """The remote function on the lane's own GPU: a placement group keeps one physical GPU as long as it lives.
+
+        If it is on a node to avoid, the lane goes to another GPU.
+        """
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+        if avoid and lane in self._reserved:
+            there = self._ray.util.placement_group_table(self._reserved[lane])["bundles_to_node_id"]
+            if avoid & set(there.values()):
+                self.release(lane)
         if lane not in self._reserved:
-            self._reserved[lane] = self._ray.util.placement_group([self._request.bundle])
+            where = [_elsewhere(avoid)] if avoid else None
+            bundle = [self._request.bundle]
+            self._reserved[lane] = self._ray.util.placement_group(bundle, bundle_label_selector=where)
         return self._function.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self._reserved[lane]))
 
     def _capacity(self) -> int:
@@ -211,7 +233,11 @@ class RayExecutor:
     def _result(self, reference: Any, submitted: _Submitted) -> Outcome:
         task, errors = submitted.task, self._ray.exceptions
         try:
-            return Outcome(task, self._ray.get(reference))
+            node, host, report = self._ray.get(reference)
+            place = Place(node, host, self._has_others(task.avoid | {node}))
+            if isinstance(report, str):
+                return Outcome(task, None, Status.INFRA, f"its node has {report}", place=place, unfit=True)
+            return Outcome(task, report, place=place)
         except errors.OutOfMemoryError as error:
             return Outcome(task, None, Status.OOM, f"the node's memory ran out: {error_line(error)}")
         except errors.RayTaskError as error:
@@ -238,6 +264,13 @@ class RayExecutor:
         except self._ray.exceptions.RayError:
             return ""
 
+    def _has_others(self, avoid: frozenset[str]) -> bool:
+        """Whether a node besides these can run a cell."""
+        return any(
+            node["Alive"] and node["NodeID"] not in avoid and self._request.cells_on(node["Resources"]) > 0
+            for node in self._ray.nodes()
+        )
+
     def _cancel(self, reference: Any) -> None:
         self._forget(reference)
         self._ray.cancel(reference, force=True)
@@ -246,20 +279,30 @@ class RayExecutor:
         self._heartbeats.forget.remote(self._submitted.pop(reference).id)
 
 
-def _watched(work: Callable[[Task], Report]) -> Callable[[Task, str, Any], Report]:
-    """`work` on a node, under a time limit and with heartbeats.
+def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
+    """Ray's label selector of all nodes but these."""
+    return {"ray.io/node-id": f"!in({', '.join(sorted(avoid))})"}
+
+
+def _watched(
+    work: Callable[[Task], Report], expected: Mapping[str, str]
+) -> Callable[[Task, str, Any], tuple[str, str, Report | str]]:
+    """`work` on a node, under a time limit and with heartbeats. It returns the node's id, the host's name, and the
+    report, or in which of the `expected` versions the node differs.
 
     If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
     """
 
-    def on_node(task: Task, id: str, heartbeats: Any) -> Report:
+    def on_node(task: Task, id: str, heartbeats: Any) -> tuple[str, str, Report | str]:
         import ray
 
-        node = ray.get_runtime_context().get_node_id()
+        node, host = ray.get_runtime_context().get_node_id(), platform.node()
+        if wrong := differing(expected):
+            return node, host, wrong
         with (
             time_limit(task.job.timeout_s, id),
             Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S),
         ):
-            return work(task)
+            return node, host, work(task)
 
     return on_node

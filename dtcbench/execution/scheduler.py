@@ -20,6 +20,42 @@ MEMORY_RETRIES = 1
 failure is retried."""
 
 
+class UnfitNodes:
+    """Which nodes could not begin cells, by a fault of their own.
+
+    A cell that fails before its training begins (no data, no CUDA, no joules) is tried on another node. If it begins
+    there, the fault was the first node's, which is set aside. If it begins nowhere, the fault is the cell's.
+    """
+
+    def __init__(self, most: int = INFRA_RETRIES) -> None:
+        self._most = most
+        self._failed_on: dict[str, dict[str, str]] = {}
+        """By cell's key, the nodes on which it did not begin, and why."""
+        self._set_aside: set[str] = set()
+
+    def avoided(self, key: str) -> frozenset[str]:
+        """The nodes that must not run the cell."""
+        return frozenset(self._set_aside | self._failed_on.get(key, {}).keys())
+
+    def not_begun(self, key: str, node: str, reason: str) -> bool:
+        """The cell did not begin on the node. Whether another node should try it."""
+        failed_on = self._failed_on.setdefault(key, {})
+        failed_on[node] = reason
+        return len(failed_on) <= self._most
+
+    def begun(self, key: str) -> dict[str, str]:
+        """The cell began. The nodes that are now set aside because it did not begin there, and why."""
+        found = {node: why for node, why in self._failed_on.pop(key, {}).items() if node not in self._set_aside}
+        self._set_aside |= found.keys()
+        return found
+
+    def refused(self, node: str) -> bool:
+        """The node cannot run any cell. Whether it is set aside only now."""
+        is_new = node not in self._set_aside
+        self._set_aside.add(node)
+        return is_new
+
+
 class Scheduler:
     """The state of one run. The time of a step does not grow with the number of waiting tasks.
 

@@ -105,6 +105,8 @@ class Task:
     """How many a budget of joules allows."""
     place: int | None = field(default=None, compare=False)
     """Its cell's place in the order drawn for its lane, counted from 1."""
+    avoid: frozenset[str] = field(default=frozenset(), compare=False)
+    """Ids of the nodes that must not run it: they are set aside, or could not begin its cell."""
     key: str = field(init=False)
     """The cell's key. It is computed once, and stands for the cell where tasks are compared."""
 
@@ -173,6 +175,18 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a task ran on a cluster."""
+
+    node: str
+    """Ray's id of the node."""
+    host: str
+    """The host's name; no record contains it."""
+    has_others: bool = False
+    """Whether the cluster has another node, not one that the task avoids, that can run the cell."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a task ended."""
 
@@ -183,3 +197,7 @@ class Outcome:
     reason: str = ""
     detail: str = ""
     """The stack that the lost worker left, if it left one."""
+    place: Place | None = None
+    """Where it ran; None in this process, or if the worker was lost."""
+    unfit: bool = False
+    """Whether the node refused the task, as it would every other: its versions are not the driver's."""

@@ -75,6 +75,7 @@ def attempt(task: Task, *, alone: bool = False) -> Report:
             measured["provenance"] = provenance = collect(
                 task.job.device, threads, plugins, task.job.request.boards, building(task.cell.model.name)
             )
+            _device(task.job.device)  # before the data: without it no cell begins here
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = provenance = with_dataset(provenance, sha256 := splits.sha256)
             checkpointing = checkpointing_of(task, provenance, alone)

@@ -112,6 +112,10 @@ class RunProgress(Watcher):
         if failed or not self._console.is_terminal:
             self._print_end(record, record.status.value)
 
+    def set_aside(self, host: str, reason: str) -> None:
+        """Name the node and its fault."""
+        self._print(f"node {host} gets no more cells: {reason}")
+
     def stopping(self, running: int) -> None:
         """Say that no more cells start."""
         cells = "1 running cell is" if running == 1 else f"{running} running cells are"

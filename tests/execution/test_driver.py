@@ -12,10 +12,11 @@ from dtcbench.execution import executor
 from dtcbench.execution.driver import drawn_places, drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.interrupts import Overtime, within
-from dtcbench.execution.task import Outcome, Task
+from dtcbench.execution.task import Outcome, Place, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.record import Status
 from dtcbench.records.store import Store
+from dtcbench.registry import Plugin
 
 CELLS = tuple(cell(method, 0.0 if method == "dense" else 0.5) for method in ("dense", "dtc", "magnitude", "random"))
 JOB = job()
@@ -25,7 +26,7 @@ class Watcher:
     """Writes down what it is told, and may do something about it."""
 
     def __init__(self, on_end=lambda record: None):
-        self.records, self.finals, self.started_cells, self.stops = [], [], [], []
+        self.records, self.finals, self.started_cells, self.stops, self.aside = [], [], [], [], []
         self._on_end = on_end
 
     def started(self, cell):
@@ -38,6 +39,30 @@ class Watcher:
 
     def stopping(self, running):
         self.stops.append(running)
+
+    def set_aside(self, host, reason):
+        self.aside.append((host, reason))
+
+
+class Nodes:
+    """An executor of two nodes; on the first, `bad`, no cell begins, and `alone` is whether there is no other."""
+
+    slots, grace_s, close = 1, 0.0, None
+
+    def __init__(self, alone=False):
+        self._alone = alone
+
+    def submit(self, task):
+        self._task = task
+
+    def begun(self):
+        return []
+
+    def wait(self, timeout_s):
+        if "bad" not in self._task.avoid:
+            report = attempt(replace(self._task, job=job(plugins=(Plugin("none", "raise OSError('no data')"),))))
+            return [Outcome(self._task, report, place=Place("bad", "rack-3", not self._alone))]
+        return [Outcome(self._task, attempt(self._task), place=Place("good", "rack-4"))]
 
 
 class Script:
@@ -129,6 +154,20 @@ def test_a_cell_whose_budget_others_decide_comes_last_in_its_lane():
     budgeted = [replace(cell("dense-matched", sparsity), method=method) for sparsity in (0.5, 0.9)]
     places = drawn_places([*budgeted, *CELLS], GPU_JOB)
     assert sorted(places[one.key] for one in budgeted) == [5, 6]
+
+
+def test_a_bad_node_costs_no_cell_and_is_named_and_gets_no_more(store):
+    watcher = Watcher()
+    assert set(run(store, executor=Nodes(), watcher=watcher).values()) == {Status.OK}
+    assert [record.status for record in watcher.records] == ["infra", *["ok"] * len(CELLS)]
+    ((host, reason),) = watcher.aside
+    assert (host, "no data" in reason) == ("rack-3", True)
+
+
+def test_without_another_node_a_cell_that_does_not_begin_is_an_error(store):
+    watcher = Watcher()
+    assert set(run(store, executor=Nodes(alone=True), watcher=watcher).values()) == {Status.ERROR}
+    assert (len(watcher.records), watcher.aside) == (len(CELLS), [])
 
 
 def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):

@@ -6,16 +6,18 @@ import threading
 
 import numpy as np
 import pytest
-from cells import cell, job, timeless
+from cells import cell, job, task, timeless
 from drivers import Driver
 from mishaps import MISHAPS, mishap, pid_of, release, unharmed
 from rack import Rack
 
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
-from dtcbench.execution.ray_executor import RayExecutor
+from dtcbench.execution.ray_executor import RayExecutor, _watched
+from dtcbench.execution.worker import attempt
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store, StoreError
+from dtcbench.registry import Plugin
 
 pytestmark = pytest.mark.cluster
 
@@ -28,10 +30,13 @@ class Heard:
     """Hands on every record as it is sealed."""
 
     def __init__(self):
-        self.records = queue.SimpleQueue()
+        self.records, self.aside = queue.SimpleQueue(), []
 
     def started(self, cell): ...
     def stopping(self, running): ...
+
+    def set_aside(self, host, reason):
+        self.aside.append((host, reason))
 
     def ended(self, record, final):
         self.records.put(record)
@@ -110,6 +115,29 @@ def test_a_worker_that_dies_however_it_dies_costs_one_attempt_and_no_cell(tmp_pa
     assert_whole(contents, dict.fromkeys(harmed, LOST_ONCE), undisturbed)
     for the_cell in harmed:
         assert "the worker was lost" in contents.attempts[the_cell.key][0].reason
+
+
+def test_a_node_that_joins_without_the_data_costs_no_cell_and_gets_no_more(tmp_path, rack, executor):
+    code = "import os\nif os.environ.get('WITHOUT_DATA'):\n    raise FileNotFoundError('no data here')\n"
+    bad, heard, cells = rack.add(WITHOUT_DATA="1"), Heard(), tuple(cell("random", seed=seed) for seed in range(8))
+    executor.slots = 3
+    try:
+        contents = run(tmp_path, executor, cells, heard, plugins=(Plugin("needs-data", code),))
+    finally:
+        executor.slots = 2
+        rack.power_off(bad)
+    assert {contents.record(one.key).status for one in cells} == {"ok"}
+    ((_, reason),) = heard.aside
+    assert "no data here" in reason
+
+
+def test_a_node_of_other_versions_refuses_its_first_task(executor, monkeypatch):
+    other = executor._ray.remote(num_cpus=1, max_retries=0)(_watched(attempt, {"dtcbench": "0.0.0"}))
+    monkeypatch.setattr(executor, "_function", other)
+    executor.submit(task(cell("random")))
+    (outcome,) = executor.wait(60)
+    assert (outcome.status, outcome.unfit, outcome.place.has_others) == ("infra", True, True)
+    assert outcome.reason.startswith("its node has dtcbench") and outcome.reason.endswith("not 0.0.0")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from cells import cell, task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtcbench.execution.scheduler import Scheduler
+from dtcbench.execution.scheduler import INFRA_RETRIES, Scheduler, UnfitNodes
 from dtcbench.record import Status
 
 CELLS = [cell("random", seed=seed) for seed in range(6)]
@@ -31,6 +31,29 @@ def test_what_its_node_ended_is_tried_again_but_only_so_often(status, numbers_ma
         state.ended(attempt, status, by="node")
     assert numbers == numbers_made
     assert state.finished == {CELLS[0].key: status}
+
+
+def test_a_node_is_set_aside_once_a_cell_begins_elsewhere_that_did_not_begin_on_it():
+    unfit = UnfitNodes()
+    assert unfit.not_begun("one", "bad", "no data") and unfit.not_begun("two", "bad", "no data")
+    assert (unfit.avoided("one"), unfit.avoided("three")) == ({"bad"}, frozenset())
+    assert unfit.begun("three") == {}
+    assert unfit.begun("one") == {"bad": "no data"}
+    assert unfit.avoided("three") == {"bad"}
+    assert unfit.begun("two") == {}  # said once
+
+
+def test_a_cell_that_begins_nowhere_is_at_fault_itself_and_no_node_is_set_aside():
+    unfit = UnfitNodes()
+    asked = [unfit.not_begun("broken", f"node {number}", "no such data set") for number in range(INFRA_RETRIES + 1)]
+    assert asked == [True] * INFRA_RETRIES + [False]
+    assert unfit.avoided("another") == frozenset()
+
+
+def test_a_node_that_refuses_is_set_aside_at_once_and_said_once():
+    unfit = UnfitNodes()
+    assert [unfit.refused("old"), unfit.refused("old")] == [True, False]
+    assert unfit.avoided("any") == {"old"}
 
 
 def test_every_other_failure_is_final():
