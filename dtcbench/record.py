@@ -40,6 +40,8 @@ class Status(StrEnum):
     """The run ended by its own rule before the cell could start."""
 
 
+MISSING = "missing"
+"""What the tables have as the `status` of a planned cell that has no record yet."""
 INCONCLUSIVE = frozenset({Status.INFRA, Status.CANCELLED, Status.SKIPPED})
 """Ends that say nothing about the cell: it still has to be run."""
 

@@ -35,12 +35,13 @@ def status(run_folder: RunFolder) -> None:
 
     Example: dtcbench status runs/quick
     """
-    from dtcbench.records.run import Run
+    from dtcbench.records.lookup import plan_of, run_named  # not `Run`, whose tables bring torch and SciPy
     from dtcbench.report.plans import status_view
 
-    run = Run(run_folder)
-    say(status_view(run.plan, run.outlines))
-    records = [run.outlines.record(cell.key) for cell in run.plan.cells]
+    store = run_named(run_folder)
+    plan, contents = plan_of(store), store.outlines()
+    say(status_view(plan, contents))
+    records = [contents.record(cell.key) for cell in plan.cells]
     exit_by(record.status if record else None for record in records)
 
 

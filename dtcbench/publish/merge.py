@@ -27,14 +27,14 @@ from dtcbench.plan.names import REGISTERED, Declared, Names, NamesOfRuns, declar
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import slug
 from dtcbench.publish.compare import differences, numbers
-from dtcbench.record import CellRecord, Result
+from dtcbench.record import MISSING, CellRecord, Result
 from dtcbench.records import mixing
 from dtcbench.records.fixed_rules import FixedRules
 from dtcbench.records.location import AnyPath, make_folder, write
 from dtcbench.records.lookup import names_of, plan_in
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
-from dtcbench.records.tables import MISSING, filed, parquet
+from dtcbench.records.tables import filed, parquet
 from dtcbench.report import build
 from dtcbench.report.markdown import leaderboard_markdown
 

@@ -27,8 +27,7 @@ from dtcbench.hits import unpacked
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Measured, givers, steps_for_joules, unlike
 from dtcbench.publish.findings import Finding, error, note, warning
-from dtcbench.record import INCONCLUSIVE, CellRecord, Energy, Provenance, Result, Status
-from dtcbench.records.tables import MISSING
+from dtcbench.record import INCONCLUSIVE, MISSING, CellRecord, Energy, Provenance, Result, Status
 from dtcbench.unavailable import Unavailable
 
 OVERSHOOT = 0.05

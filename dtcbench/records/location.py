@@ -70,6 +70,15 @@ def make_folder(folder: AnyPath, mode: int = 0o777) -> None:
         raise StoreError(f"{folder}: {error.strerror or error}; {REMEDY}") from error
 
 
+def names_in(folder: AnyPath) -> list[str]:
+    """The names of what a folder holds, in no order; none if there is no such folder."""
+    if isinstance(folder, Path):
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:  # no `Path` for each: there may be very many
+            return [entry.name for entry in entries]
+        return []
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
 def write(file: AnyPath, content: bytes) -> None:
     """Write a file, whole or not at all; StoreError if that fails."""
     try:

@@ -22,12 +22,12 @@ from dtcbench.models.packages import building
 from dtcbench.plan.claim import Claim, ClaimFile
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
-from dtcbench.record import CellRecord, Outline, Tabled
+from dtcbench.record import CellRecord, Tabled
 from dtcbench.records import mixing, tables
 from dtcbench.records.fixed_rules import NOT_SEALED, FixedRules, fixed_rules, judged_claims
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import plan_of, run_named
-from dtcbench.records.store import Contents, Store, uncollected
+from dtcbench.records.store import Store, uncollected
 
 if TYPE_CHECKING:
     from dtcbench.analysis.leaderboard import Leaderboard
@@ -239,12 +239,6 @@ class Run:
         for number, store in enumerate(self._stores):
             files = (names for key, names in store.files().items() if owners.get(key) == number)
             yield from store.decisive(files, CellRecord)
-
-    @functools.cached_property
-    def outlines(self) -> Contents[Outline]:
-        """How every attempt ended, damaged records included: read much faster than the tables."""
-        self._refuse_pool()
-        return self._stores[0].outlines()
 
     def status(self) -> dict[str, int]:
         """How many cells have each status; `missing` are those without a record."""

@@ -7,6 +7,7 @@
     RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
+    RUN/records.index                  of a large run: the outlines of its records (`index.py`)
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/weights/KEY.ATTEMPT.safetensors  its final network, if the suite keeps it; the record holds its SHA-256
     RUN/checkpoints/KEY.ATTEMPT.safetensors  a training that runs, as it was last saved (`training/saved_state.py`)
@@ -25,17 +26,20 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, Tabled, decisive
+from dtcbench.records import index
 from dtcbench.records.compressed import content_of
-from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, rename, write
+from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, names_in, rename, write
 from dtcbench.records.sealing import SchemaError, opened, seal, unsealed
 from dtcbench.unavailable import Unavailable
 
@@ -64,7 +68,7 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("weights", re.compile(r"weights/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.safetensors")),
     ("card", re.compile(r"README\.md")),
     ("lock", re.compile(r"\.lock|\.owner|\.lease")),
-    ("own", re.compile(r"ray\.log|checkpoints/.*|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
+    ("own", re.compile(r"ray\.log|checkpoints/.*|records\.index|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
 )
 CARD = "README.md"
 Model = TypeVar("Model", bound=BaseModel)
@@ -103,6 +107,11 @@ class Store:
     def fixed(self) -> Store:
         """The same store by its absolute path, which stays right if the process changes its folder."""
         return Store(self.root.absolute()) if isinstance(self.root, Path) else self
+
+    @property
+    def index(self) -> AnyPath:
+        """The file with the outlines of its records; only a large run has it."""
+        return self.root / index.NAME
 
     @property
     def suite(self) -> AnyPath:
@@ -178,7 +187,9 @@ class Store:
         make_folder(self.records)
         with held(self.root) as check:
             self._discard_half_written()
-            yield Writer(self, check)
+            writer = Writer(self, check)
+            yield writer
+            writer.keep_index()
 
     def read(self) -> Contents[CellRecord]:
         """Every record; damaged files are listed, never raised.
@@ -186,11 +197,14 @@ class Store:
         StoreError for a file that may be sound but cannot be read, or not by this version of dtcbench:
         redoing its cell would throw away what is there.
         """
-        return self._contents(CellRecord)
+        with uncollected():
+            return self._contents(CellRecord)
 
     def outlines(self) -> Contents[Outline]:
-        """Every record's outline, many times faster. Seals are compared with contents all the same."""
-        return self._contents(Outline)
+        """Every record's outline, many times faster; of a large run, from its index (`index.py`)."""
+        with uncollected():
+            known = index.read(self.index).unchanged(index.states(self.records)) if self.index.is_file() else {}
+            return self._contents(Outline, known)
 
     def files(self) -> dict[str, list[str]]:
         """By cell key, the names of its record files that were not set aside, the oldest attempt first."""
@@ -283,24 +297,27 @@ class Store:
         numbers = {path: int(match[2]) for path, match in matches.items() if match}
         return sorted(numbers, key=lambda path: -numbers[path])
 
-    def _contents(self, kind: type[R]) -> Contents[R]:
-        attempts: dict[str, tuple[R, ...]] = {}
+    def _contents(self, kind: type[R], known: Mapping[str, R] = MappingProxyType({})) -> Contents[R]:
+        """What the records hold; those `known`, by file name, are not read."""
+        found: dict[str, list[tuple[int, R]]] = {}
         damaged: dict[AnyPath, str] = {}
         last: dict[str, int] = {}
         for match in self._matches():
-            last[match[1]] = max(last.get(match[1], 0), int(match[2]))
-        with uncollected():
-            for key, names in self.files().items():
-                read = [(name, self._read(name, kind)) for name in names]
-                damaged |= {self.records / name: one.reason for name, one in read if isinstance(one, Unavailable)}
-                if sound := tuple(one for _, one in read if not isinstance(one, Unavailable)):
-                    attempts[key] = sound
+            name, key, number = match[0], match[1], int(match[2])
+            last[key] = max(last.get(key, 0), number)
+            if match[3]:
+                continue
+            one = known.get(name) or self._read(name, kind)
+            if isinstance(one, Unavailable):
+                damaged[self.records / name] = one.reason
+            else:
+                found.setdefault(key, []).append((number, one))
+        attempts = {key: tuple(one for _, one in sorted(of, key=itemgetter(0))) for key, of in found.items()}
         return Contents(attempts, damaged, last)
 
     def _matches(self) -> Iterator[re.Match[str]]:
         """Every file in the folder of records whose name is a record's, by name."""
-        names = sorted(path.name for path in self.records.iterdir()) if self.records.is_dir() else []
-        return filter(None, map(_RECORD_NAME.fullmatch, names))
+        return filter(None, map(_RECORD_NAME.fullmatch, sorted(names_in(self.records))))
 
     def _read(self, name: str, kind: type[R]) -> R | Unavailable:
         """The record in a file, or why the file is damaged. StoreError as for `read`."""
@@ -436,6 +453,17 @@ class Writer:
             if record is not None and record.status not in INCONCLUSIVE:
                 file.unlink(missing_ok=True)
 
+    def keep_index(self) -> None:
+        """Leave an index of the records behind, if they are many."""
+        states = index.states(self.store.records)  # before they are read: what changes meanwhile is read again
+        if len(states) < index.MANY:
+            return
+        outlines = (one for attempts in self.store.outlines().attempts.values() for one in attempts)
+        entries = {name: (states[name], one) for one in outlines if (name := self._path(one).name) in states}
+        with suppress(StoreError):  # a run does not fail for want of what can be derived again
+            self._check()
+            index.keep(self.store.index, index.Index(entries=entries))
+
     def set_aside(self, damaged: AnyPath) -> None:
         """Rename a damaged record file: it is kept for a look but no longer read."""
         self._check()
@@ -449,7 +477,7 @@ class Writer:
         write(path, content.encode() if isinstance(content, str) else content)
         return path
 
-    def _path(self, record: CellRecord) -> AnyPath:
+    def _path(self, record: CellRecord | Outline) -> AnyPath:
         return self.store.records / f"{record.key}.{record.attempt}.json"
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
 from dtcbench.record import (
+    MISSING,
     CellRecord,
     Cycle,
     Energy,
@@ -37,9 +38,6 @@ from dtcbench.record import (
 from dtcbench.records import mixing
 from dtcbench.records import use as of_use
 from dtcbench.records.store import Store, uncollected
-
-MISSING = "missing"
-"""The `status` of a planned cell that has no record yet."""
 
 
 def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:

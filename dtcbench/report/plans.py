@@ -15,9 +15,8 @@ from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.protocol import label
-from dtcbench.record import INCONCLUSIVE, Status
+from dtcbench.record import INCONCLUSIVE, MISSING, Status
 from dtcbench.records.store import Contents, damage
-from dtcbench.records.tables import MISSING
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import bytes_text, count_of, duration
 
