@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/compression.py [--runs RUN …] [WIDTH …]
 
 Prints Markdown: milliseconds on one core, the least of several repeats, for a layer of random weights with f = 0.1 and
-λ = 0.3. SPAMS takes part if it is installed (`pip install spams-bin`; GPL, no dependency of dtcbench). Of each run or
-bundle that is named, the last table has the share of compression in the training that its records hold.
+λ = 0.3. SPAMS takes part if it is installed (`pip install spams-bin`; GPL, no dependency of dtcbench). Of each run
+that is named, or that lies in a folder that is named, the last table has the share of compression in the training that
+its records hold.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,15 +95,20 @@ def row(*cells: object) -> None:
     print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
 
 
+def runs_in(folder: str) -> list[str]:
+    """The runs that lie in a folder; if none do, the folder itself or the run of that name."""
+    return [str(file.parent) for file in sorted(Path(folder).glob("*/suite.yaml"))] or [folder]
+
+
 def shares(runs: list[str]) -> None:
     """Print which share of its training time the records' compression took."""
     print("\n| records | solver | cells | compression, share of training |\n|---|---|---|---|")
-    for folder in runs:
-        cells = Run(folder).cells
+    for run in (run for folder in runs for run in runs_in(folder)):
+        cells = Run(run).cells
         cells = cells[(cells["status"] == "ok") & (cells["method"].str.startswith("dtc")) & (cells["train_s"] > 0)]
         for (model, solver), group in cells.groupby(["model", "solver"]):
             share = (group["compress_s"] / group["train_s"]).median()
-            row(f"{group['suite'].iloc[0]}: {model}", solver, len(group), f"{100 * share:.2g} %")
+            row(f"{run}: {model}", solver, len(group), f"{100 * share:.2g} %")
 
 
 def main() -> None:
