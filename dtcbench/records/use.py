@@ -60,7 +60,7 @@ COMPARED = {
     "throughput": "samples per second in passes that follow each other, median over cells",
     "spread_pct": "half of the widest interval of a cell's throughput, in per cent of its median",
     "time_ratio": "seconds per sample over those of the paired dense cell, as it was trained, in the same mode at the "
-    "same batch size: geometric mean over pairs of one hardware class",
+    "same batch size: geometric mean over pairs of one hardware class; empty if they are of several",
     "time_low": "lower end of its interval",
     "time_high": "upper end of its interval",
     "energy_j": "joules of the GPU per 1,000 samples, median over cells",
@@ -72,6 +72,7 @@ COMPARED = {
     "flags": "flags of the cells' joules",
     "use_reason": "why the time is missing",
     "energy_reason": "why the joules of the GPU are missing",
+    "time_ratio_reason": "why times that were measured have no time_ratio",
     "energy_ratio_reason": "why joules that were measured have no energy_ratio",
     "cpu_energy_reason": "why the joules of the processor packages are missing",
 }
@@ -127,9 +128,10 @@ def compared(use: pd.DataFrame) -> pd.DataFrame:
 
 def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     half = (cells["throughput_high"] - cells["throughput_low"]) / 2 / cells["throughput"]
-    time = _ratio(cells["throughput_dense"], cells["throughput"])
+    no_time_ratio = ", ".join(_of_several_classes(cells[cells["throughput"].notna()], "throughput"))
+    time = _unless(no_time_ratio, cells["throughput_dense"], cells["throughput"])
     no_ratio = ", ".join(_bars(cells[cells["energy_j"].notna()]))
-    energy = Estimate(math.nan, None, no_ratio) if no_ratio else _ratio(cells["energy_j"], cells["energy_j_dense"])
+    energy = _unless(no_ratio, cells["energy_j"], cells["energy_j_dense"])
     return {
         **names,
         "measured": int(cells["throughput"].notna().sum()),
@@ -140,6 +142,7 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
         **{f"energy_{name}": value for name, value in _numbers(energy).items()},
         "flags": ",".join(sorted(_flags(cells["use_flags"]))),
         **{name: "; ".join(distinct(cells[name])) for name in ("use_reason", "energy_reason", "cpu_energy_reason")},
+        "time_ratio_reason": no_time_ratio,
         "energy_ratio_reason": no_ratio,
     }
 
@@ -150,8 +153,7 @@ def _bars(metered: pd.DataFrame) -> Iterator[str]:
     pairs = metered[metered["energy_j_dense"].notna()]
     if len(metered) and not len(pairs):
         yield "no dense cell with joules on the same hardware class"
-    if len(distinct(pairs["hardware_class"])) > 1:
-        yield "pairs span hardware classes"
+    yield from _of_several_classes(metered, "energy_j")
     for name, words in (("energy_method", "measured by"), ("energy_scope", "covering")):
         if len(found := distinct([*pairs[name], *pairs[f"{name}_dense"]])) > 1:
             yield f"{words} {' and '.join(found)}"
@@ -163,6 +165,12 @@ def _bars(metered: pd.DataFrame) -> Iterator[str]:
     yield from (words for flag, words in DISQUALIFYING.items() if flag in flags)
 
 
+def _of_several_classes(cells: pd.DataFrame, quantity: str) -> Iterator[str]:
+    """Why the pairs in which dense has this quantity, too, make no mean, if they are of several hardware classes."""
+    if len(distinct(cells.loc[cells[f"{quantity}_dense"].notna(), "hardware_class"])) > 1:
+        yield "pairs span hardware classes"
+
+
 def _flags(texts: Iterable[str]) -> set[str]:
     return {flag for text in texts for flag in text.split(",")} - {""}
 
@@ -170,6 +178,10 @@ def _flags(texts: Iterable[str]) -> set[str]:
 def _ratio(over: pd.Series, under: pd.Series) -> Estimate:
     ratios = (over / under).to_numpy(dtype=np.float64)
     return geometric_mean_estimate(ratios[np.isfinite(ratios)])
+
+
+def _unless(reason: str, over: pd.Series, under: pd.Series) -> Estimate:
+    return Estimate(math.nan, None, reason) if reason else _ratio(over, under)
 
 
 def _numbers(ratio: Estimate) -> dict[str, float]:

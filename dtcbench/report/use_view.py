@@ -89,6 +89,7 @@ def notes(compared: pd.DataFrame) -> list[str]:
     absent = "not measured"
     for what, rows, lack, reason in (
         ("", compared[~is_timed], absent, "use_reason"),
+        ("Time: ", timed[timed["time_ratio_reason"] != ""], "not compared", "time_ratio_reason"),
         ("Joules of the GPU: ", timed[timed["energy_j"].isna()], absent, "energy_reason"),
         ("Joules of the GPU: ", timed[timed["energy_ratio_reason"] != ""], "not compared", "energy_ratio_reason"),
         ("Joules of the processor packages: ", timed[timed["cpu_energy_j"].isna()], absent, "cpu_energy_reason"),

@@ -113,6 +113,24 @@ def test_pairs_of_several_hardware_classes_have_no_energy_ratio_and_boards_of_on
     assert (math.isnan(apart["energy_ratio"]), apart["energy_ratio_reason"]) == (True, "pairs span hardware classes")
 
 
+def test_times_of_several_hardware_classes_have_no_mean_and_those_of_one_have_it():
+    def rows(hardware_class, dtc_again=800.0):
+        first = [row("dense", throughput=100.0), row("dtc", throughput=200.0)]
+        again = {"seed": 1, "hardware_class": hardware_class}
+        return [*first, row("dense", throughput=100.0, **again), row("dtc", throughput=dtc_again, **again)]
+
+    one = line(rows("one"), method="dtc")
+    assert (one["time_ratio"], one["time_ratio_reason"]) == (pytest.approx(0.25), "")
+    several = line(rows("another"), method="dtc")
+    assert (math.isnan(several["time_ratio"]), several["time_ratio_reason"]) == (True, "pairs span hardware classes")
+    assert several["flops_ratio"] == 0.5
+    assert "Time: 2 rows not compared: pairs span hardware classes." in " ".join(
+        notes(compared(pd.DataFrame(rows("another"))))
+    )
+    unmeasured = line(rows("another", dtc_again=math.nan), method="dtc")
+    assert (unmeasured["time_ratio"], unmeasured["time_ratio_reason"]) == (0.5, "")
+
+
 def test_what_was_not_measured_is_a_row_with_its_reason_and_flags_are_told():
     rows = [
         row("dense", energy_j=4.0, use_flags="processes-unseen,warm"),
