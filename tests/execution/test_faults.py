@@ -242,7 +242,8 @@ def test_the_late_result_of_an_attempt_that_was_given_up_for_its_silence_is_igno
         lost = heard.records.get()
         assert (lost.key, lost.status) == (harmed.key, "infra")
         release(tmp_path / "harm")
-        late.append(executor._ray.get(reference, timeout=60).record)
+        _, _, report = executor._ray.get(reference, timeout=60)
+        late.append(report.record)
         release(tmp_path / "last")
 
     contents = run_beside(tmp_path / "run", executor, (harmed, last, *OTHERS), cut_off_and_deliver)

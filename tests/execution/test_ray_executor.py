@@ -118,7 +118,8 @@ def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
     report = Report({}, None)
-    assert ray_executor._watched(lambda task: report)(task(CELLS[0]), "id", heartbeats) is report
+    node, _, returned = ray_executor._watched(lambda task: report, {})(task(CELLS[0]), "id", heartbeats)
+    assert (node, returned is report) == ("node", True)
 
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):
