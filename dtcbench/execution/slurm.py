@@ -107,7 +107,7 @@ def script(
     suite : the suite's name, for the job's
     workers : number of cells at once
     python : the interpreter with dtcbench, at the same path on all nodes
-    run : the arguments of `dtcbench run`, without --out
+    run : the suite, and further options of `dtcbench run`
     out : the run's folder; the shards' have their number behind it
     command : the line that made the script
     """
@@ -128,7 +128,7 @@ def script(
         "no-kill",  # the cells of a lost node run on the others
         "open-mode=append",
     ]
-    words = ["run", *run, "--workers", str(workers)]
+    words = ["run", run[0], "--workers", str(workers), *run[1:]]  # the user's own options last: they hold
     shard = f' --shard "$SLURM_ARRAY_TASK_ID/{allocation.shards}"' if allocation.shards else ""
     number = f'"-$SLURM_ARRAY_TASK_ID-of-{allocation.shards}"' if allocation.shards else ""
     lines = [

@@ -1,4 +1,14 @@
 set -u
+# The limit is near: take no new cells; what still runs 30 s before the limit is stopped. Then the job is queued again.
+driver= again=
+warn() {
+  again=1
+  [ -n "$driver" ] || return
+  kill -USR1 "$driver"
+  { sleep "$((notice - 30))"; kill -TERM "$driver"; } 2>/dev/null &
+}
+trap warn USR1
+
 umask 077
 ulimit -n "$(ulimit -Hn)"
 unset RAY_ADDRESS
@@ -15,10 +25,10 @@ export RAY_grpc_client_keepalive_time_ms=3000 RAY_grpc_client_keepalive_timeout_
 read -r ip port < <("$python" -c 'import ray, socket
 print(ray.util.get_node_ip_address(), socket.create_server(("", 0)).getsockname()[1])')
 
-# A Ray node until Slurm ends it. One that was cut off from its head ends itself, and starts again.
+# A Ray node until it is told to end: then no cell of it counts any more, and nothing of it stays. One that was cut off from its head ends itself, and starts again.
 ray_node() {
   folder=$(mktemp -d /tmp/dtc-XXXXXX)  # short, for the sockets in it
-  trap 'kill "$ray"; wait "$ray"; rm -rf "$folder"; exit' TERM
+  trap 'pkill -KILL -f "$folder"; wait; rm -rf "$folder"; exit' TERM USR2
   while :; do
     "$python" -m ray.scripts.scripts start "$@" --num-cpus="$cpus" --num-gpus="$gpus" --temp-dir="$folder/ray" \
       --min-worker-port=0 --max-worker-port=0 --block >"$folder/log" 2>&1 &
@@ -45,16 +55,14 @@ others=$((SLURM_JOB_NUM_NODES - 1))
   --address="$ip:$port"
 
 "${run[@]}" --address "$ip:$port" &
-driver=$! again=
-# The limit is near: take no new cells; what still runs 30 s before the limit is stopped. Then the job is queued again.
-trap 'again=1; kill -USR1 "$driver"; { sleep "$((notice - 30))"; kill -TERM "$driver"; } &' USR1
+driver=$!
+[ -z "$again" ] || warn
 trap 'kill -USR1 "$driver"; kill -TERM "$driver"' TERM  # scancel: stop what runs, in order
 while kill -0 "$driver" 2>/dev/null; do  # a signal ends `wait`, too
   wait "$driver"
   code=$?
 done
-for step in "${!steps[@]}"; do scancel --signal=TERM "$SLURM_JOB_ID.$step"; done
-{ sleep 20; kill "${steps[@]}"; } 2>/dev/null &
+kill -USR2 "${steps[@]}"  # srun passes it on
 wait "${steps[@]}"
 if [ -n "$again" ] && [ "$code" != 0 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "$lives" ]; then
   scontrol requeue "$SLURM_JOB_ID"

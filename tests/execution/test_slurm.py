@@ -52,8 +52,8 @@ def test_it_runs_the_suite_on_all_nodes_with_every_word_as_given():
     shell = f"{text.partition('cpus=')[0]}\nprintf '%s\\n' \"${{run[@]}}\""
     words = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout.splitlines()
     assert words == [
-        *("/opt/a b/bin/python", "-m", "dtcbench", "run", "my suite.yaml", "--retry-failed"),
-        *("--workers", "32", "--out", "runs/night"),
+        *("/opt/a b/bin/python", "-m", "dtcbench", "run", "my suite.yaml", "--workers", "32", "--retry-failed"),
+        *("--out", "runs/night"),
     ]
 
 
@@ -134,7 +134,7 @@ def test_the_command_writes_the_script_and_overwrites_no_other(tmp_path, monkeyp
     assert "6 at once on 2 nodes" in dtcbench(*line).out
     text = (tmp_path / "quick.sbatch").read_text()
     assert "# Made by `dtcbench slurm quick --nodes 2 " in text
-    assert "dtcbench run quick --retry-failed --workers 6 --out runs/quick)" in text
+    assert "dtcbench run quick --workers 6 --retry-failed --out runs/quick)" in text
     assert dtcbench(*line).code == 0
     assert "take at most 3 shards" in dtcbench(*line[:-2], "--shards", "4").err
     (tmp_path / "quick.sbatch").write_text(text.replace("lives=20", "lives=2"))
