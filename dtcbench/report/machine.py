@@ -1,4 +1,4 @@
-"""Tables of this machine and of a cluster's nodes: software, hardware, how energy is measured, data."""
+"""Tables of this machine and of a cluster's nodes: software, hardware, how energy is measured, Slurm, data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
 from dtcbench.datasets.description import origin
 from dtcbench.energy import nvml, rapl
-from dtcbench.execution import provenance
+from dtcbench.errors import UserError
+from dtcbench.execution import provenance, slurm
 from dtcbench.execution.cluster import MUST_AGREE, Node
 from dtcbench.unavailable import Unavailable
 
@@ -30,7 +31,7 @@ def machine_table() -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in [*_software(), *_processors(), *_energy(), *_data()]:
+    for name, value in [*_software(), *_processors(), *_energy(), *_slurm(), *_data()]:
         table.add_row(name, Text(value))
     return table
 
@@ -78,6 +79,20 @@ def _how_measured(board: nvml.Gpu | Unavailable) -> str:
     else:
         how = "measured by power samples, as its counter cannot be read"
     return f"{board.name}: {how}{'; a simulation, not for publication' if board.simulated else ''}"
+
+
+def _slurm() -> list[tuple[str, str]]:
+    """What a job can ask for, a line for each kind of node; nothing where there is no Slurm."""
+    try:
+        found = slurm.partitions()
+    except UserError as error:
+        return [("Slurm", f"does not answer: {error}")]
+    return [(f"Slurm: {one.name}", _offer(one)) for one in found or []]
+
+
+def _offer(kind: slurm.Partition) -> str:
+    gpus = f"{kind.gpus} GPUs" if kind.gpus else "no GPU"
+    return f"{kind.nodes} × {kind.cpus} CPUs, {kind.memory_mb} MB, {gpus}; {kind.state}; limit {kind.limit}"
 
 
 def _data() -> list[tuple[str, str]]:

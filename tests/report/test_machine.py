@@ -8,6 +8,8 @@ from rich.console import Console
 
 from dtcbench import cores, registry
 from dtcbench.energy import nvml
+from dtcbench.errors import UserError
+from dtcbench.execution import slurm
 from dtcbench.report.machine import machine_table
 
 
@@ -51,3 +53,19 @@ def test_an_unofficial_binding_of_nvml_is_told_with_the_remedy(told, monkeypatch
     assert "NVML's binding" not in told()
     monkeypatch.setattr(nvml, "foreign_binding", lambda: "pynvml 11.5.3")
     assert "pynvml 11.5.3, an unofficial package, provides the module pynvml" in told()["NVML's binding"]
+
+
+def test_a_login_node_tells_what_its_slurm_offers(told, monkeypatch):
+    offer = slurm.parsed("gpu*|4|idle|64|512000|gpu:h100:8|2-00:00:00\n")
+    monkeypatch.setattr(slurm, "partitions", lambda: offer)
+    assert "4 × 64 CPUs, 512000 MB, h100:8 GPUs; idle; limit 2-00:00:00" in told()["Slurm: gpu*"]
+
+
+def test_a_slurm_that_does_not_answer_is_said_and_none_is_no_line(told, monkeypatch):
+    def silent():
+        raise UserError("sinfo: unable to contact the controller")
+
+    monkeypatch.setattr(slurm, "partitions", silent)
+    assert "does not answer: sinfo: unable" in told()["Slurm"]
+    monkeypatch.setattr(slurm, "partitions", lambda: None)
+    assert not any("Slurm" in line for line in told().values())
