@@ -12,6 +12,7 @@ from two_nodes import asked, missing, two_nodes, wait_until
 from dtcbench.records.lookup import run_named
 
 pytestmark = [
+    pytest.mark.timeout(900),  # Slurm looks at limits every 30 s, and starts a job that is queued again later still
     pytest.mark.slurm,
     pytest.mark.cluster,
     pytest.mark.skipif(bool(missing()), reason=f"no {', '.join(missing())} here: apt-get install slurm-wlm munge"),
