@@ -18,7 +18,7 @@ FIELD = '''    widths: dict[str, int]
 NEW_FIELD = '''    dead_share: float | None = None
     """Share of the neurons that never fire."""
 '''
-MEASURED = "    return run.result(\n        **removal,\n"
+MEASURED = "    return run.result(\n        **run.notes,\n"
 DESCRIPTIONS = "METRICS = (\n"
 NEW_DESCRIPTION = (
     '    Metric("dead_share", "Dead neurons", ".4f", "share of the neurons that never fire, mean over seeds"),\n'
