@@ -57,7 +57,7 @@ def keep(file: AnyPath, index: Index) -> None:
 
 def states(folder: AnyPath) -> dict[str, str]:
     """By name, what each file in a folder is like now; a file whose alteration would go unseen is left out."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         if isinstance(folder, Path):
             with os.scandir(folder) as entries:
                 return {entry.name: _state(entry.stat()) for entry in entries}

@@ -73,7 +73,10 @@ def make_folder(folder: AnyPath, mode: int = 0o777) -> None:
 def names_in(folder: AnyPath) -> list[str]:
     """The names of what a folder holds, in no order; none if there is no such folder."""
     if isinstance(folder, Path):
-        with suppress(FileNotFoundError), os.scandir(folder) as entries:  # no `Path` for each: there may be very many
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(folder) as entries,
+        ):  # no `Path` for each: there may be very many
             return [entry.name for entry in entries]
         return []
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
