@@ -54,8 +54,19 @@ def job(slurm):
     return lambda id: dict(re.findall(r"(\w+)=(\S*)", asked(["scontrol", "show", "job", id], slurm)))
 
 
-def is_in(job, id, state):
-    return lambda: job(id)["JobState"] == state
+@pytest.fixture
+def reach(job):
+    """`reach(id, "COMPLETED")`: return once the job is in that state; fails with what it printed if it never is."""
+
+    def wait(id, state):
+        try:
+            wait_until(lambda: job(id)["JobState"] == state, SOON_S, state)
+        except AssertionError:
+            log = Path(f"slurm-{id}.out")
+            printed = log.read_text() if log.exists() else "nothing"
+            pytest.fail(f"job {id} is not {state} after {SOON_S} s but {job(id)}; it printed:\n{printed}")
+
+    return wait
 
 
 def attempts(folder):
@@ -78,35 +89,35 @@ def patient(tmp_path, submit):
 
 
 def test_jobs_share_nodes_and_one_outlives_a_drained_node_and_the_other_its_limit(
-    slurm, submit, patient, job, tmp_path
+    slurm, submit, patient, job, reach, tmp_path
 ):
     before = ray_folders()
     tiny = submit("tiny", "--nodes", "2")
     pid_of(tmp_path)
-    wait_until(is_in(job, tiny, "RUNNING"), SOON_S, "the second job does not start")
+    reach(tiny, "RUNNING")
     assert (job(patient)["JobState"], job(patient)["NodeList"]) == ("RUNNING", "n1")
     asked(["scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=test"], slurm)
     asked(["scontrol", "update", f"JobId={patient}", "TimeLimit=1"], slurm)
     log = tmp_path / f"slurm-{patient}.out"
     wait_until(lambda: "stopping" in log.read_text(), SOON_S, "the driver gets no notice")
     release(tmp_path)  # what runs is finished
-    wait_until(is_in(job, patient, "PENDING"), SOON_S, "the job is not queued again")
+    reach(patient, "PENDING")
     assert attempts(tmp_path / "runs/patient") == [["ok"], ["ok"]]
-    wait_until(is_in(job, tiny, "COMPLETED"), SOON_S, "the job on a drained node does not complete")
+    reach(tiny, "COMPLETED")  # on the drained node, too
     assert attempts(tmp_path / "runs/tiny") == [["ok"], ["ok"], ["ok"]]
-    asked(["scontrol", "update", f"JobId={patient}", "StartTime=now"], slurm)
+    asked(["scontrol", "update", f"JobId={patient}", "StartTime=now", "TimeLimit=10"], slurm)
     asked(["scontrol", "update", "NodeName=n2", "State=RESUME"], slurm)
-    wait_until(is_in(job, patient, "COMPLETED"), SOON_S, "the second life does not complete")
+    reach(patient, "COMPLETED")
     assert job(patient)["Restarts"] == "1"
     assert attempts(tmp_path / "runs/patient") == [["ok"], ["ok"], ["ok"]]
     assert ray_folders() <= before
 
 
-def test_a_cancelled_job_ends_in_order_and_the_run_resumes(slurm, patient, job, tmp_path, dtcbench):
+def test_a_cancelled_job_ends_in_order_and_the_run_resumes(slurm, patient, reach, tmp_path, dtcbench):
     before = ray_folders()
     pid_of(tmp_path)
     asked(["scancel", patient], slurm)
-    wait_until(is_in(job, patient, "CANCELLED"), SOON_S, "the job is not cancelled")
+    reach(patient, "CANCELLED")
     wait_until(lambda: not asked(["squeue", "--noheader"], slurm), SOON_S, "the job does not end")
     assert attempts(tmp_path / "runs/patient") == [["cancelled"], ["ok"]]
     assert dtcbench("run", "patient.yaml", "--plugin", "mishaps.py", "--inline").code == 0
