@@ -78,6 +78,7 @@ class EnergyMeter:
         not_yet = NOT_MEASURED if metering.idle else NOT_ASKED
         self._baseline = IdleBaseline(0.0, True, frozenset(), not_yet)
         self._idle_context: Interval | Unavailable = not_yet
+        self._computed_elsewhere: Unavailable | None = Unavailable("torch was not asked which GPU it computes on")
         self._own = this_process(has_context=False)
 
     @classmethod
@@ -102,8 +103,14 @@ class EnergyMeter:
                 self._baseline = replace(self._baseline, idle=known)
 
     def idle_with_context(self) -> None:
-        """Measure the GPUs idle once more. Call it when the cell's context is on them and all queued work is done."""
-        if not isinstance(self._gpus, Unavailable) and self._metering.idle:
+        """Ask torch which GPUs it computes on, and measure them idle once more.
+
+        Call it when the cell's context is on them and all queued work is done.
+        """
+        if isinstance(self._gpus, Unavailable):
+            return
+        self._computed_elsewhere = _computed_elsewhere(self._gpus)
+        if self._metering.idle:
             time.sleep(DECAY_S)
             begin_s = time.monotonic()
             time.sleep(self._metering.idle)
@@ -179,9 +186,8 @@ class EnergyMeter:
     def _context(self) -> GpuContext | Unavailable:
         if isinstance(self._gpus, Unavailable):
             return self._gpus
-        for number, assigned in enumerate(self._gpus):
-            if not assigned.board.simulated and (problem := _other_gpu_used(assigned, number)):
-                return problem
+        if self._computed_elsewhere:
+            return self._computed_elsewhere
         divisions = [assigned.division for assigned in self._gpus]
         return GpuContext(
             device=_name(self._gpus),
@@ -273,15 +279,18 @@ def _shared_gpu(request: Request) -> str | None:
     return f"the cell was given {request.gpus:g} of the GPU" if 0 < request.gpus < 1 else None
 
 
-def _other_gpu_used(assigned: AssignedGpu, number: int) -> Unavailable | None:
-    """Why torch's GPU of that number is not the meter's; None if it is."""
-    seen = nvml.torch_gpu(f"cuda:{number}")
-    if isinstance(seen, Unavailable):
-        return seen
-    _, uuid, _ = seen
-    if assigned.division or uuid == assigned.board.uuid:  # an instance has a UUID of its own
-        return None
-    return Unavailable(f"the meter read {assigned.board.uuid}, torch computed on {uuid}")
+def _computed_elsewhere(gpus: Sequence[AssignedGpu]) -> Unavailable | None:
+    """Why torch's GPUs are not these; None if they are. On simulated ones nothing is computed."""
+    for number, assigned in enumerate(gpus):
+        if assigned.board.simulated:
+            continue
+        seen = nvml.torch_gpu(f"cuda:{number}")
+        if isinstance(seen, Unavailable):
+            return seen
+        _, uuid, _ = seen
+        if not assigned.division and uuid != assigned.board.uuid:  # an instance has a UUID of its own
+            return Unavailable(f"the meter read {assigned.board.uuid}, torch computed on {uuid}")
+    return None
 
 
 def settle(

@@ -56,19 +56,20 @@ COMPARED = {
     "batch_size": "samples in one forward pass",
     "measured": "cells whose time was measured",
     "flops_ratio": "FLOPs of one sample over those of the paired dense cell, geometric mean over pairs",
-    "latency_s": "seconds of one forward pass alone, median over cells",
-    "throughput": "samples per second in passes that follow each other, median over cells",
+    "latency_s": "seconds of one forward pass alone, median over cells of one hardware class; empty if they are of "
+    "several",
+    "throughput": "samples per second in passes that follow each other, as latency_s",
     "spread_pct": "half of the widest interval of a cell's throughput, in per cent of its median",
     "time_ratio": "seconds per sample over those of the paired dense cell, as it was trained, in the same mode at the "
     "same batch size: geometric mean over pairs of one hardware class; empty if they are of several",
     "time_low": "lower end of its interval",
     "time_high": "upper end of its interval",
-    "energy_j": "joules of the GPU per 1,000 samples, median over cells",
+    "energy_j": "joules of the GPU per 1,000 samples, as latency_s",
     "energy_ratio": "joules over those of the paired dense cell, as time_ratio; empty if energy_ratio_reason gives a "
     "reason against it",
     "energy_low": "lower end of its interval",
     "energy_high": "upper end of its interval",
-    "cpu_energy_j": "joules of the processor packages per 1,000 samples, median over cells",
+    "cpu_energy_j": "joules of the processor packages per 1,000 samples, as latency_s",
     "flags": "flags of the cells' joules",
     "use_reason": "why the time is missing",
     "energy_reason": "why the joules of the GPU are missing",
@@ -77,6 +78,8 @@ COMPARED = {
     "cpu_energy_reason": "why the joules of the processor packages are missing",
 }
 """The columns of `use.csv`, in order, and their meanings."""
+_REASONS = {"use_reason": "throughput", "energy_reason": "energy_j", "cpu_energy_reason": "cpu_energy_j"}
+"""By column with a reason, the quantity that it is about."""
 _OF_JOULES = ["energy_j", "energy_method", "energy_scope", "use_flags", "gpu_uuid"]
 _ROW = [*POOL, "sparsity", "method", "solver", *WAY]
 
@@ -130,21 +133,28 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     half = (cells["throughput_high"] - cells["throughput_low"]) / 2 / cells["throughput"]
     no_time_ratio = ", ".join(_of_several_classes(cells[cells["throughput"].notna()], "throughput"))
     time = _unless(no_time_ratio, cells["throughput_dense"], cells["throughput"])
+    no_median = {name: _no_median(cells, name) for name in _SPREADS}
     no_ratio = ", ".join(_bars(cells[cells["energy_j"].notna()]))
     energy = _unless(no_ratio, cells["energy_j"], cells["energy_j_dense"])
     return {
         **names,
         "measured": int(cells["throughput"].notna().sum()),
         "flops_ratio": _ratio(cells["flops"], cells["flops_dense"]).mean,
-        **{name: cells[name].median() for name in ("latency_s", "throughput", "energy_j", "cpu_energy_j")},
+        **{name: math.nan if no_median[name] else cells[name].median() for name in _SPREADS},
         "spread_pct": 100 * half.max(),
         **{f"time_{name}": value for name, value in _numbers(time).items()},
         **{f"energy_{name}": value for name, value in _numbers(energy).items()},
         "flags": ",".join(sorted(_flags(cells["use_flags"]))),
-        **{name: "; ".join(distinct(cells[name])) for name in ("use_reason", "energy_reason", "cpu_energy_reason")},
+        **{reason: "; ".join([*distinct(cells[reason]), *no_median[name]]) for reason, name in _REASONS.items()},
         "time_ratio_reason": no_time_ratio,
         "energy_ratio_reason": no_ratio,
     }
+
+
+def _no_median(cells: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """Why the cells that have this quantity have no median of it: times and joules compare only within one class."""
+    is_mixed = len(distinct(cells.loc[cells[name].notna(), "hardware_class"])) > 1
+    return ("cells of several hardware classes have no median",) if is_mixed else ()
 
 
 def _bars(metered: pd.DataFrame) -> Iterator[str]:

@@ -86,9 +86,10 @@ def notes(compared: pd.DataFrame) -> list[str]:
     is_timed = compared["measured"] > 0
     timed = compared[is_timed]
     found = [ABOUT]
-    absent = "not measured"
+    absent = "without a number"
     for what, rows, lack, reason in (
-        ("", compared[~is_timed], absent, "use_reason"),
+        ("", compared[~is_timed], "not measured", "use_reason"),
+        ("Time: ", timed[timed["throughput"].isna()], absent, "use_reason"),
         ("Time: ", timed[timed["time_ratio_reason"] != ""], "not compared", "time_ratio_reason"),
         ("Joules of the GPU: ", timed[timed["energy_j"].isna()], absent, "energy_reason"),
         ("Joules of the GPU: ", timed[timed["energy_ratio_reason"] != ""], "not compared", "energy_ratio_reason"),

@@ -181,14 +181,16 @@ def meter(monkeypatch):
         monkeypatch.setattr(nvml, "torch_gpu", lambda device: ("H200", torch_uuid, 139.0))
         monkeypatch.setattr(meters, "settle", lambda uuid, metering, own: IdleBaseline(7.0, True, processes, NOT_ASKED))
         monkeypatch.setattr(meters, "AFTERGLOW_S", 0.0)
+        monkeypatch.setattr(meters, "DECAY_S", 0.0)
         made = meters.EnergyMeter(
             Sampled(seen),
             [AssignedGpu(BOARD, None)],
             Unavailable("no RAPL"),
             Request(1, gpus),
-            metering or Metering(),
+            (metering or Metering()).model_copy(update={"idle": 0.001}),
         )
         made.settle()
+        made.idle_with_context()
         return made
 
     return meter
@@ -215,6 +217,21 @@ def test_joules_of_another_gpu_than_torch_computed_on_are_no_number(meter):
     energy = meter(trace(), torch_uuid="GPU-bbbb").reading(MINUTE, [])[0]
     assert energy.energy_j is None
     assert energy.reasons["energy_j"] == "the meter read GPU-aaaa, torch computed on GPU-bbbb"
+
+
+def test_torch_is_asked_once_for_its_gpu_before_the_training_and_without_an_answer_no_joules_are_had(
+    meter, monkeypatch
+):
+    asked = meter(trace())
+    monkeypatch.setattr(nvml, "torch_gpu", lambda device: Unavailable("the context was lost in use"))
+    assert asked.reading(MINUTE, [])[0].energy_j is not None
+    assert asked.of_windows([Interval(BEGIN_S + 10, BEGIN_S + 12.5)])[0].energy_j is not None
+    asked.idle_with_context()
+    assert asked.reading(MINUTE, [])[0].reasons["energy_j"] == "the context was lost in use"
+    bare = meters.EnergyMeter(
+        Sampled(trace()), [AssignedGpu(BOARD, None)], Unavailable("no RAPL"), Request(1, 1), Metering()
+    )
+    assert bare.reading(MINUTE, [])[0].reasons["energy_j"] == "torch was not asked which GPU it computes on"
 
 
 def test_the_board_of_a_cell_with_half_of_it_is_labelled_if_the_suite_says_so_and_else_not_measured(meter):

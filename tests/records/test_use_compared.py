@@ -124,11 +124,29 @@ def test_times_of_several_hardware_classes_have_no_mean_and_those_of_one_have_it
     several = line(rows("another"), method="dtc")
     assert (math.isnan(several["time_ratio"]), several["time_ratio_reason"]) == (True, "pairs span hardware classes")
     assert several["flops_ratio"] == 0.5
-    assert "Time: 2 rows not compared: pairs span hardware classes." in " ".join(
-        notes(compared(pd.DataFrame(rows("another"))))
-    )
+    told = " ".join(notes(compared(pd.DataFrame(rows("another")))))
+    assert "Time: 2 rows not compared: pairs span hardware classes." in told
+    assert "Time: 2 rows without a number: cells of several hardware classes have no median." in told
     unmeasured = line(rows("another", dtc_again=math.nan), method="dtc")
     assert (unmeasured["time_ratio"], unmeasured["time_ratio_reason"]) == (0.5, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *[(name, "use_reason") for name in ("latency_s", "throughput")],
+        *[(name, name.replace("_j", "_reason")) for name in ("energy_j", "cpu_energy_j")],
+    ],
+)
+def test_no_number_of_a_row_mixes_hardware_classes(name, reason):
+    numbers = {"latency_s": 2.0, "throughput": 4.0, "energy_j": 6.0, "cpu_energy_j": 8.0}
+    one = row("dtc", **numbers)
+    of_class = {kind: row("dtc", 1, hardware_class=kind, **numbers) for kind in ("one", "another")}
+    assert (line([one, of_class["one"]])[name], line([one, of_class["one"]])[reason]) == (numbers[name], "")
+    mixed = line([one, of_class["another"]])
+    assert (math.isnan(mixed[name]), mixed[reason]) == (True, "cells of several hardware classes have no median")
+    unmeasured = of_class["another"] | {"throughput": math.nan, name: math.nan, reason: "too large a batch"}
+    assert (line([one, unmeasured])[name], line([one, unmeasured])[reason]) == (numbers[name], "too large a batch")
 
 
 def test_what_was_not_measured_is_a_row_with_its_reason_and_flags_are_told():
