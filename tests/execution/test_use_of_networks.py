@@ -110,7 +110,7 @@ def test_every_rendering_shows_them_and_says_what_was_not_measured(run):
         words = " ".join(rendering.split())
         assert "10 rows not measured: the network ran on the CPU, which has no CUDA graphs." in words
         assert "rounding changes no width: this is the network as it was pruned" in words
-        assert "Joules of the GPU: 10 rows not measured: the cell ran on the CPU." in words
+        assert "Joules of the GPU: 10 rows without a number: the cell ran on the CPU." in words
     assert "Using the networks" in page and "-time-of-use" in page
     assert {path.suffix for path in (run.folder / "figures").glob("*-time-of-use.*")} == {".pdf", ".svg"}
     cells = said(run, "show", next(run.records()).key[:12], "--run", str(run.folder))
