@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None:
-    """Find the shortest window at which repeats agree on this GPU.
+    """Find the shortest window at which repeats agree on this GPU. The same command resumes.
 
     The suite's first cell is repeated, on the first GPU of CUDA_VISIBLE_DEVICES. What is found is kept, sealed, in the
-    run's folder.
+    run's folder, window by window.
 
     Example: dtcbench calibrate energy
     """
@@ -30,10 +30,13 @@ def calibrate(suite: SuiteName, out: Out = None, plugin: Plugins = None) -> None
     job, cell, store = Job.of(plan.suite, plugins), plan.cells[0], run_of(plan.suite.name, out)
     gpu = board(job)
     with store.locked() as writer:  # from here on: a run's cell on the board would spoil hours of repeats
-        store.refuse_calibrated(gpu.uuid)
+        begun = store.begun_calibration(gpu.uuid)
         say(f"{gpu.name}, {gpu.uuid}: repeats of cell {cell.key[:12]} ({cell.label})")
-        found = calibrated(gpu, cell, job, lambda repeats: say(_line(repeats)))
-        file = writer.save_calibration(found)
+        if begun:
+            say(f"it goes on from {begun.taken_at}; {begun.reasons['window_s']}")
+        for found in calibrated(gpu, cell, job, begun):
+            file = writer.save_calibration(found)
+            say(_line(found.tried[-1]))
     say(*map(_load_line, found.loads))
     if found.window_s is None:
         say(f"{file}: {found.reasons['window_s']}")

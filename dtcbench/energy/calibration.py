@@ -70,7 +70,7 @@ class Load(Explained):
 
 
 class Calibration(Explained):
-    """What was found of one board: the content of a sealed file in a run's folder."""
+    """What was found of one board, so far or in the end: the content of a sealed file in a run's folder."""
 
     schema_version: Literal[1] = 1
     gpu_uuid: str
@@ -84,14 +84,19 @@ class Calibration(Explained):
     dtcbench: str
     """Its version."""
     taken_at: str
-    """UTC, ISO 8601."""
+    """When the last of its repeats ended: UTC, ISO 8601."""
     tried: list[Repeats]
     """In the order of `candidates`, up to the first that agree."""
     loads: list[Load]
     window_s: float | None
-    """The shortest window at which the repeats agree, seconds; None if they agree at none."""
+    """The shortest window at which the repeats agree, seconds; None if they agree at none, or at none so far."""
     cool_down_s: float | None
     """The pause before it."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether repeats agreed, or every window was tried; if not, the same command goes on."""
+        return self.window_s is not None or len(self.tried) == len(candidates())
 
     @model_validator(mode="after")
     def _decided_by_its_repeats(self) -> Calibration:
@@ -120,10 +125,11 @@ def shortest(tried: Sequence[Repeats]) -> Repeats | Unavailable:
         return min(found, key=lambda one: (one.seconds, one.cool_down_s))
     if not tried:
         return Unavailable("nothing was repeated")
+    so_far = f"{len(tried)} of {len(candidates())} windows so far: " if len(tried) < len(candidates()) else ""
     best = min(tried, key=lambda one: one.spread_pct)
     if best.joules is None:
-        return Unavailable(f"no window could be measured: {best.reasons['joules']}")
+        return Unavailable(f"{so_far}no window could be measured: {best.reasons['joules']}")
     return Unavailable(
-        f"repeats of the cell differ by {WITHIN_PCT:g} % or more at every window that was measured; "
+        f"{so_far}repeats of the cell differ by {WITHIN_PCT:g} % or more at every window that was measured; "
         f"by {best.spread_pct:.2f} % at {best.window_s:g} s after a pause of {best.cool_down_s:g} s"
     )

@@ -51,28 +51,33 @@ def board(job: Job) -> Gpu:
     return assigned.board
 
 
-def calibrated(gpu: Gpu, cell: Cell, job: Job, tell: Callable[[Repeats], object]) -> Calibration:
-    """What the board is found to be. `tell` hears of each group of repeats. UserError if no window can be measured."""
-    loads = known_loads(gpu)
-    tried = []
-    for repeats in tries(partial(joules, cell, job), candidates()):
-        tell(repeats)
+def calibrated(gpu: Gpu, cell: Cell, job: Job, begun: Calibration | None) -> Iterator[Calibration]:
+    """What the board is found to be: so far, after each window that is tried, and at last in the end.
+
+    It goes on where `begun` stopped. UserError if no window can be measured, or if `begun` is of something else.
+    """
+    about = {
+        **{"gpu_uuid": gpu.uuid, "device": gpu.name, "simulated": gpu.simulated, "driver": gpu.driver},
+        **{"suite": job.suite, "key": cell.key, "dtcbench": __version__},
+    }
+    for name, value in about.items():
+        if begun and (then := getattr(begun, name)) != value:
+            raise UserError(
+                f"the calibration of {gpu.uuid} was begun with {name} {then}, and here it is {value}; "
+                "remove its file to begin anew, or choose another folder with --out"
+            )
+    loads, tried = (begun.loads, list(begun.tried)) if begun else (known_loads(gpu), [])
+    for repeats in tries(partial(joules, cell, job), candidates()[len(tried) :]):
         tried.append(repeats)
-    found = shortest(tried)
-    return Calibration.of(
-        gpu_uuid=gpu.uuid,
-        device=gpu.name,
-        simulated=gpu.simulated,
-        driver=gpu.driver,
-        suite=job.suite,
-        key=cell.key,
-        dtcbench=__version__,
-        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        tried=tried,
-        loads=loads,
-        window_s=found if isinstance(found, Unavailable) else found.window_s,
-        cool_down_s=found if isinstance(found, Unavailable) else found.cool_down_s,
-    )
+        found = shortest(tried)
+        yield Calibration.of(
+            **about,
+            taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            tried=tried,
+            loads=loads,
+            window_s=found if isinstance(found, Unavailable) else found.window_s,
+            cool_down_s=found if isinstance(found, Unavailable) else found.cool_down_s,
+        )
 
 
 def tries(measure: Measure, pairs: Sequence[tuple[float, float]]) -> Iterator[Repeats]:

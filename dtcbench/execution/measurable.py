@@ -25,8 +25,17 @@ def refuse_unmeasurable(suite: Suite, address: str | None, job: Job, store: Stor
 
 
 def calibrated(suite: Suite, store: Store) -> dict[str, tuple[float, float]]:
-    """By UUID, the window and the pause of each board that was calibrated in this run, if the suite asks for them."""
+    """By UUID, the window and the pause of each board that was calibrated in this run, if the suite asks for them.
+
+    UserError for a calibration that was made for another suite.
+    """
     found = store.calibrations().values() if suite.energy.min_window is None else ()
+    for one in found:
+        if one.suite != suite.name:
+            path = store.calibration_path(one.gpu_uuid)
+            raise UserError(
+                f"{path}: made for suite {one.suite}, not {suite.name}; remove it, and calibrate for this one"
+            )
     return {
         one.gpu_uuid: (one.window_s, one.cool_down_s)
         for one in found

@@ -9,12 +9,13 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from dtcbench.energy.calibration import Calibration
 from dtcbench.plan.document import SuiteError
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.names import REGISTERED, Declared, Meaning, Names
 from dtcbench.plan.rehearsal import SUFFIX
 from dtcbench.plan.suite import Suite, parse
-from dtcbench.publish import evaluate, rules
+from dtcbench.publish import calibrations, evaluate, rules
 from dtcbench.publish.card import bundle_files, licence_of
 from dtcbench.publish.findings import Finding, bars, error, warning
 from dtcbench.record import CellRecord
@@ -56,7 +57,7 @@ def examine(store: Store) -> tuple[list[Finding], Run | None]:
     findings += [
         weigh("files", name, f"{what[str(files[name])]} that no record speaks of") for name in sorted(unclaimed)
     ]
-    findings += [*_rules(store, starts), *miscalibrated]
+    findings += [*_rules(store, starts), *miscalibrated, *calibrations.of_run(calibrated, plan)]
     if plan is None or any(one.rule in ("seals", "figures", "traces") and bars([one]) for one in findings):
         return findings, None
     whole = up_to_whole_look(plan, store)
@@ -79,18 +80,12 @@ def _rules(store: Store, starts: Iterable[str]) -> Iterator[Finding]:
         yield warning("rules", store.rules.name, f"rules fixed as {sealed.seal}, after the first cell")
 
 
-def _calibrated(store: Store) -> tuple[dict[str, float], list[Finding]]:
-    """The windows that calibrating the boards found, by UUID, seconds; and what is wrong with what it found."""
+def _calibrated(store: Store) -> tuple[dict[str, Calibration], list[Finding]]:
+    """The calibrations of the boards, by UUID; or what is wrong with one of their files."""
     try:
-        found = store.calibrations()
+        return store.calibrations(), []
     except StoreError as wrong:
         return {}, [error("calibration", "calibrations", str(wrong).removeprefix(f"{store.root}/"))]
-    simulated = [
-        error("calibration", f"calibrations/{uuid}.json", "made on a simulated GPU: not for publication")
-        for uuid, one in found.items()
-        if one.simulated
-    ]
-    return {uuid: one.window_s for uuid, one in found.items() if one.window_s is not None}, simulated
 
 
 def unclaimed_files(findings: Iterable[Finding]) -> set[str]:
@@ -158,19 +153,21 @@ def _planned(suite: Suite) -> int:
 
 
 def _records(
-    store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str], calibrated: Mapping[str, float]
+    store: Store, plan: Plan | None, unclaimed: set[str], starts: list[str], calibrated: Mapping[str, Calibration]
 ) -> list[Finding]:
     """What the records say against themselves; the files that they speak of are taken from `unclaimed`,
     when they began is added to `starts`: records are read one at a time, and once."""
     findings: list[Finding] = []
     planned = {cell.key: cell for cell in plan.cells} if plan else None
-    origins: set[tuple[str, str]] = set()
+    origins, measuring = set[tuple[str, str]](), set[str]()
     for where, record in store.examined():
         if isinstance(record, Unavailable):
             findings.append(error("seals", where, record.reason.removeprefix(f"{where}: ")))
             continue
         starts.append(record.started_at)
-        findings += rules.of_record(record, where, calibrated)
+        measuring.update(calibrations.boards(record))
+        findings += rules.of_record(record, where, calibrations.windows_s(record, calibrated))
+        findings += calibrations.of_record(record, where, calibrated)
         findings += _trace(store, record)
         findings += evaluate.of_file(store, record)
         unclaimed.discard(store.trace_name(record))
@@ -183,6 +180,7 @@ def _records(
         elif planned is not None:
             findings += rules.of_plan(record.cell, planned[record.key], where)
         origins.update(mixing.sources_of(record))
+    findings += calibrations.unused(calibrated, measuring)
     return [*findings, *(error("provenance", "", mixture) for mixture in mixing.mixtures(sorted(origins)))]
 
 

@@ -26,7 +26,7 @@ RULES = {
     "window": "joules were read over at least a minute, or over their boards' calibrated window if that is less",
     "figures": "the numbers are possible",
     "seeds": "seeds are separate trainings, not copies of one",
-    "calibration": "what calibrating a board found is as it was sealed, and of a real board",
+    "calibration": "what calibrating a board found is as it was sealed, of a real board and of this run",
     "rules": "sealed rules are what was sealed, of this suite, and older than the first cell",
     "derived": "tables and reports are what the records give",
     "files": "every file belongs to a run",

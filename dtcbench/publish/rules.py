@@ -47,7 +47,7 @@ def of_record(record: CellRecord, where: str, calibrated: Mapping[str, float]) -
     Parameters
     ----------
     where : its file
-    calibrated : by a board's UUID, the window in seconds of the sealed calibration that lies with the record
+    calibrated : by a board's UUID, the window in seconds of the sealed calibration that holds for the record
     """
     if record.status is not Status.OK or record.result is None:
         return

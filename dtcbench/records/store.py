@@ -169,10 +169,16 @@ class Store:
         """The file with what calibrating the board found."""
         return self.root / "calibrations" / f"{gpu_uuid}.json"
 
-    def refuse_calibrated(self, gpu_uuid: str) -> None:
-        """StoreError if the board was calibrated already: what a run was measured by stays."""
-        if (path := self.calibration_path(gpu_uuid)).exists():
+    def begun_calibration(self, gpu_uuid: str) -> Calibration | None:
+        """What calibrating the board has found so far; None before its first window.
+
+        StoreError if it has ended: what a run was measured by stays.
+        """
+        begun = self.calibrations().get(gpu_uuid)
+        if begun is not None and begun.has_ended:
+            path = self.calibration_path(gpu_uuid)
             raise StoreError(f"{path}: the board is calibrated; remove the file, or choose another folder with --out")
+        return begun
 
     def existing(self) -> Store:
         """Itself; StoreError if the folder holds no run."""
@@ -394,12 +400,12 @@ class Writer:
         return known or rules
 
     def save_calibration(self, calibration: Calibration) -> AnyPath:
-        """Seal what calibrating a board found; its file. StoreError if the board was calibrated already."""
+        """Seal what calibrating a board found, so far or in the end; its file. StoreError if it had ended already."""
         self._check()
-        self.store.refuse_calibrated(calibration.gpu_uuid)
+        self.store.begun_calibration(calibration.gpu_uuid)
         path = self.store.calibration_path(calibration.gpu_uuid)
         make_folder(path.parent)
-        create(path, seal(calibration.model_dump(mode="json")))
+        write(path, seal(calibration.model_dump(mode="json")))
         return path
 
     def save_looks(self, taken: LooksTaken) -> None:

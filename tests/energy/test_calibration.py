@@ -39,7 +39,9 @@ def test_where_none_agree_the_nearest_is_told():
     told = shortest([NOT_MEASURED, repeats(5, 0, 98, 102, 100, 100), repeats(10, 30, *APART)]).reason
     assert told.endswith("by 1.50 % at 10 s after a pause of 30 s")
     assert shortest([]) == Unavailable("nothing was repeated")
-    assert shortest([NOT_MEASURED]).reason == "no window could be measured: a foreign process ran on the GPU"
+    nothing = "no window could be measured: a foreign process ran on the GPU"
+    assert shortest([NOT_MEASURED]).reason == f"1 of 18 windows so far: {nothing}"
+    assert shortest([NOT_MEASURED] * 18).reason == nothing
 
 
 def test_a_window_that_could_not_be_measured_loses_no_other():
@@ -63,6 +65,14 @@ def test_a_calibration_whose_window_its_repeats_do_not_give_is_refused():
     )
     with pytest.raises(ValueError, match="not those that its repeats give"):
         calibration(window_s=5.0)
+
+
+def test_a_calibration_has_ended_once_repeats_agree_or_every_window_was_tried():
+    none = Unavailable("they differ")
+    apart = [repeats(*pair, *APART) for pair in candidates()]
+    so_far = {number: {"tried": apart[:number], "window_s": none, "cool_down_s": none} for number in (1, 17, 18)}
+    assert calibration().has_ended
+    assert [calibration(**changes).has_ended for changes in so_far.values()] == [False, False, True]
 
 
 def test_the_power_of_a_known_load_is_held_against_the_counter():

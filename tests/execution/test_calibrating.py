@@ -1,21 +1,24 @@
 """`dtcbench calibrate` on a simulated board, and a suite that is measured by what it found."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from energy.traces import gpu_context, segment, trace
 from fake_nvml.boards import FakeGpu, built, environment, gpu_uuid, write_scenario
 from suites_for_tests import TINY
 
-from dtcbench import cli
-from dtcbench.energy.calibration import REPEATS
+from dtcbench import __version__, cli
+from dtcbench.energy.calibration import REPEATS, Calibration, Repeats, shortest
 from dtcbench.energy.joules import read, unmeasured
+from dtcbench.energy.nvml import Gpu
 from dtcbench.errors import UserError
-from dtcbench.execution.calibrating import board, rankable, tries
+from dtcbench.execution.calibrating import board, calibrated, rankable, tries
 from dtcbench.execution.task import Job
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.request import Request
@@ -31,8 +34,18 @@ from dtcbench.execution import calibrating
 from dtcbench.records.store import Store
 
 drifting = iter(range(100, 1000))
-calibrating.joules = lambda cell, job, window_s, pause_s: 250.0 if window_s > 0.3 else float(next(drifting))
-calibration.WINDOWS_S, calibration.COOL_DOWNS_S = (0.3, 3.0, 4.0), (0.0,)
+asked = []
+
+
+def joules(cell, job, window_s, pause_s):
+    asked.append(window_s)
+    if window_s == 2.0 and asked.count(2.0) == 2:
+        raise KeyboardInterrupt
+    return 250.0 if window_s > 2 else float(next(drifting))
+
+
+calibrating.joules = joules
+calibration.WINDOWS_S, calibration.COOL_DOWNS_S = (0.3, 2.0, 3.0, 4.0), (0.0,)
 calibrating.known_loads = functools.partial(calibrating.known_loads, seconds=1.0)
 
 
@@ -48,9 +61,12 @@ dtcbench("run", "tiny.yaml", "--inline")
 with Store(Path("runs/tiny")).locked():
     dtcbench("calibrate", "tiny.yaml")
 dtcbench("calibrate", "tiny.yaml")
+dtcbench("run", "tiny.yaml", "--inline")
+dtcbench("calibrate", "tiny.yaml")
 dtcbench("calibrate", "tiny.yaml")
 dtcbench("run", "tiny.yaml", "--inline")
 dtcbench("check", "tiny")
+print("asked:", *asked)
 """
 
 
@@ -100,6 +116,24 @@ def test_a_suite_that_measures_no_gpu_calibrates_none(request_, metering):
         board(Job("mine", "cpu", request_, metering))
 
 
+@pytest.mark.parametrize(
+    "changes", [{"driver": "580.9"}, {"suite": "another"}, {"key": "1" * 64}, {"dtcbench": "0.0.1"}, {"device": "A100"}]
+)
+def test_a_calibration_goes_on_only_under_what_it_was_begun_with(changes):
+    cell = SimpleNamespace(key="0" * 64)
+    gpu = Gpu(0, "NVIDIA H200", "GPU-a", 140.0, 700.0, "570.1", False, 5e6, 300.0)
+    apart = Repeats(window_s=5, cool_down_s=0, joules=[100.0, 110.0, 100.0, 100.0])
+    begun = Calibration.of(
+        **{"gpu_uuid": "GPU-a", "device": gpu.name, "simulated": False, "driver": gpu.driver, "suite": "mine"}
+        | {"key": cell.key, "dtcbench": __version__, "taken_at": "2026-11-28T00:00:00+00:00", "loads": []}
+        | {"tried": [apart], "window_s": (none := shortest([apart])), "cool_down_s": none}
+        | changes,
+    )
+    [(name, then)] = changes.items()
+    with pytest.raises(UserError, match=f"the calibration of GPU-a was begun with {name} {then}, and here it is"):
+        next(calibrated(gpu, cell, Job("mine", "cuda", Request(1, 1), Metering()), begun))
+
+
 def test_several_boards_are_measured_by_the_longest_of_their_calibrations():
     metering = Metering(min_window="calibrated", cool_down={"at_least": "5s"})
     known = {"GPU-a": (10.0, 0.0), "GPU-b": (5.0, 30.0)}
@@ -121,7 +155,12 @@ def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
     file = f"runs/tiny/calibrations/{gpu_uuid(0)}.json"
 
     codes = [line for line in ended.stderr.splitlines() if "ended with" in line]
-    assert [line.split()[-1] for line in codes] == ["2", "2", "0", "2", "0", "1"], ended.stderr
+    assert [line.split()[-1] for line in codes] == ["2", "2", "130", "2", "0", "2", "0", "1"], ended.stderr
+    assert "stopped; the same command resumes" in ended.stderr
+    once, twice = [4.0, *[0.3] * 4, 2.0, 2.0], [4.0, *[2.0] * 4, *[3.0] * 4]  # the interrupted window is measured anew
+    assert f"asked: {' '.join(map(str, once + twice))}\n" in ended.stdout
+    assert ended.stdout.count("window 0.3 s, pause 0 s: ") == 1
+    assert re.search(r"it goes on from \S+; 1 of 4 windows so far: repeats of the cell differ by 1 % or", ended.stdout)
     assert "runs/tiny is in use by process" in ended.stderr
     assert f"CUDA_VISIBLE_DEVICES={gpu_uuid(0)} dtcbench calibrate tiny.yaml" in ended.stderr
     assert f"{file}: the board is calibrated; remove the file" in ended.stderr
@@ -130,6 +169,7 @@ def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
 
     found = json.loads((tmp_path / file).read_text())["record"]
     assert (found["window_s"], found["simulated"]) == (3, True)
+    assert [one["window_s"] for one in found["tried"]] == [0.3, 2, 3]
     assert [load["name"] for load in found["loads"]] == ["idle", "steady", "square wave"]
     for load in found["loads"]:
         assert load["integral_j"] == pytest.approx(250 * load["seconds"])

@@ -110,8 +110,8 @@ def metered(path: Path, *, watts=300.0, seconds=61.0, name=GPU, simulated=False)
     return place
 
 
-def calibration(uuid: str, window_s: float) -> Calibration:
-    """What calibrating a board would find if repeats agreed from this window on."""
+def calibration(uuid: str, window_s: float, **changes: object) -> Calibration:
+    """What calibrating a board would find if repeats agreed from this window on, but for the changes."""
     pairs = candidates()
     tried = [
         Repeats(
@@ -120,9 +120,10 @@ def calibration(uuid: str, window_s: float) -> Calibration:
         for window, pause in pairs[: 1 + pairs.index((window_s, 0.0))]
     ]
     return Calibration.of(
-        **{"gpu_uuid": uuid, "device": GPU, "simulated": False, "driver": "570.1", "suite": "tiny", "key": "0" * 64},
-        **{"dtcbench": "0.1.0", "taken_at": "2026-11-28T00:00:00+00:00", "loads": []},
-        **{"tried": tried, "window_s": window_s, "cool_down_s": 0.0},
+        **{"gpu_uuid": uuid, "device": GPU, "simulated": False, "driver": "570.1", "suite": "tiny", "key": "0" * 64}
+        | {"dtcbench": "0.1.0", "taken_at": "2026-01-01T00:00:00+00:00", "loads": []}
+        | {"tried": tried, "window_s": window_s, "cool_down_s": 0.0}
+        | changes,
     )
 
 

@@ -380,10 +380,58 @@ def test_a_window_below_a_minute_needs_a_calibration_of_its_own_board(gpu_run, f
     reseal(path, lambda record: record["energy"].update(flags=[]))
     if uuid:
         with Store(gpu_run).locked() as writer:
-            writer.save_calibration(calibration(uuid, window_s))
+            writer.save_calibration(calibration(uuid, window_s, key=content(path)["key"]))
     windows = [line for line in found(gpu_run) if line.startswith("error: window:")]
     assert len(windows) == (bar_s is not None)
     assert all(f"below {bar_s} s; " in line for line in windows)
+
+
+PAUSE = {"window_s": 5.0, "cool_down_s": 10.0}
+"""Of a board whose repeats agree over five seconds after a pause of ten."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "errors", "warnings"),
+    [
+        ({}, [], []),
+        ({"suite": "another"}, ["made for suite another, not tiny"], []),
+        ({"key": "0" * 64}, ["made with cell 000000000000, which the suite does not plan"], []),
+        ({"simulated": True}, ["made on a simulated GPU: not for publication"], []),
+        ({"device": "NVIDIA A100"}, ["of a NVIDIA H200, and its board's calibration of NVIDIA A100"], []),
+        ({"driver": "580.9"}, [], ["by driver 570.1, and its board's calibration by 580.9"]),
+        ({"dtcbench": "0.0.1"}, [], [f"by dtcbench {__version__}, and its board's calibration by 0.0.1"]),
+        ({"taken_at": "2099-01-01T00:00:00+00:00"}, [], ["measured over less than a minute before its board was"]),
+        ({"gpu_uuid": "GPU-bbbb"}, [], ["calibrations/GPU-bbbb.json: no cell of the run was measured on this board"]),
+        (PAUSE, ["the calibrated window needs a pause of 10 s before it"], []),
+    ],
+)
+def test_a_calibration_is_held_against_the_run_that_it_lies_with(gpu_run, found, changes, errors, warnings):
+    path = records(gpu_run)[4]
+    metered(path, seconds=20.5)
+    reseal(path, lambda record: record["energy"].update(flags=[]))
+    made = calibration("GPU-aaaa", 20.0, key=content(path)["key"])
+    if changes is PAUSE:
+        agreed = {"cool_down_s": 10.0, "joules": [100.0] * 4}
+        made = made.model_copy(update={"tried": [*made.tried[:2], made.tried[0].model_copy(update=agreed)]})
+    with Store(gpu_run).locked() as writer:
+        writer.save_calibration(made.model_copy(update=changes))
+    told = {weight: [one for one in found(gpu_run) if one.startswith(weight)] for weight in ("error", "warning")}
+    for weight, expected in (("error: calibration: ", errors), ("warning: calibration: ", warnings)):
+        lines_of_rule = [one for one in told[weight.partition(":")[0]] if one.startswith(weight)]
+        assert len(lines_of_rule) == len(expected), told
+        assert all(words in one for words, one in zip(expected, lines_of_rule, strict=True)), told
+    below_a_minute = [one for one in told["error"] if one.startswith("error: window:")]
+    assert len(below_a_minute) == (changes is PAUSE or "gpu_uuid" in changes)  # no calibrated window holds for it
+
+
+def test_a_calibration_that_has_not_ended_is_told_with_what_goes_on(gpu_run, found):
+    made = calibration("GPU-aaaa", 20.0, key=content(records(gpu_run)[0])["key"])
+    begun = {"tried": made.tried[:1], "window_s": None, "cool_down_s": None}
+    reasons = dict.fromkeys(("window_s", "cool_down_s"), "1 of 18 windows so far: they differ")
+    with Store(gpu_run).locked() as writer:
+        writer.save_calibration(made.model_copy(update=begun | {"reasons": reasons}))
+    told = "calibrations/GPU-aaaa.json: 1 of 18 windows so far: they differ; `dtcbench calibrate` goes on"
+    assert found(gpu_run) == [f"warning: calibration: {told}"]
 
 
 def test_a_window_said_to_be_longer_than_its_samples_is_refused(gpu_run, found):

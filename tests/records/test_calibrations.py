@@ -5,7 +5,8 @@ import json
 import pytest
 from suites_for_tests import TINY
 
-from dtcbench.energy.calibration import Calibration, Repeats
+from dtcbench.energy.calibration import Calibration, Repeats, shortest
+from dtcbench.errors import UserError
 from dtcbench.execution.measurable import calibrated
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.suite import parse
@@ -14,6 +15,9 @@ from dtcbench.publish.examine import _calibrated
 from dtcbench.records.location import StoreError
 from dtcbench.records.sealing import seal
 from dtcbench.records.store import Store, file_kind
+
+APART = Repeats(window_s=5, cool_down_s=0, joules=[100.0, 110.0, 100.0, 100.0])
+CLOSE = Repeats(window_s=10, cool_down_s=0, joules=[100.0, 100.5, 100.2, 100.1])
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_it_is_kept_by_board_and_published(store):
     assert store.calibrations()["GPU-aaaa"].window_s == 5
     assert file_kind("calibrations/GPU-aaaa.json") == "calibration"
     assert "calibration" in PUBLISHED
-    assert _calibrated(store) == ({"GPU-aaaa": 5}, [])
+    assert _calibrated(store) == (store.calibrations(), [])
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"record": {}, "sha256": "0" * 64})])
@@ -52,8 +56,8 @@ def test_what_is_no_sealed_calibration_is_refused(store, text):
 def test_an_altered_or_a_renamed_one_is_found(store):
     path = store.calibration_path("GPU-aaaa")
     path.write_text(path.read_text().replace('"window_s":5.0', '"window_s":1.0'))
-    windows_s, [found] = _calibrated(store)
-    assert (windows_s, found.rule, "altered" in found.reason) == ({}, "calibration", True)
+    known, [found] = _calibrated(store)
+    assert (known, found.rule, "altered" in found.reason) == ({}, "calibration", True)
     path.write_text(path.read_text().replace('"window_s":1.0', '"window_s":5.0'))
     path.rename(store.calibration_path("GPU-bbbb"))
     _, [found] = _calibrated(store)
@@ -75,7 +79,31 @@ def test_a_strangers_calibration_drives_no_measuring_and_ends_in_a_finding(store
     if place != "joules":
         record[place] = value  # it agrees with itself
     path.write_bytes(seal(record))
-    windows_s, [found] = _calibrated(store)
-    assert (windows_s, found.rule) == ({}, "calibration")
+    known, [found] = _calibrated(store)
+    assert (known, found.rule) == ({}, "calibration")
     with pytest.raises(StoreError, match="bring it back as it was, or remove it"):
         calibrated(parse(f"{TINY}\nenergy: {{min_window: calibrated}}\n", "tiny.yaml", REGISTERED), store)
+
+
+def test_a_run_is_not_measured_by_a_calibration_for_another_suite(store):
+    suite = parse(f"{TINY}\nenergy: {{min_window: calibrated}}\n", "tiny.yaml", REGISTERED)
+    with pytest.raises(UserError, match=r"GPU-aaaa\.json: made for suite watts, not tiny; remove it, and calibrate"):
+        calibrated(suite, store)
+
+
+def test_a_calibration_that_has_not_ended_grows_and_one_that_has_stays(store):
+    began = Calibration.of(
+        **{name: value for name, value in store.calibrations()["GPU-aaaa"] if name not in ("tried", "gpu_uuid")}
+        | {"gpu_uuid": "GPU-bbbb", "window_s": (none := shortest([APART])), "cool_down_s": none},
+        tried=[APART],
+    )
+    with store.locked() as writer:
+        assert store.begun_calibration("GPU-bbbb") is None
+        writer.save_calibration(began)
+        assert store.begun_calibration("GPU-bbbb") == began
+        assert began.reasons["window_s"].startswith("1 of 18 windows so far: ")
+        writer.save_calibration(
+            began.model_copy(update={"tried": [APART, CLOSE], "window_s": 10.0, "cool_down_s": 0.0})
+        )
+        with pytest.raises(StoreError, match="the board is calibrated"):
+            writer.save_calibration(began)
