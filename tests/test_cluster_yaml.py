@@ -1,7 +1,9 @@
 """The cluster launcher's file: what Ray makes of it, offline, and what it must say."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,21 @@ def test_every_node_finds_the_data_where_they_are_copied_to(config):
 def test_every_node_gets_the_token_and_no_line_tells_it(config):
     assert "~/.ray/auth_token" in config["file_mounts"]
     assert "RAY_AUTH_TOKEN" not in yaml.safe_dump(config)
+
+
+def test_a_worker_that_ended_itself_starts_again_until_it_is_stopped_in_order(config, tmp_path):
+    """By a `ray` that fails twice, then ends as `ray stop` has it end."""
+    starts, ray = tmp_path / "starts", tmp_path / "venv/bin/ray"
+    os.mkfifo(tmp_path / "ended")
+    ray.parent.mkdir(parents=True)
+    lines = ["#!/bin/bash", f'echo "$@" >> {starts}', f"[ $(wc -l < {starts}) = 3 ] && echo end > {tmp_path}/ended"]
+    ray.write_text("\n".join(lines))
+    ray.chmod(0o700)
+    [line] = [line for line in config["worker_start_ray_commands"] if "ray start" in line]
+    environment = os.environ | {"HOME": str(tmp_path), "RAY_HEAD_IP": "192.0.2.10"}
+    subprocess.run(["bash", "-c", line.replace("sleep 5", ":")], env=environment, timeout=20, check=True)
+    assert subprocess.check_output(["cat", tmp_path / "ended"], timeout=20) == b"end\n"
+    assert starts.read_text().splitlines() == ["start --address=192.0.2.10:6379 --block"] * 3
 
 
 def test_the_head_has_no_cores_and_its_dashboard_no_visitors(config):

@@ -58,7 +58,7 @@ def doctor(
         why = obstacle(Request(1, 1), Metering(), os.environ) if require_energy else None
         _exit_without_joules([f"{platform.node()}: {why}"] if why else [])
         return
-    from dtcbench.execution.cluster import disagreements, survey, without_joules
+    from dtcbench.execution.nodes import disagreements, survey, without_joules
 
     nodes = survey(address or "auto")
     names = sorted({name for node in nodes for name in node.versions})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dtcbench.energy import nvml
 from dtcbench.energy.meter import obstacle
 from dtcbench.errors import UserError
-from dtcbench.execution.cluster import Node, survey, without_joules
+from dtcbench.execution.nodes import Node, survey, without_joules
 from dtcbench.execution.task import Job, uncalibrated
 from dtcbench.plan.suite import Suite
 from dtcbench.records.lookup import RUNS

@@ -13,16 +13,8 @@ from functools import partial
 from typing import Any
 
 from dtcbench.errors import UserError
-from dtcbench.execution.cluster import (
-    MUST_AGREE,
-    SURVEY_S,
-    differing,
-    is_alive,
-    joined_ray,
-    local_ray,
-    require_agreement,
-    versions,
-)
+from dtcbench.execution.cluster import joined_ray, local_ray
+from dtcbench.execution.nodes import MUST_AGREE, SURVEY_S, differing, is_alive, require_agreement, versions
 from dtcbench.execution.stacks import take_stack, time_limit
 from dtcbench.execution.task import Outcome, Place, Report, Task
 from dtcbench.execution.worker import attempt
@@ -197,12 +189,14 @@ class RayExecutor:
         return self._silences
 
     def _query(self, within_s: float = _ANSWER_S) -> dict[str, tuple[str, float]]:
-        """Node and silence of each attempt; UserError if the head does not answer."""
+        """Node and silence of each attempt; UserError if the connection to the head is lost."""
         try:
             silences: dict[str, tuple[str, float]] = self._ray.get(self._heartbeats.silences.remote(), timeout=within_s)
         except self._ray.exceptions.RayError as error:
             raise UserError(
-                f"the cluster's head does not answer ({error_line(error)}); mend it: the same command resumes"
+                f"the connection to the cluster is lost ({error_line(error)}): its head or this machine's own Ray node "
+                "has ended, or the link between them was down for longer than the cluster waits for a node; with both "
+                "up the same command resumes, and without them it says what to start"
             ) from error
         return silences
 

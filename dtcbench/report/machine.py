@@ -17,7 +17,7 @@ from dtcbench.datasets.description import origin
 from dtcbench.energy import nvml, rapl
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance, slurm
-from dtcbench.execution.cluster import MUST_AGREE, Node
+from dtcbench.execution.nodes import MUST_AGREE, Node
 from dtcbench.unavailable import Unavailable
 
 _HIDES = (

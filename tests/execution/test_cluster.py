@@ -13,16 +13,8 @@ import torch
 
 from dtcbench.energy.nvml import Gpu
 from dtcbench.errors import UserError
-from dtcbench.execution.cluster import (
-    _MAX_FOLDER,
-    MUST_AGREE,
-    Node,
-    describe_node,
-    disagreements,
-    folder_candidates,
-    short_folder,
-    without_joules,
-)
+from dtcbench.execution.cluster import _MAX_FOLDER, folder_candidates, short_folder
+from dtcbench.execution.nodes import MUST_AGREE, Node, describe_node, disagreements, without_joules
 from dtcbench.plan.request import Request
 from dtcbench.unavailable import Unavailable
 

@@ -3,6 +3,7 @@
 import queue
 import subprocess
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from drivers import Driver
 from mishaps import MISHAPS, mishap, pid_of, release, unharmed
 from rack import Rack
 
+from dtcbench.errors import UserError
+from dtcbench.execution import cluster
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.ray_executor import RayExecutor, _watched
@@ -355,6 +358,19 @@ def test_a_disk_that_becomes_read_only_ends_the_run_with_the_remedy_and_writable
 
 
 # the driver
+
+
+def test_a_driver_on_a_machine_without_a_node_is_refused_with_the_line_that_starts_one(rack, monkeypatch):
+    import ray
+    from ray._private import services
+
+    assert cluster._has_node_here(rack.address)
+    monkeypatch.setattr(services, "find_node_ids", lambda: {"of another cluster"})
+    monkeypatch.setattr(cluster, "_callers", lambda: nullcontext(None))
+    monkeypatch.setattr(cluster, "_started", lambda start, environment: start(ray))
+    line = f"`ray start --address={rack.address} --num-cpus=0 --num-gpus=0`"
+    with pytest.raises(UserError, match=line), cluster.joined_ray(rack.address):
+        pass
 
 
 def test_a_driver_killed_ten_times_at_any_moment_leaves_what_an_undisturbed_run_leaves(tmp_path, rack, executor):
