@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import plotly.graph_objects as go
 import pytest
+
+from dtcbench.report.vega import Spec
 
 
 @contextmanager
 def sketches() -> Iterator[None]:
-    """Every figure is described in full, as for the page, but not drawn by matplotlib."""
+    """Every figure is described in full, as for the page, but not drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dtcbench.report.vector.drawn", _sketch)
+        patch.setattr("dtcbench.report.paper.drawn", _sketch)
         yield
 
 
-def _sketch(figure: go.Figure, form: str) -> bytes:
-    return f"{form} of {len(figure.data)} traces\n".encode()
+def _sketch(figure: Spec, form: str) -> bytes:
+    return f"{form} of {len(figure['vconcat'])} panels\n".encode()

@@ -238,7 +238,7 @@ def _against_the_records(store: Store, run: Run | None, findings: Sequence[Findi
             if not _same(name, (root / name).read_bytes(), given[name]):
                 yield error("derived", name, f"it is not what the records give; {remedy} again")
         elif name in figures:
-            continue  # nothing of them is published, and another version of matplotlib draws other bytes
+            continue  # nothing of them is published, and another version of vl-convert draws other bytes
         elif kind is None or (kind == "own" and is_bundle):
             yield error("files", name, "no file of a run; remove it")
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,10 +18,9 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
 from dtcbench.records.tables import parquet, power_table, untyped
 from dtcbench.records.use import compared
-from dtcbench.report import columns, latex, markdown, use_view
-
-if TYPE_CHECKING:
-    from dtcbench.report.drawings import Drawing, Form
+from dtcbench.report import columns, drawings, latex, markdown, paper, use_view
+from dtcbench.report.drawings import Drawing
+from dtcbench.report.paper import FORMS, Form
 
 PAGE = "leaderboard.html"
 
@@ -70,7 +68,7 @@ def _of_use(run: Run) -> dict[str, bytes | str]:
 
 def page(run: Run) -> str:
     """The page of the run. The same records give the same text."""
-    from dtcbench.report import html  # brings plotly, which the leaderboard alone does not need
+    from dtcbench.report import html  # brings jinja2, which the leaderboard alone does not need
 
     with uncollected():
         return html.page(run.leaderboard(), run.cells, run.cycles, run.traces, use=compared_use(run))
@@ -79,28 +77,22 @@ def page(run: Run) -> str:
 def figures(run: Run) -> dict[str, Callable[[], bytes]]:
     """The page's figures on paper, by their names in the run's folder; each is drawn when it is called.
 
-    The same records give the same bytes with the same versions of matplotlib and zlib.
+    The same records give the same bytes with the same version of vl-convert.
     """
-    from dtcbench.report import drawings
-
     leaderboard = run.leaderboard()
     drawn = drawings.of_leaderboard(leaderboard, run.cells, run.cycles, run.traces, compared_use(run))
     named = drawings.by_file_name(leaderboard, drawn)
     return {
-        f"figures/{name}.{form}": partial(on_paper, drawing, form)
-        for name, drawing in named.items()
-        for form in drawings.FORMS
+        f"figures/{name}.{form}": partial(on_paper, drawing, form) for name, drawing in named.items() for form in FORMS
     }
 
 
 def write_claims(findings: Sequence[Conclusion], folder: Path) -> list[Path]:
     """Write the claims' figures on paper into a folder; their paths."""
-    from dtcbench.report import drawings
-
     location.make_folder(folder)
     written = []
     for drawing in chain.from_iterable(drawings.of_claims(findings).values()):
-        for form in drawings.FORMS:
+        for form in FORMS:
             location.write(folder / f"{drawing.name}.{form}", on_paper(drawing, form))
             written.append(folder / f"{drawing.name}.{form}")
     return written
@@ -108,9 +100,7 @@ def write_claims(findings: Sequence[Conclusion], folder: Path) -> list[Path]:
 
 def on_paper(drawing: Drawing, form: Form) -> bytes:
     """A drawing as a file of this form."""
-    from dtcbench.report import vector  # brings matplotlib, which nothing else needs
-
-    return vector.drawn(drawing.figure(), form)
+    return paper.drawn(drawing.figure(), form)
 
 
 def write(run: Run, writer: Writer) -> list[AnyPath]:

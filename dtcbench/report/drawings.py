@@ -8,25 +8,21 @@ from functools import partial
 from typing import Literal
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE, POOL, Pool, tidy
 from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import figures, forest
-from dtcbench.report.figures import Style
 from dtcbench.report.power_chart import power_figure
 from dtcbench.report.score import Score, score_of
+from dtcbench.report.vega import Spec, Style
 from dtcbench.text import file_name, file_names
 
-Form = Literal["pdf", "svg"]
-FORMS: tuple[Form, ...] = ("pdf", "svg")
-"""What a figure is drawn as on paper."""
 Traces = Mapping[str, pd.DataFrame]
 """Samples of power by cell key."""
 _POWER_CAPTION = (
-    "One seed's GPU power as the driver reported it: dense, and each method at its highest planned sparsity. Solid "
-    "in the repeats of a training, where the energy counts; faint elsewhere."
+    "One seed's GPU power as the driver reported it: dense, and each method at its highest planned sparsity. Thick "
+    "in the repeats of a training, where the energy counts; thin elsewhere."
 )
 
 _COMPARISONS = (
@@ -58,7 +54,7 @@ class Drawing:
     """Lower-case words with hyphens; of all a pool's figures, only this one has it."""
     title: str
     caption: str
-    figure: Callable[[], go.Figure]
+    figure: Callable[[], Spec]
 
 
 def of_leaderboard(
@@ -98,7 +94,7 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
         f"{score.name}-by-sparsity",
         f"{name} against sparsity",
         "Mean over seeds; bars are the 95 % intervals over three or more seeds. "
-        "The dashed line is dense, with its interval as a band.",
+        "The dashed line is dense, with its interval as a band. Accuracy is on the logarithm of its error.",
         partial(figures.score_by_sparsity, rows, looks, score),
     )
     yield Drawing(
@@ -156,7 +152,7 @@ def _of_use(use: pd.DataFrame, looks: dict[str, Style]) -> Iterator[Drawing]:
             yield Drawing(f"{quantity}-of-use", f"{words} of use", _USE.format(quantity=words), figure)
 
 
-def _power(shown: Mapping[str, str], traces: Traces, looks: Mapping[str, Style]) -> go.Figure:
+def _power(shown: Mapping[str, str], traces: Traces, looks: Mapping[str, Style]) -> Spec:
     return power_figure({label: traces[key] for label, key in shown.items()}, looks)
 
 

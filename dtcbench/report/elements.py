@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jinja2
-import plotly.graph_objects as go
-import plotly.offline
 from markupsafe import Markup
 
 from dtcbench.report.columns import Column, Row
+from dtcbench.report.vega import Spec
 
-PLOTLY = "plotly.min.js"
+VEGA = "vega.min.js"
 ASSETS = ("page.css", "page.js")
-"""What pages share, in addition to plotly: the templates of these names."""
+"""What pages share, in addition to Vega: the templates of these names."""
 _ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 _OF_A_SITE = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-"""Plotly writes styles into its drawings, and loads nothing."""
+"""Vega writes styles into its drawings, and loads nothing; its expressions are interpreted, not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a page: the id of its element, what it shows, and plotly's description of it."""
+    """One figure of a page: the id of its element, what it shows, and Vega-Lite's description of it."""
 
     id: str
     title: str
     caption: str
-    spec: dict[str, Any]
+    spec: Spec
 
 
 def no_link(row: Row) -> str:
@@ -97,12 +94,6 @@ def table(
     )
 
 
-def figure(id: str, title: str, caption: str, drawing: go.Figure) -> Figure:
-    """A figure as a page holds it."""
-    # Plotly's own JSON turns NaN into null, which a browser's parser needs.
-    return Figure(id, title, caption, json.loads(drawing.to_json()))
-
-
 def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[tuple[str, str, list[str]]]:
     """Name, title and values of what a page can be filtered by: the rows' facets in which any two rows differ."""
     rows = list(found)
@@ -120,14 +111,16 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["plotly_js"] = lambda: Markup(plotly_js())  # noqa: S704 - the installed plotly's own source
+    environment.globals["vega_js"] = lambda: Markup(vega_js())  # noqa: S704 - the installed library's own source
     return environment.get_template(name)
 
 
-def plotly_js() -> str:
+@functools.cache
+def vega_js() -> str:
     """The source of the library that draws the figures."""
-    source: str = plotly.offline.get_plotlyjs()
-    return source
+    import vl_convert  # 90 MB
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
 
 
 def _cell(column: Column, row: Row, href: str = "") -> TableCell:

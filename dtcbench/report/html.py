@@ -78,7 +78,7 @@ def pool_section(
     return Section(
         title=pool.title,
         table=elements.table(shown(rows), rows, link),
-        figures=[elements.figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
+        figures=[Figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
         facets={"dataset": pool.dataset, "model": pool.model},
     )
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import uniplot
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
@@ -21,13 +20,14 @@ from dtcbench.energy import integrate
 from dtcbench.energy.integrate import Floats
 from dtcbench.energy.segments import counted, windows
 from dtcbench.energy.trace import LONG_GAP_S, POWER_COLUMNS, Power, segments_of
-from dtcbench.report import figures
-from dtcbench.report.figures import COLOURS, NEUTRAL, Style
+from dtcbench.report.vega import COLOURS, FROM_ZERO, NEUTRAL, Axis, Panel, Spec, Style, figure, point
 
 POINTS = 400
 """Most samples in one line of the figure; the breaks of a line come on top."""
 _MIN_WIDTH = 40
 _INSIDE, _OUTSIDE = COLOURS[0], NEUTRAL
+_THIN, _THICK = 0.75, 2.0
+"""Lines, in pixels."""
 _READINGS = (
     ("temperature", "temperature_c", "°C"),
     ("SM clock", "sm_clock_mhz", "MHz"),
@@ -54,27 +54,24 @@ def power_chart(trace: pd.DataFrame, width: int, height: int = 16) -> Renderable
     return Group(drawn, legend, *map(Text, _facts(trace, curve)))
 
 
-def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style]) -> go.Figure:
-    """Power against time since the window began: solid where the energy counts, faint elsewhere.
+def power_figure(traces: Mapping[str, pd.DataFrame], looks: Mapping[str, Style]) -> Spec:
+    """Power against time since the window began: thick where the energy counts, thin elsewhere.
 
     `traces` and `looks` have the same labels as keys. A trace without power has no line; its entry in the legend
     says so.
     """
-    figure = figures.blank(1)
+    points: list[Spec] = []
+    named = dict(looks)
     for label, trace in traces.items():
-        look = figures.look_of(label, looks, "lines")
-        curve = _curve(trace)
-        if curve is None:
-            figure.add_trace(go.Scatter(x=[None], y=[None], **look | {"name": f"{look['name']} (no power was read)"}))
+        if (curve := _curve(trace)) is None:
+            named[silent := f"{label} (no power was read)"] = looks[label]
+            points.append(point(silent, 0, None, marked=False))
             continue
-        look["hovertemplate"] = f"%{{y:.0f}} W at %{{x:.2f}} s ({curve.column})"
         thin = _thinned(curve, POINTS // 2)
-        for inside, opacity in ((False, 0.35), (True, 1.0)):
-            x, y = _line(thin, inside)
-            look["showlegend"] = inside == bool(thin.inside.any())  # one entry stands for both
-            figure.add_trace(go.Scatter(x=x, y=y, opacity=opacity, **look))
-    figure.update_xaxes(title="Time since the window began, s")
-    return figure.update_yaxes(title="Power, W", rangemode="tozero")
+        for inside, width in ((False, _THIN), (True, _THICK)):
+            points += [point(label, *place, width=width, marked=False) for place in _line(thin, inside)]
+    panel = Panel(points, Axis("Power, W", FROM_ZERO), height=300)
+    return figure([panel], Axis("Time since the window began, s"), named)
 
 
 def power_drawn(trace: pd.DataFrame) -> Power | None:
@@ -137,19 +134,17 @@ def _thinned(curve: _Curve, bins: int) -> _Curve:
     return curve.at(np.unique(extremes.to_numpy()))
 
 
-def _line(curve: _Curve, inside: bool) -> tuple[list[float | None], list[float | None]]:
-    """Times since the window began and watts, in or outside of the windows; None breaks the line."""
-    x: list[float | None] = []
-    y: list[float | None] = []
+def _line(curve: _Curve, inside: bool) -> list[tuple[float, float | None]]:
+    """Times since the window began and watts, in or outside of the windows; a time without watts breaks the line."""
+    places: list[tuple[float, float | None]] = []
     t_s, power_w = (curve.t_s - curve.begin_s).round(3).tolist(), curve.power_w.round(1).tolist()
     changes = np.flatnonzero(np.diff(curve.inside) | (np.diff(curve.part) > 0)) + 1
     for first, past in pairwise([0, *changes.tolist(), len(t_s)]):
         if curve.inside[first] == inside:
             seen_on = past < len(t_s) and curve.part[past] == curve.part[first]
-            piece = slice(first, past + 1 if seen_on else past)  # up to the sample that ends it
-            x += [*t_s[piece], None]
-            y += [*power_w[piece], None]
-    return x[:-1], y[:-1]
+            end = past + 1 if seen_on else past  # up to the sample that ends it
+            places += [*zip(t_s[first:end], power_w[first:end], strict=True), (t_s[end - 1], None)]
+    return places[:-1]
 
 
 def _plot(curve: _Curve, end_s: float, width: int, height: int) -> str:

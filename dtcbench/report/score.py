@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dtcbench.record import Metrics
-from dtcbench.text import number_text
+from dtcbench.text import ABSENT, with_interval
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,23 @@ class Score:
     """Behind the point."""
     points: str
     """The unit of a difference."""
+    unit: str
+    """What is written behind a value."""
 
     @property
     def title(self) -> str:
         """The label at the beginning of a line."""
         return self.label[0].upper() + self.label[1:]
 
+    def text(self, value: float | None, low: float = math.nan, high: float = math.nan) -> str:
+        """`97.12 % [96.90, 97.30]`, or `0.8312`: a value with its unit and interval, if it has one."""
+        if value is None:
+            return ABSENT
+        return with_interval(value, low, high, f".{self.digits}f", self.unit, self.scale)
 
-ACCURACY = Score("accuracy", "accuracy", "accuracy, %", scale=100, digits=2, points="points")
-R2 = Score("r2", "R2", "R2", scale=1, digits=4, points="R2")
+
+ACCURACY = Score("accuracy", "accuracy", "accuracy, %", scale=100, digits=2, points="points", unit="%")
+R2 = Score("r2", "R2", "R2", scale=1, digits=4, points="R2", unit="")
 
 
 def score_of(rows: Iterable[Mapping[Hashable, Any]]) -> Score:
@@ -57,6 +65,5 @@ def score_of_result(result: Metrics) -> Score:
 def score_text(result: Metrics) -> str:
     """`accuracy 97.12 %`, or `R2 0.8312`; with the reason, if there is none."""
     score = score_of_result(result)
-    unit = "%" if score is ACCURACY else ""
     reason = f" ({result.reasons[score.name]})" if result.score is None else ""
-    return f"{score.noun} {number_text(result.score, f'.{score.digits}f', unit, score.scale)}{reason}"
+    return f"{score.noun} {score.text(result.score)}{reason}"

@@ -79,6 +79,7 @@ def test_power_is_that_of_one_seed_at_the_highest_sparsity_and_only_those_traces
     (of_pool,) = drawn(run, Traces.fromkeys(run.cells.query("status == 'ok'")["key"]))
     assert asked == []
     assert of_pool[-1].name == "power"
-    assert {trace.legendgroup for trace in of_pool[-1].figure().data} == {
+    [panel] = of_pool[-1].figure()["vconcat"]
+    assert {point["name"] for point in panel["layer"][-1]["data"]["values"]} == {
         "dense", "dtc / lars", "dtc / scs", "dtc-published / scs", "magnitude", "random"}  # fmt: skip
     assert set(shown) < set(asked) and len(asked) == 6

@@ -6,9 +6,9 @@ import pytest
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, LawPoint, Level, Verdict
 from dtcbench.report.drawings import of_claims
-from dtcbench.report.figures import COLOURS
 from dtcbench.report.forest import claim_figure, has_figure, law_figure, shared_part
-from dtcbench.report.vector import drawn
+from dtcbench.report.paper import drawn
+from dtcbench.report.vega import COLOURS
 
 
 def comparison(where, value, verdict=Verdict.SUPPORTED, low=None, unit="points", more=(), judged=1):
@@ -25,39 +25,61 @@ def finding_of(*comparisons, bounds=(0.0,)):
     return Conclusion("x", "X", "X.", Verdict.UNDECIDED, "rule", "why", comparisons, bounds)
 
 
+def layers(figure, panel=0):
+    return figure["vconcat"][panel]["layer"]
+
+
+def points(figure, panel=0):
+    return layers(figure, panel)[-1]["data"]["values"]
+
+
 def placed(figure) -> dict[float, tuple[float, str]]:
-    """By row, the value drawn there and the name of its trace."""
-    return {y: (x, trace.name) for trace in figure.data for x, y in zip(trace.x, trace.y, strict=True)}
+    """By row, the value drawn there and its name in the legend."""
+    return {point["y"]: (point["x"], point["name"]) for point in points(figure)}
+
+
+def colours(figure) -> dict[str, str]:
+    scale = layers(figure)[-1]["encoding"]["color"]["scale"]
+    return dict(zip(scale["domain"], scale["range"], strict=True))
+
+
+def texts(figure) -> list[tuple[float, str]]:
+    """The words on a claim's figure with their rows, from top to bottom."""
+    words = [layer for layer in layers(figure)[:-1] if layer["mark"]["type"] == "text"]
+    return sorted((value["at"], value["text"]) for layer in words for value in layer["data"]["values"])
 
 
 def test_each_comparison_stands_in_its_row_in_points_with_its_interval():
     figure = figure_of(comparison("p · a: dtc − b", 0.03), comparison("p · c: dtc − b", -0.02, Verdict.REFUTED))
     assert placed(figure) == {0: (3.0, "for the claim"), 1: (-2.0, "against it")}
-    above = figure.data[0].error_x
-    assert above.array == pytest.approx([1.0])
-    assert above.arrayminus == pytest.approx([1.0])
-    assert [note.text for note in figure.layout.annotations] == ["a: dtc − b", "c: dtc − b"]
+    first = points(figure)[0]
+    assert (first["x_low"], first["x_high"]) == pytest.approx((2.0, 4.0))
+    assert first["words"] == "p · a: dtc − b: difference in accuracy: +3.00 points [+2.00, +4.00]"
+    assert [text for _, text in texts(figure)] == ["a: dtc − b", "c: dtc − b"]
 
 
 def test_verdicts_have_colours_of_their_own():
     verdicts = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.UNDECIDED)
     figure = figure_of(*(comparison(f"{n}: a − b", 0.1, verdict) for n, verdict in enumerate(verdicts)))
-    assert len({trace.marker.color for trace in figure.data}) == 3
-    assert {trace.marker.color for trace in figure.data} <= set(COLOURS)
+    assert len(set(colours(figure).values())) == 3
+    assert set(colours(figure).values()) <= set(COLOURS)
 
 
 def test_the_rules_bounds_are_lines_in_the_effects_unit():
     figure = figure_of(comparison("a: x", 0.0), bounds=(-0.01, 0.01))
-    assert [shape.x0 for shape in figure.layout.shapes] == [-1.0, 1.0]
+    rules = [layer for layer in layers(figure)[:-1] if layer["mark"]["type"] == "rule"]
+    assert [value["at"] for rule in rules for value in rule["data"]["values"]] == [-1.0, 1.0]
 
 
-def test_two_judged_effects_stand_beside_one_another():
+def test_two_judged_effects_stand_beside_one_another_the_second_hollow():
     partial = Effect("entropy: r given log2 n", 0.2, 0.1, 0.3, "r")
     figure = figure_of(comparison("a: x", 0.9, unit="r", more=(partial,), judged=2), bounds=(0.5,))
-    (first, second) = sorted(placed(figure).items())
+    first, second = sorted(placed(figure).items())
     assert first[1][0] == 0.9
     assert second == (pytest.approx(-first[0]), (0.2, "for the claim: r given log2 n"))
-    assert figure.layout.xaxis.title.text.endswith("correlation with accuracy")
+    assert [point["hollow"] for point in points(figure)] == [False, True]
+    axis = layers(figure)[-1]["encoding"]["x"]["axis"]
+    assert axis["title"].endswith("correlation with accuracy")
 
 
 def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
@@ -70,22 +92,23 @@ def test_what_has_no_figure_is_left_out_and_nothing_is_drawn_of_nothing():
 
 
 def test_without_an_interval_there_is_no_bar():
-    figure = figure_of(comparison("a: x", 0.1, low=math.nan))
-    assert math.isnan(figure.data[0].error_x.arrayminus[0])
+    assert "x_low" not in points(figure_of(comparison("a: x", 0.1, low=math.nan)))[0]
 
 
-def test_names_are_read_as_they_are():
-    figure = figure_of(comparison("p · <b>m</b> · 50 % removed: <i>x</i> − y", 0.1), comparison("q · m · z: x", 0.1))
-    texts = [note.text for note in figure.layout.annotations]
-    assert texts == [
-        "<b>p · &lt;b&gt;m&lt;/b&gt;</b><br>50 % removed: &lt;i&gt;x&lt;/i&gt; − y",
-        "<b>q · m</b><br>z: x",
+def test_a_pool_is_named_above_where_it_begins_as_it_is():
+    places = ("p · <b>m</b> · 50 % removed: <i>x</i> − y", "p · <b>m</b> · 80 % removed: x", "q · m · z: x")
+    figure = figure_of(*(comparison(where, 0.1) for where in places))
+    assert [text for _, text in texts(figure)] == [
+        "p · <b>m</b>",
+        "50 % removed: <i>x</i> − y",
+        "80 % removed: x",
+        "q · m",
+        "z: x",
     ]
 
 
-def test_a_pool_is_named_where_it_begins():
-    figure = figure_of(*(comparison(where, 0.1) for where in ("p · a: x", "p · b: x", "q · a: x")))
-    assert [note.text for note in figure.layout.annotations] == ["<b>p</b><br>a: x", "b: x", "<b>q</b><br>a: x"]
+def test_a_mean_over_pools_does_not_keep_the_others_names_from_being_shortened():
+    assert shared_part(["mean over 8 pairs: x", "p · a · b: x", "p · a · c: x"]) == "p · a · "
 
 
 @pytest.mark.parametrize(
@@ -108,11 +131,13 @@ def test_published_curves_are_drawn_beside_ours_with_what_one_more_seed_could_be
         "published · mnist · mlp: dtc / scs against the published curve", Verdict.UNDECIDED, "", levels=levels
     )
     figure = figure_of(curve)
-    ours, published = figure.data
-    assert list(ours.y) == [96.0, 80.0]
-    assert ours.error_y.array == pytest.approx([0.5, 15.0])
-    assert (published.name, list(published.y), list(published.x)) == ("published", [95.0, 60.0], [0, 1])
-    assert figure.layout.yaxis.title.text == "dtc / scs, %"
+    ours, published = points(figure)[::2], points(figure)[1::2]
+    assert {point["name"] for point in published} == {"published"}
+    assert [point["y"] for point in ours] == pytest.approx([4.0, 20.0])  # the error, in per cent
+    assert [point["y_low"] for point in ours] == pytest.approx([4.5, 35.0])
+    assert [point["y_high"] for point in ours] == pytest.approx([3.5, 5.0])
+    assert [point["y"] for point in published] == pytest.approx([5.0, 40.0])
+    assert layers(figure)[-1]["encoding"]["y"]["axis"]["title"] == "dtc / scs, %"
 
 
 def test_the_entropy_law_is_a_diagonal_with_the_layers_and_sides_of_one_method_alike_around_it():
@@ -124,10 +149,12 @@ def test_the_entropy_law_is_a_diagonal_with_the_layers_and_sides_of_one_method_a
         measured("p: dtc / lars, layer a, outgoing", (3.0, 3.0)),
         measured("the paper's own measurements: dtc-published, incoming", (4.0, 4.5)),
     )
-    law, ours, paper = law_figure(finding).data
-    assert (list(law.x), list(law.y)) == ([0.0, 4.5], [0.0, 4.5])
-    assert (ours.name, list(ours.x), list(ours.y)) == ("p: dtc / lars", [1.0, 2.0, 3.0], [1.1, 1.9, 3.0])
-    assert "paper" in paper.name
+    figure = law_figure(finding)
+    names = list(colours(figure))
+    assert names == ["the law", "p: dtc / lars", "the paper's own measurements: dtc-published, incoming"]
+    law, ours, _ = ([(p["x"], p["y"]) for p in points(figure) if p["name"] == name] for name in names)
+    assert law == [(0.0, 0.0), (4.5, 4.5)]
+    assert ours == [(1.0, 1.1), (2.0, 1.9), (3.0, 3.0)]
     [[drawing]] = of_claims([finding]).values()
     assert drawing.name == "claim-x-law"
-    assert drawn(drawing.figure(), "svg").startswith(b"<?xml")
+    assert drawn(drawing.figure(), "svg").startswith(b"<svg")

@@ -13,8 +13,8 @@ from rich.console import Console
 from dtcbench.energy.segments import Segment
 from dtcbench.energy.trace import Trace, to_parquet
 from dtcbench.records.tables import power_table
-from dtcbench.report.figures import Style
 from dtcbench.report.power_chart import POINTS, power_chart, power_drawn, power_figure
+from dtcbench.report.vega import Style
 from dtcbench.unavailable import Unavailable
 
 LOOKS = {"dtc": Style("#0072B2", "circle"), "<b>dense</b>": Style("#808080", "x")}
@@ -55,13 +55,19 @@ def canvas(text: str) -> list[str]:
 
 
 def lines(figure, label: str = "dtc"):
-    """The faint and the solid line of one cell."""
-    faint, solid = (line for line in figure.data if line.legendgroup == label)
-    return faint, solid
+    """The points of the thin and of the thick line of one cell, breaks among them."""
+    [panel] = figure["vconcat"]
+    of = [point for point in panel["layer"][-1]["data"]["values"] if point["name"] == label]
+    return [point for point in of if point["width"] < 1], [point for point in of if point["width"] > 1]
 
 
 def points(line) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in zip(line.x, line.y, strict=True) if x is not None]
+    return [(point["x"], point["y"]) for point in line if point["y"] is not None]
+
+
+def names(figure) -> list[str]:
+    """Those of the legend."""
+    return figure["vconcat"][0]["layer"][-1]["encoding"]["color"]["scale"]["domain"]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +173,7 @@ def test_a_peak_of_one_sample_is_seen_in_a_long_trace():
 @pytest.mark.parametrize("frame", [only_rapl(), only_rapl().assign(instant_w=math.nan), cell().iloc[:0]])
 def test_a_trace_without_power_says_so(frame):
     assert chart(frame) == f"no power of a GPU was read in {len(frame)} samples; nothing can be drawn\n"
-    (line,) = power_figure({"dtc": frame}, LOOKS).data
-    assert line.name == "dtc (no power was read)"
+    assert names(power_figure({"dtc": frame}, LOOKS)) == ["dtc (no power was read)"]
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -179,39 +184,37 @@ def test_hardly_any_sample_is_no_trouble(samples):
 
 
 def test_the_figures_time_begins_with_the_first_window_that_counts():
-    faint, solid = lines(power_figure({"dtc": cell()}, LOOKS))
-    assert solid.x[0] == 0
-    assert faint.x[0] == -5
+    thin, thick = lines(power_figure({"dtc": cell()}, LOOKS))
+    assert thick[0]["x"] == 0
+    assert thin[0]["x"] == -5
 
 
-def test_the_figure_draws_solid_what_counts_and_faint_what_does_not():
-    faint, solid = lines(power_figure({"dtc": cell()}, LOOKS))
-    assert (faint.opacity, solid.opacity) == (0.35, 1)
-    *counted, end = points(solid)
+def test_the_figure_draws_thick_what_counts_and_thin_what_does_not():
+    thin, thick = lines(power_figure({"dtc": cell()}, LOOKS))
+    *counted, end = points(thick)
     assert {y for _, y in counted} == {400, 150} and end == (4, 60)
-    assert {y for _, y in points(faint)} == {60, 300, 200, 400}  # 400: the sample that the evaluation lasts to
-    assert faint.line.color == solid.line.color == LOOKS["dtc"].colour
+    assert {y for _, y in points(thin)} == {60, 300, 200, 400}  # 400: the sample that the evaluation lasts to
 
 
 def test_a_cell_has_one_entry_in_the_legend_even_where_nothing_counts():
     both = power_figure({"dtc": cell(), "<b>dense</b>": trace(IDLE)}, LOOKS)
-    assert [line.name for line in both.data if line.showlegend] == ["dtc", "&lt;b&gt;dense&lt;/b&gt;"]
-    assert all(line.x for line in both.data if line.showlegend)
+    assert names(both) == ["dtc", "<b>dense</b>"]
+    assert points(lines(both, "<b>dense</b>")[0])
 
 
 def test_a_line_breaks_where_the_power_was_not_seen():
     frame = cell()
     frame.loc[frame["t_s"].between(5.5, 7.5), "instant_w"] = math.nan
-    _, solid = lines(power_figure({"dtc": frame}, LOOKS))
-    gap = solid.x.index(None)
-    assert solid.x[gap - 1] < 0.5 and solid.x[gap + 1] > 2.5
+    _, thick = lines(power_figure({"dtc": frame}, LOOKS))
+    gap = [point["y"] for point in thick].index(None)
+    assert thick[gap]["x"] == thick[gap - 1]["x"] < 0.5 and thick[gap + 1]["x"] > 2.5
 
 
 def test_a_reading_that_failed_does_not_break_a_line():
     frame = cell()
     frame.loc[frame["t_s"].between(5.5, 5.6), "instant_w"] = math.nan
-    _, solid = lines(power_figure({"dtc": frame}, LOOKS))
-    assert None not in solid.x
+    _, thick = lines(power_figure({"dtc": frame}, LOOKS))
+    assert None not in [point["y"] for point in thick]
 
 
 def noisy() -> pd.DataFrame:
@@ -226,29 +229,29 @@ def noisy() -> pd.DataFrame:
 
 def test_thinning_keeps_the_extremes_and_every_kind_of_phase():
     frame = noisy()
-    faint, solid = lines(power_figure({"dtc": frame}, LOOKS))
-    drawn = [y for _, y in points(solid)]
+    thin, thick = lines(power_figure({"dtc": frame}, LOOKS))
+    drawn = [y for _, y in points(thick)]
     assert (max(drawn), min(drawn)) == (612, 12)
-    evaluated = [y for x, y in points(faint) if x > 0]
+    evaluated = [y for x, y in points(thin) if x > 0]
     assert len(evaluated) >= 43
     begin_s = frame["t_s"][frame["phase"] == "train"].iloc[0]
-    assert faint.x[-2] == pytest.approx(frame["t_s"].iloc[-1] - begin_s, abs=1)
+    assert thin[-2]["x"] == pytest.approx(frame["t_s"].iloc[-1] - begin_s, abs=1)
 
 
 def test_a_line_stays_small_however_long_the_trace():
-    for line in power_figure({"dtc": noisy()}, LOOKS).data:
-        assert len(line.x) <= 1.5 * POINTS
-    for line in power_figure({"dtc": trace(IDLE, (2000.0, "train", 0, 100.0), IDLE)}, LOOKS).data:
-        assert len(line.x) <= POINTS + 3
+    for line in lines(power_figure({"dtc": noisy()}, LOOKS)):
+        assert len(line) <= 1.5 * POINTS
+    for line in lines(power_figure({"dtc": trace(IDLE, (2000.0, "train", 0, 100.0), IDLE)}, LOOKS)):
+        assert len(line) <= POINTS + 3
 
 
 def test_a_short_trace_is_drawn_as_it_is():
-    faint, solid = lines(power_figure({"dtc": cell().iloc[::2]}, LOOKS))
-    assert len(points(solid)) == 80 + 1 and len(points(faint)) == 140 + 1
+    thin, thick = lines(power_figure({"dtc": cell().iloc[::2]}, LOOKS))
+    assert len(points(thick)) == 80 + 1 and len(points(thin)) == 140 + 1
 
 
 def test_the_same_traces_give_the_same_figure():
-    assert power_figure({"dtc": noisy()}, LOOKS).to_json() == power_figure({"dtc": noisy()}, LOOKS).to_json()
+    assert power_figure({"dtc": noisy()}, LOOKS) == power_figure({"dtc": noisy()}, LOOKS)
 
 
 def test_the_table_has_every_sample_and_the_key_first():

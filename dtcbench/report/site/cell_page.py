@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import shlex
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import plotly.graph_objects as go
 from pydantic import TypeAdapter
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Layer, Result, decisive
-from dtcbench.report import cell_view, elements, figures
+from dtcbench.report import cell_view
 from dtcbench.report.elements import Figure, template
-from dtcbench.report.figures import COLOURS, MARKERS, NEUTRAL, Style
 from dtcbench.report.power_chart import power_figure
 from dtcbench.report.score import score_of_result
+from dtcbench.report.score_axis import score_axis
 from dtcbench.report.site.site_run import SiteRun
-from dtcbench.text import ABSENT, one_line
+from dtcbench.report.vega import COLOURS, MARKERS, NEUTRAL, Axis, Dash, Panel, Spec, Style, figure, point
+from dtcbench.text import ABSENT, number_text, one_line
 
-_PANEL_PX, _AROUND_PX = 190, 100
-_TITLES = {
-    "loss": "Training loss",
-    "width": "Width, neurons",
-    "entropy": "Entropy, bits",
-}
+_PANEL_PX = 130
+_LOSS = "loss"
+_TITLES = ("Training loss", "Width, neurons", "Entropy, bits")
+"""Of the panels below that of the score."""
+_SCORES = {"validation": Style(COLOURS[0], "circle"), "test": Style(COLOURS[1], "circle")}
 _CAPTION = (
     "Against the optimiser's steps. {score} before (solid) and just after (dashed) each compression; the loss of the "
     "last batch before it; the widths it left; the entropies of the incoming (solid) and outgoing (dashed) "
@@ -77,65 +75,72 @@ def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> I
     if result is not None and result.cycles:
         noun = score_of_result(result).noun
         caption = _CAPTION.format(score=noun[0].upper() + noun[1:])
-        yield elements.figure("course", "Cycle by cycle", caption, cycle_figure(result))
+        yield Figure("course", "Cycle by cycle", caption, cycle_figure(result))
     if trace is not None:
-        caption = "The GPU's power by the driver. Solid where the energy counts, faint elsewhere."
+        caption = "The GPU's power by the driver. Thick where the energy counts, thin elsewhere."
         drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
-        yield elements.figure("power", "Power over time", caption, drawn)
+        yield Figure("power", "Power over time", caption, drawn)
 
 
-def cycle_figure(result: Result) -> go.Figure:
+def cycle_figure(result: Result) -> Spec:
     """A cell's cycles, one panel above the other, against the steps taken."""
-    lines: dict[str, list[go.Scatter]] = {
-        "score": list(_scores(result)),
-        "loss": [_line("loss", [(c.step, c.loss) for c in result.cycles], NEUTRAL)],
-        "width": [],
-        "entropy": [],
-    }
+    score = score_of_result(result)
+    scores, widths, entropies = _scores(result), list[Spec](), list[Spec]()
+    looks = {**_SCORES, _LOSS: Style(NEUTRAL, "circle")}
     groups = sorted({layer.group for cycle in result.cycles for layer in cycle.layers})
     for number, group in enumerate(groups):
         layers = [(cycle.step, layer) for cycle in result.cycles for layer in cycle.layers if layer.group == group]
-        colour = COLOURS[number % len(COLOURS)]
-        lines["width"].append(_line(group, [(step, layer.width_after) for step, layer in layers], colour))
-        lines["entropy"] += _entropies(group, layers, colour)
-    titles = {"score": score_of_result(result).title, **_TITLES}
-    shown = {name: drawn for name, drawn in lines.items() if drawn}
-    figure = figures.blank(len(shown))
-    for row, (name, drawn) in enumerate(shown.items(), 1):
-        for line in drawn:
-            figure.add_trace(line, row=row, col=1)
-        figure.update_yaxes(title=titles[name], row=row, col=1)
-    figure.update_xaxes(title="Optimiser steps", row=len(shown), col=1)
-    return figure.update_layout(height=_AROUND_PX + _PANEL_PX * len(shown))
+        looks[group] = Style(COLOURS[number % len(COLOURS)], "circle")
+        widths += [_point(group, step, layer.width_after, "neurons") for step, layer in layers]
+        entropies += _entropies(group, layers)
+    y = score_axis(score, score.title, [value for _, _, value, _ in scores])
+    of_scores = [
+        point(
+            name,
+            step,
+            y.at(value),
+            dash=dash,
+            words=f"{name}, step {step}: {score.text(value)}",
+        )
+        for name, step, value, dash in scores
+    ]
+    losses = [_point(_LOSS, cycle.step, cycle.loss) for cycle in result.cycles]
+    below = zip(_TITLES, (losses, widths, entropies), strict=True)
+    panels = [
+        Panel(of_scores, y.axis, height=_PANEL_PX),
+        *(Panel(points, Axis(title), height=_PANEL_PX) for title, points in below),
+    ]
+    return figure([panel for panel in panels if panel.points], Axis("Optimiser steps"), looks)
 
 
-def _scores(result: Result) -> Iterator[go.Scatter]:
-    scale = score_of_result(result).scale
-    for split, colour in (("validation", COLOURS[0]), ("test", COLOURS[1])):
-        for when, dash in (("before", "solid"), ("after", "dash")):
-            points = [(cycle.step, getattr(cycle, f"{split}_{when}")) for cycle in result.cycles]
-            known = [(step, scale * value) for step, value in points if value is not None]
-            if known:
-                yield _line(f"{split}, {when}", known, colour, dash)
+def _scores(result: Result) -> list[tuple[str, int, float, Dash]]:
+    """Split, step, score and line of everything that was evaluated."""
+    whens: tuple[tuple[str, Dash], ...] = (("before", "solid"), ("after", "dash"))
+    return [
+        (split, cycle.step, value, dash)
+        for split in _SCORES
+        for when, dash in whens
+        for cycle in result.cycles
+        if (value := getattr(cycle, f"{split}_{when}")) is not None
+    ]
 
 
-def _entropies(group: str, layers: Sequence[tuple[int, Layer]], colour: str) -> Iterator[go.Scatter]:
-    for side, dash in (("in", "solid"), ("out", "dash")):
-        bits = [(step, getattr(layer, f"entropy_{side}_bits")) for step, layer in layers]
-        known = [(step, value) for step, value in bits if value is not None]
-        if known:
-            yield _line(f"{group}, {'incoming' if side == 'in' else 'outgoing'}", known, colour, dash)
-    bound = [(step, math.log2(layer.measurements)) for step, layer in layers if layer.measurements]
-    if bound:
-        yield _line(f"{group}, log2 n", bound, colour, "dot")
+def _entropies(group: str, layers: Sequence[tuple[int, Layer]]) -> Iterator[Spec]:
+    for step, layer in layers:
+        bound = math.log2(layer.measurements) if layer.measurements else None
+        lines: tuple[tuple[float | None, str, Dash], ...] = (
+            (layer.entropy_in_bits, "incoming", "solid"),
+            (layer.entropy_out_bits, "outgoing", "dash"),
+            (bound, "log2 n", "dot"),
+        )
+        for value, what, dash in lines:
+            if value is not None:
+                yield _point(group, step, value, f"bits, {what}", dash, marked=dash != "dot")
 
 
-def _line(name: str, points: Sequence[tuple[int, float]], colour: str, dash: str = "solid") -> go.Scatter:
-    steps, values = zip(*points, strict=True)
-    line = {"color": colour, "width": 2, "dash": dash}
-    return go.Scatter(
-        x=list(steps), y=list(values), name=html.escape(name), mode="lines+markers", line=line, marker={"size": 5}
-    )
+def _point(name: str, step: int, value: float, unit: str = "", dash: Dash = "solid", marked: bool = True) -> Spec:
+    words = f"{name}, step {step}: {number_text(value, '.4g', unit)}"
+    return point(name, step, value, words=words, dash=dash, marked=marked)
 
 
 def _provenance(record: CellRecord | None) -> list[tuple[str, str]]:

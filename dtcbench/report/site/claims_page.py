@@ -55,7 +55,7 @@ def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]
 
 
 def _figure(place: int, drawing: Drawing) -> Figure:
-    return elements.figure(f"{drawing.name}-{place}", drawing.title, drawing.caption, drawing.figure())
+    return Figure(f"{drawing.name}-{place}", drawing.title, drawing.caption, drawing.figure())
 
 
 def _of(row: Row) -> Comparison:

@@ -28,7 +28,7 @@ def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardwar
     """
     yield "index.html", overview_page(runs, opening, judged)
     yield "claims.html", claims_page(judged, runs)
-    yield f"assets/{elements.PLOTLY}", elements.plotly_js()
+    yield f"assets/{elements.VEGA}", elements.vega_js()
     for name in elements.ASSETS:
         yield f"assets/{name}", elements.template(name).render()
     for shown in runs:

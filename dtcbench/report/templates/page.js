@@ -33,33 +33,47 @@ function choose() {
   }
   const shown = items.filter((item) => !item.hidden).length;
   document.querySelector(".filters output").textContent = chosen.length ? `${shown} of ${items.length} shown` : "";
-  draw();  // what was hidden had no width to be drawn in
 }
 
-// Figures: drawn from the descriptions in the page, in the colours of the page's theme.
+// Figures: drawn when they come near the window, and anew when their width or the page's theme changes.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-function themed(layout) {
+function config(width, longest) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
-  const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true };
+  const [text, line] = [colour("--text"), colour("--line")];
   return {
-    ...layout,
-    ...Object.fromEntries(axes.map((key) => [key, { ...layout[key], ...axis }])),
-    font: { family: "system-ui, sans-serif", size: 13, color: colour("--text") },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
+    aria: false,  // the figure's own label says what it is
+    background: "transparent",
+    font: "system-ui, sans-serif",
+    axis: { labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 13, gridColor: line, domainColor: line, tickColor: line },
+    legend: {
+      labelColor: text, labelFontSize: 13, labelLimit: width - 40,
+      columns: Math.max(1, Math.floor(width / (7 * longest + 40))),
+    },
+    style: { band: { color: line }, note: { fontSize: 12, color: text }, heading: { color: colour("--quiet") } },
   };
 }
 
-function draw() {
-  for (const script of document.querySelectorAll("script[data-plot]")) {
-    const { data, layout } = JSON.parse(script.textContent);
-    // Not react: what it has drawn again loses its height when the window changes, and keeps its width where it was hidden.
-    Plotly.newPlot(script.dataset.plot, data, themed(layout), { displayModeBar: false, responsive: true });
-  }
+function draw(plot) {
+  const spec = JSON.parse(document.querySelector(`script[data-plot="${plot.id}"]`).textContent);
+  const width = plot.clientWidth;
+  const { beside_px: beside, longest_name: longest } = spec.usermeta;
+  for (const panel of spec.vconcat) panel.width = Math.max(width - beside, beside);
+  // Expressions are interpreted (ast): the page's policy forbids to evaluate them.
+  vegaEmbed(plot, spec, { config: config(width, longest), actions: false, ast: true, renderer: "svg" });
 }
 
-draw();
-dark.addEventListener("change", draw);
+const seen = new Map();  // by figure, the width that it was drawn in
+const near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
+  if (isIntersecting && seen.get(target) !== target.clientWidth) {
+    seen.set(target, target.clientWidth);
+    draw(target);
+  }
+}), { rootMargin: "300px" });
+const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  near.unobserve(target);
+  near.observe(target);  // tells anew whether it is near
+}));
+for (const plot of document.querySelectorAll(".plot")) resized.observe(plot);
+dark.addEventListener("change", () => [...seen.keys()].forEach(draw));
