@@ -97,6 +97,15 @@ def overhang(page: Page) -> int:
     return page.evaluate("Math.max(0, document.documentElement.scrollWidth - innerWidth)")
 
 
+def draw_all(page: Page) -> int:
+    """Scroll to every figure that shows, so that all are drawn; how many there are."""
+    plots = page.locator("div.plot:visible").all()
+    for plot in plots:
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator("svg.marks")).to_be_visible()
+    return len(plots)
+
+
 def tab_to(page: Page, element: Locator) -> None:
     """Presses Tab until the element has the focus; fails if it never gets it."""
     for _ in range(200):

@@ -21,6 +21,7 @@ _CONFIG: dict[str, Any] = {
     "padding": 2,
     "font": _FONT,
     "axis": {
+        "labelOverlap": False,  # a hidden label is a transparent one, of which a PDF has its names in any order
         "labelFontSize": _SMALL,
         "titleFontSize": _TEXT,
         "gridColor": _FAINT,

@@ -42,7 +42,7 @@ def score_axis(score: Score, title: str, values: Iterable[float]) -> ScoreAxis:
     errors = [100 - 100 * value for value in values if math.isfinite(value)]
     if score is not ACCURACY or not errors or min(errors) <= 0:
         return ScoreAxis(Axis(title, LINEAR), score, None)
-    scale = {"type": "log", "reverse": True, "zero": False, "nice": False, "padding": 8}
+    scale = {"type": "log", "reverse": True, "nice": False, "padding": 8}
     first, last = (math.floor(math.log10(end(errors))) for end in (min, max))
     steps = [step * 10.0**power for power in range(first, last + 1) for step in _STEPS]
     labels = {"labelExpr": "format(100 - datum.value, '.6~f')"}

@@ -1,7 +1,7 @@
 """What figures are made of: Vega-Lite, described as its JSON. A figure is panels above one another under one legend.
 
 Widths and the colours of text and grid are its surroundings': `paper.py` for print, the page's script on a page. It
-uses no opacity, no bold letters and no labels that hide when they overlap: in a PDF their order is drawn by lot.
+uses no opacity and no bold letters: in a PDF the order of their names is drawn by lot.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _DASHES = {"solid": [1, 0], "dash": [6, 3], "dot": [2, 3]}
 _FITS = "min(11, 2 * width / length(datum.text))"
 """The size of letters, half as wide as high."""
 _WORDS = {"field": "words", "type": "nominal"}
-_EXTENT_PX, _AROUND_PX = 36, 26
-"""Of the labels of a y axis; of its title, and of the half of a label that hangs over at the right."""
+_EXTENT_PX, _TITLE_PX, _OVER_PX = 36, 18, 8
+"""Of the labels of a y axis; of its title; of the half of an x axis' last label."""
 _DIGITS = 9
 """Behind the point: a number's last digit differs from processor to processor, and what is drawn must not."""
 
@@ -60,7 +60,7 @@ class Axis:
     def extent_px(self) -> int:
         """What it takes beside a panel."""
         extent: int = self.labels.get("maxExtent", _EXTENT_PX)
-        return extent
+        return extent + (_TITLE_PX if self.title else 0)
 
     def encoding(self, name: str) -> Spec:
         """Of the points' field of this name."""
@@ -135,7 +135,7 @@ def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec
     return {
         "$schema": SCHEMA,
         "usermeta": {
-            "beside_px": max(panel.y.extent_px for panel in panels) + _AROUND_PX,
+            "beside_px": max(panel.y.extent_px for panel in panels) + _OVER_PX,
             "longest_name": max(map(len, names), default=0),
         },
         "vconcat": [
@@ -158,7 +158,7 @@ def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec
         ],
         "resolve": {"scale": {"x": "shared", "color": "shared", "shape": "shared", "strokeDash": "shared"}},
         "config": {
-            "axis": {"titleFontWeight": "normal", "labelOverlap": False, "tickCount": 6},
+            "axis": {"titleFontWeight": "normal", "tickCount": 6},
             "axisY": {"minExtent": _EXTENT_PX, "maxExtent": _EXTENT_PX, "titlePadding": 8},
             "concat": {"spacing": 12},
             "legend": {"orient": "top", "title": None, "symbolStrokeWidth": 2, "symbolSize": 60},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import DESKTOP, PHONE, expect, overhang, serious, tab_to
+from browser import DESKTOP, PHONE, draw_all, expect, overhang, serious, tab_to
 
 from dtcbench.report.html import page
 
@@ -140,13 +140,23 @@ def written(html: str, folder: Path) -> Path:
 @pytest.mark.browser
 def test_a_browser_draws_every_figure_under_the_pages_own_policy(file, visit):
     opened = visit(file).page
-    expect(opened.locator("div.plot").filter(has=opened.locator(".trace .point:visible"))).to_have_count(3)
+    assert draw_all(opened) == 3
+    expect(opened.locator("div.plot").filter(has=opened.locator("svg .role-mark path"))).to_have_count(3)
+
+
+@pytest.mark.browser
+def test_who_points_at_a_row_reads_it_in_words(file, visit):
+    opened = visit(file).page
+    draw_all(opened)
+    opened.locator("div.plot").first.locator(".mark-symbol.role-mark path").first.hover()
+    expect(opened.locator("#vg-tooltip-element")).to_contain_text(re.compile(r"removed: accuracy .* %.*, \d seeds?"))
 
 
 @pytest.mark.browser
 def test_a_page_runs_without_an_error_and_asks_for_nothing(file, visit):
     visited = visit(file)
     visited.page.get_by_role("button", name="Accuracy, %").click()
+    draw_all(visited.page)
     visited.page.locator("div.plot").first.hover()
     assert visited.errors == visited.requests == []
 
@@ -155,7 +165,8 @@ def test_a_page_runs_without_an_error_and_asks_for_nothing(file, visit):
 def test_hostile_names_stay_text_in_figures_too(run, visit, tmp_path):
     tables = run.relabelled("random", HOSTILE)
     visited = visit(written(page(tables.leaderboard, tables.cells, tables.cycles, {}), tmp_path))
-    assert HOSTILE in visited.page.locator(".legendtext").all_text_contents()
+    draw_all(visited.page)
+    assert HOSTILE in visited.page.locator("svg text").all_text_contents()
     assert visited.page.locator("a, img").count() == 0
     assert visited.errors == visited.requests == []
 
@@ -214,6 +225,7 @@ def test_on_a_phone_the_tables_scroll_sideways_and_the_page_does_not(file, visit
 def test_figures_take_on_the_colours_of_the_scheme_when_it_changes(file, visit):
     visited = visit(file)
     opened, colours = visited.page, []
+    draw_all(opened)
     for scheme in ("light", "dark"):
         opened.emulate_media(color_scheme=scheme)
         colours.append(opened.evaluate("getComputedStyle(document.body).color"))
@@ -246,11 +258,11 @@ def test_a_filter_leaves_what_it_names(everything, visit):
     expect(figures).to_have_count(6)
 
 
-FILLED = """() => [...document.querySelectorAll("div.plot")].filter((plot) => plot.checkVisibility()).every((plot) => {
-  const drawn = plot.querySelector(".main-svg");
-  return plot.clientHeight >= 400 && drawn.clientHeight === plot.clientHeight && drawn.clientWidth === plot.clientWidth;
-})"""
-"""Whether every figure that shows has its place to itself and fills it."""
+FILLED = """(plot) => {
+  const drawn = plot.querySelector("svg.marks");
+  return drawn && Math.abs(drawn.clientWidth - plot.clientWidth) < 20 && drawn.clientHeight <= plot.clientHeight;
+}"""
+"""Whether a figure fills its place."""
 
 
 @pytest.mark.browser
@@ -266,7 +278,9 @@ def test_figures_fill_their_places_after_every_change_of_window_filter_and_schem
         lambda: filter.select_option("all"),
     ):
         change()
-        opened.wait_for_function(FILLED, timeout=5000)
+        for plot in opened.locator("div.plot:visible").all():
+            plot.scroll_into_view_if_needed()
+            opened.wait_for_function(FILLED, arg=plot.element_handle(), timeout=5000)
 
 
 @pytest.mark.browser

@@ -45,7 +45,7 @@ def test_a_figure_fits_a_column_and_has_the_same_bytes_every_time(all_figures, n
         once, again = (drawn(all_figures[name], form) for _ in range(2))
         assert once == again
         assert b"NaN" not in once and b"undefined" not in once
-    assert abs(float(svg(all_figures[name]).get("width")) - WIDTH_PX) < 40
+    assert abs(float(svg(all_figures[name]).get("width")) - WIDTH_PX) < 12
 
 
 def test_words_are_text_in_both_forms(all_figures):
@@ -67,8 +67,8 @@ def test_a_name_is_drawn_as_it_is(name):
 def test_lines_break_where_a_value_is_missing():
     panel = Panel([point("a", x, y, marked=False) for x, y in ((1, 1), (2, 2), (2, None), (3, 1), (4, 2))], Axis("y"))
     drawing = svg(figure([panel], Axis("x"), {"a": Style("#0072B2", "circle")}))
-    [line] = [path.get("d") for path in drawing.iter() if path.get("stroke") == "#0072B2" and "L" in path.get("d", "")]
-    assert line.count("M") == 2
+    paths = [path.get("d", "") for path in drawing.iter() if path.get("stroke") == "#0072B2"]
+    assert max(paths, key=len).count("M") == 2
 
 
 def test_nothing_heavy_is_imported_before_a_figure_is_drawn():

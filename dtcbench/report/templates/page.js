@@ -46,7 +46,7 @@ function config(width, longest) {
     aria: false,  // the figure's own label says what it is
     background: "transparent",
     font: "system-ui, sans-serif",
-    axis: { labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 13, gridColor: line, domainColor: line, tickColor: line },
+    axis: { labelOverlap: "greedy", labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 13, gridColor: line, domainColor: line, tickColor: line },
     legend: {
       labelColor: text, labelFontSize: 13, labelLimit: width - 40,
       columns: Math.max(1, Math.floor(width / (7 * longest + 40))),
