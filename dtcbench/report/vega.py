@@ -114,10 +114,12 @@ def point(
 
 
 def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec:
-    """The panels from top to bottom; the legend has the names of `looks` that any point has, in their order.
+    """The panels that have anything, from top to bottom, or the first one if none has.
 
-    `usermeta` tells those who give it a width how much of that lies beside the panels, and its longest name.
+    The legend has the names of `looks` that any point has, in their order. `usermeta` tells those who give the figure
+    a width how much of that lies beside the panels, and how long its longest name is.
     """
+    panels = [panel for panel in panels if panel.points or panel.behind] or panels[:1]
     used = {point["name"] for panel in panels for point in panel.points}
     names = [name for name in looks if name in used]
     colours, shapes = [looks[name].colour for name in names], [looks[name].marker for name in names]
@@ -150,7 +152,7 @@ def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec
                             "y": panel.y.encoding("y"),
                             **shared,
                         },
-                        "layer": list(_marks(panel.points, shape)),
+                        "layer": _marks(panel.points, shape),
                     },
                 ],
             }
@@ -169,7 +171,7 @@ def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec
 
 def _marks(points: Sequence[Spec], shape: Spec) -> list[Spec]:
     """Lines, intervals over them, and markers on top, as far as any point asks for them."""
-    layers: list[Spec] = []
+    layers: list[Spec] = [] if points else [{"mark": "point"}]  # for the axes
     if any(point["joined"] for point in points):
         width = {"field": "width", "type": "quantitative", "scale": None, "legend": None}
         layers.append(

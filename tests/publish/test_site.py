@@ -122,15 +122,16 @@ def test_a_cells_page_shows_every_cycle_and_where_it_ran(site, finished):
     assert record["provenance"]["commit"] in page
     assert "not measured (" in page
     drawn = json.loads(re.search(r'data-plot="course">(.*?)</script>', page, re.DOTALL)[1])
-    names = {trace["name"] for trace in drawn["data"]}
-    assert {"validation, before", "loss", "hidden0", "hidden0, incoming", "hidden0, log2 n"} <= names
+    panels = [{point["name"] for point in panel["layer"][-1]["data"]["values"]} for panel in drawn["vconcat"]]
+    assert panels == [{"validation", "test"}, {"loss"}, {"hidden0"}, {"hidden0"}]
 
 
 def test_the_power_of_a_metered_cell_is_drawn_on_its_page(site_of, dtcbench, with_power):
     site = site_of(dtcbench, with_power)
     page = next((volume(site) / "cells").iterdir()).read_text()
     drawn = json.loads(re.search(r'data-plot="power">(.*?)</script>', page, re.DOTALL)[1])
-    watts = [value for trace in drawn["data"] for value in trace["y"] if value is not None]
+    [panel] = drawn["vconcat"]
+    watts = [point["y"] for point in panel["layer"][-1]["data"]["values"] if point["y"] is not None]
     assert max(watts) == pytest.approx(300, rel=0.05)
 
 

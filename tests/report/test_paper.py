@@ -14,7 +14,7 @@ from dtcbench.report import figures
 from dtcbench.report.paper import FORMS, WIDTH_PX, drawn
 from dtcbench.report.power_chart import power_figure
 from dtcbench.report.score import ACCURACY
-from dtcbench.report.vega import Axis, Panel, Style, figure, point
+from dtcbench.report.vega import Axis, Panel, Style, figure, level, point
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 
@@ -75,3 +75,10 @@ def test_nothing_heavy_is_imported_before_a_figure_is_drawn():
     code = "import sys, dtcbench.cli, dtcbench.report.build, dtcbench.report.html, dtcbench.report.terminal\n"
     code += "sys.exit('vl_convert' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_panel_of_nothing_is_left_out_and_one_of_a_band_alone_is_drawn():
+    y, looks = Axis("y"), {"a": Style("#0072B2", "circle")}
+    full = Panel([point("a", 1, 2), point("a", 2, 3)], y)
+    assert len(figure([full, Panel([], Axis("nothing"))], Axis("x"), looks)["vconcat"]) == 1
+    assert "dense" in texts(figure([Panel([], y, level(y, 2, "dense"))], Axis("Neurons removed"), looks))

@@ -110,7 +110,7 @@ def cycle_figure(result: Result) -> Spec:
         Panel(of_scores, y.axis, height=_PANEL_PX),
         *(Panel(points, Axis(title), height=_PANEL_PX) for title, points in below),
     ]
-    return figure([panel for panel in panels if panel.points], Axis("Optimiser steps"), looks)
+    return figure(panels, Axis("Optimiser steps"), looks)
 
 
 def _scores(result: Result) -> list[tuple[str, int, float, Dash]]:
