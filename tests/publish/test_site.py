@@ -123,7 +123,7 @@ def test_a_cells_page_shows_every_cycle_and_where_it_ran(site, finished):
     assert "not measured (" in page
     drawn = json.loads(re.search(r'data-plot="course">(.*?)</script>', page, re.DOTALL)[1])
     panels = [{point["name"] for point in panel["layer"][-1]["data"]["values"]} for panel in drawn["vconcat"]]
-    assert panels == [{"validation", "test"}, {"loss"}, {"hidden0"}, {"hidden0"}]
+    assert panels == [{"validation"}, {"loss"}, {"hidden0"}, {"hidden0"}]
 
 
 def test_the_power_of_a_metered_cell_is_drawn_on_its_page(site_of, dtcbench, with_power):

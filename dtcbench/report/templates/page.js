@@ -43,7 +43,6 @@ function config(width, longest) {
   const colour = (name) => style.getPropertyValue(name).trim();
   const [text, line] = [colour("--text"), colour("--line")];
   return {
-    aria: false,  // the figure's own label says what it is
     background: "transparent",
     font: "system-ui, sans-serif",
     axis: { labelOverlap: "greedy", labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 13, gridColor: line, domainColor: line, tickColor: line },
@@ -61,7 +60,8 @@ function draw(plot) {
   const { beside_px: beside, longest_name: longest } = spec.usermeta;
   for (const panel of spec.vconcat) panel.width = Math.max(width - beside, beside);
   // Expressions are interpreted (ast): the page's policy forbids to evaluate them.
-  vegaEmbed(plot, spec, { config: config(width, longest), actions: false, ast: true, renderer: "svg" });
+  vegaEmbed(plot, spec, { config: config(width, longest), actions: false, ast: true, renderer: "svg" })
+    .then(() => plot.querySelector("svg").setAttribute("aria-hidden", "true"));  // the figure's own label says what it is
 }
 
 const seen = new Map();  // by figure, the width that it was drawn in
