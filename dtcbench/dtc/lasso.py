@@ -1,7 +1,7 @@
 """The LASSO as the torch solvers see it, scaled to unit size, and the duality gap that certifies an answer.
 
-Several right-hand sides are solved at once. Tensors are float64 on the device of the caller's `torch.device` context;
-each right-hand side is a row, so that its vectors lie together in memory. torch is imported when a function runs.
+Several right-hand sides are solved at once. Tensors are float64 and lie where Θ is; each right-hand side is a row, so
+that its vectors lie together in memory. torch is imported when a function runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.sensing import Array
 from dtcbench.errors import SolverError
 
@@ -50,14 +51,15 @@ class Lasso:
     """[k, 1]"""
 
     @classmethod
-    def scaled(cls, theta: Array, y: Array, lam: float) -> Lasso:
+    def scaled(cls, theta: Array | DeviceMatrix, y: Array, lam: float) -> Lasso:
         """The problem min ‖Θ s − y‖² + λ ‖s‖₁ divided by powers of two, which rounds nothing.
 
         Θ's longest column and every y become about 1 long. Where n > m, Θ's QR factor R replaces Θ.
         """
         import torch
 
-        a, b = torch.as_tensor(theta, dtype=torch.float64), torch.as_tensor(y, dtype=torch.float64)
+        a = theta.tensor if isinstance(theta, DeviceMatrix) else torch.as_tensor(theta, dtype=torch.float64)
+        b = torch.as_tensor(y, dtype=torch.float64, device=a.device)
         at, b = a.mT.contiguous(), b.mT.contiguous()
         column, row = _power_of_two(at.norm(dim=1).amax()), _power_of_two(b.norm(dim=1, keepdim=True))
         at, b = at / column, b / row
@@ -168,7 +170,7 @@ def _power_of_two(x: Tensor) -> Tensor:
     return x.log2().round().exp2()
 
 
-def certified_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -> Array:
+def certified_gap(theta: Array | DeviceMatrix, y: Array, lam: float, s: Array, enough: float) -> Array:
     """The relative duality gap [k] of a finite answer s [m, k], whichever solver it comes from.
 
     The first dual point is the answer's own residual. Where λ is small, that says little: a residual that is
@@ -186,7 +188,7 @@ def certified_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -
     return gap
 
 
-def _gap_of_residual(theta: Array, y: Array, lam: float, s: Array) -> float:
+def _gap_of_residual(theta: Array | DeviceMatrix, y: Array, lam: float, s: Array) -> float:
     """The relative gap of one s [m] with the dual point its residual points to; NaN where that points nowhere."""
     residual = y - theta @ s
     squared, along = residual @ residual, y @ residual
@@ -197,13 +199,13 @@ def _gap_of_residual(theta: Array, y: Array, lam: float, s: Array) -> float:
         return float(1 - t * (2 * along - t * squared) / primal)
 
 
-def _bounded_gap(theta: Array, y: Array, lam: float, s: Array, enough: float) -> Array:
+def _bounded_gap(theta: Array | DeviceMatrix, y: Array, lam: float, s: Array, enough: float) -> Array:
     """The gap [k] with dual points of the interior-point method; 1 where none bounds it."""
     import torch
 
     with torch.inference_mode():
         lasso = Lasso.scaled(theta, y, lam)
-        x = torch.as_tensor(s, dtype=torch.float64).mT / lasso.unit
+        x = torch.as_tensor(s, dtype=torch.float64, device=lasso.unit.device).mT / lasso.unit
         residual = lasso.residual(x)
         gap = lasso.gap(x, residual, residual)
         gap = gap.nan_to_num(nan=1)  # a residual of zero points nowhere

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dtcbench.dtc.device import DeviceMatrix, Home
 from dtcbench.dtc.lasso import certified_gap
 from dtcbench.dtc.sensing import Array
 from dtcbench.errors import SolverError
@@ -36,26 +37,26 @@ class CheckedSolver:
     The solver receives finite float64 arrays of fitting shapes, of a size whose products float64 holds, and no
     column whose solution is zero: λ ≥ 2 ‖Θᵀ y‖∞ for the LASSO, Θᵀ y = 0 for another objective. SolverError for
     other input, for an answer that is not finite or not [m, k], and for an answer whose relative duality gap is above
-    the tolerance.
+    the tolerance. Θ may be a DeviceMatrix; the solver receives it as such if it computes on the device.
     """
 
-    def __init__(self, solver: Callable[..., Any], tolerance: Tolerance) -> None:
+    def __init__(self, solver: Callable[..., Any], tolerance: Tolerance, on: Home = "host") -> None:
         update_wrapper(self, solver, updated=())
         self.stated = tolerance
-        self._solver = solver
+        self._solver, self._on = solver, on
 
-    def __call__(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
+    def __call__(self, theta: Array | DeviceMatrix, y: Array, lam: float, **options: Any) -> Array:
         """s [m, k] of Θ [n, m], y [n, k] and λ, checked."""
         s = self.unchecked(theta, y, lam, **options)
         _check(tolerance_of(partial(self, **options)), theta, y, lam, s)
         return s
 
-    def unchecked(self, theta: Array, y: Array, lam: float, **options: Any) -> Array:
+    def unchecked(self, theta: Array | DeviceMatrix, y: Array, lam: float, **options: Any) -> Array:
         """s [m, k] as the solver gives it; the input is checked, and columns with solution zero are filled in."""
         bound: Any = self._solver(**options) if inspect.isclass(self._solver) else partial(self._solver, **options)
         solve: Callable[..., Array] = bound
         # Each column of y contiguous, however many there are: otherwise BLAS rounds by their number.
-        theta, y = np.asarray(theta, dtype=np.float64), np.asfortranarray(y, dtype=np.float64)
+        theta, y = _float64(theta, self._on), np.asfortranarray(y, dtype=np.float64)
         _refuse_unfit(theta, y, lam)
         slope = 2 * np.abs(theta.T @ y).max(axis=0)
         zero = slope <= (0 if self.stated.other_objective else lam)
@@ -67,9 +68,12 @@ class CheckedSolver:
         return s
 
 
-def checked_solver(tolerance: Tolerance) -> Callable[[Callable[..., Any]], CheckedSolver]:
-    """Decorator, below `register_solver`: checks the solver's input, and every answer against `tolerance`."""
-    return lambda solver: CheckedSolver(solver, tolerance)
+def checked_solver(tolerance: Tolerance, on: Home = "host") -> Callable[[Callable[..., Any]], CheckedSolver]:
+    """Decorator, below `register_solver`: checks the solver's input, and every answer against `tolerance`.
+
+    A solver that computes `on="device"` gets the Θ of a wide layer on a GPU as a DeviceMatrix, any other as an array.
+    """
+    return lambda solver: CheckedSolver(solver, tolerance, on)
 
 
 def tolerance_of(solver: Callable[..., Any]) -> Tolerance:
@@ -99,7 +103,12 @@ def _parts(solver: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, An
     return (solver.func, solver.keywords) if isinstance(solver, partial) else (solver, {})
 
 
-def _refuse_unfit(theta: Array, y: Array, lam: float) -> None:
+def _float64(theta: Array | DeviceMatrix, on: Home) -> Array | DeviceMatrix:
+    """Θ as a solver that computes there receives it."""
+    return theta if on == "device" and isinstance(theta, DeviceMatrix) else np.asarray(theta, dtype=np.float64)
+
+
+def _refuse_unfit(theta: Array | DeviceMatrix, y: Array, lam: float) -> None:
     if theta.ndim != 2 or y.ndim != 2 or len(theta) != len(y) or 0 in theta.shape:
         raise SolverError(f"Θ {theta.shape} and y {y.shape} do not fit; give Θ [n, m] and y [n, k], n and m at least 1")
     steepest = max(theta.max(), -theta.min())  # no copy of Θ is made; NaN and infinity come through
@@ -115,9 +124,9 @@ def _refuse_unfit(theta: Array, y: Array, lam: float) -> None:
             )
 
 
-def _check(tolerance: Tolerance, theta: Array, y: Array, lam: float, s: Array) -> None:
+def _check(tolerance: Tolerance, theta: Array | DeviceMatrix, y: Array, lam: float, s: Array) -> None:
     """SolverError unless s [m, k] is finite and, for the LASSO, its relative duality gap is within the tolerance."""
-    theta, y = np.asarray(theta, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    theta, y = _float64(theta, "device"), np.asarray(y, dtype=np.float64)
     expected = theta.shape[1], y.shape[1]
     if np.shape(s) != expected:
         raise SolverError(f"the answer has shape {np.shape(s)}, not {expected}; return s [m, k]")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dtcbench.dtc.device import Home
 from dtcbench.dtc.sensing import Reconstruction, Solve
 from dtcbench.errors import CompressionError
 
@@ -41,7 +42,8 @@ class Group:
     """What a method sees of one prunable group of width m."""
 
     w_in: NDArray[np.floating]
-    """[m, fan_in, …]."""
+    """[m, fan_in, …]. Both weights are arrays; but of a wide layer on a GPU, a method that computes `on` the device gets
+    the torch tensors."""
     w_out: NDArray[np.floating]
     """[fan_out, m, …]."""
     target: Target
@@ -97,6 +99,8 @@ class Method(ABC):
     """Chooses the neurons of one prunable group. A subclass's keyword-only fields are its options."""
 
     uses_solver: ClassVar[bool] = False
+    on: ClassVar[Home] = "host"
+    """Where the scores are computed; `device` is for wide layers on a GPU (`training/compression.py`)."""
     uses_parameters: ClassVar[bool] = False
     """Whether the scores need `Group.parts` or `Group.scales`."""
     uses_cost: bool = False

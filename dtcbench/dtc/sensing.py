@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.fft
 import scipy.fftpack
 from numpy.typing import NDArray
 
+from dtcbench.dtc.device import DeviceMatrix, summed
 from dtcbench.errors import CompressionError, NonFiniteError, SolverError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PUBLISHED_SEED = 42424242
 """The published code seeds NumPy's global generator with this before every draw."""
@@ -23,8 +28,9 @@ WIDEST_DENSE = 256
 
 Array = NDArray[np.float64]
 Weights = NDArray[np.floating]
-Solve = Callable[[Array, Array, float], Array]
-"""A recovery solver: (Θ [n, m], y [n, k], λ) → s [m, k], per column argmin ‖Θ s − y‖² + λ ‖s‖₁."""
+Solve = Callable[[Any, Array, float], Array]
+"""A recovery solver: (Θ [n, m], y [n, k], λ) → s [m, k], per column argmin ‖Θ s − y‖² + λ ‖s‖₁. Θ is an array or a
+DeviceMatrix."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Reconstruction:
     """The sparse reconstructions of one group's two projections, and the measurements they come from."""
 
     a_in: Weights
-    """[m]: per neuron, the sum of its incoming weights, in the weights' precision."""
+    """[m]: per neuron, the sum of its incoming weights, in the weights' precision or in float64."""
     a_out: Weights
     """[m]: per neuron, the sum of its outgoing weights."""
     phi: Array
@@ -59,9 +65,13 @@ class FastDct:
 
     __array_ufunc__ = None  # so that NumPy leaves `phi @ psi` to this class
 
-    def __rmatmul__(self, phi: Array) -> Array:
-        """Φ Ψ [n, m] of Φ [n, m]."""
-        return _dct(phi, axis=1)
+    @overload
+    def __rmatmul__(self, phi: Array) -> Array: ...
+    @overload
+    def __rmatmul__(self, phi: DeviceMatrix) -> DeviceMatrix: ...
+    def __rmatmul__(self, phi: Array | DeviceMatrix) -> Array | DeviceMatrix:
+        """Φ Ψ [n, m] of Φ [n, m], computed where Φ is."""
+        return phi.dct() if isinstance(phi, DeviceMatrix) else _dct(phi, axis=1)
 
     def __matmul__(self, s: Array) -> Array:
         """Ψ s [m, k] of s [m, k]."""
@@ -69,13 +79,16 @@ class FastDct:
 
 
 def reconstruct(
-    w_in: Weights, w_out: Weights, phi: Array, psi: FastDct | Array, solve: Solve, lam: float
+    w_in: Weights | Tensor, w_out: Weights | Tensor, phi: Array, psi: FastDct | Array, solve: Solve, lam: float
 ) -> Reconstruction:
     """Measure both projections with Φ [n, m] and recover them by one call of the solver.
 
+    Of weights that are tensors, all this is computed on their device: Φ is copied there once, and the solver gets Θ as
+    a DeviceMatrix. Only the vectors of a Reconstruction come back.
+
     Parameters
     ----------
-    w_in, w_out : incoming weights [m, fan_in, …] and outgoing weights [fan_out, m, …]
+    w_in, w_out : incoming weights [m, fan_in, …] and outgoing weights [fan_out, m, …], arrays or tensors
     psi : the basis; `dct_basis(m)` for the arithmetic of the published code, else `basis(m)`
 
     Raises
@@ -86,8 +99,10 @@ def reconstruct(
         The solution does not have the shape [m, 2] or is not finite.
     """
     a_in, a_out = project(w_in, w_out)
-    y = measure(phi, a_in, a_out)
-    s = solve(phi @ psi, y, lam)
+    there = phi if isinstance(w_in, np.ndarray) else DeviceMatrix.copied(phi, w_in.device)
+    theta = there @ psi
+    y = measure(there, a_in, a_out)
+    s = solve(theta, y, lam)
     expected = (len(a_in), 2)
     if np.shape(s) != expected:
         raise SolverError(f"the solver returned {'nothing' if s is None else f'shape {np.shape(s)}'}, not {expected}")
@@ -96,25 +111,30 @@ def reconstruct(
     return Reconstruction(a_in, a_out, phi, y, s, psi @ s)
 
 
-def project(w_in: Weights, w_out: Weights) -> tuple[Weights, Weights]:
+def project(w_in: Weights | Tensor, w_out: Weights | Tensor) -> tuple[Weights, Weights]:
     """a_in [m] and a_out [m] of incoming weights [m, fan_in, …] and outgoing weights [fan_out, m, …].
 
-    Kernel axes of convolutions are summed too. NonFiniteError if the weights are not finite.
+    Kernel axes of convolutions are summed too: arrays in their own precision, tensors in float64 where they are.
+    NonFiniteError if the weights are not finite.
     """
     a_in = incoming_projection(w_in)
-    a_out: Weights = w_out.sum(axis=(0, *range(2, w_out.ndim)))
+    a_out = _sum(w_out, (0, *range(2, w_out.ndim)))
     if not (np.isfinite(a_in).all() and np.isfinite(a_out).all()):
         raise NonFiniteError("weights are NaN or infinite; lower the learning rate")
     return a_in, a_out
 
 
-def incoming_projection(w_in: Weights) -> Weights:
+def incoming_projection(w_in: Weights | Tensor) -> Weights:
     """a_in [m] of incoming weights [m, fan_in, …]."""
-    summed: Weights = w_in.sum(axis=tuple(range(1, w_in.ndim)))
-    return summed
+    return _sum(w_in, tuple(range(1, w_in.ndim)))
 
 
-def measure(phi: Array, a_in: Weights, a_out: Weights) -> Array:
+def _sum(weights: Weights | Tensor, axes: tuple[int, ...]) -> Weights:
+    found: Weights = weights.sum(axis=axes) if isinstance(weights, np.ndarray) else summed(weights, axes)
+    return found
+
+
+def measure(phi: Array | DeviceMatrix, a_in: Weights, a_out: Weights) -> Array:
     """y [n, 2] = Φ a: the incoming measurement, then the outgoing one."""
     # Two matrix-vector products, not one matrix product, which would round differently.
     return np.column_stack([phi @ a_in, phi @ a_out])

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from dtcbench.dtc.device import Home
 from dtcbench.dtc.selection import (
     Allocation,
     Draws,
@@ -43,6 +44,7 @@ class Dtc(Method):
     """Scores neurons by the reconstruction's weight ray and drops the smallest."""
 
     uses_solver: ClassVar[bool] = True
+    on: ClassVar[Home] = "device"
     score: Literal["reconstruction", "coefficients"] = "reconstruction"
     """The ray in neuron space, or in the DCT basis as published."""
     drop: Drop = "smallest"

@@ -1,4 +1,4 @@
-"""Alternating direction method of multipliers (torch), on the cell's device."""
+"""Alternating direction method of multipliers (torch), where Θ is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
@@ -23,9 +24,9 @@ PATIENCE = 1.5
 
 
 @register_solver("admm")
-@checked_solver(Tolerance(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6), on="device")
 def admm(
-    theta: Array,
+    theta: Array | DeviceMatrix,
     y: Array,
     lam: float,
     *,

@@ -1,4 +1,4 @@
-"""Accelerated proximal gradient (torch), on the cell's device."""
+"""Accelerated proximal gradient (torch), where Θ is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
@@ -16,9 +17,9 @@ CHECK_EVERY = 50
 
 
 @register_solver("fista")
-@checked_solver(Tolerance(gap=1e-6))
+@checked_solver(Tolerance(gap=1e-6), on="device")
 def fista(
-    theta: Array,
+    theta: Array | DeviceMatrix,
     y: Array,
     lam: float,
     *,

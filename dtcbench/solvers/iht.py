@@ -1,4 +1,4 @@
-"""Normalised iterative hard thresholding (torch), on the cell's device."""
+"""Normalised iterative hard thresholding (torch), where Θ is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import Lasso
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
@@ -21,9 +22,9 @@ SAFETY = 0.99
 
 
 @register_solver("iht")
-@checked_solver(Tolerance(gap=1e-6, other_objective=SPARSEST))
+@checked_solver(Tolerance(gap=1e-6, other_objective=SPARSEST), on="device")
 def iht(
-    theta: Array,
+    theta: Array | DeviceMatrix,
     y: Array,
     lam: float,
     *,

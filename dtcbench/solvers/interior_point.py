@@ -1,11 +1,13 @@
-"""Interior point with an exact finish (torch): this package's own solver, on the cell's device."""
+"""Interior point with an exact finish (torch): this package's own solver, where Θ is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import DualPoint, Lasso, not_converged
 from dtcbench.dtc.least_distance import MOST_ROWS, signs_of_solution
 from dtcbench.dtc.recovery import Tolerance, checked_solver
@@ -20,9 +22,9 @@ NEAR = 1e-3, 3.0
 
 
 @register_solver("interior-point")
-@checked_solver(Tolerance(gap=1e-9))
+@checked_solver(Tolerance(gap=1e-9), on="device")
 def interior_point(
-    theta: Array,
+    theta: Array | DeviceMatrix,
     y: Array,
     lam: float,
     *,
@@ -44,9 +46,10 @@ def interior_point(
         found = lasso.zero()
         gap = torch.full_like(lasso.b[:, 0], torch.inf)
         if len(theta) <= min(MOST_ROWS, theta.shape[1]):
+            small = np.asarray(theta)
             for row, column in enumerate(y.T):
-                if (signs := signs_of_solution(theta, column, lam)) is not None:
-                    found[row], gap[row] = _finished(lasso.rows([row]), torch.as_tensor(signs))
+                if (signs := signs_of_solution(small, column, lam)) is not None:
+                    found[row], gap[row] = _finished(lasso.rows([row]), torch.as_tensor(signs, device=gap.device))
         waiting = (~(gap <= tolerance)).nonzero()[:, 0]
         if not len(waiting):
             return lasso.answer(found)

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
 from dtcbench.errors import SolverError
@@ -34,7 +35,7 @@ def omp(theta: Array, y: Array, lam: float, *, fraction: Annotated[float, Field(
     return np.column_stack([_pursued(theta, column, nonzeros(fraction, theta)) for column in y.T])
 
 
-def nonzeros(fraction: float, theta: Array) -> int:
+def nonzeros(fraction: float, theta: Array | DeviceMatrix) -> int:
     """round(fraction · n), at least 1 and at most the number of columns."""
     count: int = round(fraction * len(theta))
     return max(1, min(count, int(theta.shape[1])))

@@ -1,4 +1,4 @@
-"""Semismooth Newton augmented Lagrangian (torch), on the cell's device."""
+"""Semismooth Newton augmented Lagrangian (torch), where Θ is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import Lasso, not_converged, soft
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.dtc.sensing import Array
@@ -23,9 +24,9 @@ LINE_SEARCH = 30
 
 
 @register_solver("ssnal")
-@checked_solver(Tolerance(gap=1e-9))
+@checked_solver(Tolerance(gap=1e-9), on="device")
 def ssnal(
-    theta: Array,
+    theta: Array | DeviceMatrix,
     y: Array,
     lam: float,
     *,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 import time
-from contextlib import nullcontext
 from dataclasses import Field, fields, is_dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from dtcbench import registry
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.recovery import checked, unchecked
 from dtcbench.dtc.selection import Method
 from dtcbench.dtc.sensing import Array, Solve
@@ -46,25 +44,23 @@ def described(method: Method) -> str:
 
 
 class BoundSolver:
-    """A recovery solver that computes on one device and counts the seconds that it takes."""
+    """A recovery solver that counts the seconds that it takes."""
 
-    def __init__(self, name: str, solve: Solve, device: torch.device) -> None:
+    def __init__(self, name: str, solve: Solve) -> None:
         self.name = name
         self.seconds = 0.0
-        self._solve, self._device = solve, device
+        self._solve = solve
 
-    def __call__(self, theta: Array, y: Array, lam: float) -> Array:
+    def __call__(self, theta: Array | DeviceMatrix, y: Array, lam: float) -> Array:
         """The solver's answer s [m, k]."""
         begin = time.perf_counter()
         try:
-            # The CPU is torch's default device anyway, and entering its context makes every operation slower.
-            with nullcontext() if self._device.type == "cpu" else self._device:
-                return self._solve(theta, y, lam)
+            return self._solve(theta, y, lam)
         finally:
             self.seconds += time.perf_counter() - begin
 
 
-def bound_solver(method: Method, solver: str | Solve | None, device: torch.device) -> BoundSolver | None:
+def bound_solver(method: Method, solver: str | Solve | None) -> BoundSolver | None:
     """The solver; None for a method that uses none, and UserError if it is unknown even then."""
     if solver is None:
         solver = DEFAULT_SOLVER
@@ -74,7 +70,7 @@ def bound_solver(method: Method, solver: str | Solve | None, device: torch.devic
     if not method.uses_solver:
         return None
     name = solver if isinstance(solver, str) else name_of(registry.solvers, solver)
-    return BoundSolver(name, checked(bound) if method.verifies_solver else unchecked(bound), device)
+    return BoundSolver(name, checked(bound) if method.verifies_solver else unchecked(bound))
 
 
 def name_of(registered_in: registry.Registry, value: Any) -> str:

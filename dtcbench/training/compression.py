@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dtcbench.dtc.selection import Group, Indices, Method, Scores, Target
-from dtcbench.dtc.sensing import Array
+from dtcbench.dtc.sensing import WIDEST_DENSE, Array
 from dtcbench.errors import CompressionError
 from dtcbench.training.binding import BoundSolver
 from dtcbench.training.compressed_layer import NOTHING_MEASURED, NOTHING_REMOVED, CompressedLayer
@@ -49,11 +49,21 @@ class Compression:
         before = self.solver.seconds if self.solver else 0.0
         draws = generator(self.seed, "compress", self.cycle, number)
         copies = {key: value.copy() for key, value in state.items()}
-        shown = Group(group.w_in, group.w_out, target, draws, self.solver, state=copies, **seen)
+        shown = Group(*self._weights(group), target, draws, self.solver, state=copies, **seen)
         with self._placing(group, target):
             scores = self.method.scores(shown)
             _check_scores(scores, group.width)
         return Scored(shown, scores, self.solver.seconds - before if self.solver else 0.0)
+
+    def _weights(self, group: PrunableGroup) -> tuple[Any, Any]:
+        """Incoming and outgoing weights as the method gets them.
+
+        They stay on the GPU if the method computes there and the layer is wider than those whose choice may depend on
+        the last bit, which take a few milliseconds on the host.
+        """
+        if self.method.on == "device" and group.on_gpu and group.width > WIDEST_DENSE:
+            return group.incoming, group.outgoing
+        return group.w_in, group.w_out
 
     def freed(
         self, due: Mapping[str, Target], scored: Mapping[str, Scored], present: Widths, flops: FlopsOfWidths

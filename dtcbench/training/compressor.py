@@ -110,7 +110,7 @@ class Compressor:
         """Per group, the neurons that are left, as they were numbered in the original network."""
         self.cycle = 0
         """Number of compressions so far."""
-        self._solver = bound_solver(self.method, solver, next(model.parameters()).device)
+        self._solver = bound_solver(self.method, solver)
         self._flops = FlopsOfWidths(self._surgery.products, self.groups)
         self._state: dict[str, dict[str, Array]] = {group.name: {} for group in self.groups}
         self._last: dict[str, CompressedLayer] = {}

@@ -72,6 +72,11 @@ class PrunableGroup:
         return self.unit.approximate
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether its weights lie on a GPU."""
+        return self.tensors.get(self.written[0][0]).is_cuda
+
+    @property
     def incoming(self) -> torch.Tensor:
         """Incoming weights [m, fan_in, …]; of several layers [m, their weights in a row]."""
         return _incoming([self._by_unit(place).detach() for place in self.written])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dtcbench import registry
 from dtcbench.dtc import lasso as lasso_room
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import DualPoint, Lasso
 from dtcbench.dtc.least_distance import signs_of_solution
 from dtcbench.dtc.recovery import Tolerance, checked, checked_solver, tolerance_of, unchecked
@@ -196,14 +197,16 @@ def test_a_conic_solver_that_does_not_end_optimal_is_an_error(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["admm", "fista", "iht", "interior-point", "ssnal"])
-def test_a_torch_solver_computes_on_the_device_around_it(name, monkeypatch):
+def test_a_torch_solver_computes_where_theta_is(name, monkeypatch):
     import torch
 
+    theta, y = problem(m=100, n=40)
     seen = []
-    monkeypatch.setattr(torch, "as_tensor", lambda data, **how: seen.append(torch.get_default_device()) or data)
-    with torch.device("meta"), pytest.raises(Exception):  # noqa: B017 - arrays are no tensors; where to is the point
-        solve(name, *problem())
-    assert seen[0].type == "meta"
+    monkeypatch.setattr(Lasso, "zero", lambda lasso: seen.append(lasso) or 1 / 0)
+    solver = registry.solvers.get(name)
+    with pytest.raises(ZeroDivisionError):
+        solver._solver(DeviceMatrix.copied(theta, torch.device("meta")), y, 0.3)
+    assert {part.device.type for part in (seen[0].at, seen[0].b, seen[0].kappa, seen[0].unit)} == {"meta"}
 
 
 def test_a_column_whose_solution_is_zero_never_reaches_the_solver():

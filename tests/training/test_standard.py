@@ -17,7 +17,6 @@ from dtcbench.hits import unpacked
 from dtcbench.plan.protocol import Standard
 from dtcbench.registry import Entry
 from dtcbench.training import protocols, training_run
-from dtcbench.training.binding import bound_solver
 from dtcbench.training.loop import Samples, ShuffledBatches, hold_out
 from dtcbench.training.protocols import run
 
@@ -280,15 +279,6 @@ def test_augmentation_is_decided_by_the_seed_and_differs_between_epochs():
     assert not torch.equal(first[0].sort().values, first[1].sort().values)
     assert not torch.equal(first[0].sort().values, other[0].sort().values)
     assert [sorted(int(x) for x in epoch) for epoch in first] == [list(range(8))] * 2
-
-
-def test_solvers_written_in_torch_run_on_the_cells_device():
-    seen = []
-    method = registry.methods.bind("dtc-published", {})  # takes the solver's answer as it is
-    solve = bound_solver(method, lambda *_: seen.append(torch.empty(1).device.type), torch.device("meta"))
-    solve(None, None, 0.3)
-    assert seen == ["meta"]
-    assert torch.empty(1).device.type == "cpu"
 
 
 def test_a_network_without_a_prunable_group_is_refused_with_the_remedy(monkeypatch):
