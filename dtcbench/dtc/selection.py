@@ -42,8 +42,8 @@ class Group:
     """What a method sees of one prunable group of width m."""
 
     w_in: NDArray[np.floating]
-    """[m, fan_in, …]. Both weights are arrays; but of a wide layer on a GPU, a method that computes `on` the device gets
-    the torch tensors."""
+    """[m, fan_in, …]. Both weights are arrays; of a wide layer on a GPU, a method that computes `on` the device gets
+    torch tensors."""
     w_out: NDArray[np.floating]
     """[fan_out, m, …]."""
     target: Target
