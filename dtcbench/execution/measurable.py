@@ -52,10 +52,15 @@ def _refuse_uncalibrated(suite: Suite, nodes: Sequence[Node] | None, job: Job, s
     else:
         able = [node for node in nodes if suite.request.cells_on(node.resources) >= 1]
         boards = [gpu for node in able for gpu in node.gpus if isinstance(gpu, nvml.Gpu)]
+    found = store.calibrations()
     for gpu in boards:
-        if gpu.uuid not in job.calibrated and not gpu.obstacle(is_whole=suite.energy.shared == "refuse"):
-            out = "" if store.root == RUNS / suite.name else str(store.root)
-            raise UserError(uncalibrated(suite.name, gpu.uuid, out))
+        if gpu.uuid in job.calibrated or gpu.obstacle(is_whole=suite.energy.shared == "refuse"):
+            continue
+        if (one := found.get(gpu.uuid)) and one.has_ended:
+            why = one.reasons["window_s"]
+            raise UserError(f"{store.calibration_path(gpu.uuid)}: {why}; give the suite a time as energy.min_window")
+        out = "" if store.root == RUNS / suite.name else str(store.root)
+        raise UserError(uncalibrated(suite.name, gpu.uuid, out))
 
 
 def _refuse_without_joules(suite: Suite, nodes: Sequence[Node] | None) -> None:

@@ -28,7 +28,7 @@ def rehearsal(text: str, file: str) -> str:
     suite["protocol"] = _protocols(suite["protocol"], suite.get("resources", {}).get("gpus", 0))
     suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}
     if "use" in suite:
-        suite["use"] = {**(suite["use"] or {}), "window": "0.01s"}
+        suite["use"] = {**(suite["use"] or {}), "window": "0.01s", "batch_sizes": [_BATCH]}
     suite["grid"] = [_block(block) for block in suite["grid"]]
     return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
 

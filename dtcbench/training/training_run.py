@@ -58,6 +58,8 @@ class CellContext:
     """Every evaluated value, in order."""
     known: deque[Any] | None = None
     """In a repeat of a training: the values that are evaluated, in order."""
+    counted: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    """FLOPs of one sample, by what was counted and the groups' widths: a repeat counts nothing between its phases."""
     saving: Saving | None = None
     """Saves the training while it runs; None if nothing does."""
     saved: State | None = None
@@ -122,17 +124,17 @@ class TrainingRun:
     """What the protocol has noted down for the result."""
     earlier_s: dict[Phase, float] = field(default_factory=dict)
     """Seconds of each phase before the state that the training went on from was saved."""
-    _counts: dict[tuple[Any, ...], int] = field(default_factory=dict, init=False, repr=False)
 
     def flops(self, count: Callable[[nn.Module, torch.Tensor], int]) -> int:
         """FLOPs of one sample at the present widths by `count`, `training_flops` or `inference_flops`.
 
-        Counted once for the same widths.
+        Counted once for the same widths of a cell.
         """
         key = (count, *(group.width for group in self.compressor.groups))
-        if key not in self._counts:
-            self._counts[key] = count(self.model, self.context.example)
-        return self._counts[key]
+        counted = self.context.counted
+        if key not in counted:
+            counted[key] = count(self.model, self.context.example)
+        return counted[key]
 
     def train(self, step: Step, batches: Iterable[Samples], steps: int) -> float:
         """Take `steps` steps; the last batch's loss.

@@ -1,4 +1,4 @@
-"""A whole run on two simulated GPUs through Ray, and what its tables make of it."""
+"""A whole run on two simulated GPUs through Ray, which trains in bfloat16 and uses its networks, and its tables."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ SUITE = """\
 name: watts
 question: Do joules arrive in the tables?
 cost: seconds
-protocol: {name: standard, steps: 60, batch_size: 32, cycle_steps: 10, keep: 0.7}
+protocol: {name: standard, steps: 60, batch_size: 32, cycle_steps: 10, keep: 0.7, precision: bf16}
 grid:
   - models: [{name: mlp, widths: [64]}]
     datasets: [digits]
@@ -23,6 +23,7 @@ grid:
     seeds: 2
 resources: {cpus: 1, gpus: 1}
 energy: {min_window: 1s, idle: 1s, required: true}
+use: {batch_sizes: [16], window: 0.5s}
 """
 
 
@@ -82,6 +83,25 @@ def test_every_cell_has_both_idle_powers(energies):
         trace, watts = energy["trace"], WATTS[energy["trace"]["gpu_uuid"]]
         for idle in ("idle_w", "idle_context_w"):
             assert trace[idle] == pytest.approx(watts, rel=2 * trace["longest_gap_s"]), trace["reasons"]
+
+
+def test_a_network_in_use_draws_its_boards_power_for_as_long_as_its_samples_take(lanes, folder, run):
+    for record in (record for records in lanes.values() for record in records):
+        watts = WATTS[record["energy"]["trace"]["gpu_uuid"]]
+        eager, *others = [use for use in record["use"] if use["widths"] == "pruned"]
+        joules = 1000 * watts / eager["throughput"]["median"]
+        assert eager["energy_j"]["median"] == pytest.approx(
+            joules, rel=0.25
+        )  # of half a second each refresh is a fifth
+        assert {"coarse", "simulated"} <= set(eager["flags"])
+        assert [use["reasons"]["energy_j"] for use in others] == [
+            "the network ran on the CPU, which has no CUDA graphs"
+        ]
+    use = pd.read_csv(folder / "runs/watts/use.csv")
+    measured = use[use["mode"] == "eager"].query("widths == 'pruned'")
+    assert measured[["energy_j", "latency_s", "time_ratio"]].notna().all(axis=None)
+    assert measured["energy_ratio"].isna().all()
+    assert measured["energy_ratio_reason"].str.contains("simulated GPU").all()
 
 
 def test_the_cells_of_a_lane_run_in_the_order_that_their_records_tell(lanes):

@@ -142,5 +142,6 @@ def test_the_plan_says_how_long_it_takes_and_a_rehearsal_is_brief():
     (note,) = use_note(read_suite(text, None)[1])
     assert note == "use: about 7 min a cell, 2 × 3 batch sizes in 6 windows of 10 s: 21 min for 3 cells"
     assert use_note(read_suite(TINY, None)[1]) == []
-    assert parse(rehearsal(text, "x"), "x").use.window == 0.01
+    use = parse(rehearsal(text, "x"), "x").use
+    assert (use.window, use.batch_sizes) == (0.01, [16])
     assert "use" not in json.dumps(rehearsal(TINY, "x"))

@@ -409,6 +409,18 @@ def test_repeats_change_nothing_of_the_result(patient):
     assert repeated.evaluate_s > 0  # the first training's, as all seconds are
 
 
+def test_a_repeat_counts_no_flops_between_its_phases_which_would_cut_its_window(monkeypatch):
+    counted, count = [], flops._counter
+    monkeypatch.setattr(flops, "_structure", lambda *_: None)  # as of a class that may do anything
+    monkeypatch.setattr(flops, "_counter", lambda *given: counted.append(given) or count(*given))
+    work = context(cell("random"))
+    run(work)
+    before = len(counted)
+    assert before > 2  # once for each width
+    run(work.repeat())
+    assert len(counted) == before
+
+
 def test_a_repeat_that_takes_another_course_is_flagged(patient, monkeypatch):
     meter, alike = patient(3), iter([False, True])
     monkeypatch.setattr(worker, "same_training", lambda one, other: next(alike))
