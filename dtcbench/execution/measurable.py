@@ -56,8 +56,7 @@ def _refuse_uncalibrated(suite: Suite, nodes: Sequence[Node] | None, job: Job, s
     for gpu in boards:
         if gpu.uuid in job.calibrated or gpu.obstacle(is_whole=suite.energy.shared == "refuse"):
             continue
-        if (one := found.get(gpu.uuid)) and one.has_ended:
-            why = one.reasons["window_s"]
+        if (one := found.get(gpu.uuid)) and one.has_ended and (why := one.reasons.get("window_s")):
             raise UserError(f"{store.calibration_path(gpu.uuid)}: {why}; give the suite a time as energy.min_window")
         out = "" if store.root == RUNS / suite.name else str(store.root)
         raise UserError(uncalibrated(suite.name, gpu.uuid, out))

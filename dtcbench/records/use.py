@@ -64,7 +64,7 @@ COMPARED = {
     "same batch size: geometric mean over pairs of one hardware class; empty if they are of several",
     "time_low": "lower end of its interval",
     "time_high": "upper end of its interval",
-    "energy_j": "joules of the GPU per 1,000 samples, as latency_s",
+    "energy_j": "joules of the GPU per 1,000 samples, as latency_s; empty, too, if some cover a module",
     "energy_ratio": "joules over those of the paired dense cell, as time_ratio; empty if energy_ratio_reason gives a "
     "reason against it",
     "energy_low": "lower end of its interval",
@@ -133,7 +133,7 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     half = (cells["throughput_high"] - cells["throughput_low"]) / 2 / cells["throughput"]
     no_time_ratio = ", ".join(_of_several_classes(cells[cells["throughput"].notna()], "throughput"))
     time = _unless(no_time_ratio, cells["throughput_dense"], cells["throughput"])
-    no_median = {name: _no_median(cells, name) for name in _SPREADS}
+    no_median = {name: list(_no_median(cells, name)) for name in _SPREADS}
     no_ratio = ", ".join(_bars(cells[cells["energy_j"].notna()]))
     energy = _unless(no_ratio, cells["energy_j"], cells["energy_j_dense"])
     return {
@@ -151,10 +151,14 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _no_median(cells: pd.DataFrame, name: str) -> tuple[str, ...]:
-    """Why the cells that have this quantity have no median of it: times and joules compare only within one class."""
-    is_mixed = len(distinct(cells.loc[cells[name].notna(), "hardware_class"])) > 1
-    return ("cells of several hardware classes have no median",) if is_mixed else ()
+def _no_median(cells: pd.DataFrame, name: str) -> Iterator[str]:
+    """Why the cells that have this quantity have no median of it: times and joules compare only within one class, and
+    those of a GPU not with those of a module."""
+    measured = cells[cells[name].notna()]
+    if len(distinct(measured["hardware_class"])) > 1:
+        yield "cells of several hardware classes have no median"
+    if name == "energy_j" and len(found := distinct(measured["energy_scope"])) > 1:
+        yield f"joules covering {' and '.join(found)} have no median"
 
 
 def _bars(metered: pd.DataFrame) -> Iterator[str]:

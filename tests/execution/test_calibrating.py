@@ -181,3 +181,4 @@ def test_a_board_is_calibrated_once_and_its_window_is_that_of_the_run(tmp_path):
     assert not any("short" in record["energy"]["flags"] for record in records)
     assert "joules were read over" not in ended.stdout
     assert "made on a simulated GPU: not for publication" in ended.stdout
+    assert "warning: calibration" not in ended.stdout  # it is of this run's suite, cell, board, driver and version

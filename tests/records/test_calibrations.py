@@ -5,9 +5,12 @@ import json
 import pytest
 from suites_for_tests import TINY
 
-from dtcbench.energy.calibration import Calibration, Repeats, shortest
+from dtcbench.energy import nvml
+from dtcbench.energy.calibration import Calibration, Repeats, candidates, shortest
+from dtcbench.energy.nvml import Gpu
 from dtcbench.errors import UserError
-from dtcbench.execution.measurable import calibrated
+from dtcbench.execution.measurable import calibrated, refuse_unmeasurable
+from dtcbench.execution.task import Job
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.suite import parse
 from dtcbench.publish.bundle import PUBLISHED
@@ -89,6 +92,20 @@ def test_a_run_is_not_measured_by_a_calibration_for_another_suite(store):
     suite = parse(f"{TINY}\nenergy: {{min_window: calibrated}}\n", "tiny.yaml", REGISTERED)
     with pytest.raises(UserError, match=r"GPU-aaaa\.json: made for suite watts, not tiny; remove it, and calibrate"):
         calibrated(suite, store)
+
+
+def test_a_board_whose_repeats_agree_at_no_window_is_not_sent_to_calibrate_again(store, monkeypatch):
+    suite = parse(f"{TINY}\nresources: {{gpus: 1}}\nenergy: {{min_window: calibrated}}\n", "tiny.yaml", REGISTERED)
+    board = Gpu(0, "NVIDIA H200", "GPU-bbbb", 140.0, 700.0, "570.1", False, 5e6, 300.0)
+    monkeypatch.setattr(nvml, "visible_gpus", lambda environment: [board])
+    tried = [APART.model_copy(update={"window_s": window, "cool_down_s": pause}) for window, pause in candidates()]
+    for number, words in ((1, "has no window by a calibration; run `CUDA_VISIBLE_DEVICES=GPU-bbbb"), (18, "give the")):
+        found = {"tried": tried[:number], "window_s": (none := shortest(tried[:number])), "cool_down_s": none}
+        known = {name: value for name, value in store.calibrations()["GPU-aaaa"] if name != "reasons"}
+        with store.locked() as writer:
+            writer.save_calibration(Calibration.of(**known | {"gpu_uuid": "GPU-bbbb"} | found))
+        with pytest.raises(UserError, match=words):
+            refuse_unmeasurable(suite, None, Job.of(suite), store)
 
 
 def test_a_calibration_that_has_not_ended_grows_and_one_that_has_stays(store):

@@ -149,6 +149,16 @@ def test_no_number_of_a_row_mixes_hardware_classes(name, reason):
     assert (line([one, unmeasured])[name], line([one, unmeasured])[reason]) == (numbers[name], "too large a batch")
 
 
+def test_joules_of_a_gpu_and_of_a_module_have_no_median_and_times_have():
+    cells = [row("dtc", seed, energy_j=3.0, energy_scope=scope) for seed, scope in enumerate(("gpu", "module"))]
+    found = line(cells)
+    assert (math.isnan(found["energy_j"]), found["energy_reason"]) == (
+        True,
+        "joules covering gpu and module have no median",
+    )
+    assert (found["throughput"], found["use_reason"]) == (100.0, "")
+
+
 def test_what_was_not_measured_is_a_row_with_its_reason_and_flags_are_told():
     rows = [
         row("dense", energy_j=4.0, use_flags="processes-unseen,warm"),
