@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.joule_budget import Giving, Refused, allowed_steps, givings
 from dtcbench.execution.scheduler import Scheduler, UnfitNodes
 from dtcbench.execution.stacks import without_places
-from dtcbench.execution.task import Job, Outcome, Task
+from dtcbench.execution.task import Job, Outcome, Place, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers, has_joule_budget
 from dtcbench.plan.looks import Look
@@ -27,6 +28,10 @@ from dtcbench.training.determinism import generator
 
 POLL_S = 0.5
 """Maximum seconds between two checks of time limits and Ctrl-C."""
+NOTES_S = 15.0
+"""Between two questions to the executor about what the user should know."""
+CLOCK_S = 5.0
+"""A node's clock that differs by more from the driver's is wrong."""
 
 
 class Watcher:
@@ -58,7 +63,10 @@ class Watcher:
         """An attempt has ended, and its record is sealed; not `final` if the cell is retried."""
 
     def set_aside(self, host: str, reason: str) -> None:
-        """A node gets no more cells: it could not begin those that others could, or has other versions."""
+        """A node gets no more cells: it could not begin those that others could, or has other versions or data."""
+
+    def noted(self, note: str) -> None:
+        """Something that the user should know: in what the nodes differ, what the run waits for and what ends that."""
 
     def stopping(self, running: int) -> None:
         """The user asked to stop; this number of cells is still running."""
@@ -178,6 +186,12 @@ class _Driver:
     unfit: UnfitNodes = field(default_factory=UnfitNodes)
     hosts: dict[str, str] = field(default_factory=dict)
     """The host's name of each node on which a cell has ended, by Ray's id."""
+    first: dict[str, str] = field(default_factory=dict)
+    """By data set's label, the host of this run's first ok cell of it, if no earlier run had one."""
+    wrong_clocks: set[str] = field(default_factory=set)
+    """Nodes whose clocks were found wrong."""
+    notes_at: float = -math.inf
+    """When the executor was last asked for notes, in monotonic seconds."""
     failed: int = 0
 
     def step(self) -> None:
@@ -187,6 +201,10 @@ class _Driver:
             return  # all that were left have ended without an attempt
         for task in self.executor.begun():
             self.scheduler.begun(task, time.monotonic())
+        if time.monotonic() - self.notes_at > NOTES_S:
+            self.notes_at = time.monotonic()
+            for note in self.executor.notes():
+                self.watcher.noted(note)
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())
         for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
             self._end(outcome)
@@ -230,7 +248,8 @@ class _Driver:
         task = outcome.task
         if (began := self.began.pop(task, None)) is None:
             return  # it had ended before
-        record = self._as_its_node_let_it(outcome, self._with_the_runs_data(_record(outcome, *began), task))
+        record = self._with_the_drivers_time(_record(outcome, *began), began[0], outcome.place)
+        record = self._as_its_node_let_it(outcome, self._with_the_runs_data(record, task, outcome.place))
         is_nodes = outcome.report is None or record.status is Status.INFRA
         if self.scheduler.ended(task, record.status, "node" if is_nodes else "cell"):
             is_final = record.key in self.scheduler.finished
@@ -256,8 +275,7 @@ class _Driver:
             return record
         self.hosts[place.node] = place.host
         if outcome.unfit:
-            if self.unfit.refused(place.node):
-                self.watcher.set_aside(place.host, outcome.reason)
+            self._refuse(place, outcome.reason)
         elif record.status is not Status.ERROR or (record.provenance and record.provenance.dataset_sha256):
             for node, reason in self.unfit.begun(record.key).items():
                 self.watcher.set_aside(self.hosts[node], reason)
@@ -266,19 +284,61 @@ class _Driver:
             return outcome.task.record(Status.INFRA, reason, record.started_at, record.wall_s, record.detail)
         return record
 
-    def _with_the_runs_data(self, record: CellRecord, task: Task) -> CellRecord:
-        """The record; an `error` instead if its node has other data than the run's cells were trained on."""
-        found = record.provenance.dataset_sha256 if record.provenance else None
+    def _refuse(self, place: Place, reason: str) -> None:
+        """The node gets no more cells."""
+        if self.unfit.refused(place.node):
+            self.watcher.set_aside(place.host, reason)
+
+    def _with_the_runs_data(self, record: CellRecord, task: Task, place: Place | None) -> CellRecord:
+        """The record; if its node has other data than the run's cells were trained on, `infra` instead, and an `error`
+        on the last node.
+        """
+        found, label = record.provenance.dataset_sha256 if record.provenance else None, record.cell.dataset.label
         if record.status is not Status.OK or found is None:
             return record
-        expected = self.data.setdefault(record.cell.dataset.label, found)
+        if place is not None and label not in self.data:
+            self.first[label] = place.host
+        expected = self.data.setdefault(label, found)
         if found == expected:
             return record
         reason = (
-            f"its node holds other data of {record.cell.dataset.label} (SHA-256 {found[:12]}) than the run's other "
+            f"its node holds other data of {label} (SHA-256 {found[:12]}) than the run's other "
             f"cells were trained on ({expected[:12]}); put the same data on every node"
         )
+        if place is not None and place.has_others:
+            whose = f"node {self.first[label]}" if label in self.first else "an earlier run"
+            self._refuse(
+                place, f"{reason}; those of {whose} came first: if they are wrong, start again with another --out"
+            )
+            return task.record(Status.INFRA, reason, record.started_at, record.wall_s)
         return task.record(Status.ERROR, reason, record.started_at, record.wall_s)
+
+    def _with_the_drivers_time(self, record: CellRecord, submitted_at: str, place: Place | None) -> CellRecord:
+        """The record; with the driver's time of its start if its node's clock is wrong."""
+        ended_at = datetime.now(UTC)
+        if place is None or abs(ahead_s := clock_ahead_s(record, submitted_at, ended_at)) <= CLOCK_S:
+            return record
+        if place.node not in self.wrong_clocks:
+            self.wrong_clocks.add(place.node)
+            self.watcher.noted(
+                f"node {place.host}: its clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the "
+                "driver's; set it. Its records have the driver's time"
+            )
+        started = ended_at - timedelta(seconds=record.wall_s)
+        return record.model_copy(update={"started_at": started.isoformat(timespec="milliseconds")})
+
+
+def clock_ahead_s(record: CellRecord, submitted_at: str, ended_at: datetime) -> float:
+    """By how many seconds, at least, the clock that the record's start is from is ahead of the driver's; negative if it
+    is behind, and 0 if the start lies between the submission and the latest start that the end allows.
+
+    Parameters
+    ----------
+    submitted_at, ended_at : by the driver's clock
+    """
+    started, first = datetime.fromisoformat(record.started_at), datetime.fromisoformat(submitted_at)
+    latest = ended_at - timedelta(seconds=record.wall_s)
+    return max(0.0, (started - latest).total_seconds()) + min(0.0, (started - first).total_seconds())
 
 
 def _record(outcome: Outcome, started_at: str, began: float) -> CellRecord:

@@ -31,6 +31,9 @@ class Executor(Protocol):
     def begun(self) -> list[Task]:
         """Tasks that have begun since the last call: their time limits count from now."""
 
+    def notes(self) -> list[str]:
+        """What the user should know, and has not been told: in what nodes differ, what waiting tasks wait for."""
+
     def kill(self, task: Task) -> None:
         """End a task by force. It gets no outcome."""
 
@@ -68,6 +71,10 @@ class InlineExecutor:
 
     def begun(self) -> list[Task]:
         """Always empty: a task begins and ends within one `wait`."""
+        return []
+
+    def notes(self) -> list[str]:
+        """Always empty: there is one process."""
         return []
 
     def kill(self, task: Task) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,6 +16,8 @@ from dtcbench.energy import nvml
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance
 from dtcbench.execution.cluster import joined_ray
+from dtcbench.models.packages import building
+from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request, Resources
 from dtcbench.text import error_line
 from dtcbench.unavailable import Unavailable
@@ -22,6 +26,10 @@ SURVEY_S = 120.0
 """Time limit for the nodes' answers: on each node a process starts and imports torch."""
 MUST_AGREE = ("python", "torch", "dtcbench")
 """Versions that decide numbers: a run is refused if its nodes differ in one of them."""
+_KERNELS = "kernels of "
+"""Before the name of a library among a node's versions: the processor for which its code there is made."""
+MIN_FREE = 64 * 2**20
+"""Bytes that a node's temporary folder must have free before a cell begins there."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +62,35 @@ def describe_node() -> Node:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what decides numbers, in this process; read once, as every cell asks."""
-    return {"python": platform.python_version(), "dtcbench": __version__, **provenance.package_versions()}
+    """Versions and kernels of what decides numbers, in this process; read once, as every cell asks."""
+    builders = {package for model in registry.models.names() for package in building(model)}
+    return {
+        "python": platform.python_version(),
+        "dtcbench": __version__,
+        **provenance.package_versions(),
+        **{name: provenance.version(name) for name in builders},
+        **{f"{_KERNELS}{name}": kind for name, kind in provenance.kernels().items()},
+    }
 
 
-def differing(expected: Mapping[str, str]) -> str:
-    """In which of these versions this process differs, and how; empty if in none."""
+def needed(cell: Cell) -> dict[str, str]:
+    """The versions, as they are in this process, that a node must have to run the cell."""
+    return {name: versions()[name] for name in (*MUST_AGREE, *building(cell.model.name))}
+
+
+def unfit(expected: Mapping[str, str]) -> str:
+    """Why this node must not run a cell, of versions that differ from those expected or of a full disk; empty if it
+    may."""
     here = versions()
-    return ", ".join(
+    differing = [
         f"{name} {here.get(name, provenance.NO_VERSION)} and not {version}"
         for name, version in expected.items()
         if here.get(name, provenance.NO_VERSION) != version
-    )
+    ]
+    if differing:
+        return f"has {', '.join(differing)}"
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    return "" if free >= MIN_FREE else f"has {free >> 20} MiB free in its temporary folder, and needs {MIN_FREE >> 20}"
 
 
 def survey(address: str) -> list[Node]:
@@ -100,10 +125,16 @@ def is_alive(ray: Any, node: str) -> bool:
     return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
 
 
-def require_agreement(ray: Any, address: str) -> None:
-    """UserError if the nodes and this process differ in a version of `MUST_AGREE`."""
-    if found := disagreements([describe_node(), *nodes_of(ray, address)], MUST_AGREE):
+def require_agreement(ray: Any, address: str) -> list[str]:
+    """In which kernels the nodes differ. UserError if they and this process differ in a version of `MUST_AGREE`."""
+    nodes = nodes_of(ray, address)
+    if found := disagreements([describe_node(), *nodes], MUST_AGREE):
         raise UserError(f"the nodes disagree: {'; '.join(found)}; install one version everywhere")
+    names = {name: None for node in nodes for name in node.versions if name.startswith(_KERNELS)}
+    return [
+        f"the nodes compute with unlike {line}: their sums round in other orders; `check` will warn"
+        for line in disagreements(nodes, list(names))
+    ]
 
 
 def without_joules(nodes: Sequence[Node], request: Request, *, is_whole: bool) -> list[str]:

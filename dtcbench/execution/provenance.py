@@ -65,7 +65,7 @@ def collect(
         threads=threads,
         platform=platform.platform(),
         python=platform.python_version(),
-        packages=package_versions() | {name: _version(name) for name in building},
+        packages=package_versions() | {name: version(name) for name in building},
         kernels=kernels(),
         dtcbench=dtcbench.__version__,
         commit=commit,
@@ -143,10 +143,11 @@ def cpu_model() -> str:
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed version of each of `PACKAGES`, or `not installed`; and that of zlib, which decides compressed sizes."""
-    return {**{name: _version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    return {**{name: version(name) for name in PACKAGES}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The installed version of a package; `NO_VERSION` if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 import uuid
@@ -14,11 +13,11 @@ from typing import Any
 
 from dtcbench.errors import UserError
 from dtcbench.execution.cluster import joined_ray, local_ray
-from dtcbench.execution.nodes import MUST_AGREE, SURVEY_S, differing, is_alive, require_agreement, versions
-from dtcbench.execution.stacks import take_stack, time_limit
+from dtcbench.execution.nodes import SURVEY_S, is_alive, needed, require_agreement
+from dtcbench.execution.stacks import take_stack
 from dtcbench.execution.task import Outcome, Place, Report, Task
 from dtcbench.execution.worker import attempt
-from dtcbench.heartbeat import Heartbeat, Heartbeats
+from dtcbench.heartbeat import Heartbeats
 from dtcbench.plan.request import Request, shown
 from dtcbench.record import Status
 from dtcbench.text import error_line
@@ -80,10 +79,15 @@ class RayExecutor:
         self._submitted: dict[Any, _Submitted] = {}
         """By Ray's reference to the result."""
         self._silences: dict[str, tuple[str, float]] = {}
+        self._notes: list[str] = []
+        """What was not told yet."""
+        self._lacking = ""
+        """What the waiting tasks lacked when that was last asked."""
         with ExitStack() as closing:
             self._ray = closing.enter_context(joined_ray(address) if address else local_ray(request.cpus, cores))
+            self._work, self._is_joined = work, address is not None
             if address is not None:
-                require_agreement(self._ray, address)
+                self._notes = require_agreement(self._ray, address)
             self.slots = slots if slots and address else min(self._capacity(), slots or sys.maxsize)
             self._function = self._ray.remote(
                 num_cpus=request.cpus,
@@ -92,7 +96,7 @@ class RayExecutor:
                 name="cell",
                 max_retries=0,  # the scheduler decides on retries
                 max_calls=1 if request.gpus else 0,  # a metered cell gets a process of its own
-            )(_watched(work, {name: versions()[name] for name in MUST_AGREE} if address else {}))
+            )(_on_node())
             # It runs on the head, which outlives all other nodes; a local Ray is its own head.
             head = {"node:__internal_head__": 0.001}
             # Ray restarts it if it dies; running attempts then report again.
@@ -109,7 +113,9 @@ class RayExecutor:
             function = self._on_gpu_of(task.lane, task.avoid)
         else:
             function = self._function.options(label_selector=_elsewhere(task.avoid)) if task.avoid else self._function
-        self._submitted[function.remote(task, submitted.id, self._heartbeats)] = submitted
+        packed = self._ray.cloudpickle.dumps((self._work, task))  # read on the node, which may be unable to
+        expected = needed(task.cell) if self._is_joined else {}
+        self._submitted[function.remote(packed, expected, submitted.id, self._heartbeats)] = submitted
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that have ended within the time, and abandoned ones."""
@@ -128,6 +134,14 @@ class RayExecutor:
         for submitted in new:
             submitted.begun = True
         return [submitted.task for submitted in new]
+
+    def notes(self) -> list[str]:
+        """In what kernels the nodes differ, and what tasks wait for that no node can give; again if that changes."""
+        if (lacking := self._what_lacks()) != self._lacking:
+            self._lacking = lacking
+            self._notes += [lacking] if lacking else []
+        notes, self._notes = self._notes, []
+        return notes
 
     def kill(self, task: Task) -> None:
         """Kill the task's worker process. What still arrives from it is ignored."""
@@ -182,6 +196,26 @@ class RayExecutor:
             )
         return capacity
 
+    def _what_lacks(self) -> str:
+        """What a task that has not begun waits for, if no node can run it now, and what ends that; else empty."""
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        able = [node for node in nodes if self._request.cells_on(node["Resources"]) > 0]
+        for submitted in self._submitted.values():
+            avoided = [node for node in able if node["NodeID"] in submitted.task.avoid]
+            if submitted.begun or len(avoided) < len(able):
+                continue
+            named = ", ".join(node["NodeManagerHostname"] for node in avoided)
+            why = (
+                f"{named} can begin no such cell, as was said, and no other node has them"
+                if avoided
+                else f"no node has them: there are {shown(node['Resources'] for node in nodes)}"
+            )
+            return (
+                f"cells wait: each asks for {self._request}, and {why}. A node that joins ends the wait (`ray status` "
+                "says what is requested, and why none starts); Ctrl-C ends the run, and the same command resumes"
+            )
+        return ""
+
     def _recent_silences(self) -> dict[str, tuple[str, float]]:
         """The heartbeats as of the latest query, a moment ago: not every cell costs a query."""
         if time.monotonic() - self._queried > _REFRESH_S:
@@ -230,7 +264,7 @@ class RayExecutor:
             node, host, report = self._ray.get(reference)
             place = Place(node, host, self._has_others(task.avoid | {node}))
             if isinstance(report, str):
-                return Outcome(task, None, Status.INFRA, f"its node has {report}", place=place, unfit=True)
+                return Outcome(task, None, Status.INFRA, f"its node {report}", place=place, unfit=True)
             return Outcome(task, report, place=place)
         except errors.OutOfMemoryError as error:
             return Outcome(task, None, Status.OOM, f"the node's memory ran out: {error_line(error)}")
@@ -278,25 +312,35 @@ def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
     return {"ray.io/node-id": f"!in({', '.join(sorted(avoid))})"}
 
 
-def _watched(
-    work: Callable[[Task], Report], expected: Mapping[str, str]
-) -> Callable[[Task, str, Any], tuple[str, str, Report | str]]:
-    """`work` on a node, under a time limit and with heartbeats. It returns the node's id, the host's name, and the
-    report, or in which of the `expected` versions the node differs.
+def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str, Report | str]]:
+    """What a node does with a task: `work` under a time limit and with heartbeats. It returns the node's id, the
+    host's name, and the report, or why the node must not run it.
 
-    If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
+    Ray sends this function by its code, and it imports only what it is about to use: a node without dtcbench, or with
+    another one, can still say so. If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
     """
 
-    def on_node(task: Task, id: str, heartbeats: Any) -> tuple[str, str, Report | str]:
+    def on_node(packed: bytes, expected: Mapping[str, str], id: str, heartbeats: Any) -> tuple[str, str, Report | str]:
+        import platform
+
         import ray
 
         node, host = ray.get_runtime_context().get_node_id(), platform.node()
-        if wrong := differing(expected):
-            return node, host, wrong
-        with (
-            time_limit(task.job.timeout_s, id),
-            Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S),
-        ):
+        try:
+            from dtcbench.execution.nodes import unfit
+
+            if expected and (wrong := unfit(expected)):
+                return node, host, wrong
+            import pickle
+
+            from dtcbench.execution.stacks import time_limit
+            from dtcbench.heartbeat import Heartbeat
+
+            work, task = pickle.loads(packed)  # noqa: S301 - from the driver, as everything that Ray brings
+        except Exception as error:
+            remedy = "install the driver's dtcbench and requirements.lock there"
+            return node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
+        with time_limit(task.job.timeout_s, id), Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S):
             return node, host, work(task)
 
     return on_node

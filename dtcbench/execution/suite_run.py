@@ -228,7 +228,7 @@ def executed(
     with ExitStack() as lock:
         is_new = not store.suite.is_file()
         if not is_new:
-            writer = lock.enter_context(store.locked())
+            writer = lock.enter_context(store.locked(watcher.noted))
         job = replace(
             Job.of(plan.suite, plugins, fail_over),
             calibrated=calibrated(plan.suite, store),
@@ -248,7 +248,7 @@ def executed(
             closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
         ):
             if is_new:
-                writer = lock.enter_context(store.locked())
+                writer = lock.enter_context(store.locked(watcher.noted))
                 # Another run of the suite may have ended since.
                 contents, tasks = _missing(plan, store, cells, job, retry_failed=retry_failed)
             document = Document.read(text, plan.suite.name).value

@@ -119,12 +119,16 @@ def rename(file: AnyPath, name: str) -> None:
 
 
 @contextmanager
-def held(folder: AnyPath) -> Iterator[Callable[[], None]]:
+def held(folder: AnyPath, waits: Callable[[str], None] = lambda why: None) -> Iterator[Callable[[], None]]:
     """Hold the folder for one writer; StoreError if another process holds it.
 
     Yields a check to make before each write: it raises StoreError if the folder is no longer held.
+
+    Parameters
+    ----------
+    waits : is told why, before this waits
     """
-    with _locked(folder) if isinstance(folder, Path) else _leased(folder) as check:
+    with _locked(folder) if isinstance(folder, Path) else _leased(folder, waits) as check:
         yield check
 
 
@@ -139,12 +143,16 @@ def _locked(folder: Path) -> Iterator[Callable[[], None]]:
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; {REMEDY}") from error
     try:
-        write(owner, f"process {os.getpid()} on {platform.node()}".encode())
+        write(owner, _this_process().encode())
         yield lambda: None  # nobody else can take the lock
     finally:
         with suppress(OSError):  # a disk that became read-only must not hide what it ended
             owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
 
 
 def _holder(owner: Path) -> str:
@@ -159,19 +167,30 @@ class _TakenOverError(StoreError):
 
 
 @contextmanager
-def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
-    """An object store frees nothing by itself: the lease is an object that its holder writes anew again and again.
+def _leased(folder: UPath, waits: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """An object store frees nothing by itself: the lease is an object that its holder writes anew again and again. It
+    has 16 bytes of the holder, 16 of the renewal, and the holder's process and host.
 
     A holder that cannot renew it for LEASE_S writes no more, because another process may hold the folder by then.
     Two processes that find a lease abandoned at the same moment may both go on; no record is lost then, as none is
     overwritten.
     """
     lease, holder = folder / ".lease", os.urandom(16)
+    named = _this_process().encode()
+
+    def renewed() -> bytes:
+        return holder + os.urandom(16) + named
+
     if (before := _held_by(lease)) is not None:
+        whose = before[32:].decode(errors="replace") or "another process"
+        waits(
+            f"{folder}: its lease is of {whose}; this takes it over in {LEASE_S:g} s unless it is renewed; "
+            "Ctrl-C ends the wait"
+        )
         time.sleep(LEASE_S)
         if _held_by(lease) not in (None, before):
-            raise StoreError(f"{folder} is in use by another process; wait for it to end, or {REMEDY}")
-    write(lease, holder)
+            raise StoreError(f"{folder} is in use by {whose}; wait for it to end, or {REMEDY}")
+    write(lease, renewed())
 
     def is_ours() -> bool:
         return (_held_by(lease) or b"").startswith(holder)
@@ -179,7 +198,7 @@ def _leased(folder: UPath) -> Iterator[Callable[[], None]]:
     def renew() -> None:
         if not is_ours():
             raise _TakenOverError("another process has taken it over")
-        write(lease, holder + os.urandom(16))
+        write(lease, renewed())
 
     try:
         with Heartbeat(renew, BEAT_S) as heartbeat:

@@ -187,11 +187,12 @@ class Store:
         return self
 
     @contextmanager
-    def locked(self) -> Iterator[Writer]:
-        """Hold the folder for one writer; StoreError if another process holds it."""
+    def locked(self, waits: Callable[[str], None] = lambda why: None) -> Iterator[Writer]:
+        """Hold the folder for one writer; StoreError if another process holds it. `waits` is told why, if this waits
+        to see whether it does."""
         make_folder(self.root, mode=0o700)  # logs and reasons may hold what other users should not read
         make_folder(self.records)
-        with held(self.root) as check:
+        with held(self.root, waits) as check:
             self._discard_half_written()
             writer = Writer(self, check)
             yield writer

@@ -116,6 +116,10 @@ class RunProgress(Watcher):
         """Name the node and its fault."""
         self._print(f"node {host} gets no more cells: {reason}")
 
+    def noted(self, note: str) -> None:
+        """Print the note."""
+        self._print(f"note: {note}")
+
     def stopping(self, running: int) -> None:
         """Say that no more cells start."""
         cells = "1 running cell is" if running == 1 else f"{running} running cells are"

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cells import cell, job, task
@@ -26,7 +27,7 @@ class Watcher:
     """Writes down what it is told, and may do something about it."""
 
     def __init__(self, on_end=lambda record: None):
-        self.records, self.finals, self.started_cells, self.stops, self.aside = [], [], [], [], []
+        self.records, self.finals, self.started_cells, self.stops, self.aside, self.notes = [], [], [], [], [], []
         self._on_end = on_end
 
     def started(self, cell):
@@ -43,6 +44,9 @@ class Watcher:
     def set_aside(self, host, reason):
         self.aside.append((host, reason))
 
+    def noted(self, note):
+        self.notes.append(note)
+
 
 class Nodes:
     """An executor of two nodes; on the first, `bad`, no cell begins, and `alone` is whether there is no other."""
@@ -56,6 +60,9 @@ class Nodes:
         self._task = task
 
     def begun(self):
+        return []
+
+    def notes(self):
         return []
 
     def wait(self, timeout_s):
@@ -86,6 +93,9 @@ class Script:
     def begun(self):
         news, self._news = self._news, []
         return news
+
+    def notes(self):
+        return []
 
     def kill(self, task):
         self.killed.append(task)
@@ -168,6 +178,62 @@ def test_without_another_node_a_cell_that_does_not_begin_is_an_error(store):
     watcher = Watcher()
     assert set(run(store, executor=Nodes(alone=True), watcher=watcher).values()) == {Status.ERROR}
     assert (len(watcher.records), watcher.aside) == (len(CELLS), [])
+
+
+class Elsewhere(Script):
+    """Real attempts, the odd ones on node `a` and the others on `b`; `changed` is what `b` makes of its record."""
+
+    def __init__(self, changed):
+        super().__init__()
+        self._changed, self._number = changed, 0
+
+    def wait(self, timeout_s):
+        task, self._number = self._tasks.pop(0), self._number + 1
+        on_a = self._number % 2 or "b" in task.avoid
+        report = attempt(task)
+        if not on_a:
+            self._changed(report.record)
+        return [Outcome(task, report, place=Place("a", "rack-1") if on_a else Place("b", "rack-2", has_others=True))]
+
+
+def test_a_node_with_other_data_costs_no_cell_and_is_named_with_the_node_that_came_first(store):
+    watcher = Watcher()
+    finished = run(
+        store,
+        executor=Elsewhere(lambda record: record["provenance"].update(dataset_sha256="f" * 64)),
+        watcher=watcher,
+    )
+    assert set(finished.values()) == {Status.OK}
+    assert [record.status for record in watcher.records] == ["ok", "infra", "ok", "ok", "ok"]
+    ((host, reason),) = watcher.aside
+    assert host == "rack-2"
+    assert "SHA-256 ffffffffffff" in reason and "those of node rack-1 came first" in reason
+    assert "rack" not in watcher.records[1].reason
+
+
+@pytest.mark.parametrize(("shift_s", "told"), [(3600, "3600 s ahead of"), (-3600, "3600 s behind"), (1, None)])
+def test_a_wrong_clock_of_a_node_is_told_once_and_its_records_have_the_drivers_time(store, shift_s, told):
+    def shifted(record):
+        moved = datetime.fromisoformat(record["started_at"]) + timedelta(seconds=shift_s)
+        record["started_at"] = moved.isoformat(timespec="milliseconds")
+
+    watcher, before = Watcher(), datetime.now(UTC)
+    run(store, executor=Elsewhere(shifted), watcher=watcher)
+    notes = [f"node rack-2: its clock is {told} the driver's; set it. Its records have the driver's time"]
+    assert watcher.notes == (notes if told else [])
+    for record in watcher.records:
+        assert before - timedelta(seconds=1) <= datetime.fromisoformat(record.started_at)
+        assert datetime.fromisoformat(record.started_at) <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_what_the_executor_has_to_say_is_noted(store):
+    class Waiting(Script):
+        def notes(self):
+            return ["cells wait"]
+
+    watcher = Watcher()
+    run(store, CELLS[:1], Waiting(None, (None, Status.ERROR, "it broke")), watcher)
+    assert watcher.notes == ["cells wait"]  # asked for again after NOTES_S only
 
 
 def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):

@@ -1,9 +1,11 @@
 """Faults of nodes, workers, memory, disk and driver: every planned cell ends in one state, the others unharmed."""
 
 import queue
+import re
 import subprocess
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +15,10 @@ from mishaps import MISHAPS, mishap, pid_of, release, unharmed
 from rack import Rack
 
 from dtcbench.errors import UserError
-from dtcbench.execution import cluster
+from dtcbench.execution import cluster, ray_executor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
-from dtcbench.execution.ray_executor import RayExecutor, _watched
-from dtcbench.execution.worker import attempt
+from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store, StoreError
 from dtcbench.registry import Plugin
@@ -40,6 +41,8 @@ class Heard:
 
     def set_aside(self, host, reason):
         self.aside.append((host, reason))
+
+    def noted(self, note): ...
 
     def ended(self, record, final):
         self.records.put(record)
@@ -134,13 +137,40 @@ def test_a_node_that_joins_without_the_data_costs_no_cell_and_gets_no_more(tmp_p
     assert "no data here" in reason
 
 
-def test_a_node_of_other_versions_refuses_its_first_task(executor, monkeypatch):
-    other = executor._ray.remote(num_cpus=1, max_retries=0)(_watched(attempt, {"dtcbench": "0.0.0"}))
-    monkeypatch.setattr(executor, "_function", other)
+class Unreadable:
+    """What only the driver can read, as if it were of its newer dtcbench."""
+
+    def __reduce__(self):
+        return __import__, ("of_a_newer_dtcbench",)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        ({"needed": lambda cell: {"dtcbench": "0.0.0"}}, r"its node has dtcbench .* and not 0\.0\.0"),
+        ({"needed": lambda cell: {"timm": "of the driver"}}, r"its node has timm .* and not of the driver"),
+        ({"_work": Unreadable()}, r"its node cannot read the cell \(ModuleNotFoundError: .*of_a_newer.*\); install"),
+    ],
+)
+def test_a_node_that_cannot_run_the_drivers_cells_refuses_its_first_task(executor, monkeypatch, lacking, told):
+    for name, value in lacking.items():
+        monkeypatch.setattr(executor if name == "_work" else ray_executor, name, value)
     executor.submit(task(cell("random")))
     (outcome,) = executor.wait(60)
     assert (outcome.status, outcome.unfit, outcome.place.has_others) == ("infra", True, True)
-    assert outcome.reason.startswith("its node has dtcbench") and outcome.reason.endswith("not 0.0.0")
+    assert re.fullmatch(told + ".*", outcome.reason)
+
+
+def test_cells_that_no_node_can_run_say_what_they_wait_for_once(executor, monkeypatch):
+    nodes = {node["NodeID"] for node in executor._ray.nodes()}
+    submitted = ray_executor._Submitted(replace(task(cell("random")), avoid=frozenset(nodes)), "id")
+    monkeypatch.setattr(executor, "_submitted", {"reference": submitted})
+    assert re.match(r"cells wait: .* can begin no such cell, as was said, .*Ctrl-C ends the run", *executor.notes())
+    assert executor.notes() == []
+    monkeypatch.setattr(executor, "_request", Request(cpus=1, gpus=1, accelerator="H100"))
+    assert re.search(r"of kind H100, and no node has them: there are . CPUs and 0 GPUs;", *executor.notes())
+    submitted.begun = True
+    assert executor.notes() == []
 
 
 @pytest.fixture

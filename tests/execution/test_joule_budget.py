@@ -68,6 +68,9 @@ class Metered:
     def begun(self):
         return []
 
+    def notes(self):
+        return []
+
     def release(self, lane):
         pass
 

@@ -1,6 +1,7 @@
 """Cells as Ray tasks: the same numbers as inline, and failures that come back as statuses."""
 
 import os
+import pickle
 import signal
 import stat
 import subprocess
@@ -110,6 +111,10 @@ def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_
     assert run(tmp_path / "after", two_workers, CELLS[:2]).record(CELLS[1].key).status is Status.OK
 
 
+def _reported(task):
+    return Report({}, None)
+
+
 def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     def fail(*told):
         raise ConnectionError("the head is gone")
@@ -117,9 +122,9 @@ def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     context = SimpleNamespace(get_node_id=lambda: "node")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
-    report = Report({}, None)
-    node, _, returned = ray_executor._watched(lambda task: report, {})(task(CELLS[0]), "id", heartbeats)
-    assert (node, returned is report) == ("node", True)
+    packed = pickle.dumps((_reported, task(CELLS[0])))
+    node, _, returned = ray_executor._on_node()(packed, {}, "id", heartbeats)
+    assert (node, returned) == ("node", Report({}, None))
 
 
 def test_what_no_node_can_ever_give_is_refused_with_what_there_is(two_workers, monkeypatch):

@@ -1,6 +1,8 @@
 """Runs in an object store, played by fsspec's own store in memory, and what both kinds of place promise."""
 
 import itertools
+import os
+import platform
 from contextlib import contextmanager
 
 import pytest
@@ -78,22 +80,26 @@ def test_what_stands_is_never_written_again(folder):
     assert (folder / "record").read_bytes() == b"first"
 
 
-def test_a_bucket_held_by_a_living_run_is_refused_and_free_when_that_ends(bucket, short_lease):
+def test_a_bucket_held_by_a_living_run_is_refused_by_name_and_free_when_that_ends(bucket, short_lease):
+    this, told = f"process {os.getpid()} on {platform.node()}", []
     with (
         held(bucket),
-        pytest.raises(StoreError, match=rf"{bucket} is in use by another process; .*--out"),
-        held(bucket),
+        pytest.raises(StoreError, match=rf"{bucket} is in use by {this}; .*--out"),
+        held(bucket, told.append),
     ):
         pass
+    assert told[0].startswith(f"{bucket}: its lease is of {this}; this takes it over in 0.3 s unless it is renewed")
     with held(bucket):
         assert (bucket / ".lease").exists()
     assert not (bucket / ".lease").exists()
 
 
 def test_a_bucket_whose_holder_died_is_taken_over(bucket, short_lease):
-    write(bucket / ".lease", b"of a process that renews it no more")
-    with held(bucket):
-        assert (bucket / ".lease").read_bytes() != b"of a process that renews it no more"
+    write(bucket / ".lease", b"of a process of older dtcbench")
+    told = []
+    with held(bucket, told.append):
+        assert (bucket / ".lease").read_bytes() != b"of a process of older dtcbench"
+    assert "of another process; this takes it over" in told[0]
 
 
 def test_a_renewal_that_fails_once_loses_no_lease(bucket, beating, monkeypatch, ok_record):
