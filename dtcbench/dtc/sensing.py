@@ -188,4 +188,4 @@ def published_measurements(m: int, keep: float) -> int:
 
 def gaussian_phi(m: int, f: float, generator: np.random.Generator) -> Array:
     """Φ [n, m] with n = max(1, round(f · m)), drawn from the cell's own generator."""
-    return generator.normal(size=(max(1, round(f * m)), m))
+    return generator.standard_normal((max(1, round(f * m)), m))  # `normal` gives the same bits in a third more time
