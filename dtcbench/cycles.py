@@ -35,6 +35,9 @@ class Cycles(Strict):
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Of the forward and backward passes of training, and of the passes of `use`. Weights and optimiser stay in fp32,
     and so do compressions and evaluations."""
+    compile: bool = False
+    """Whether torch compiles the forward and backward passes of training, anew after each compression and outside the
+    time and the joules of training. Compressions, evaluations and `use` run as they are."""
     keep: Fraction = 0.9
     """Fraction of the neurons a compression keeps, as long as the steps hold enough cycles."""
     cycle_steps: Annotated[int, Field(gt=0, validate_default=True)] = 50

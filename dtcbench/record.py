@@ -380,6 +380,9 @@ class Metrics(Explained):
     """Seconds projecting, solving, selecting and shrinking."""
     evaluate_s: float
     """Seconds evaluating; outside the energy window."""
+    compile_s: float | None = None
+    """Seconds compiling the passes of training (protocol's `compile`), of the first training; outside the energy
+    window."""
 
     @property
     def is_regression(self) -> bool:

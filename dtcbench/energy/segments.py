@@ -11,9 +11,9 @@ from typing import Literal, get_args
 
 from dtcbench.energy.integrate import REFRESH_S
 
-Phase = Literal["train", "compress", "evaluate"]
+Phase = Literal["train", "compress", "evaluate", "compile"]
 """train: forward and backward passes and optimiser steps; compress: projecting, solving, selecting and shrinking;
-evaluate: validation and test."""
+evaluate: validation and test; compile: compiling the passes of the steps to come."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 INSIDE: tuple[Phase, ...] = ("train", "compress")
 """The phases whose energy counts. See docs/energy.md, The window."""

@@ -20,6 +20,7 @@ from dtcbench.models.packages import building
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request, Resources
 from dtcbench.text import error_line
+from dtcbench.training.compiled import lacking
 from dtcbench.unavailable import Unavailable
 
 SURVEY_S = 120.0
@@ -45,6 +46,8 @@ class Node:
     """Where each data set would come from."""
     versions: dict[str, str]
     """Versions of everything that decides numbers."""
+    lacking: dict[str, str | None] = field(default_factory=dict)
+    """By device, what it lacks to compile for it; None if nothing."""
     resources: Resources = field(default_factory=dict)
     """What Ray gives its cells; empty if Ray was not asked."""
 
@@ -57,6 +60,7 @@ def describe_node() -> Node:
         gpus=tuple(nvml.gpus()),
         data={name: origin(name) for name in registry.datasets.names()},
         versions=versions(),
+        lacking={device: lacking(device) for device in ("cpu", "cuda")},
     )
 
 

@@ -19,8 +19,8 @@ from dtcbench.errors import UserError
 from dtcbench.execution.driver import Watcher, drawn_places, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
-from dtcbench.execution.measurable import calibrated, refuse_unmeasurable
 from dtcbench.execution.own_files import NamesWithFiles
+from dtcbench.execution.requirements import calibrated, refuse_lacking
 from dtcbench.execution.task import Job, Task
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
@@ -239,7 +239,7 @@ def executed(
             plan, tasks = _grown(plan, writer, job, grow)
             cells = plan.cells if tasks else cells
         if tasks:
-            refuse_unmeasurable(plan.suite, address, job, store)
+            refuse_lacking(plan.suite, address, job, store)
         is_inline = inline or not tasks
         if not is_inline:
             _refuse_what_only_this_process_has(tasks, plugins)

@@ -114,6 +114,9 @@ def _boards(resources: Any, protocol: Any, name: str, place: KeyPath) -> Iterato
             "in the cells' keys how a batch is cut"
         )
         yield (*place, "accumulate"), message
+    if isinstance(protocol, dict) and protocol.get("compile") is True:
+        message = f"one GPU alone is compiled for, and the cells get {gpus:g}; remove it, or set resources.gpus: 1"
+        yield (*place, "compile"), message
 
 
 def _time_to_measure(suite: dict[Any, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -69,6 +69,7 @@ class Published(Fixed):
 
     version: ClassVar[int] = 1
     precision: ClassVar = "fp32"
+    compile: ClassVar = False
     name: Literal["published"]
     batch_size: Count = 512
     lr: Annotated[float, Field(gt=0)] = 1e-3

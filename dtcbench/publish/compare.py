@@ -23,7 +23,7 @@ from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.report.score import ACCURACY, R2, Score
 from dtcbench.text import one_line, with_interval
 
-_SECONDS = {"train_s", "compress_s", "evaluate_s", "solver_s"}
+_SECONDS = {"train_s", "compress_s", "evaluate_s", "compile_s", "solver_s"}
 
 
 def numbers(result: Result) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _numbers(record: CellRecord, result: Result, where: str) -> Iterator[Finding
             yield error("figures", where, f"{name} is not a count")
     if not 0 < result.parameters_dense < _MOST or result.parameters > result.parameters_dense:
         yield error("figures", where, "more parameters than the dense network has")
-    seconds = (result.train_s, result.compress_s, result.evaluate_s)
+    seconds = (result.train_s, result.compress_s, result.evaluate_s, result.compile_s or 0.0)
     if not all(0 <= taken < math.inf for taken in (*seconds, record.wall_s)):
         yield error("figures", where, "a time is negative or without end")
     elif record.continued_at is None and sum(seconds) > 1.01 * record.wall_s + 1:

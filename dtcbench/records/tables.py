@@ -135,7 +135,7 @@ USE = {**{name: CELLS[name] for name in _IDENTITY}, **of_use.MEASURED}
 POWER = {
     "key": CELLS["key"],
     "t_s": "Time since the first sample.",
-    "phase": "`train`, `compress` or `evaluate`; empty outside of these.",
+    "phase": "`train`, `compress`, `evaluate` or `compile`; empty outside of these.",
     "training": "Number of the training the sample fell into, counted from 0; empty outside of all.",
     "instant_w": "Instantaneous power.",
     "average_w": "Power averaged by the driver over the last second.",

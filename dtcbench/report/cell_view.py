@@ -90,6 +90,8 @@ def _result_rows(result: Result) -> list[tuple[str, str]]:
         ("validation accuracy", text("validation_accuracy", ".2f", "%", 100)),
     ]
     scales = [f"mean {mean:.6g}, standard deviation {deviation:.6g}" for mean, deviation in result.target_scale or ()]
+    names = ("train", "compress", "evaluate", "compile")
+    times = {name: getattr(result, f"{name}_s") for name in names}
     of_values = [("test R2", text("r2", f".{R2.digits}f")), ("target in training", "; ".join(scales))]
     return [
         *(of_values if result.is_regression else of_classes),
@@ -98,10 +100,7 @@ def _result_rows(result: Result) -> list[tuple[str, str]]:
         ("parameters", f"{result.parameters:,} of {result.parameters_dense:,}"),
         ("training FLOPs", f"{result.training_flops:,}"),
         ("inference FLOPs", f"{result.inference_flops:,} a sample"),
-        (
-            "time",
-            f"train {result.train_s:.2f} s, compress {result.compress_s:.2f} s, evaluate {result.evaluate_s:.2f} s",
-        ),
+        ("time", ", ".join(f"{name} {taken:.2f} s" for name, taken in times.items() if taken is not None)),
     ]
 
 

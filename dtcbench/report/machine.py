@@ -18,6 +18,7 @@ from dtcbench.energy import nvml, rapl
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance, slurm
 from dtcbench.execution.nodes import MUST_AGREE, Node
+from dtcbench.training.compiled import lacking
 from dtcbench.unavailable import Unavailable
 
 _HIDES = (
@@ -51,7 +52,8 @@ def _processors() -> list[tuple[str, str]]:
         if torch.cuda.is_available()
         else "torch sees none: cells run on the CPU"
     )
-    return [("processor", cpu), ("GPUs", "; ".join([*boards, visible]))]
+    compilers = "; ".join(f"for {device}: {lacking(device) or 'all is here'}" for device in ("cpu", "cuda"))
+    return [("processor", cpu), ("GPUs", "; ".join([*boards, visible])), ("protocol.compile", compilers)]
 
 
 def _energy() -> list[tuple[str, str]]:

@@ -168,6 +168,16 @@ class ShuffledBatches(Iterator[Samples]):
         self._taken += 1
         return batch if self._augment is None else Samples(self._augment(batch.x, self._draws), batch.y)
 
+    def sizes(self, count: int) -> set[int]:
+        """The numbers of samples in the next batches, so many of them."""
+        sizes = [len(index) for index in self._order]
+        return {sizes[(self._taken + number) % len(sizes)] for number in range(min(count, len(sizes)))}
+
+    def example(self, size: int) -> Samples:
+        """A batch of so many samples, made like the others; no later batch depends on it."""
+        batch, draws = self._samples.take(self._order[0][:size]), torch_generator(self._seed, "example")
+        return batch if self._augment is None else Samples(self._augment(batch.x, draws), batch.y)
+
     def state_dict(self) -> dict[str, Any]:
         """Where in the epoch it is, and what will be drawn next."""
         return {"epoch": self._epoch, "taken": self._taken, "draws": self._draws.get_state()}
@@ -194,6 +204,8 @@ Step = Callable[[Samples], torch.Tensor]
 """Learn from one batch; its loss, a scalar."""
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(the network's output, the labels) → a scalar."""
+Forward = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+"""(a network, its input) → its output."""
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
@@ -220,6 +232,7 @@ def gradient_step(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     *,
     loss: Loss = cross_entropy,
+    forward: Forward = nn.Module.__call__,
     at_once: int | None = None,
     clip: float | None = None,
     precision: str = "fp32",
@@ -231,6 +244,7 @@ def gradient_step(
     Parameters
     ----------
     loss : a mean over samples
+    forward : how an input goes through the network
     at_once : the most samples of one forward and backward pass; all of a batch unless set. The parts of a batch give
         the gradient of the whole
     clip : the largest L2 norm of the gradient of all parameters together
@@ -242,8 +256,8 @@ def gradient_step(
 
     def loss_of(part: Samples, network: nn.Module, share: float) -> torch.Tensor:
         device = next(network.parameters()).device
-        forward = _in_bf16(network) if precision == "bf16" else network
-        value = loss(forward(part.x.to(device)), part.y.to(device))
+        compute = _in_bf16(forward) if precision == "bf16" else forward
+        value = loss(compute(network, part.x.to(device)), part.y.to(device))
         return value if share == 1 else value * share
 
     def step(batch: Samples) -> torch.Tensor:
@@ -278,13 +292,13 @@ def computing_in(precision: str, device: torch.device) -> AbstractContextManager
     return nullcontext()
 
 
-def _in_bf16(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(x: torch.Tensor) -> torch.Tensor:
+def _in_bf16(forward: Forward) -> Forward:
+    def compute(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
         with computing_in("bf16", x.device):
-            logits: torch.Tensor = model(x)
+            logits = forward(network, x)
         return logits.float()
 
-    return forward
+    return compute
 
 
 def _clip(model: nn.Module, longest: float) -> None:

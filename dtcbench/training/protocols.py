@@ -115,11 +115,16 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
         of = r2 if is_regression else accuracy
         return context.evaluate(lambda: of(run.model, samples))
 
+    def train(count: int) -> float:
+        if protocol.compile:
+            run.compile(protocol, recipe, batches, count)
+        return run.train(step, batches, count)
+
     if context.saved is not None:
         run.go_on(context.saved)
     for number in range(len(run.cycles), min(protocol.cycles_held, steps // protocol.cycle_steps)):
         due = (number + 1) * protocol.cycle_steps - run.steps  # fewer in a cycle that goes on
-        loss = run.train(step, batches, due)
+        loss = train(due)
         last = number == final
         layers: list[Layer] = []
         numbers: dict[str, Any] = {"validation_before": score(watched), "validation_after": _NOT_DUE}
@@ -138,7 +143,7 @@ def run_in_cycles(run: TrainingRun, protocol: InCycles) -> Result:
             recipe, step, batches = _training(run, protocol, training, steps - run.steps, penalty)
         run.save()
     if rest := steps - run.steps:
-        run.train(step, batches, rest)
+        train(rest)
     return run.result(
         **run.notes,
         **(_of_values if is_regression else _of_classes)(run, test),
@@ -205,7 +210,8 @@ def _training(
     augment = augmentation(protocol, run.context.splits)
     batches = ShuffledBatches(training, protocol.batch_size, run.context.stream_seed, augment)
     run.parts = {"recipe": recipe, "batches": batches}
-    return recipe, step_of(run.model, protocol, recipe, run.context.others, penalty), batches
+    forward = run.context.compiled if protocol.compile else nn.Module.__call__
+    return recipe, step_of(run.model, protocol, recipe, run.context.others, penalty, forward), batches
 
 
 def _refuse_a_lonely_sample(model: nn.Module, samples: int, protocol: Cycles) -> None:

@@ -18,7 +18,7 @@ from dtcbench.datasets.augmentation import crop_flip
 from dtcbench.datasets.splits import Augment, Splits, Task
 from dtcbench.errors import UserError
 from dtcbench.plan.protocol import AnyProtocol, InCycles, Published, Standard
-from dtcbench.training.loop import Loss, Step, cross_entropy, gradient_step, own_loss
+from dtcbench.training.loop import Forward, Loss, Step, cross_entropy, gradient_step, own_loss
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,16 @@ def step_of(
     recipe: Recipe,
     others: Sequence[torch.device] = (),
     penalty: Callable[[], torch.Tensor | None] = lambda: None,
+    forward: Forward = nn.Module.__call__,
 ) -> Step:
     """One step of the training by `loss`, on the network's board and the `others`; `penalty` is what the method adds to
-    the loss, if anything."""
+    the loss, if anything, and `forward` how an input goes through the network."""
     return gradient_step(
         model,
         recipe.optimizer,
         recipe.schedule,
         loss=recipe.loss,
+        forward=forward,
         at_once=samples_at_once(protocol),
         clip=protocol.clip,
         precision=protocol.precision,

@@ -19,23 +19,36 @@ from dtcbench.energy.segments import PHASES, Phase, PhaseTimer
 from dtcbench.entropy import compressed_bits, lempel_ziv
 from dtcbench.errors import CompressionError, NonFiniteError, UserError
 from dtcbench.plan.cell import Cell
-from dtcbench.plan.protocol import Published, from_choice
+from dtcbench.plan.protocol import InCycles, Published, from_choice
 from dtcbench.record import Cycle, Layer, Result
+from dtcbench.training.compiled import CompiledPasses
 from dtcbench.training.compressor import Compressor, NoGroupError
 from dtcbench.training.copies import copied
-from dtcbench.training.determinism import globals_state, set_globals, stream_seed, torch_generator
+from dtcbench.training.determinism import globals_state, seeded_globals, set_globals, stream_seed, torch_generator
 from dtcbench.training.feasibility import without_group
 from dtcbench.training.flops import inference_flops, training_flops
 from dtcbench.training.groups import PrunableGroup
-from dtcbench.training.loop import AnySamples, Loss, Samples, Step, Stored, cross_entropy, gradient_step, train
+from dtcbench.training.loop import (
+    AnySamples,
+    Loss,
+    Samples,
+    ShuffledBatches,
+    Step,
+    Stored,
+    cross_entropy,
+    gradient_step,
+    train,
+)
 from dtcbench.training.network import blaming_the_model, build, counting
-from dtcbench.training.recipe import misfit, recipe_of, step_of
+from dtcbench.training.recipe import Recipe, misfit, recipe_of, step_of
 from dtcbench.training.saved_state import Saving, State, Stateful, restoring
 from dtcbench.training.tensors import load_into
+from dtcbench.unavailable import Unavailable
 
 _BATCH = 64
 """Samples in a mini-batch of what a method looks at."""
 _WARM_UP_STEPS = 3
+_NOT_COMPILED = Unavailable("the protocol compiles nothing (compile: false)")
 _COUNTED = ("steps", "training_flops", "flops_of_steps")
 Value = TypeVar("Value")
 
@@ -60,6 +73,8 @@ class CellContext:
     """In a repeat of a training: the values that are evaluated, in order."""
     counted: dict[tuple[Any, ...], int] = field(default_factory=dict)
     """FLOPs of one sample, by what was counted and the groups' widths: a repeat counts nothing between its phases."""
+    compiled: CompiledPasses = field(default_factory=CompiledPasses)
+    """What is compiled for the training, and for its repeats."""
     saving: Saving | None = None
     """Saves the training while it runs; None if nothing does."""
     saved: State | None = None
@@ -148,10 +163,25 @@ class TrainingRun:
                 return loss
             self.save()
 
+    def compile(self, protocol: InCycles, recipe: Recipe, batches: ShuffledBatches, steps: int) -> None:
+        """Compile the passes of the next steps, as far as they are not; nothing that they go on with changes.
+
+        ModelError if the network cannot be compiled as a whole.
+        """
+        context, passes = self.context, self.context.compiled
+        if not (sizes := passes.missing(self.model, batches.sizes(steps))):
+            return
+        with context.phases.phase("compile"), seeded_globals(context.cell.seed):
+            copy = copied(self.model).train()
+            step = step_of(copy, protocol, _idle(recipe, copy), forward=passes)
+            with passes.compiling(context.cell.model, sizes, context.example.device):
+                for size in sizes:
+                    step(batches.example(size))
+
     def _train_on(self, step: Step, batches: Iterator[Samples]) -> float:
         """Train until the batches are used up, or until the training is to be saved."""
         flops = self.flops(training_flops)
-        with self.context.phases.phase("train"):
+        with self.context.phases.phase("train"), self.context.compiled.computing():
             loss, samples = train(self.model, step, self._until_due(batches))
         self.training_flops += flops * samples
         self.flops_of_steps = self.training_flops
@@ -269,6 +299,7 @@ class TrainingRun:
 
     def result(self, **numbers: Any) -> Result:
         """The cell's result; `numbers` are what the protocol measured, each a value or Unavailable."""
+        compiles = from_choice(self.context.cell.protocol).compile
         return Result.of(
             sparsity=self.compressor.sparsity,
             widths={group.name: group.width for group in self.compressor.groups},
@@ -280,6 +311,7 @@ class TrainingRun:
             train_s=self._seconds("train"),
             compress_s=self._seconds("compress"),
             evaluate_s=self._seconds("evaluate"),
+            compile_s=self._seconds("compile") if compiles else _NOT_COMPILED,
             cycles=self.cycles,
             **numbers,
         )
@@ -326,12 +358,19 @@ def warm_up(context: CellContext) -> None:
     CUDA loads its kernels, and cuBLAS and cuDNN reserve their memory, when they are first used.
     """
     model, protocol = start(context).model, from_choice(context.cell.protocol)
-    idle = torch.optim.SGD(model.parameters(), lr=0.0)
     if isinstance(protocol, Published):
-        step = gradient_step(model, idle)
+        step = gradient_step(model, _standing(model))
     else:
-        recipe = recipe_of(model, protocol, protocol.steps)
-        step = step_of(model, protocol, replace(recipe, optimizer=idle, schedule=None), context.others)
+        step = step_of(model, protocol, _idle(recipe_of(model, protocol, protocol.steps), model), context.others)
     batch = next(context.train.batches(protocol.batch_size))
     for _ in range(_WARM_UP_STEPS):
         step(batch)
+
+
+def _idle(recipe: Recipe, model: nn.Module) -> Recipe:
+    """The recipe for a network that learns nothing: its passes alone are wanted."""
+    return replace(recipe, optimizer=_standing(model), schedule=None)
+
+
+def _standing(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.0)

@@ -9,7 +9,7 @@ from dtcbench.energy import nvml
 from dtcbench.energy.calibration import Calibration, Repeats, candidates, shortest
 from dtcbench.energy.nvml import Gpu
 from dtcbench.errors import UserError
-from dtcbench.execution.measurable import calibrated, refuse_unmeasurable
+from dtcbench.execution.requirements import calibrated, refuse_lacking
 from dtcbench.execution.task import Job
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.suite import parse
@@ -105,7 +105,7 @@ def test_a_board_whose_repeats_agree_at_no_window_is_not_sent_to_calibrate_again
         with store.locked() as writer:
             writer.save_calibration(Calibration.of(**known | {"gpu_uuid": "GPU-bbbb"} | found))
         with pytest.raises(UserError, match=words):
-            refuse_unmeasurable(suite, None, Job.of(suite), store)
+            refuse_lacking(suite, None, Job.of(suite), store)
 
 
 def test_a_calibration_that_has_not_ended_grows_and_one_that_has_stays(store):

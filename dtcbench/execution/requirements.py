@@ -1,4 +1,4 @@
-"""What a run asks of the boards that measure it: joules, if they are required, and a calibration, if it is named."""
+"""What a run requires of its machines: joules, a calibration of their boards, what torch compiles with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from dtcbench.execution.task import Job, uncalibrated
 from dtcbench.plan.suite import Suite
 from dtcbench.records.lookup import RUNS
 from dtcbench.records.store import Store
+from dtcbench.training.compiled import lacking
 
 
-def refuse_unmeasurable(suite: Suite, address: str | None, job: Job, store: Store) -> None:
-    """UserError if this machine, or a node of the cluster at `address`, lacks what the suite's `energy` asks for."""
+def refuse_lacking(suite: Suite, address: str | None, job: Job, store: Store) -> None:
+    """UserError if this machine, or a node of the cluster at `address`, lacks what the suite's `energy` or protocol
+    asks for."""
     is_calibrated = suite.energy.min_window is None
-    nodes = survey(address) if address and (suite.energy.required or is_calibrated) else None
+    compiles = any(protocol.compile for protocol in suite.protocols)
+    nodes = survey(address) if address and (suite.energy.required or is_calibrated or compiles) else None
+    if compiles:
+        _refuse_without_compiler(suite, nodes, job.device)
     _refuse_without_joules(suite, nodes)
     _refuse_uncalibrated(suite, nodes, job, store)
 
@@ -41,6 +46,20 @@ def calibrated(suite: Suite, store: Store) -> dict[str, tuple[float, float]]:
         for one in found
         if one.window_s is not None and one.cool_down_s is not None
     }
+
+
+def _refuse_without_compiler(suite: Suite, nodes: Sequence[Node] | None, device: str) -> None:
+    """UserError if a node that could run a cell, or this machine, cannot compile for the device."""
+    if nodes is None:
+        found = {platform.node(): lacking(device)}
+    else:
+        able = [node for node in nodes if suite.request.cells_on(node.resources) >= 1]
+        found = {node.name: node.lacking[device] for node in able}
+    if refused := [f"{name}: {why}" for name, why in found.items() if why]:
+        raise UserError(
+            f"suite {suite.name} compiles its training (protocol.compile), and that cannot be done on "
+            f"{'; on '.join(refused)}; or remove protocol.compile"
+        )
 
 
 def _refuse_uncalibrated(suite: Suite, nodes: Sequence[Node] | None, job: Job, store: Store) -> None:
