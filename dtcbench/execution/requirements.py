@@ -58,7 +58,7 @@ def _refuse_without_compiler(suite: Suite, nodes: Sequence[Node] | None, device:
     if refused := [f"{name}: {why}" for name, why in found.items() if why]:
         raise UserError(
             f"suite {suite.name} compiles its training (protocol.compile), and that cannot be done on "
-            f"{'; on '.join(refused)}; or remove protocol.compile"
+            f"{'; on '.join(refused)}, or remove protocol.compile"
         )
 
 

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from dtcbench.energy.nvml import is_simulated
-from dtcbench.errors import UserError
 from dtcbench.plan.cell import Choice
 from dtcbench.text import error_line
 from dtcbench.training.network import ModelError
@@ -53,15 +52,15 @@ class CompiledPasses:
         try:
             yield
         except Exception as error:  # a model may raise anything, and torch has many errors of its own
-            why = lacking(device.type) or f"it cannot be compiled as a whole: {error_line(error)}"
-            raise ModelError(f"model {model.label}: {why}; or remove protocol.compile") from error
+            why = lacking(device.type) or f"torch cannot compile it as a whole: {error_line(error)}; mend its forward"
+            raise ModelError(f"model {model.label}: {why}, or remove protocol.compile") from error
         self._of_shapes[self._shapes][1].update(sizes)
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
+    def computing(self, model: Choice) -> Iterator[None]:
         """While steps are taken: nothing is compiled in them, and none falls back to a pass that is not compiled.
 
-        UserError where one would. Free for a cell that compiles nothing.
+        ModelError where one would. Free for a cell that compiles nothing.
         """
         try:
             with torch.compiler.set_stance("fail_on_recompile") if self._of_shapes else nullcontext():
@@ -69,9 +68,9 @@ class CompiledPasses:
         except RuntimeError as error:
             if "fail_on_recompile" not in str(error):
                 raise
-            raise UserError(
-                "the network's code depends on more than its widths and its input's shape, so a training step would "
-                f"have to compile it anew ({str(error).splitlines()[-1].strip(' -')}); remove protocol.compile"
+            raise ModelError(
+                f"model {model.label}: a training step would have to compile it anew, because its code depends on more "
+                "than its widths and its input's shape; mend its forward, or remove protocol.compile"
             ) from error
 
 
@@ -80,11 +79,11 @@ def lacking(device: str) -> str | None:
     if is_simulated(os.environ):
         device = "cpu"
     if device == "cuda" and importlib.util.find_spec("triton") is None:
-        return "torch compiles for GPUs by Triton, and it is not installed; `pip install triton`"
+        return "torch compiles for GPUs by Triton, and it is not installed; install it (`pip install triton`)"
     variable, compiler = ("CC", "gcc") if device == "cuda" else ("CXX", "g++")
     compiler = os.environ.get(variable, compiler)
     if shutil.which(compiler) is None:
-        return f"torch needs the compiler {compiler}, and it is not on PATH; install it, or name another by {variable}"
+        return f"torch needs the compiler {compiler}, and it is not on PATH; install it, name another by {variable}"
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         return "torch's compiler needs Python.h, and it is not installed; install Python's headers (python3-dev)"
     return None

@@ -181,7 +181,7 @@ class TrainingRun:
     def _train_on(self, step: Step, batches: Iterator[Samples]) -> float:
         """Train until the batches are used up, or until the training is to be saved."""
         flops = self.flops(training_flops)
-        with self.context.phases.phase("train"), self.context.compiled.computing():
+        with self.context.phases.phase("train"), self.context.compiled.computing(self.context.cell.model):
             loss, samples = train(self.model, step, self._until_due(batches))
         self.training_flops += flops * samples
         self.flops_of_steps = self.training_flops

@@ -192,6 +192,14 @@ def test_a_wrong_suite_is_told_line_place_value_and_remedy(old, new, line, place
     assert len([p for p in found if p[:2] == (line, place) and message in p[2]]) == 1, found
 
 
+def test_passes_are_compiled_for_one_board_alone():
+    compiled = ("keep: 0.9", "keep: 0.9, accumulate: 2, compile: true")
+    assert not mistakes(edited(DESIGN, compiled))
+    [(line, place, message)] = mistakes(edited(DESIGN, compiled, ("gpus: 0", "gpus: 2")))
+    assert (line, place) == (4, "protocol.compile")
+    assert "remove it, or set resources.gpus: 1" in message
+
+
 def test_a_value_that_fits_nowhere_is_one_mistake_only():
     alone = ("unknown solver", "1e-3", "seed twice", "no solver in the list", "name no", "10:30", "unknown protocol")
     for name in alone:
