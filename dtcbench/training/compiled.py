@@ -35,12 +35,12 @@ class CompiledPasses:
         self._shapes: Shapes = ()
 
     def __call__(self, network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """The output of a network with the widths that `missing` was asked of last."""
+        """The output of a network with the widths that were turned to last."""
         forward, _ = self._of_shapes[self._shapes]
         return forward(network, x)
 
-    def missing(self, network: nn.Module, sizes: set[int]) -> list[int]:
-        """The sizes of batches for which nothing is compiled at the network's present widths."""
+    def turn_to(self, network: nn.Module, sizes: set[int]) -> list[int]:
+        """Turn to the network's present widths; the sizes of batches for which nothing is compiled at them."""
         self._shapes = tuple(parameter.shape for parameter in network.parameters())
         if self._shapes not in self._of_shapes:
             self._of_shapes[self._shapes] = _compiled(), set()

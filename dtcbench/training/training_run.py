@@ -169,7 +169,7 @@ class TrainingRun:
         ModelError if the network cannot be compiled as a whole.
         """
         context, passes = self.context, self.context.compiled
-        if not (sizes := passes.missing(self.model, batches.sizes(steps))):
+        if not (sizes := passes.turn_to(self.model, batches.sizes(steps))):
             return
         with context.phases.phase("compile"), seeded_globals(context.cell.seed):
             copy = copied(self.model).train()

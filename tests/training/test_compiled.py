@@ -137,11 +137,11 @@ def test_every_width_has_a_cache_of_its_own_so_that_no_limit_of_torch_is_met():
     passes, x = CompiledPasses(), torch.ones(2, 4)
     for width in range(1, 10):
         network = nn.Linear(4, width)
-        assert passes.missing(network, {2}) == [2]
+        assert passes.turn_to(network, {2}) == [2]
         with passes.compiling(cell("dtc").model, [2], x.device):
             passes(network, x)
         another = nn.Linear(4, width)
-        assert passes.missing(another, {2}) == []
+        assert passes.turn_to(another, {2}) == []
         with passes.computing(cell("dtc").model):
             assert passes(another, x).equal(another(x))
 

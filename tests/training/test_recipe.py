@@ -56,8 +56,8 @@ class Seen:
         self.rates = []
         real_step, real_start = protocols.step_of, protocols.start
 
-        def spy_step(model, protocol, recipe, others, penalty):
-            step = real_step(model, protocol, recipe, others, penalty)
+        def spy_step(model, protocol, recipe, *given):
+            step = real_step(model, protocol, recipe, *given)
             return lambda batch: self.rates.append(recipe.optimizer.param_groups[0]["lr"]) or step(batch)
 
         def spy_start(work):
