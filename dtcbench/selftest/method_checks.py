@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from dtcbench import registry
 from dtcbench.dtc.selection import Group, Indices, Method, Removal, Scores, Target
 from dtcbench.plan.naming import DEFAULT_SOLVER
-from dtcbench.selftest.checking import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted, Elsewhere
 
 _WIDTH, _COUNT, _FEW = 40, 15, 4
 
@@ -20,6 +21,7 @@ def checks(name: str) -> list[Check]:
     """The claims about the method registered as `name`."""
     method: Method = registry.methods.bind(name, {})
     keeps_all = "it removes nothing" if method.removal == "never" else ""
+    on_host = "it computes on the host" if method.on == "host" else ""
     claims: dict[str, tuple[Callable[[Method], None], str]] = {
         "there is one finite score for each neuron": (_scores_fit, ""),
         "exactly the count asked for is kept, each neuron once, in ascending order": (_count_is_exact, keeps_all),
@@ -27,6 +29,7 @@ def checks(name: str) -> list[Check]:
         "equal scores do not remove more": (_ties_are_broken, keeps_all),
         "equal generators give equal choices": (_generator_decides, ""),
         "the weights are only looked at": (_weights_stay, ""),
+        "weights in a GPU's memory give the choice of arrays": (_chooses_anywhere, on_host),
         "it says which end of the scores it drops": (_drop_is_said, ""),
         "it says whether its scores choose, and leaves it to the cell when": (_removal_is_said, ""),
     }
@@ -111,6 +114,13 @@ def _weights_stay(method: Method) -> None:
             if "read-only" in str(error):
                 raise Contradicted("it writes into the weights; work on a copy") from error
             raise
+
+
+def _chooses_anywhere(method: Method) -> None:
+    for group, same in zip(_groups(method), _groups(method), strict=True):
+        tensors: dict[str, Any] = {"w_in": Elsewhere.of(same.w_in), "w_out": Elsewhere.of(same.w_out)}
+        if not np.array_equal(_choice(method, group)[1], _choice(method, replace(same, **tensors))[1]):
+            raise Contradicted("the same weights as torch tensors gave another choice; see `Method.on`")
 
 
 def _drop_is_said(method: Method) -> None:

@@ -11,10 +11,11 @@ from typing import Any, cast
 import numpy as np
 
 from dtcbench import registry
-from dtcbench.dtc.recovery import Tolerance, tolerance_of
+from dtcbench.dtc.device import DeviceMatrix
+from dtcbench.dtc.recovery import Tolerance, checked, tolerance_of
 from dtcbench.dtc.sensing import Array, dct_basis
 from dtcbench.errors import SolverError
-from dtcbench.selftest.checking import Check, Contradicted
+from dtcbench.selftest.checking import Check, Contradicted, Elsewhere
 
 ROUNDING = 1e-12
 """Allowed error of any objective, relative to ‖y‖²: float64 cannot tell it from zero."""
@@ -174,6 +175,7 @@ def checks(name: str) -> list[Check]:
         *(Check(claim, functools.partial(_equivariant, trial, claim)) for claim in _CHANGES),
         Check("k right-hand sides at once equal one by one", lambda: _one_by_one(trial)),
         Check("the same input twice gives the same bits", lambda: _repeatable(trial)),
+        Check("Θ in a GPU's memory gives the answer of an array", lambda: _anywhere(trial)),
         Check("the input is left as it was", lambda: _unmodified(trial)),
         Check("input that is not finite is refused", lambda: _refuses(trial)),
     ]
@@ -242,6 +244,13 @@ def _repeatable(trial: _SolverUnderTest) -> None:
             raise Contradicted(
                 f"{problem.name}: two calls differ by {np.abs(first - second).max():.3g}; draw nothing at random"
             )
+
+
+def _anywhere(trial: _SolverUnderTest) -> None:
+    problem = _measured("λ at 5 % of the λ that gives zero, 36 × 60", 36, 60, 0.05)
+    solve = checked(registry.solvers.bind(trial.name, {}))
+    there = DeviceMatrix(Elsewhere.of(problem.theta))
+    trial.same(problem, trial.solve(problem), solve(there, problem.y, problem.lam), "Θ as a DeviceMatrix")
 
 
 def _unmodified(trial: _SolverUnderTest) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dtcbench import registry
+from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.recovery import Tolerance, checked_solver
 from dtcbench.registry import Entry
 from dtcbench.selftest.checking import Contradicted
@@ -81,6 +82,11 @@ def dense(theta, y, lam):
     return exact(theta, y, lam) + 1e-13
 
 
+@checked_solver(Tolerance(other_objective="It minimises something else of a DeviceMatrix."), on="device")
+def right_on_the_host(theta, y, lam):
+    return exact(theta, y, lam) / (2 if isinstance(theta, DeviceMatrix) else 1)
+
+
 def half_of_all(theta, y, lam):
     m = theta.shape[1]
     return np.concatenate([exact(theta[:, : m // 2], y, lam), np.zeros((m - m // 2, y.shape[1]))])
@@ -107,6 +113,7 @@ WRONG = [
     (coupled, "k right-hand sides"),
     (trusting, "input that is not finite"),
     (single_precision, "float32 input"),
+    (right_on_the_host, "Θ in a GPU's memory"),
     (dense, "λ ≥ 2 ‖Θᵀ y‖∞"),
     (dense, "y = 0"),
 ]
