@@ -209,6 +209,19 @@ def test_a_torch_solver_computes_where_theta_is(name, monkeypatch):
     assert {part.device.type for part in (seen[0].at, seen[0].b, seen[0].kappa, seen[0].unit)} == {"meta"}
 
 
+def test_a_step_of_the_interior_point_makes_nothing_elsewhere_than_theta_is(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: False)  # a meta tensor has no value, but a place
+    theta, y = problem(m=100, n=40)
+    lasso = Lasso.scaled(DeviceMatrix.copied(theta, torch.device("meta")), y, 0.3)
+    for precision in (lasso, lasso.single()):
+        point = DualPoint.start(precision).step(precision)
+        made = [point.xi, point.positive, point.wary, point.complementarity(precision), point.signs(precision)]
+        made.append(precision.gap(precision.zero(), precision.residual(precision.zero()), point.xi))
+        assert {part.device.type for part in made} == {"meta"}
+
+
 def test_a_column_whose_solution_is_zero_never_reaches_the_solver():
     seen = []
 
