@@ -35,6 +35,7 @@ READ_ON = (
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 _INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
+_MEAN = "mean over "
 NOTE = (
     "Intervals are Student's t intervals of 95 % over seeds. p is adjusted for the number of comparisons where one of "
     "them can decide alone (Holm). docs/statistics.md has the rules and their sources."
@@ -47,7 +48,7 @@ def brief_view(
     """On a screen: per claim its verdict, the reason and the size of the effect; `rules` says when each was fixed."""
     parts: list[RenderableType] = []
     for conclusion in conclusions:
-        lines = map(Text, filter(None, (one_line(conclusion.reason), _range(conclusion))))
+        lines = map(Text, filter(None, (one_line(conclusion.reason), effect_shown(conclusion))))
         parts += [
             Text.assemble(f"{conclusion.id}: ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
             Padding(Group(*lines), _INDENT),
@@ -97,8 +98,15 @@ def effect_text(effect: Effect) -> str:
     return f"{effect.name}: {with_interval(effect.value, effect.low, effect.high, form, unit, scale)}"
 
 
-def _range(conclusion: Conclusion) -> str:
-    """`difference in accuracy: −9.15 to +0.10 points`, of the comparisons' first effects; empty without any value."""
+def effect_shown(conclusion: Conclusion) -> str:
+    """`difference in accuracy: −0.05 points [−0.16, +0.06], mean over 13 pairs`, if the comparisons have a mean.
+
+    Else the ends of the comparisons' first effects, `difference in accuracy: −9.15 to +0.10 points`; empty without any
+    value.
+    """
+    for comparison in conclusion.comparisons:
+        if comparison.where.startswith(_MEAN) and comparison.effects:
+            return one_line(f"{effect_text(comparison.effects[0])}, {comparison.where}")
     judged = [comparison.effects[0] for comparison in conclusion.comparisons if comparison.effects]
     known = sorted((effect for effect in judged if not math.isnan(effect.value)), key=lambda effect: effect.value)
     if not known:

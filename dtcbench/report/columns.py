@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,10 @@ class Column:
     is_number: bool = True
     concerns: Callable[[Row], bool] = _always
     """Whether the column has content for a row: it is shown if it has for any."""
+    about: str = ""
+    """What it says, for who points at its title on a page."""
+    is_spare: bool = False
+    """Whether a page folds it away until a reader asks for all columns."""
 
 
 def sparsity_shown(row: Row) -> float:
@@ -239,8 +243,36 @@ HEADLINE_METRICS = tuple(_metric(metric) for metric in METRICS if metric.is_head
 """Further numbers that every rendering shows after the accuracy."""
 
 
+_ABOUT = {
+    "Sparsity": "The share of prunable neurons that is removed.",
+    "Ok cells": "Cells that ended well, of those planned. A row with fewer says less than its neighbours.",
+    "Difference, adjusted p": "The chance of such a difference to dense, or a larger one, if the two do not differ, "
+    "adjusted for the number of rows.",
+    f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error": "Yes where a larger difference either way has been "
+    "ruled out.",
+    "Seeds for 1 point": "How many seeds it takes to find a difference of one point in four of five repetitions.",
+    "Energy, of dense": "Joules of the whole board over those of the paired dense training, idle power included.",
+    "Energy rank": "By energy; a row whose remarks forbid it has none.",
+    "Net of idle, of dense": "The same of the joules above idle.",
+    "Energy to target, of dense": "Joules until validation accuracy first comes within a point of dense's median.",
+    "Training FLOPs, of dense": "Floating-point operations of training over the paired dense ones; not energy.",
+    "Inference FLOPs, of dense": "Floating-point operations of using the network, for one sample.",
+}
+"""What columns say, by title."""
+_SPARE = ("Ok cells", "Detectable difference", "Seeds for 1 point", "Parameters", "Boards", "Net of idle", "Mean power")
+"""The beginnings of titles that a page folds away, with those of the metrics that are no headline."""
+
+
 def _columns(shown: Score) -> tuple[Column, ...]:
     """The columns of a leaderboard for reading, in order, where rows have this score; the CSV has every number."""
+    spare = (*_SPARE, "Entropy", *(metric.title for metric in METRICS if not metric.is_headline))
+    return tuple(
+        replace(column, about=_ABOUT.get(column.title, ""), is_spare=column.title.startswith(spare))
+        for column in _plain_columns(shown)
+    )
+
+
+def _plain_columns(shown: Score) -> tuple[Column, ...]:
     return (
         label("Method", "method"),
         label("Solver", "solver"),

@@ -31,6 +31,16 @@ class Frame:
     """Title and address of the pages above this one, the topmost first."""
 
     @property
+    def root(self) -> str:
+        """The address of the site's first folder."""
+        return "" if self.assets is None else self.assets.removesuffix("assets")
+
+    @property
+    def home(self) -> str:
+        """Where the name of the site leads: its overview, or the top of a page by itself."""
+        return "#" if self.assets is None else f"{self.root}index.html"
+
+    @property
     def policy(self) -> str:
         """What a browser may load and run: nothing from elsewhere."""
         return _ALONE if self.assets is None else _OF_A_SITE
@@ -45,7 +55,6 @@ class TableCell:
 
     text: str
     value: str = ""
-    is_number: bool = False
     href: str = ""
 
 
@@ -53,9 +62,7 @@ class TableCell:
 class Table:
     """A table that a reader can sort by any of its columns."""
 
-    titles: tuple[str, ...]
-    numbers: frozenset[str]
-    """Titles of the columns that sort as numbers."""
+    columns: tuple[Column, ...]
     rows: list[tuple[list[TableCell], dict[str, str]]]
     """The cells of each row, and what it can be filtered by."""
 
@@ -87,11 +94,7 @@ def table(
         first, *others = columns
         cells = [_cell(first, row, href(row)), *(_cell(column, row) for column in others)]
         lines.append((cells, facets(row)))
-    return Table(
-        tuple(column.title for column in columns),
-        frozenset(column.title for column in columns if column.is_number),
-        lines,
-    )
+    return Table(tuple(columns), lines)
 
 
 def facets(found: Iterable[dict[str, str]], titles: dict[str, str]) -> list[tuple[str, str, list[str]]]:
@@ -124,7 +127,7 @@ def vega_js() -> str:
 
 
 def _cell(column: Column, row: Row, href: str = "") -> TableCell:
-    return TableCell(column.text(row), _sortable(column.value(row)), column.is_number, href)
+    return TableCell(column.text(row), _sortable(column.value(row)), href)
 
 
 def _sortable(value: float | str) -> str:

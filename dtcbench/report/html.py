@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from dtcbench.analysis.leaderboard import Leaderboard
-from dtcbench.analysis.pairing import IDENTITY, Pool, tidy
+from dtcbench.analysis.leaderboard import Leaderboard, series_label
+from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, tidy
 from dtcbench.report import drawings, elements, use_view
 from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
+from dtcbench.report.score import score_of
 from dtcbench.text import ABSENT, one_line
 
 FACETS = {"dataset": "Data set", "model": "Model"}
@@ -50,9 +52,12 @@ def page(
         pool_section(number, pool, rows.to_dict("records"), of_pool, method_link)
         for number, ((pool, rows), of_pool) in enumerate(zip(leaderboard.pools, drawn, strict=True), 1)
     ]
+    first = pools[0].figures.pop(0) if pools and pools[0].figures else None
     return template("page.html").render(
         frame=frame,
         leaderboard=leaderboard,
+        answer=_answer(leaderboard),
+        figure=first,
         pools=pools,
         facets=elements.facets((pool.facets for pool in pools), FACETS),
         summaries=[
@@ -68,6 +73,32 @@ def page(
         use_notes=[] if use is None else use_view.notes(use),
         has_results=bool((cells["status"] == "ok").any()),
         failures=_failures(cells, cell_link),
+    )
+
+
+def _answer(leaderboard: Leaderboard) -> str:
+    """What the rows at the highest sparsity of the first pool say, in a sentence; empty without two methods there."""
+    if not leaderboard.pools:
+        return ""
+    pool, frame = leaderboard.pools[0]
+    ok = frame[frame["ok"] > 0]
+    pruned = ok[ok["method"] != DENSE]
+    rows = pruned[pruned["sparsity"].isna() | (pruned["sparsity"] == pruned["sparsity"].max())].to_dict("records")
+    if len(rows) < 2:
+        return ""
+    score = score_of(rows)
+    mean, low, high = (f"{score.name}_{end}" for end in ("mean", "low", "high"))
+
+    def told(row: Row) -> str:
+        return f"{series_label(row['method'], row['solver'])} at {score.text(row[mean], row[low], row[high])}"
+
+    worst, best = min(rows, key=lambda row: row[mean]), max(rows, key=lambda row: row[mean])
+    dense = "".join(f"dense reaches {score.text(value)}; " for value in ok.loc[ok["method"] == DENSE, mean])
+    known = not math.isnan(best[low] + worst[high])
+    intervals = f", and their intervals {'overlap' if best[low] <= worst[high] else 'do not overlap'}" if known else ""
+    return (
+        f"On {pool.dataset} with {pool.model}, {dense}with {sparsity(best)} of the neurons removed the methods lie "
+        f"between {told(worst)} and {told(best)}{intervals}."
     )
 
 

@@ -229,7 +229,7 @@ def test_the_readme_opens_with_what_was_found_and_holds_every_bundles_tables(pub
     assert dtcbench("publish", "--results", results).code == 0
     text = (results / "README.md").read_text()
     assert text.startswith("# What we found\n\nNothing *yet*.\n\n- [tiny on CPU ")
-    assert "<em>yet</em>" in (results.parent / "site/index.html").read_text()
+    assert "<em>yet</em>" in (results.parent / "site/findings.html").read_text()
     table = [line for line in (published / "leaderboard.md").read_text().splitlines() if line.startswith("|")]
     assert len(table) == 5
     assert all(line in text for line in table)

@@ -63,7 +63,7 @@ def test_there_is_a_page_for_every_suite_method_and_cell(site, finished):
     cells = {f"cells/{path.name.partition('.')[0]}.html" for path in records(finished)}
     assert len(cells) == 9
     assert names == {"index.html", "methods/dense.html", "methods/dtc-lars.html", "methods/magnitude.html", *cells}
-    assert {path.name for path in site.iterdir()} == {"index.html", "claims.html", "assets", "tiny"}
+    assert {path.name for path in site.iterdir()} == {"index.html", "claims.html", "findings.html", "assets", "tiny"}
 
 
 def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(site):
@@ -204,7 +204,7 @@ def test_words_of_a_suite_and_of_the_opening_are_never_markup_of_the_page(run, s
     site = site_of(dtcbench, run, opening=opening)
     for page in pages(site).values():
         assert not re.search(r"<script>|href=\"javascript", page)
-    first = (site / "index.html").read_text()
+    first = (site / "findings.html").read_text()
     assert "<em>Little</em>" in first
     assert "<td>1</td>" in first
     assert "&lt;script&gt;alert(2)" in first

@@ -1,6 +1,7 @@
 """The site as a reader uses it, in a headless Chromium: sorting, filtering, opening a cell, on a phone, with axe."""
 
 import contextlib
+import csv
 import re
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_a_figure_that_the_findings_ask_for_is_drawn(site, tmp_path, visit):
     opening = f"# Found\n\n{answers.figure('3b-choice-against-random')}\n"
     figures = {name: on_paper(drawing, "svg") for name, drawing in answers.figures.items()}
     write_site(tmp_path / "site", runs, opening, judged, figures)
-    image = visit(tmp_path / "site" / "index.html").page.locator("img")
+    image = visit(tmp_path / "site" / "findings.html").page.locator("img")
     expect(image).to_have_count(1)
     assert image.evaluate("image => image.naturalWidth") > 0
 
@@ -75,7 +76,7 @@ KINDS = ("overview", "claims", "suite", "method", "cell")
 def test_every_kind_of_page_opens_without_a_complaint_and_draws_all_it_has(site, visit, kind):
     opened = visit(pages(site)[kind])
     expect(opened.page.locator("h1")).to_have_count(1)
-    figures = {"overview": 0, "claims": 4, "suite": 6, "method": 6, "cell": 2}[kind]
+    figures = {"overview": 1, "claims": 4, "suite": 6, "method": 6, "cell": 2}[kind]
     expect(opened.page.locator("div.plot")).to_have_count(figures)
     assert draw_all(opened.page) == figures
     assert (opened.errors, opened.requests) == ([], [])
@@ -114,6 +115,48 @@ def test_the_overview_is_filtered_by_model_and_hardware_together(site, visit):
     expect(rows).to_have_count(0)
     chosen(page, "model").select_option("all")
     expect(rows).to_have_count(3)
+
+
+def test_a_link_shows_what_its_sender_saw(site, visit):
+    page = visit(pages(site)["overview"]).page
+    chosen(page, "model").select_option("mlp(widths=[24])")
+    page.get_by_role("searchbox").fill("random 50")
+    rows = page.locator("tr[data-filtered]:visible")
+    expect(rows).to_have_count(1)
+    page.goto("about:blank")
+    page.go_back()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("searchbox")).to_have_value("random 50")
+    page.evaluate("location.hash = 'model=gone&method=dense'")
+    expect(chosen(page, "model")).to_have_value("")
+    expect(rows).to_have_count(3)
+
+
+def test_the_rows_shown_are_a_file_at_a_click_with_all_columns_at_another(site, visit):
+    page = visit(pages(site)["suite"]).page
+    headings = page.get_by_role("region", name="Leaderboard of").first.locator("th:visible")
+    few = headings.count()
+    page.get_by_label("All columns").first.check()
+    expect(headings).not_to_have_count(few)
+    with page.expect_download() as started:
+        page.get_by_role("button", name="CSV").first.click()
+    assert started.value.suggested_filename.startswith("leaderboard-of-standard")
+    lines = Path(started.value.path()).read_text().splitlines()
+    assert len(next(csv.reader(lines))) == headings.count() > few
+    assert len(lines) == 1 + page.get_by_role("region", name="Leaderboard of").first.locator("tbody tr").count()
+
+
+SEEN = """() => [...document.querySelectorAll("main *")]
+  .filter((part) => !part.children.length && part.checkVisibility())
+  .filter((part) => part.getBoundingClientRect().bottom < innerHeight)
+  .map((part) => part.textContent).join(" ")"""
+"""What stands wholly on the first screen."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_screen_of_each_page_holds_a_number(site, visit, kind):
+    seen = visit(pages(site)[kind]).page.evaluate(SEEN)
+    assert re.search(r"\d\.\d+ (%|points)|\d trainings", seen), seen
 
 
 def test_from_the_overview_to_a_cell_and_back(site, visit):

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dtcbench.analysis.verdicts import Comparison, Conclusion
+from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict
 from dtcbench.report import elements
-from dtcbench.report.claims_view import MARKS, NOTE, effect_text, power_text
+from dtcbench.report.claims_view import MARKS, NOTE, effect_shown, effect_text, power_text
 from dtcbench.report.columns import Column, Row
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, template
 from dtcbench.report.site.site_run import SiteRun, pages_of_cells
-from dtcbench.text import ABSENT, p_value
+from dtcbench.text import ABSENT, file_name, p_value
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def claims_page(judged: Sequence[ClaimsOnHardware], runs: Sequence[SiteRun]) -> 
 
 
 def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What the template shows of each claim."""
+    """What the template shows of each claim; what was measured comes first."""
     drawings = of_claims(findings)
     claims: list[dict[str, Any]] = []
     for number, finding in enumerate(findings, 1):
@@ -50,8 +50,22 @@ def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]
         rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
         cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
         table = elements.table(_COLUMNS, rows)
-        claims.append({"finding": finding, "figures": drawn, "table": table, "cells": cells})
-    return claims
+        claims.append(
+            {
+                "anchor": anchor(finding, place),
+                "finding": finding,
+                "effect": effect_shown(finding),
+                "figures": drawn,
+                "table": table,
+                "cells": cells,
+            }
+        )
+    return sorted(claims, key=lambda claim: claim["finding"].verdict is Verdict.NOT_MEASURED)
+
+
+def anchor(finding: Conclusion, place: int) -> str:
+    """Of a claim on the page, by the place of its hardware there, from 1 on."""
+    return f"{file_name(finding.id)}-{place}"
 
 
 def _figure(place: int, drawing: Drawing) -> Figure:

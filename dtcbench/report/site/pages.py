@@ -14,7 +14,7 @@ from dtcbench.report.columns import Row
 from dtcbench.report.site.cell_page import cell_page
 from dtcbench.report.site.claims_page import ClaimsOnHardware, claims_page
 from dtcbench.report.site.method_page import method_page
-from dtcbench.report.site.overview import overview_page
+from dtcbench.report.site.overview import findings_page, overview_page
 from dtcbench.report.site.site_run import SiteRun, cell_file
 
 
@@ -23,10 +23,11 @@ def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardwar
 
     Parameters
     ----------
-    opening : Markdown that the overview begins with
+    opening : Markdown, the page of the findings
     judged : the claims, by kind of hardware, as `judge` gives them
     """
-    yield "index.html", overview_page(runs, opening, judged)
+    yield "index.html", overview_page(runs, judged)
+    yield "findings.html", findings_page(opening)
     yield "claims.html", claims_page(judged, runs)
     yield f"assets/{elements.VEGA}", elements.vega_js()
     for name in elements.ASSETS:

@@ -21,18 +21,61 @@ function sort(table, headers, column) {
   table.tBodies[0].append(...rows);
 }
 
-// Filters: what differs in any chosen facet is hidden.
+// Filters: what differs in any chosen facet, or lacks the words sought, is hidden. The address keeps what was chosen.
 const filters = [...document.querySelectorAll("select[data-filter]")];
-filters.forEach((filter) => filter.addEventListener("change", choose));
+const search = document.querySelector("input[data-search]");
+filters.forEach((filter) => filter.addEventListener("change", keep));
+search?.addEventListener("input", keep);
+addEventListener("hashchange", restore);
+restore();
+
+function keep() {
+  const chosen = filters.filter((filter) => filter.value).map((filter) => [filter.dataset.filter, filter.value]);
+  const asked = new URLSearchParams([...chosen, ...(search.value ? [["search", search.value]] : [])]);
+  history.replaceState(null, "", `#${asked}`);
+  choose();
+}
+
+function restore() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  for (const filter of filters) {
+    const value = asked.get(filter.dataset.filter) ?? "";
+    filter.value = [...filter.options].some((option) => option.value === value) ? value : "";
+  }
+  if (search) search.value = asked.get("search") ?? "";
+  if (search) choose();
+}
 
 function choose() {
   const chosen = filters.filter((filter) => filter.value !== "");
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const items = [...document.querySelectorAll("[data-filtered]")];
   for (const item of items) {
-    item.hidden = chosen.some((filter) => item.dataset[filter.dataset.filter] !== filter.value);
+    const text = words.length ? item.textContent.toLowerCase() : "";
+    item.hidden = chosen.some((filter) => item.dataset[filter.dataset.filter] !== filter.value)
+      || words.some((word) => !text.includes(word));
   }
   const shown = items.filter((item) => !item.hidden).length;
-  document.querySelector(".filters output").textContent = chosen.length ? `${shown} of ${items.length} shown` : "";
+  const isAll = !chosen.length && !words.length;
+  document.querySelector(".filters output").textContent = isAll ? "" : `${shown} of ${items.length} shown`;
+}
+
+// Tables: all columns or the first ones, and what is shown as a file.
+for (const box of document.querySelectorAll("input[data-columns]")) {
+  const table = box.closest(".tools").nextElementSibling;
+  box.addEventListener("change", () => table.classList.toggle("all", box.checked));
+}
+for (const button of document.querySelectorAll("button[data-csv]")) {
+  button.addEventListener("click", () => {
+    const lines = [...button.closest(".tools").nextElementSibling.querySelectorAll("tr")].filter((row) => row.checkVisibility());
+    const quoted = (cell) => `"${cell.innerText.replaceAll('"', '""')}"`;
+    const text = lines.map((row) => [...row.cells].filter((cell) => cell.checkVisibility()).map(quoted).join(",")).join("\n");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
+    link.download = `${button.dataset.csv.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.csv`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
 }
 
 // Figures: drawn when they come near the window, and anew when their width or the page's theme changes.
