@@ -36,11 +36,6 @@ class Frame:
         return "" if self.assets is None else self.assets.removesuffix("assets")
 
     @property
-    def home(self) -> str:
-        """Where the name of the site leads: its overview, or the top of a page by itself."""
-        return "#" if self.assets is None else f"{self.root}index.html"
-
-    @property
     def policy(self) -> str:
         """What a browser may load and run: nothing from elsewhere."""
         return _ALONE if self.assets is None else _OF_A_SITE

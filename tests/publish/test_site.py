@@ -69,7 +69,10 @@ def test_there_is_a_page_for_every_suite_method_and_cell(site, finished):
 def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(site):
     for name, page in pages(site).items():
         for link in references(page):
-            assert link == PAPER or (site / name).parent.joinpath(unquote(link)).resolve().is_file(), (name, link)
+            file, _, anchor = unquote(link).partition("#")
+            leads_to = (site / name).parent.joinpath(file).resolve()
+            assert link == PAPER or leads_to.is_file(), (name, link)
+            assert not anchor or f'id="{anchor}"' in leads_to.read_text(), (name, link)
         assert "default-src 'none'" in html.unescape(page)
         assert "unsafe-inline" not in re.search(r"script-src [^;]*", page)[0]
 
@@ -81,7 +84,7 @@ def test_every_page_can_be_reached_from_the_first(site):
         if page in seen or page.suffix != ".html":
             continue
         seen.add(page)
-        ahead += [page.parent / link for link in references(page.read_text()) if link != PAPER]
+        ahead += [page.parent / link.partition("#")[0] for link in references(page.read_text()) if link != PAPER]
     assert seen == {path.resolve() for path in site.rglob("*.html")}
 
 

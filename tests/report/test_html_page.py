@@ -248,7 +248,7 @@ def test_a_filter_leaves_what_it_names(everything, visit):
     opened = visit(everything).page
     boards, figures = opened.get_by_role("region", name="Leaderboard of"), opened.locator("div.plot:visible")
     opened.get_by_label("Data set").select_option("mnist")
-    expect(opened.get_by_role("status")).to_have_text("2 of 4 shown")
+    expect(opened.get_by_role("status")).to_have_text("2 of 5 shown")
     expect(boards).to_have_count(1)
     expect(boards).to_have_accessible_name(re.compile("mnist"))
     expect(figures).to_have_count(3)
