@@ -211,6 +211,7 @@ def test_dense_has_a_curve_too_and_says_why_it_has_no_compression():
         "bits_per_character": "the dataset holds no text",
         "r2": "R2 is of a regression",
         "target_scale": "R2 is of a regression",
+        "compile_s": "the protocol compiles nothing (compile: false)",
     }
     assert result.sparsity == 0
     assert result.parameters == result.parameters_dense
