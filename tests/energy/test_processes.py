@@ -150,6 +150,7 @@ for processes in [(), (context,)]:
     write_scenario(Path(os.environ["DTCBENCH_FAKE_NVML"]), [gpu], time.monotonic() - 100)  # the next sampler's
     meter = meters.open_meter("cuda", Request(1, 1), Metering(min_window="0s", idle="1.5s"), {})
     meter.settle()
+    meter.idle_with_context()
     phases = PhaseTimer(lambda: None)
     with phases.phase("train"):
         time.sleep(0.6)
