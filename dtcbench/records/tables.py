@@ -100,7 +100,8 @@ _OF_ENERGY = {
 }
 _OF_PROVENANCE = {
     "hardware_class": meaning(Provenance, "hardware_class"),
-    "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins.",
+    "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins; and the processors "
+    "for which the kernels of torch and of OpenBLAS are made.",
     "dataset_sha256": meaning(Provenance, "dataset_sha256"),
 }
 CELLS = {
@@ -359,6 +360,7 @@ def _provenance(provenance: Provenance | None) -> tuple[str | None, ...]:
 def _stack(provenance: Provenance) -> str:
     versions = {"python": provenance.python, "dtcbench": provenance.code, **provenance.packages}
     versions |= {f"plug-in {name}": digest[:12] for name, digest in provenance.plugins.items()}
+    versions |= {f"kernels of {name}": kind.replace(", ", "/") for name, kind in provenance.kernels.items()}
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 

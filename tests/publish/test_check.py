@@ -283,6 +283,14 @@ def test_a_plug_in_is_named(run, found):
     assert any("made with plug-in mine (abababababab), whose source is not published" in line for line in found(run))
 
 
+def test_kernels_that_differ_between_nodes_are_a_warning(run, found):
+    for number, record in enumerate(records(run)):
+        kernel = "Haswell" if number else "SkylakeX"
+        reseal(record, of_provenance(kernels={"torch": "AVX2", "OpenBLAS": kernel}))
+    (told,) = [line for line in found(run) if line.startswith("warning: hardware: ")]
+    assert "kernels of OpenBLAS Haswell; kernels of OpenBLAS SkylakeX" in told
+
+
 def test_mixed_hardware_is_refused(run, found):
     reseal(records(run)[4], of_provenance(hardware_class="CPU Another, 8 cores, 16 GiB"))
     refused(found, run, "hardware", "mlp", "2 hardware classes: CPU A", "CPU Another, 8 cores, 16 GiB")
