@@ -100,8 +100,8 @@ _OF_ENERGY = {
 }
 _OF_PROVENANCE = {
     "hardware_class": meaning(Provenance, "hardware_class"),
-    "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins; and the processors "
-    "for which the kernels of torch and of OpenBLAS are made.",
+    "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins; and the "
+    "processors for which the kernels of torch and of OpenBLAS are made.",
     "dataset_sha256": meaning(Provenance, "dataset_sha256"),
 }
 CELLS = {
