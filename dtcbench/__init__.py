@@ -1,11 +1,11 @@
 """dtcbench: the independent test bench for Dual Tomographic Compression and its rivals.
 
-Load a run or a published bundle and plot it:
+Load a run or a published bundle:
 
     import dtcbench
 
     run = dtcbench.Run("runs/quick")
-    run.cells.pivot_table("accuracy", "sparsity_reached", "method").plot()
+    run.cells.pivot_table("accuracy", "sparsity_reached", "method")
 
 docs/library.md shows the other names of `__all__`, docs/design.md the package's rooms.
 """
