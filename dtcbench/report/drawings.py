@@ -97,14 +97,15 @@ def of_rows(rows: pd.DataFrame, cycles: pd.DataFrame, looks: dict[str, Style]) -
         "The dashed line is dense, with its interval as a band. Accuracy is on the logarithm of its error.",
         partial(figures.score_by_sparsity, rows, looks, score),
     )
-    yield Drawing(
-        f"{score.name}-by-training-flops",
-        f"{name} against training FLOPs",
-        "FLOPs of training relative to the paired dense cells; FLOPs are not energy. The dotted line is "
-        "the Pareto front: no other point is at least as good in both and better in one. "
-        "Hollow points are beaten.",
-        partial(figures.score_by_training_flops, rows, looks, score),
-    )
+    if rows["training_flops_ratio"].notna().any():
+        yield Drawing(
+            f"{score.name}-by-training-flops",
+            f"{name} against training FLOPs",
+            "FLOPs of training relative to the paired dense cells; FLOPs are not energy. The dotted line is "
+            "the Pareto front: no other point is at least as good in both and better in one. "
+            "Hollow points are beaten.",
+            partial(figures.score_by_training_flops, rows, looks, score),
+        )
     if not cycles.empty:
         yield Drawing(
             "over-cycles",

@@ -123,8 +123,9 @@ def figure(panels: Sequence[Panel], x: Axis, looks: Mapping[str, Style]) -> Spec
     used = {point["name"] for panel in panels for point in panel.points}
     names = [name for name in looks if name in used]
     colours, shapes = [looks[name].colour for name in names], [looks[name].marker for name in names]
+    nameless = {} if names else {"legend": None}  # an empty legend has no end
     shared = {
-        "color": {"field": "name", "type": "nominal", "scale": {"domain": names, "range": colours}},
+        "color": {"field": "name", "type": "nominal", "scale": {"domain": names, "range": colours}, **nameless},
         "strokeDash": {
             "field": "dash",
             "type": "nominal",

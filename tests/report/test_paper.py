@@ -82,3 +82,10 @@ def test_a_panel_of_nothing_is_left_out_and_one_of_a_band_alone_is_drawn():
     full = Panel([point("a", 1, 2), point("a", 2, 3)], y)
     assert len(figure([full, Panel([], Axis("nothing"))], Axis("x"), looks)["vconcat"]) == 1
     assert "dense" in texts(figure([Panel([], y, level(y, 2, "dense"))], Axis("Neurons removed"), looks))
+
+
+@pytest.mark.parametrize("behind", [(), tuple(level(Axis("y"), 2, "dense"))])
+def test_without_a_point_a_figure_has_a_size_all_the_same(behind):
+    empty = figure([Panel([], Axis("y"), behind)], Axis("x"), {})
+    assert 200 < float(svg(empty).get("width")) <= WIDTH_PX
+    assert drawn(empty, "pdf")
