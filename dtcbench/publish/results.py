@@ -160,8 +160,10 @@ def _replaceable(folder: AnyPath) -> None:
 
 
 def _pages(folder: AnyPath) -> list[AnyPath]:
-    """The pages of an earlier site, without hidden files."""
-    found: list[AnyPath] = list(folder.rglob("*.html")) if folder.exists() else []
+    """The pages of an earlier site and what they shared, without hidden files."""
+    if not folder.exists():
+        return []
+    found: list[AnyPath] = [*folder.rglob("*.html"), *(folder / "assets").glob("*.*")]
     return [path for path in found if "/." not in str(path).removeprefix(str(folder))]
 
 

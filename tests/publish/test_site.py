@@ -223,12 +223,12 @@ def test_two_runs_of_one_suite_have_folders_of_their_own(site_of, dtcbench, fini
 def test_a_site_made_again_keeps_no_page_of_before_and_all_that_is_not_its_own(dtcbench, finished, run, tmp_path):
     out = tmp_path / "out"
     assert dtcbench("site", finished, "--out", out).code == 0
-    stale, kept = out / "tiny" / "gone.html", [out / "CNAME", out / ".git" / "page.html"]
+    stale, kept = [out / "tiny" / "gone.html", out / "assets" / "old.js"], [out / "CNAME", out / ".git" / "page.html"]
     (out / ".git").mkdir()
-    for path in (stale, *kept):
+    for path in (*stale, *kept):
         path.write_text("here")
     assert dtcbench("site", finished, "--out", out).code == 0
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
     assert all(path.read_text() == "here" for path in kept)
 
 
