@@ -115,7 +115,7 @@ def effect_shown(conclusion: Conclusion) -> str:
         return one_line(effect_text(known[0]))
     scale, form, unit = _UNITS[known[0].unit]
     low, high = number_text(known[0].value, form, scale=scale), number_text(known[-1].value, form, unit, scale)
-    names = dict.fromkeys(effect.name for effect in judged)
+    names = dict.fromkeys(effect.name.partition(" at ")[0] for effect in judged)  # each has its own place after that
     return one_line(f"{', '.join(names)}: {low} to {high}")
 
 
