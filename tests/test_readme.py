@@ -1,6 +1,7 @@
-"""What the README shows works as it stands, and no page of the docs leads to nothing."""
+"""What the README and SKILL.md show works as it stands, and no page of the docs leads to nothing."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,23 @@ def test_it_wins_a_reader_in_a_minute_and_names_every_command(dtcbench):
     )
     assert {"run", "plan", "claims", "check", "slurm", "calibrate"} <= commands
     assert len(re.sub(r"```.*?```", "", README, flags=re.DOTALL).split()) < 900
+
+
+@pytest.mark.usefixtures("sketched")
+def test_the_commands_for_assistants_run_one_after_the_other(tmp_path, monkeypatch, dtcbench):
+    monkeypatch.chdir(tmp_path)
+    [lines] = re.findall(r"```sh\n(.*?)```", (ROOT / "SKILL.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in lines.splitlines():
+        ended = dtcbench(*shlex.split(line.removeprefix("dtcbench ")))
+        assert ended.code == 0, (line, ended.err)
+    assert "quick-smoke" in ended.out
+
+
+def test_the_files_that_assistants_are_sent_to_are_there():
+    table = (ROOT / "SKILL.md").read_text(encoding="utf-8")
+    files = re.findall(r"[\w/]+\.md", table)
+    assert len(files) > 5
+    assert all((ROOT / file).is_file() for file in files)
 
 
 @pytest.mark.parametrize("page", PAGES)
