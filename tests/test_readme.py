@@ -38,6 +38,13 @@ def test_its_table_has_a_column_per_method(tiny_workplace, monkeypatch):
     assert {"dense", "dtc"} <= set(last.columns)
 
 
+def test_its_leaderboard_is_the_published_one(monkeypatch, dtcbench):
+    monkeypatch.setenv("COLUMNS", "104")
+    board = [line.rstrip() for line in dtcbench("board", *ROOT.glob("results/quick/*")).out.splitlines()]
+    [shown] = re.findall(r"```\n(standard.*?)```", README, flags=re.DOTALL)
+    assert set(shown.splitlines()) <= set(board)
+
+
 def test_it_wins_a_reader_in_a_minute_and_names_every_command(dtcbench):
     commands = set(re.findall(r"^\W*(\w+)  ", dtcbench("--help").out, flags=re.MULTILINE)) & set(
         re.findall(r"`(\w+)`", README)

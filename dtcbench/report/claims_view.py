@@ -48,10 +48,9 @@ def brief_view(
     """On a screen: per claim its verdict, the reason and the size of the effect; `rules` says when each was fixed."""
     parts: list[RenderableType] = []
     for conclusion in conclusions:
-        lines = map(Text, filter(None, (one_line(conclusion.reason), effect_shown(conclusion))))
         parts += [
             Text.assemble(f"{conclusion.id}: ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
-            Padding(Group(*lines), _INDENT),
+            Padding(Text(_in_brief(conclusion)), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
     return Group(*parts, _last_lines(rules, READ_ON))
@@ -117,6 +116,14 @@ def effect_shown(conclusion: Conclusion) -> str:
     low, high = number_text(known[0].value, form, scale=scale), number_text(known[-1].value, form, unit, scale)
     names = dict.fromkeys(effect.name.partition(" at ")[0] for effect in judged)  # each has its own place after that
     return one_line(f"{', '.join(names)}: {low} to {high}")
+
+
+def _in_brief(conclusion: Conclusion) -> str:
+    """The size of the effect and the reason, which says over what the mean is only once."""
+    effect = effect_shown(conclusion)
+    where = effect.rpartition(", ")[2]
+    reason = one_line(conclusion.reason).removeprefix(f"{where}: ")
+    return f"{effect}; {reason}" if effect else reason
 
 
 def _verdict(conclusion: Conclusion) -> Text:
