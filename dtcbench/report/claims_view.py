@@ -47,13 +47,18 @@ def brief_view(
 ) -> RenderableType:
     """On a screen: per claim its verdict, the reason and the size of the effect; `rules` says when each was fixed."""
     parts: list[RenderableType] = []
-    for conclusion in conclusions:
+    for conclusion in measured_first(conclusions):
         parts += [
             Text.assemble(f"{conclusion.id}: ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
             Padding(Text(_in_brief(conclusion)), _INDENT),
         ]
     parts += [Text(one_line(note), style="bold yellow") for note in notes]
     return Group(*parts, _last_lines(rules, READ_ON))
+
+
+def measured_first(conclusions: Sequence[Conclusion]) -> list[Conclusion]:
+    """The claims in their order, those on which nothing was measured last."""
+    return sorted(conclusions, key=lambda found: found.verdict is Verdict.NOT_MEASURED)
 
 
 def claims_view(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dtcbench.analysis.verdicts import Comparison, Conclusion, Verdict
+from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
-from dtcbench.report.claims_view import MARKS, NOTE, effect_shown, effect_text, power_text
+from dtcbench.report.claims_view import MARKS, NOTE, effect_shown, effect_text, measured_first, power_text
 from dtcbench.report.columns import Column, Row
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, template
@@ -43,9 +43,10 @@ def claims_page(judged: Sequence[ClaimsOnHardware], runs: Sequence[SiteRun]) -> 
 
 def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]) -> list[dict[str, Any]]:
     """What the template shows of each claim; what was measured comes first."""
-    drawings = of_claims(findings)
+    ordered = measured_first(findings)
+    drawings = of_claims(ordered)
     claims: list[dict[str, Any]] = []
-    for number, finding in enumerate(findings, 1):
+    for number, finding in enumerate(ordered, 1):
         drawn = [_figure(place, drawing) for drawing in drawings.get(number, ())]
         rows: list[Row] = [{"comparison": comparison} for comparison in finding.comparisons]
         cells = [(key[:12], pages[key]) for key in finding.cells if key in pages]
@@ -60,7 +61,7 @@ def _claims(place: int, findings: Sequence[Conclusion], pages: Mapping[str, str]
                 "cells": cells,
             }
         )
-    return sorted(claims, key=lambda claim: claim["finding"].verdict is Verdict.NOT_MEASURED)
+    return claims
 
 
 def anchor(finding: Conclusion, place: int) -> str:

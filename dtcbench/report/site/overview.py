@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from dtcbench.analysis.verdicts import Conclusion, Verdict
+from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import elements
-from dtcbench.report.claims_view import effect_shown
+from dtcbench.report.claims_view import effect_shown, measured_first
 from dtcbench.report.columns import Row, headline, label
 from dtcbench.report.drawings import of_claims
 from dtcbench.report.elements import Figure, Frame, template
@@ -77,7 +77,6 @@ def findings_page(opening: str) -> str:
 
 
 def _cards(place: int, findings: Sequence[Conclusion]) -> list[Card]:
-    measured_first = sorted(findings, key=lambda found: found.verdict is Verdict.NOT_MEASURED)
     return [
         Card(
             found.statement,
@@ -85,7 +84,7 @@ def _cards(place: int, findings: Sequence[Conclusion]) -> list[Card]:
             effect_shown(found) or found.reason,
             f"claims.html#{anchor(found, place)}",
         )
-        for found in measured_first
+        for found in measured_first(findings)
     ]
 
 
