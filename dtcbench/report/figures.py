@@ -11,7 +11,7 @@ import pandas as pd
 
 from dtcbench.analysis import ranks
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
-from dtcbench.analysis.pairing import DENSE
+from dtcbench.analysis.pairing import DENSE, registered_name
 from dtcbench.report import columns
 from dtcbench.report.columns import Row
 from dtcbench.report.score import Score
@@ -34,6 +34,12 @@ from dtcbench.report.vega import (
 )
 from dtcbench.text import count_of, number_text, with_interval
 
+_FIRST = (
+    *("dtc", "random", "magnitude", "dtc-published", "shuffled", "scratch"),
+    *("random-published", "magnitude-published", "taylor", "fpgm", "dense-matched", "anti-magnitude"),
+    *("hrank", "slimming", "global-magnitude", "depgraph"),
+)
+"""Methods in the order of colours: those of one suite that a reader compares first have different ones."""
 FRONT, AS_FLOPS = "Pareto front", "as its FLOPs"
 _LINE = Style(NEUTRAL, "stroke")
 """Of what is no method."""
@@ -45,10 +51,26 @@ _ENTROPIES: tuple[tuple[str, tuple[tuple[str, Dash], ...]], ...] = (
 
 
 def styles(leaderboard: Leaderboard) -> dict[str, Style]:
-    """The style of each method (with its solver), by its `series_label`; dense is grey."""
-    labels = sorted(set(_labels(leaderboard.rows)) - {DENSE})
-    chosen = {label: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
-    return {DENSE: Style(NEUTRAL, CROSSED), **chosen}
+    """The style of each method (with its solver), by its `series_label`; dense is grey.
+
+    A method of the package has the same colour in every suite, its variants other markers.
+    """
+    named = dict(zip(_labels(leaderboard.rows), map(registered_name, leaderboard.rows["method"]), strict=True))
+    named.pop(DENSE, None)
+    others = sorted(set(named.values()) - set(_FIRST))
+    order = {name: place for place, name in enumerate((*_FIRST, *others))}
+    chosen: dict[str, int] = {}
+    for label in sorted(named, key=lambda label: (order[named[label]], label)):
+        chosen[label] = _free(order[named[label]], set(chosen.values()))
+    looks = {label: Style(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for label, i in sorted(chosen.items())}
+    return {DENSE: Style(NEUTRAL, CROSSED), **looks}
+
+
+def _free(place: int, taken: set[int]) -> int:
+    """The first free place of the same colour; without one, the next of any, and where all are taken the same."""
+    count = len(COLOURS) * len(MARKERS)
+    alike = [(place + step) % count for step in range(0, count, len(COLOURS))]
+    return next((one for one in (*alike, *range(count)) if one not in taken), place)
 
 
 def score_by_sparsity(rows: pd.DataFrame, looks: dict[str, Style], score: Score) -> Spec:

@@ -11,6 +11,7 @@ import pytest
 from dtcbench.report import figures
 from dtcbench.report.score import ACCURACY, R2
 from dtcbench.report.score_axis import score_axis
+from dtcbench.report.vega import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,15 @@ def test_a_method_has_one_colour_and_marker_in_every_figure(run, looks):
         of = dict(zip(colours["domain"], colours["range"], strict=True))
         assert of["dtc / lars"] == looks["dtc / lars"].colour
         assert points(drawn, "dtc / lars")
+
+
+def test_a_method_has_the_same_colour_in_every_suite_and_its_variants_other_markers(run):
+    rows = run.leaderboard.rows
+    for chosen in (rows, rows[rows["method"].isin(["dense", "dtc", "random"])]):
+        looks = figures.styles(replace(run.leaderboard, rows=chosen))
+        assert (looks["dtc / lars"].colour, looks["random"].colour) == COLOURS[:2]
+        assert looks["dtc / scs"].colour == looks["dtc / lars"].colour
+        assert looks["dtc / scs"].marker != looks["dtc / lars"].marker
 
 
 def test_no_two_methods_look_the_same(run):
