@@ -12,7 +12,7 @@ import pandas as pd
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, tidy
 from dtcbench.report import drawings, elements, use_view
-from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, shown, sparsity, summary_pools
+from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, share, shown, sparsity, summary_pools
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
 from dtcbench.report.score import score_of
@@ -20,6 +20,8 @@ from dtcbench.text import ABSENT, one_line
 
 FACETS = {"dataset": "Data set", "model": "Model"}
 """What a leaderboard can be filtered by."""
+_SAME_SPARSITY = 0.01
+"""Rows that differ by less in the share of neurons removed are compared as equals: widths are whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,17 @@ def page(
 
 
 def _answer(leaderboard: Leaderboard) -> str:
-    """What the rows at the highest sparsity of the first pool say, in a sentence; empty without two methods there."""
+    """What the rows of the first pool say that lost the most neurons, in a sentence; empty without two of them.
+
+    By what was reached: a row of dense-matched stands at a sparsity too, and loses nothing.
+    """
     if not leaderboard.pools:
         return ""
     pool, frame = leaderboard.pools[0]
     ok = frame[frame["ok"] > 0]
     pruned = ok[ok["method"] != DENSE]
-    rows = pruned[pruned["sparsity"].isna() | (pruned["sparsity"] == pruned["sparsity"].max())].to_dict("records")
+    removed = pruned["sparsity_reached"].max()
+    rows = pruned[removed - pruned["sparsity_reached"] < _SAME_SPARSITY].to_dict("records")
     if len(rows) < 2:
         return ""
     score = score_of(rows)
@@ -97,7 +103,7 @@ def _answer(leaderboard: Leaderboard) -> str:
     known = not math.isnan(best[low] + worst[high])
     intervals = f", and their intervals {'overlap' if best[low] <= worst[high] else 'do not overlap'}" if known else ""
     return (
-        f"On {pool.dataset} with {pool.model}, {dense}with {sparsity(best)} of the neurons removed the methods lie "
+        f"On {pool.dataset} with {pool.model}, {dense}with {share(removed)} of the neurons removed the methods lie "
         f"between {told(worst)} and {told(best)}{intervals}."
     )
 

@@ -75,6 +75,19 @@ def test_hostile_names_and_reasons_stay_text(run):
     assert reader.text.count(HOSTILE) > 10
 
 
+def test_it_opens_with_the_ends_of_what_its_rows_reached_where_most_was_removed(run):
+    rows = run.leaderboard.rows
+    still = (rows["method"] == "random") & (rows["sparsity"] == 0.95)  # as of dense-matched: it removed nothing
+    reached = rows.assign(sparsity_reached=rows["sparsity_reached"].where(~still, 0.0))
+    [answer] = re.findall(
+        r'class="answer">(.*?)</p>', page(replace(run.leaderboard, rows=reached), run.cells, run.cycles, {})
+    )
+    at_most = reached[(reached["sparsity"] == 0.95) & (reached["ok"] > 0) & ~still]
+    for end in (at_most["accuracy_mean"].min(), at_most["accuracy_mean"].max()):
+        assert f"{100 * end:.2f} %" in answer
+    assert "random" not in answer and "95.0 % of the neurons removed" in answer
+
+
 def test_every_cell_that_is_not_ok_is_listed(run, html):
     failures = html[html.index("Cells that are not ok</h2>") : html.index("<h2>Notes")]
     assert failures.count("<tr>") - 1 == (run.cells["status"] != "ok").sum() == 5
