@@ -28,10 +28,11 @@ from typing import Any
 import ray
 from pydantic_core import to_jsonable_python
 
-from dtcbench.execution.driver import Watcher, drive, to_run
+from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.task import Job, Report, Task
+from dtcbench.execution.watcher import Watcher
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.document import Document
 from dtcbench.plan.grid import expand

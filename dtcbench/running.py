@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from dtcbench.errors import UserError
-from dtcbench.execution.driver import Watcher
 from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
 from dtcbench.execution.until_decided import next_look
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.claim import plain_label
 from dtcbench.plan.grid import Plan

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cells import job
 
-from dtcbench.execution.driver import Watcher, drive, to_run
+from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.quiet import quiet
 from dtcbench.execution.ray_executor import RayExecutor
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store

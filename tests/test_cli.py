@@ -24,7 +24,7 @@ from dtcbench.records.store import Store
 
 VERBS = [
     *("doctor", "list", "suites", "fetch", "selftest", "plan", "calibrate", "run", "slurm"),
-    *("status", "show", "export", "board", "claims", "report"),
+    *("status", "watch", "show", "export", "board", "claims", "report"),
     *("check", "publish", "site", "merge", "migrate", "compare", "reproduce"),
 ]
 STUBBORN = """\

@@ -24,9 +24,9 @@ import dtcbench as package
 from dtcbench import registry, running
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
-from dtcbench.execution.driver import Watcher
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan import shipped
 from dtcbench.plan.request import Request
 from dtcbench.record import Status

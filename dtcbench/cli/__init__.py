@@ -13,7 +13,7 @@ import typer
 from dtcbench import __version__
 from dtcbench.cli.calibrate_command import calibrate
 from dtcbench.cli.publish_commands import check, compare, merge, migrate, publish, reproduce, site
-from dtcbench.cli.result_commands import board, claims, export, report, show, status
+from dtcbench.cli.result_commands import board, claims, export, report, show, status, watch
 from dtcbench.cli.run_command import run
 from dtcbench.cli.setup_commands import doctor, fetch, list_, plan, selftest, suites
 from dtcbench.cli.slurm_command import slurm
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(doctor, list_, suites, fetch, selftest, plan, calibrate, run, slurm),
-    *(status, show, export, board, claims, report),
+    *(status, watch, show, export, board, claims, report),
     *(check, publish, site, merge, migrate, compare, reproduce),
 )
 for _command in _COMMANDS:

@@ -1,7 +1,8 @@
-"""Commands on results: `status`, `show`, `export`, `board`, `claims`, `report`."""
+"""Commands on results: `status`, `watch`, `show`, `export`, `board`, `claims`, `report`."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from dtcbench.records.store import Store
     from dtcbench.training.network_file import NetworkFile
 
+LOOK_S = 0.4
+"""Between two looks at a run."""
+
 
 def status(run_folder: RunFolder) -> None:
     """How far a run has come, and each failure with its reason.
@@ -43,6 +47,33 @@ def status(run_folder: RunFolder) -> None:
     say(status_view(plan, contents))
     records = [contents.record(cell.key) for cell in plan.cells]
     exit_by(record.status if record else None for record in records)
+
+
+def watch(run_folder: RunFolder) -> None:
+    """A run while it runs, from any host that sees its folder.
+
+    On a terminal until the run ends or Ctrl-C; elsewhere once.
+
+    Example: dtcbench watch runs/quick
+    """
+    from rich.live import Live
+
+    from dtcbench.record import Status
+    from dtcbench.records.lookup import run_named
+    from dtcbench.records.snapshot import Follower
+    from dtcbench.report.watching import watch_view
+
+    follower, screen = Follower(run_named(run_folder)), console()
+    snapshot, silent_s = follower.look()
+    if screen.is_terminal:
+        with Live(console=screen, auto_refresh=False, transient=True) as live:
+            while snapshot.ended_at is None:
+                live.update(watch_view(snapshot, silent_s), refresh=True)
+                time.sleep(LOOK_S)
+                snapshot, silent_s = follower.look()
+    say(watch_view(snapshot, silent_s))
+    if snapshot.ended_at is not None and snapshot.statuses.get(Status.OK) != snapshot.cells:
+        raise typer.Exit(1)
 
 
 def show(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 from dtcbench.errors import UserError
 from dtcbench.execution.executor import Executor
@@ -18,11 +17,10 @@ from dtcbench.execution.joule_budget import Giving, Refused, allowed_steps, givi
 from dtcbench.execution.scheduler import Scheduler, UnfitNodes
 from dtcbench.execution.stacks import without_places
 from dtcbench.execution.task import Job, Outcome, Place, Task
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers, has_joule_budget
-from dtcbench.plan.looks import Look
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
-from dtcbench.records.location import AnyPath
 from dtcbench.records.store import Contents, Writer
 from dtcbench.training.determinism import generator
 
@@ -30,52 +28,10 @@ POLL_S = 0.5
 """Maximum seconds between two checks of time limits and Ctrl-C."""
 NOTES_S = 15.0
 """Between two questions to the executor about what the user should know."""
+NODES_S = 2.0
+"""Between two looks at the nodes."""
 CLOCK_S = 5.0
 """A node's clock that differs by more from the driver's is wrong."""
-
-
-class Watcher:
-    """Receives the events of a run, in the thread that runs it. Override those you need: each does nothing by itself.
-
-    A KeyboardInterrupt that an event raises stops the run at once: running cells are recorded as cancelled, and the
-    next run makes them. The watcher is entered before Ray starts, and left after Ray has ended.
-    """
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Ray has ended, or no cell ran at all."""
-
-    def damaged(self, record: str) -> None:
-        """A damaged record was set aside; `record` names its file and what is wrong."""
-
-    def planned(self, suite: str, cells: int, to_run: int) -> None:
-        """The suite has this number of cells, and this number of them is run now."""
-
-    def ray_log(self, file: Path) -> None:
-        """Ray runs; what it prints belongs in this file."""
-
-    def started(self, cell: Cell) -> None:
-        """An attempt at the cell has started."""
-
-    def ended(self, record: CellRecord, final: bool) -> None:
-        """An attempt has ended, and its record is sealed; not `final` if the cell is retried."""
-
-    def set_aside(self, host: str, reason: str) -> None:
-        """A node gets no more cells: it could not begin those that others could, or has other versions or data."""
-
-    def noted(self, note: str) -> None:
-        """Something that the user should know: in what the nodes differ, what the run waits for and what ends that."""
-
-    def stopping(self, running: int) -> None:
-        """The user asked to stop; this number of cells is still running."""
-
-    def looked(self, look: Look) -> None:
-        """The run was looked at: this is decided, and those rows get more seeds."""
-
-    def written(self, files: Sequence[AnyPath]) -> None:
-        """Tables and leaderboard were rebuilt in these files."""
 
 
 def to_run(
@@ -192,6 +148,10 @@ class _Driver:
     """Nodes whose clocks were found wrong."""
     notes_at: float = -math.inf
     """When the executor was last asked for notes, in monotonic seconds."""
+    nodes_at: float = -math.inf
+    """When the nodes were last looked at, in monotonic seconds."""
+    placed: set[Task] = field(default_factory=set)
+    """The running tasks of which the watcher knows where they run."""
     failed: int = 0
 
     def step(self) -> None:
@@ -205,12 +165,27 @@ class _Driver:
             self.notes_at = time.monotonic()
             for note in self.executor.notes():
                 self.watcher.noted(note)
+        if time.monotonic() - self.nodes_at > NODES_S:
+            self.nodes_at = time.monotonic()
+            self._look_at_nodes()
         deadline = self.scheduler.seconds_to_deadline(time.monotonic())
         for outcome in self.executor.wait(POLL_S if deadline is None else min(POLL_S, deadline)):
             self._end(outcome)
         for task in self.scheduler.overdue(time.monotonic()):  # after those that ended in time
             self.executor.kill(task)
             self._end(Outcome(task, None, Status.TIMEOUT, task.overdue_reason))
+
+    def _look_at_nodes(self) -> None:
+        """Tell the watcher which nodes there are, and which tasks they run."""
+        self.watcher.nodes(nodes := self.executor.nodes())
+        for node in nodes:
+            for task in node.running:
+                self._place(task, node.host)
+
+    def _place(self, task: Task, host: str) -> None:
+        if task not in self.placed:
+            self.placed.add(task)
+            self.watcher.placed(task.cell, host)
 
     def _start(self) -> None:
         """Submit the tasks that can start, unless the user has asked to stop."""
@@ -248,6 +223,9 @@ class _Driver:
         task = outcome.task
         if (began := self.began.pop(task, None)) is None:
             return  # it had ended before
+        if outcome.place is not None:
+            self._place(task, outcome.place.host)
+        self.placed.discard(task)
         record = self._with_the_drivers_time(_record(outcome, *began), began[0], outcome.place)
         record = self._as_its_node_let_it(outcome, self._with_the_runs_data(record, task, outcome.place))
         is_nodes = outcome.report is None or record.status is Status.INFRA

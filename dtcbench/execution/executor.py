@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections import deque
 from typing import Protocol
 
+from dtcbench import cores
 from dtcbench.execution.interrupts import Overtime, within
-from dtcbench.execution.task import Outcome, Task
+from dtcbench.execution.task import ActiveNode, Outcome, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.record import Status
 
@@ -33,6 +35,9 @@ class Executor(Protocol):
 
     def notes(self) -> list[str]:
         """What the user should know, and has not been told: in what nodes differ, what waiting tasks wait for."""
+
+    def nodes(self) -> list[ActiveNode]:
+        """The nodes that are there now, and what runs on them."""
 
     def kill(self, task: Task) -> None:
         """End a task by force. It gets no outcome."""
@@ -76,6 +81,10 @@ class InlineExecutor:
     def notes(self) -> list[str]:
         """Always empty: there is one process."""
         return []
+
+    def nodes(self) -> list[ActiveNode]:
+        """This machine, which runs the oldest task."""
+        return [ActiveNode(platform.node(), {"CPU": cores.usable()}, tuple(self._queue)[:1])]
 
     def kill(self, task: Task) -> None:
         """Remove a task from the queue."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.cluster import joined_ray, local_ray
 from dtcbench.execution.nodes import SURVEY_S, is_alive, needed, require_agreement
 from dtcbench.execution.stacks import take_stack
-from dtcbench.execution.task import Outcome, Place, Report, Task
+from dtcbench.execution.task import ActiveNode, Outcome, Place, Report, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.heartbeat import Heartbeats
 from dtcbench.plan.request import Request, shown
@@ -142,6 +143,18 @@ class RayExecutor:
             self._notes += [lacking] if lacking else []
         notes, self._notes = self._notes, []
         return notes
+
+    def nodes(self) -> list[ActiveNode]:
+        """The cluster's nodes, and the attempts that have sent heartbeats from them."""
+        silences, running = self._recent_silences(), defaultdict(list)
+        for submitted in self._submitted.values():
+            if submitted.id in silences:
+                running[silences[submitted.id][0]].append(submitted.task)
+        return [
+            ActiveNode(node["NodeManagerHostname"], node["Resources"], tuple(running[node["NodeID"]]))
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
 
     def kill(self, task: Task) -> None:
         """Kill the task's worker process. What still arrives from it is ignored."""

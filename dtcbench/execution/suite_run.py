@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -16,12 +17,14 @@ import yaml
 
 from dtcbench import registry
 from dtcbench.errors import UserError
-from dtcbench.execution.driver import Watcher, drawn_places, drive, to_run
+from dtcbench.execution.driver import drawn_places, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
+from dtcbench.execution.live import Live, written
 from dtcbench.execution.own_files import NamesWithFiles
 from dtcbench.execution.requirements import calibrated, refuse_lacking
 from dtcbench.execution.task import Job, Task
+from dtcbench.execution.watcher import Watcher, Watchers
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
@@ -259,11 +262,14 @@ def executed(
                 writer.set_aside(damaged)
             if tasks and job.checkpoint_s is not None:
                 writer.prepare_checkpoints(contents)
+            live = Live(job, _ended_before(cells, tasks, contents))
+            watcher = Watchers(live, watcher)
             del contents  # a large run's take much memory
             watcher.planned(plan.suite.name, len(cells), len(tasks))
             if tasks and not is_inline:
                 watcher.ray_log(_ray_log(store, plan.suite.name))
-            _drive(plan, tasks, job, writer, executor, watcher, grow)
+            with written(live, writer) if tasks else nullcontext():
+                _drive(plan, tasks, job, writer, executor, watcher, grow)
         yield writer
 
 
@@ -309,6 +315,13 @@ def _missing(
     refuse_to_mix(plan, store, contents, job.plugins)
     decided, places = givers(plan.cells), drawn_places(plan.cells, job)
     return contents, to_run(cells, contents, job, retry_failed=retry_failed, givers=decided, places=places)
+
+
+def _ended_before(cells: Iterable[Cell], tasks: Iterable[Task], contents: Contents[Outline]) -> Counter[Status]:
+    """By status, the cells that have ended and are not run again."""
+    again = {task.key for task in tasks}
+    records = (contents.record(cell.key) for cell in cells if cell.key not in again)
+    return Counter(record.status for record in records if record is not None)
 
 
 def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:

@@ -12,7 +12,7 @@ from dtcbench.plan import shipped
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers
 from dtcbench.plan.metering import Metering, Using
-from dtcbench.plan.request import Request
+from dtcbench.plan.request import Request, Resources
 from dtcbench.plan.suite import Suite
 from dtcbench.record import CellRecord, Energy, Provenance, Result, Status, Use
 from dtcbench.registry import Plugin
@@ -184,6 +184,17 @@ class Place:
     """The host's name; no record contains it."""
     has_others: bool = False
     """Whether the cluster has another node, not one that the task avoids, that can run the cell."""
+
+
+@dataclass(frozen=True)
+class ActiveNode:
+    """A node of the cluster, and what runs on it now."""
+
+    host: str
+    """The host's name."""
+    resources: Resources
+    running: tuple[Task, ...]
+    """The attempts that are known to run there."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dtcbench.analysis.verdicts import DECIDED, Comparison, Conclusion
-from dtcbench.execution.driver import Watcher
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.claim import Claim
 from dtcbench.plan.grid import Plan

@@ -94,6 +94,19 @@ def write(file: AnyPath, content: bytes) -> None:
         raise StoreError(f"{file}: {error.strerror or error}; free space or {REMEDY}") from error
 
 
+def post(file: AnyPath, content: bytes) -> None:
+    """Write a file that is soon written anew: whole or not at all, but a power cut may take it."""
+    if not isinstance(file, Path):
+        write(file, content)
+        return
+    half = file.with_name(f"{file.name}.tmp")
+    try:
+        half.write_bytes(content)
+        half.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror or error}; free space or {REMEDY}") from error
+
+
 def create(file: AnyPath, content: bytes) -> None:
     """Write a new file; StoreError if it exists."""
     taken = StoreError(f"{file} stands already; two runs wrote to one folder")
@@ -143,7 +156,7 @@ def _locked(folder: Path) -> Iterator[Callable[[], None]]:
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; {REMEDY}") from error
     try:
-        write(owner, _this_process().encode())
+        write(owner, this_process().encode())
         yield lambda: None  # nobody else can take the lock
     finally:
         with suppress(OSError):  # a disk that became read-only must not hide what it ended
@@ -151,7 +164,8 @@ def _locked(folder: Path) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def _this_process() -> str:
+def this_process() -> str:
+    """This process as a message names it."""
     return f"process {os.getpid()} on {platform.node()}"
 
 
@@ -176,7 +190,7 @@ def _leased(folder: UPath, waits: Callable[[str], None]) -> Iterator[Callable[[]
     overwritten.
     """
     lease, holder = folder / ".lease", os.urandom(16)
-    named = _this_process().encode()
+    named = this_process().encode()
 
     def renewed() -> bytes:
         return holder + os.urandom(16) + named

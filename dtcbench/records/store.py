@@ -5,6 +5,7 @@
     RUN/rules.json                     the rules of its verdicts, if they were sealed
     RUN/calibrations/GPU-….json        what calibrating a board found, sealed (`energy/calibration.py`)
     RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
+    RUN/snapshot.json                  how the run stood when its driver last wrote it (`snapshot.py`)
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/records.index                  of a large run: the outlines of its records (`index.py`)
@@ -39,7 +40,7 @@ from pydantic import BaseModel
 from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, Tabled, decisive
 from dtcbench.records import index
 from dtcbench.records.compressed import content_of
-from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, names_in, rename, write
+from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, names_in, post, rename, write
 from dtcbench.records.sealing import SchemaError, opened, seal, unsealed
 from dtcbench.unavailable import Unavailable
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from dtcbench.plan.looks import LooksTaken
     from dtcbench.plan.names import Declared
     from dtcbench.records.fixed_rules import FixedRules
+    from dtcbench.records.snapshot import Snapshot
 
 _RECORD_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json(?:\.gz)?(\.damaged)?")
 _CHECKPOINT_NAME = re.compile(r"([0-9a-f]{64})\.([1-9][0-9]{0,8})\.safetensors")
@@ -68,7 +70,12 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     ("weights", re.compile(r"weights/[0-9a-f]{64}\.[1-9][0-9]{0,8}\.safetensors")),
     ("card", re.compile(r"README\.md")),
     ("lock", re.compile(r"\.lock|\.owner|\.lease")),
-    ("own", re.compile(r"ray\.log|checkpoints/.*|records\.index|records/.*\.damaged|(records|power|weights)/.*\.tmp")),
+    (
+        "own",
+        re.compile(
+            r"ray\.log|snapshot\.json(\.tmp)?|checkpoints/.*|records\.index|records/.*\.damaged|(records|power|weights)/.*\.tmp"
+        ),
+    ),
 )
 CARD = "README.md"
 Model = TypeVar("Model", bound=BaseModel)
@@ -144,6 +151,17 @@ class Store:
         from dtcbench.plan.looks import LooksTaken
 
         return _kept(self.looks, LooksTaken, "bring back the file as it was")
+
+    @property
+    def snapshot_file(self) -> AnyPath:
+        """The file that says how the run stands, or stood in the end; a run that has not begun lacks it."""
+        return self.root / "snapshot.json"
+
+    def snapshot(self) -> Snapshot | None:
+        """How the run stands; None before it begins. StoreError if that cannot be read."""
+        from dtcbench.records.snapshot import Snapshot
+
+        return _kept(self.snapshot_file, Snapshot, "the next run writes it anew")
 
     def calibrations(self) -> dict[str, Calibration]:
         """By a board's UUID, what calibrating it found. StoreError if a file cannot be read, or was altered."""
@@ -413,6 +431,11 @@ class Writer:
         """Keep what the looks decided: before a cell of the next one starts."""
         self._check()
         write(self.store.looks, taken.content)
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Say how the run stands."""
+        self._check()
+        post(self.store.snapshot_file, f"{snapshot.model_dump_json(indent=1)}\n".encode())
 
     def append(self, record: CellRecord, trace: bytes | None = None, weights: bytes | None = None) -> AnyPath:
         """Seal one attempt's record. StoreError if its file exists: nothing is overwritten.

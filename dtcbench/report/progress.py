@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from dtcbench.execution.driver import Watcher
 from dtcbench.execution.quiet import quiet
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.looks import Look
 from dtcbench.record import CellRecord, Status

@@ -14,10 +14,11 @@ from dtcbench import registry
 from dtcbench.energy.meter import EnergyMeter
 from dtcbench.execution import checkpointing, worker
 from dtcbench.execution.checkpointing import FROM_THE_FIRST
-from dtcbench.execution.driver import Watcher, drive
+from dtcbench.execution.driver import drive
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Task
+from dtcbench.execution.watcher import Watcher
 from dtcbench.execution.worker import IN_PARTS, attempt
 from dtcbench.plan.protocol import Standard
 from dtcbench.plan.request import Request

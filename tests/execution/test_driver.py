@@ -14,6 +14,7 @@ from dtcbench.execution.driver import drawn_places, drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.interrupts import Overtime, within
 from dtcbench.execution.task import Outcome, Place, Task
+from dtcbench.execution.watcher import Watcher
 from dtcbench.execution.worker import attempt
 from dtcbench.record import Status
 from dtcbench.records.store import Store
@@ -23,7 +24,7 @@ CELLS = tuple(cell(method, 0.0 if method == "dense" else 0.5) for method in ("de
 JOB = job()
 
 
-class Watcher:
+class Diary(Watcher):
     """Writes down what it is told, and may do something about it."""
 
     def __init__(self, on_end=lambda record: None):
@@ -65,6 +66,9 @@ class Nodes:
     def notes(self):
         return []
 
+    def nodes(self):
+        return []
+
     def wait(self, timeout_s):
         if "bad" not in self._task.avoid:
             report = attempt(replace(self._task, job=job(plugins=(Plugin("none", "raise OSError('no data')"),))))
@@ -97,6 +101,9 @@ class Script:
     def notes(self):
         return []
 
+    def nodes(self):
+        return []
+
     def kill(self, task):
         self.killed.append(task)
 
@@ -115,7 +122,7 @@ def store(tmp_path):
 def run(store, cells=CELLS, executor=None, watcher=None, retry_failed=False, job=JOB):
     tasks = to_run(cells, store.read(), job, retry_failed=retry_failed)
     with store.locked() as writer:
-        return drive(tasks, job, writer, executor or InlineExecutor(), watcher or Watcher())
+        return drive(tasks, job, writer, executor or InlineExecutor(), watcher or Diary())
 
 
 def accuracies(store):
@@ -154,7 +161,7 @@ def test_the_cells_of_a_lane_start_in_the_drawn_order_and_their_records_say_the_
     places = drawn_places(OF_SEEDS[:4], GPU_JOB)
     tasks = to_run(OF_SEEDS[:4], store.read(), GPU_JOB, places=places)
     with store.locked() as writer:
-        drive(tasks, GPU_JOB, writer, Script(*[(None, Status.ERROR, "it broke")] * 4), watcher := Watcher())
+        drive(tasks, GPU_JOB, writer, Script(*[(None, Status.ERROR, "it broke")] * 4), watcher := Diary())
     assert [places[one.key] for one in watcher.started_cells] == [1, 2, 3, 4]
     assert {record.key: record.place for record in watcher.records} == places
 
@@ -167,7 +174,7 @@ def test_a_cell_whose_budget_others_decide_comes_last_in_its_lane():
 
 
 def test_a_bad_node_costs_no_cell_and_is_named_and_gets_no_more(store):
-    watcher = Watcher()
+    watcher = Diary()
     assert set(run(store, executor=Nodes(), watcher=watcher).values()) == {Status.OK}
     assert [record.status for record in watcher.records] == ["infra", *["ok"] * len(CELLS)]
     ((host, reason),) = watcher.aside
@@ -175,7 +182,7 @@ def test_a_bad_node_costs_no_cell_and_is_named_and_gets_no_more(store):
 
 
 def test_without_another_node_a_cell_that_does_not_begin_is_an_error(store):
-    watcher = Watcher()
+    watcher = Diary()
     assert set(run(store, executor=Nodes(alone=True), watcher=watcher).values()) == {Status.ERROR}
     assert (len(watcher.records), watcher.aside) == (len(CELLS), [])
 
@@ -197,7 +204,7 @@ class Elsewhere(Script):
 
 
 def test_a_node_with_other_data_costs_no_cell_and_is_named_with_the_node_that_came_first(store):
-    watcher = Watcher()
+    watcher = Diary()
     finished = run(
         store,
         executor=Elsewhere(lambda record: record["provenance"].update(dataset_sha256="f" * 64)),
@@ -217,7 +224,7 @@ def test_a_wrong_clock_of_a_node_is_told_once_and_its_records_have_the_drivers_t
         moved = datetime.fromisoformat(record["started_at"]) + timedelta(seconds=shift_s)
         record["started_at"] = moved.isoformat(timespec="milliseconds")
 
-    watcher, before = Watcher(), datetime.now(UTC)
+    watcher, before = Diary(), datetime.now(UTC)
     run(store, executor=Elsewhere(shifted), watcher=watcher)
     notes = [f"node rack-2: its clock is {told} the driver's; set it. Its records have the driver's time"]
     assert watcher.notes == (notes if told else [])
@@ -231,7 +238,7 @@ def test_what_the_executor_has_to_say_is_noted(store):
         def notes(self):
             return ["cells wait"]
 
-    watcher = Watcher()
+    watcher = Diary()
     run(store, CELLS[:1], Waiting(None, (None, Status.ERROR, "it broke")), watcher)
     assert watcher.notes == ["cells wait"]  # asked for again after NOTES_S only
 
@@ -246,7 +253,7 @@ def test_a_lost_worker_is_tried_again_and_both_attempts_are_kept(store):
             real.submit(self._tasks.pop(0))
             return real.wait(timeout_s)
 
-    watcher = Watcher()
+    watcher = Diary()
     run(store, CELLS[:1], LosesTheFirst((None, Status.INFRA, "the node was switched off")), watcher)
     assert watcher.finals == [False, True]
     attempts = store.read().attempts[CELLS[0].key]
@@ -313,7 +320,7 @@ def test_ctrl_c_once_finishes_what_runs_and_the_next_run_does_the_rest(store):
         if len(watcher.records) == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    watcher = Watcher(on_end=interrupt_once)
+    watcher = Diary(on_end=interrupt_once)
     run(store, watcher=watcher)
     assert len(watcher.records) == 2  # the second had started before the first was sealed
     assert watcher.stops == [1]
@@ -326,7 +333,7 @@ def test_after_ctrl_c_nothing_starts_though_what_runs_ends(store):
             os.kill(os.getpid(), signal.SIGINT)
             return super().wait(timeout_s)
 
-    watcher = Watcher()
+    watcher = Diary()
     run(store, executor=Interrupted(), watcher=watcher)
     assert len(watcher.records) == 1
     assert watcher.stops == [0]
@@ -353,7 +360,7 @@ def test_ctrl_c_twice_stops_at_once(store):
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run(store, watcher=Watcher(on_end=interrupt_twice))
+        run(store, watcher=Diary(on_end=interrupt_twice))
     assert [store.read().record(c.key).status for c in CELLS[:2]] == [Status.OK, Status.CANCELLED]
     assert len(store.read().attempts) == 2
     assert signal.getsignal(signal.SIGINT) is before

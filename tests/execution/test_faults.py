@@ -19,6 +19,7 @@ from dtcbench.execution import cluster, ray_executor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.ray_executor import RayExecutor
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store, StoreError
 from dtcbench.registry import Plugin
@@ -30,19 +31,14 @@ LOST_ONCE = ((1, "infra"), (2, "ok"))
 TIMEOUT = ((1, "timeout"),)
 
 
-class Heard:
+class Heard(Watcher):
     """Hands on every record as it is sealed."""
 
     def __init__(self):
         self.records, self.aside = queue.SimpleQueue(), []
 
-    def started(self, cell): ...
-    def stopping(self, running): ...
-
     def set_aside(self, host, reason):
         self.aside.append((host, reason))
-
-    def noted(self, note): ...
 
     def ended(self, record, final):
         self.records.put(record)

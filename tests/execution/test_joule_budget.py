@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from cells import cell, job
 
-from dtcbench.execution.driver import Watcher, drive, to_run
+from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.scheduler import Scheduler
 from dtcbench.execution.task import Outcome, Report, Task
+from dtcbench.execution.watcher import Watcher
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.joule_budget import Givers, givers, steps_for_joules
 from dtcbench.plan.rehearsal import rehearsal
@@ -69,6 +70,9 @@ class Metered:
         return []
 
     def notes(self):
+        return []
+
+    def nodes(self):
         return []
 
     def release(self, lane):

@@ -11,10 +11,11 @@ from torch import nn
 
 import dtcbench as library
 from dtcbench import registry
-from dtcbench.execution.driver import Watcher, drive
+from dtcbench.execution.driver import drive
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Job, Outcome
+from dtcbench.execution.watcher import Watcher
 from dtcbench.execution.worker import NOT_KEPT, attempt
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import parse

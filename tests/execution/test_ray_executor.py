@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import signal
 import stat
 import subprocess
@@ -18,8 +19,10 @@ from dtcbench.errors import UserError
 from dtcbench.execution import ray_executor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
+from dtcbench.execution.live import Live
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.task import Report
+from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.request import Request
 from dtcbench.record import Status
 from dtcbench.records.store import Store
@@ -30,17 +33,11 @@ pytestmark = pytest.mark.ray
 CELLS = tuple(cell(method, seed=seed) for seed in (0, 1) for method in ("dtc", "dtc-published", "magnitude", "random"))
 
 
-class Silent:
-    def started(self, cell): ...
-    def ended(self, record, final): ...
-    def stopping(self, running): ...
-
-
-def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None):
+def run(folder, executor, cells=CELLS, plugins=(), timeout_s=None, watcher=None):
     store = Store(folder)
     with store.locked() as writer:
         the_job = job(timeout_s, plugins)
-        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, Silent())
+        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, watcher or Watcher())
     return store.read()
 
 
@@ -97,7 +94,10 @@ def test_another_user_cannot_write_into_a_ray_of_ones_own_without_its_token(two_
 
 def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, two_workers):
     dying = Plugin("dying", "import os\nos._exit(1)\n")
-    contents = run(tmp_path, two_workers, CELLS[:1], plugins=(dying,))
+    live = Live(job(), {})
+    contents = run(tmp_path, two_workers, CELLS[:1], plugins=(dying,), watcher=live)
+    [node] = live.snapshot().nodes
+    assert (node.host, node.cpus, node.ended, node.failed) == (platform.node(), 2, 3, 3)
     attempts = contents.attempts[CELLS[0].key]
     assert [a.status for a in attempts] == [Status.INFRA] * 3
     assert "the worker was lost" in attempts[0].reason

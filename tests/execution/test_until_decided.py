@@ -15,8 +15,8 @@ from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import DECIDED, Comparison, Conclusion, Verdict
 from dtcbench.errors import UserError
 from dtcbench.execution import executor
-from dtcbench.execution.driver import Watcher
 from dtcbench.execution.task import Report
+from dtcbench.execution.watcher import Watcher
 from dtcbench.record import Status
 from dtcbench.records.location import StoreError
 from dtcbench.records.run import Run
