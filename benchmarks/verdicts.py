@@ -9,15 +9,23 @@ crossed with test images, power. It takes a minute on one core; the errors of th
 
 from __future__ import annotations
 
+import itertools
 import math
 import platform
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from dtcbench.analysis import power, random_effects, stats
+from dtcbench.analysis import energy_columns, power, random_effects, saving, stats
+from dtcbench.analysis.pairing import METER, Rows
+from dtcbench.analysis.verdicts import MIN_SEEDS
+from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.energy.use import spread as over_windows
+from dtcbench.plan.claim import WayOfUse
+from dtcbench.plan.metering import Using
 
 DRAWS = 2000
 FINISHED_SEEDS = (3, 5, 6)
@@ -170,6 +178,63 @@ def energy(
     return covered
 
 
+ALIKE = {"of each window": (), "alike in a cell's windows": (3,), "alike in all windows": (2, 3)}
+"""How edges of windows fall on the refreshes: the axes of [draws, sides, seeds, windows] along which they are equal."""
+
+
+def in_use(seeds: int, spread: float, noise: float, alike: tuple[int, ...], draws: int = 1000) -> list[stats.Estimate]:
+    """Per draw the mean log ratio of joules of use, where none are saved, by the code that judges claims.
+
+    Over seeds the ratio varies by `spread`, over windows joules vary by `noise`, and each window has at its edges the
+    sum of two uniform errors of up to half a refresh, equal along the axes `alike`.
+    """
+    using, way, rng = Using(), WayOfUse(), stats.generator(f"in use {seeds} {spread} {noise} {alike}")
+    shape = (draws, 2, seeds, using.windows)
+    half, of_edges = REFRESH_S / using.window / 2, [1 if axis in alike else size for axis, size in enumerate(shape)]
+    edges = rng.uniform(-half, half, (2, *of_edges)).sum(axis=0)
+    networks = np.exp(rng.normal(0, spread / math.sqrt(2), (*shape[:3], 1)))
+    windows = (networks * (1 + edges) * (1 + rng.normal(0, noise, shape))).reshape(-1, using.windows)
+    found = [over_windows(joules) for joules in windows.tolist()]
+    use = pd.DataFrame(dict.fromkeys(saving.OF_USE, ""), index=range(len(found))).assign(
+        key=range(len(found)),
+        widths="pruned",
+        mode=way.mode,
+        batch_size=way.batch_size,
+        passes=1000,
+        throughput=1000 * way.batch_size / using.window,
+        energy_j=[one.median for one in found],
+        energy_low_j=[one.low for one in found],
+        energy_high_j=[one.high for one in found],
+    )
+    lacking = ["energy_j", "energy_method", "energy_scope", "energy_reason", "energy_flags", *METER]
+    cells = saving.as_used(pd.DataFrame({"key": use["key"], **dict.fromkeys(lacking)}), use, way)
+    sides = [cells[name].to_numpy().reshape(shape[:3]) for name in ("energy_j", *METER)]
+    pairs = {
+        f"{name}{end}": values[:, side].ravel()
+        for name, values in zip(("energy_j", *METER), sides, strict=True)
+        for side, end in enumerate(("", "_baseline"))
+    }
+    pairs |= dict.fromkeys(("hardware_class", "hardware_class_baseline"), np.full(draws * seeds, "one"))
+    return [energy_columns.log_ratio(Rows(pairs, rows)) for rows in np.arange(draws * seeds).reshape(draws, seeds)]
+
+
+def of_use() -> Iterator[str]:
+    using = Using()
+    yield (
+        f"Ratios of joules of use over {MIN_SEEDS} seeds, {using.windows} windows of {using.window:g} s: coverage, and "
+        "savings of 5 % found"
+    )
+    for spread, noise, (words, alike) in itertools.product((0.0005, 0.01), (0.002, 0.02), ALIKE.items()):
+        intervals = [one.interval for one in in_use(MIN_SEEDS, spread, noise, alike)]
+        covered = np.mean([holds(one, 0.0) for one in intervals])
+        # A saving shifts the logarithms, and changes nothing else.
+        found = np.mean([one is not None and one[1] + math.log(0.95) < 0 for one in intervals])
+        yield (
+            f"  seeds vary by {100 * spread:g} %, windows by {100 * noise:g} %, edges {words}: {100 * covered:5.1f} %; "
+            f"found {100 * found:.1f} %"
+        )
+
+
 def lines() -> Iterator[str]:
     yield "Coverage of 95 % intervals of the mean"
     for seeds in FINISHED_SEEDS:
@@ -220,6 +285,7 @@ def lines() -> Iterator[str]:
                     f"  {seeds} seeds that vary by {100 * spread:g} %, errors {kind}: with the meter's {with_meter}, "
                     f"seeds alone {alone}; found {found}"
                 )
+    yield from of_use()
     yield "Power: tests that find what they are said to detect with 80 %"
     for seeds in FINISHED_SEEDS:
         whole, half = (share(power_at(seeds, times), f"power {seeds} {times}") for times in (1.0, 0.5))

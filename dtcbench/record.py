@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import AfterValidator, AliasPath, BaseModel, ConfigDict, Field, model_validator
 
 from dtcbench.plan.cell import Cell
+from dtcbench.plan.metering import Mode
 from dtcbench.unavailable import Unavailable
 
 Version = Literal[6]
@@ -195,7 +196,6 @@ class Energy(Explained):
 
 
 Widths = Literal["pruned", "rounded"]
-Mode = Literal["eager", "cuda-graph"]
 
 
 class Spread(BaseModel):

@@ -30,6 +30,7 @@ def conclusions(
     cycles: pd.DataFrame,
     *,
     looks: Mapping[str, Looks] | None = None,
+    use: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
     measurements: pd.DataFrame | None = None,
 ) -> tuple[Conclusion, ...]:
@@ -39,11 +40,13 @@ def conclusions(
     ----------
     cells : one row a key; `suite` names the suites that plan it, with commas
     looks : by suite, the numbers of seeds at which it is looked at; others are looked at once, with all their seeds
+    use : one row per ok cell and way of using its network; nothing is known of use without it
     reference : published accuracies: `cycle`, `width`, one column a method
     measurements : what DTC measured in the published run: `cycle`, `side`, `y`
     """
     planned = target.with_costs(energy_columns.with_targets(tidy(cells), cycles), cycles)
-    cases = [_case(claim, planned, cycles, looks or {}, reference, measurements) for claim in claims]
+    of_use = pd.DataFrame(columns=saving.OF_USE) if use is None else use
+    cases = [_case(claim, planned, cycles, looks or {}, of_use, reference, measurements) for claim in claims]
     return tuple(concluded(case, adjusted) for case, adjusted in zip(cases, families(cases), strict=True))
 
 
@@ -52,6 +55,7 @@ def _case(
     planned: pd.DataFrame,
     cycles: pd.DataFrame,
     looks: Mapping[str, Looks],
+    use: pd.DataFrame,
     reference: pd.DataFrame | None,
     measurements: pd.DataFrame | None,
 ) -> Case:
@@ -74,9 +78,7 @@ def _case(
         shown = [one for one in laws if one.verdict is Verdict.NOT_MEASURED]
         return Case(claim, _given(measured or shown), _given(shown if measured else ()), nothing=nothing)
     if claim.test == "saving":
-        if claim.estimand.quantity != saving.QUANTITY:
-            nothing = f"no rule reads {claim.estimand.quantity}, which records may hold"
-        return Case(claim, tuple(saving.evidence(claim, cells)), nothing=nothing)
+        return Case(claim, tuple(saving.evidence(claim, cells, use)), nothing=nothing)
     return draws.beside(case_of_pairs(claim, list(pairs(claim, cells)), looks), cells)
 
 

@@ -107,13 +107,13 @@ def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
     bars = list(_bars(planned, pairs))
     caveats = [
         unmeasured("not measured", ok["energy_j"], ok["energy_reason"]),
-        unmeasured("dense not measured", metered["energy_j_baseline"], metered["energy_reason_baseline"]),
+        _dense_unmeasured(metered),
         "0 J read" if (_both_sides(metered, "energy_j") == 0).any() else None,
         # Where every ok cell has a pair, `interval_note` has said it.
         energy.reason if compared and len(pairs) < len(ok) else None,
         *(_caveats(paired, pairs) if compared else ()),
         f"no rank: {', '.join(bars)}" if compared and bars else None,
-        "pairs span hardware classes" if len(pairs) and not compared else None,
+        _span(pairs),
     ]
     return {
         "energy_measured": int(known(ok["energy_j"]).sum()),
@@ -130,6 +130,13 @@ def row(planned: Rows, ok: Rows, paired: Rows) -> dict[str, Any]:
         "energy_note": "; ".join(filter(None, caveats)),
         "qualifies": compared and not bars,
     }
+
+
+def barred(planned: Rows, paired: Rows) -> str | None:
+    """Why the joules of the row of `planned` cells may not be ranked, nor judged; None if they may."""
+    metered = paired.where(known(paired["energy_j"]))
+    pairs = _positive(metered, "energy_j")
+    return "; ".join(filter(None, [_dense_unmeasured(metered), _span(pairs), *_bars(planned, pairs)])) or None
 
 
 def with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
@@ -216,6 +223,14 @@ def _positive(pairs: Rows, quantity: str) -> Rows:
     return pairs.where((pairs[quantity] > 0) & (pairs[f"{quantity}_baseline"] > 0))
 
 
+def _dense_unmeasured(metered: Rows) -> str | None:
+    return unmeasured("dense not measured", metered["energy_j_baseline"], metered["energy_reason_baseline"])
+
+
+def _span(pairs: Rows) -> str | None:
+    return "pairs span hardware classes" if len(pairs) and not _of_one_class(pairs) else None
+
+
 def _ends(name: str, estimate: stats.Estimate) -> dict[str, float]:
     return {f"{name}_ratio": estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
@@ -270,6 +285,8 @@ def _bars(planned: Rows, pairs: Rows) -> Iterator[str]:
         yield f"energy compared in {len(pairs)} of {seeds} seeds"
     if len(methods := distinct(_both_sides(pairs, "energy_method"))) > 1:
         yield f"measured by {' and '.join(methods)}"
+    if len(scopes := distinct(_both_sides(pairs, "energy_scope"))) > 1:
+        yield f"covering {' and '.join(scopes)}"
     if not known(_both_sides(pairs, "gpu_uuid")).all():
         yield "GPU not known"
     elif (pairs["gpu_uuid"] != pairs["gpu_uuid_baseline"]).any():

@@ -65,6 +65,7 @@ _FROM_DENSE = [
     "reached",
     "target_j",
     "energy_method",
+    "energy_scope",
     "energy_reason",
     "energy_flags",
     "simulated",
@@ -74,10 +75,11 @@ _FROM_DENSE = [
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
-    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS`, `METER` and `r2` are there, if
-    need be empty. The `score` of a cell is its accuracy, or R2 of a regression: to compare within one data set."""
+    """`cells` sorted by identity and seed. A missing solver is the empty string; `HITS`, `METER`, `energy_scope` and
+    `r2` are there, if need be empty. The `score` of a cell is its accuracy, or R2 of a regression: to compare within
+    one data set."""
     solver = cells["solver"].astype(object).where(cells["solver"].notna(), "")
-    absent = {name: None for name in (*HITS, *METER, "r2") if name not in cells}
+    absent = {name: None for name in (*HITS, *METER, "energy_scope", "r2") if name not in cells}
     named = cells.assign(solver=solver, **absent)
     typed = named.astype(dict.fromkeys(_NUMBERS.intersection(named), float))
     typed = typed.assign(score=typed["accuracy"].fillna(typed["r2"]))

@@ -19,7 +19,7 @@ from dtcbench.analysis.pooling import of_all
 from dtcbench.analysis.rivals import Pair
 from dtcbench.analysis.sequential import Looks
 from dtcbench.analysis.verdicts import Comparison, Verdict
-from dtcbench.plan.claim import TO_TARGET, Claim
+from dtcbench.plan.claim import IN_USE, TO_TARGET, Claim
 from dtcbench.text import count_of
 
 RULES = {
@@ -29,7 +29,7 @@ RULES = {
     "supported where every comparison's is above 0 with a p of at most {alpha}.{equal}",
     "equivalence": "Supported where in every comparison the interval lies within the margin, {margin} (two one-sided "
     "tests); refuted by one comparison outside of it with an adjusted p of at most {alpha}.",
-    "saving": "Supported by one place whose saving reaches {at_least} % at an accuracy at most {margin} below dense, "
+    "saving": "Supported by one place whose saving{use} reaches {at_least} % at an accuracy at most {margin} below dense, "
     "with an adjusted p of at most {alpha}; refuted where at every place the saving is shown to be less, or the "
     "accuracy lower.",
     "curves": "Refuted by one curve that departs more than our own seeds do, with an adjusted p of at most {alpha}; "
@@ -73,6 +73,7 @@ def rule_of(claim: Claim) -> str:
         margin=claim.margin,
         equal=equal,
         at_least=f"{100 * (claim.estimand.at_least or 0):g}",
+        use=f" in use ({claim.estimand.use})" if claim.estimand.quantity == IN_USE else "",
         pooled="by an exact sign-flip test"
         if claim.estimand.quantity in TO_TARGET
         else "pooled by random effects, over pairs and with each data set counted once",

@@ -1,4 +1,8 @@
-"""The claims on energy: how much is saved, compared with dense, at an accuracy hardly below it."""
+"""The claims on energy, of training and of use: how much is saved, compared with dense, at an accuracy hardly below it.
+
+Both are judged by one rule. Of use it reads, in place of a training's joules, those of 1,000 samples in the claim's one
+way of use; the windows in which they were measured stand for the repeats of a training.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from dtcbench.analysis.evidence import Evidence
 from dtcbench.analysis.pairing import DENSE, Rows, known, with_baseline
 from dtcbench.analysis.rivals import Series, all_series, arms
 from dtcbench.analysis.verdicts import Comparison, Effect, Side, Verdict, obstacle
-from dtcbench.plan.claim import Claim
+from dtcbench.energy.integrate import REFRESH_S
+from dtcbench.plan.claim import IN_USE, Claim, WayOfUse
 from dtcbench.text import count_of, percent
 
 COSTS = {
@@ -22,15 +27,48 @@ COSTS = {
     "inference_flops": "inference FLOPs saved",
 }
 """Shown with the energy, so that readers do not confuse the three."""
-QUANTITY = "energy_j"
-"""What this rule reads: the energy of training. None reads that of using the network, which records may hold."""
+OF_USE = (
+    *("key", "widths", "mode", "batch_size", "passes", "throughput", "use_flags"),
+    *("energy_j", "energy_low_j", "energy_high_j", "energy_method", "energy_scope", "energy_reason"),
+)
+"""The columns of the table `use` that are read."""
+_OF_95 = 1.96
+"""Standard errors to either side that hold 95 %, where the distribution behind an interval is not known (JCGM 100:2008,
+4.3.4)."""
 
 
-def evidence(claim: Claim, cells: pd.DataFrame) -> list[Evidence]:
-    """Per place of the claim's arms, whether it saves what is claimed; `cells` are tidy, with targets."""
-    if claim.estimand.quantity != QUANTITY:
-        return []
+def evidence(claim: Claim, cells: pd.DataFrame, use: pd.DataFrame) -> list[Evidence]:
+    """Per place of the claim's arms, whether it saves what is claimed.
+
+    Parameters
+    ----------
+    cells : tidy, with targets
+    use : a row per cell and way of use, with columns `OF_USE`
+    """
+    if claim.estimand.quantity == IN_USE:
+        cells = as_used(cells, use, claim.estimand.use)
     return [_at(claim, series) for series in arms(claim, all_series(with_baseline(cells)))]
+
+
+def as_used(cells: pd.DataFrame, use: pd.DataFrame, way: WayOfUse) -> pd.DataFrame:
+    """`cells` with the joules of 1,000 samples, used in this way, in place of those of a training.
+
+    Their bound is one refresh of the driver in each window, as if all windows began alike; in place of the spread of
+    repeats stands the standard error of the median over windows, from its interval.
+    """
+    chosen = use[(use["widths"] == "pruned") & (use["mode"] == way.mode) & (use["batch_size"] == way.batch_size)]
+    joules = chosen["energy_j"].astype(float)
+    window_s = chosen["passes"] * chosen["batch_size"] / chosen["throughput"]
+    of_use = chosen[["key", "energy_method", "energy_scope", "energy_reason"]].assign(
+        energy_j=joules,
+        energy_flags=chosen["use_flags"],
+        quantisation_j=joules * REFRESH_S / window_s,
+        repeat_spread_j=(chosen["energy_high_j"] - chosen["energy_low_j"]) / 2 / _OF_95,
+        repeats=1,
+    )
+    used = cells.drop(columns=of_use.columns.drop("key")).merge(of_use, on="key", how="left", validate="one_to_one")
+    unused = ~used["key"].isin(of_use["key"])
+    return used.assign(energy_reason=used["energy_reason"].mask(unused, f"use not measured at {way}"))
 
 
 def _at(claim: Claim, series: Series) -> Evidence:
@@ -45,7 +83,7 @@ def _at(claim: Claim, series: Series) -> Evidence:
         where,
         Verdict.UNDECIDED,
         "",
-        tuple(_effects(series, paired, pairs, saving, losses)),
+        tuple(_effects(claim, series, paired, pairs, saving, losses)),
         len(paired),
         (*paired["key"], *paired["key_baseline"]),
         sides=(series.side, side),
@@ -53,8 +91,7 @@ def _at(claim: Claim, series: Series) -> Evidence:
     if (absent := _unmeasured(ok)) is not None:
         return Evidence(replace(shown, verdict=Verdict.NOT_MEASURED, reason=absent))
     failed = sorted(int(seed) for seed in set(series.cells["seed"]) - set(pairs["seed"]))
-    row = energy_columns.row(series.cells, ok, paired)
-    why = obstacle(len(pairs), failed) or (None if row["qualifies"] else row["energy_note"])
+    why = obstacle(len(pairs), failed) or energy_columns.barred(series.cells, paired)
     if why := why or saving.reason or losses.reason:
         return Evidence(replace(shown, reason=why))
     margin = claim.margin.of(1 - stats.mean(paired["accuracy_baseline"])) if claim.margin else math.nan
@@ -88,12 +125,13 @@ def _unmeasured(ok: Rows) -> str | None:
 
 
 def _effects(
-    series: Series, paired: Rows, pairs: Rows, saving: stats.Estimate, losses: stats.Estimate
+    claim: Claim, series: Series, paired: Rows, pairs: Rows, saving: stats.Estimate, losses: stats.Estimate
 ) -> Iterator[Effect]:
+    what = "energy of use" if claim.estimand.quantity == IN_USE else "energy"
     removed = "by schedule" if series.sparsity is None else f"at {percent(series.sparsity, '.3g')} removed"
     # The gain of one board cancels in a ratio, its offset does not.
     measured = f", measured on {count_of(energy_columns.boards(pairs), 'board')}" if len(pairs) else ""
-    yield Effect.of(f"energy saved {removed}{measured}", saving, "percent")
+    yield Effect.of(f"{what} saved {removed}{measured}", saving, "percent")
     yield Effect.of("difference in accuracy to dense", losses)
     for cost, name in COSTS.items():
         ratios = paired[cost] / paired[f"{cost}_baseline"]

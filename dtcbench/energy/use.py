@@ -9,7 +9,8 @@ from typing import Any
 from scipy.stats import binom
 
 from dtcbench.energy.segments import Interval
-from dtcbench.record import Energy, Mode, Spread, Use, Widths
+from dtcbench.plan.metering import Mode
+from dtcbench.record import Energy, Spread, Use, Widths
 from dtcbench.unavailable import Unavailable
 
 PER = 1000

@@ -17,13 +17,17 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dtcbench.plan import shipped
 from dtcbench.plan.document import CLAIM, ClaimError, Document, Mistake
+from dtcbench.plan.metering import Mode
 from dtcbench.plan.suite import NAME, Seed, Sparsity
 from dtcbench.validation import Strict, misfits_of, shown
 
 TestName = Literal["average", "everywhere", "equivalence", "saving", "curves", "entropy_law"]
 """The rules that a claim may be judged by; docs/statistics.md, section 2, explains each."""
 Quantity = Literal["accuracy", "energy_j", "inference_energy_j", "steps_to_target", "training_flops_to_target"]
-"""What is measured of an arm: columns of the table of cells, and what is counted until the target accuracy."""
+"""What is measured of an arm: columns of the table of cells, the joules of using its network, and what is counted until
+the target accuracy."""
+IN_USE: Quantity = "inference_energy_j"
+"""Joules of using the final network, per 1,000 samples."""
 TO_TARGET = ("steps_to_target", "training_flops_to_target")
 PAIRED: tuple[TestName, ...] = ("average", "everywhere", "equivalence")
 """The tests that compare two arms."""
@@ -76,6 +80,18 @@ class Source(Strict):
         return f"“{self.quotation}” ({self.work}, {self.version})"
 
 
+class WayOfUse(Strict):
+    """How the networks are used whose joules are compared, each as its method left it (docs/use.md)."""
+
+    batch_size: Annotated[int, Field(gt=0)] = 1024
+    """Samples in one forward pass. At this many, arithmetic costs the most of the sizes that `use` measures by itself:
+    with fewer, the launches and the idle power take a share that no method can save."""
+    mode: Mode = "eager"
+
+    def __str__(self) -> str:
+        return f"batch {self.batch_size}, {self.mode}, as pruned"
+
+
 class Estimand(Strict):
     """The number that the claim is about: a quantity of one arm minus that of another."""
 
@@ -90,6 +106,8 @@ class Estimand(Strict):
     """For the test `saving` the share of dense's energy that is said to be saved; for `entropy_law` the correlation
     from which on entropy tracks accuracy.
     """
+    use: WayOfUse = WayOfUse()
+    """For `inference_energy_j`, the one way of use that counts: of several, one might fit by luck."""
 
 
 class Counted(Strict):
@@ -191,6 +209,8 @@ class Claim(Strict):
             "smallest_effect": (self, of_accuracies),
             "shown": (self, PAIRED),
         }
+        if "use" in self.estimand.model_fields_set and self.estimand.quantity != IN_USE:
+            raise ValueError(f"{self.estimand.quantity} reads no `use` in its estimand; leave it out")
         for name, (part, tests) in read_by.items():
             if name in part.model_fields_set and self.test not in tests:
                 of = "" if part is self else " in its estimand"

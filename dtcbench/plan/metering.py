@@ -69,6 +69,10 @@ class Metering(Strict):
         return self.model_copy(update={"min_window": window_s, "cool_down": pause})
 
 
+Mode = Literal["eager", "cuda-graph"]
+"""How a forward pass runs: operation by operation, or captured once and replayed."""
+
+
 def _different(sizes: list[int]) -> list[int]:
     if len(set(sizes)) < len(sizes):
         raise ValueError(f"{sizes}: each size once is enough")

@@ -189,6 +189,7 @@ class Run:
                 for plan, _ in self._runs
                 if (growing := plan.suite.growing)
             },
+            use=self.use,
             reference=published.accuracies() if reference is None else read_reference(reference),
             measurements=published.measurements(),
         )

@@ -18,9 +18,9 @@ from torch import nn
 
 from dtcbench.energy.segments import Interval
 from dtcbench.energy.use import Ran, Way
-from dtcbench.plan.metering import Using
+from dtcbench.plan.metering import Mode, Using
 from dtcbench.plan.protocol import from_choice
-from dtcbench.record import Mode, Widths
+from dtcbench.record import Widths
 from dtcbench.text import error_line
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.flops import inference_flops

@@ -27,6 +27,7 @@ RESULTS = {
     "repeat_spread_j": math.nan,
     "repeats": 1,
     "energy_method": "none",
+    "energy_scope": "none",
     "energy_reason": "no meter",
     "energy_flags": "",
     "training_s": 2.0,
@@ -41,6 +42,7 @@ RESULTS = {
 METER = {
     "quantisation_j": 0.0,
     "energy_method": "counter",
+    "energy_scope": "gpu",
     "energy_reason": None,
     "idle_w": 5.0,
     "gpu": "A GPU",

@@ -480,16 +480,6 @@ def test_parameters_and_flops_stand_beside_energy_that_was_not_measured():
     assert list(saved.values())[1:] == pytest.approx([0.98, 0.7, 0.9])
 
 
-def test_a_quantity_that_no_rule_reads_is_not_measured_whether_or_not_records_hold_it():
-    of_use = claim(
-        "saving",
-        estimand={**SAVING.estimand.model_dump(exclude_unset=True), "quantity": "inference_energy_j"},
-        margin=MARGIN,
-    )
-    found = judged(of_use, metered(0.01))
-    assert (found.verdict, found.reason) == (NOT_MEASURED, "no rule reads inference_energy_j, which records may hold")
-
-
 def test_a_simulated_gpu_measures_nothing():
     found = judged(SAVING, metered(0.01, simulated=True))
     assert (found.verdict, "simulation" in found.reason) == (NOT_MEASURED, True)
@@ -501,11 +491,104 @@ def test_a_simulated_gpu_measures_nothing():
         ({"energy_flags": "short"}, "short windows"),
         ({"hardware_class": "another GPU"}, "pairs span hardware classes"),
         ({"gpu_uuid": "GPU-1"}, "pairs on different GPUs"),
+        ({"energy_scope": "module"}, "covering gpu and module"),
     ],
 )
 def test_what_bars_an_energy_from_its_rank_bars_it_from_a_verdict(values, reason):
     found = judged(SAVING, metered(0.01, **values))
     assert (found.verdict, reason in found.reason) == (UNDECIDED, True)
+
+
+# energy of use
+
+IN_USE = claim(
+    "saving",
+    estimand={"quantity": "inference_energy_j", "of": ["dtc"], "at_least": 0.98, "use": {"batch_size": 64}},
+    margin=MARGIN,
+)
+
+
+def used(cells: list[dict], joules: float, *, windows: float = 0.0, seconds: float = 3.0, **values) -> pd.DataFrame:
+    """The table `use` of these cells: dense's `joules` at batch 64, DTC's share of them as in training, with an
+    interval over windows of ± the share `windows`; in every other way of use a saving that would decide at once."""
+
+    def row(one: dict, joules: float, **way) -> dict:
+        ours = values if one["method"] == "dtc" else {}
+        ends = {"energy_low_j": joules * (1 - windows), "energy_high_j": joules * (1 + windows)}
+        meter = {"energy_method": "counter", "energy_scope": "gpu", "energy_reason": None, "use_flags": ""}
+        way = {"widths": "pruned", "mode": "eager", "batch_size": 64} | way
+        pace = {"passes": 1000, "throughput": 1000 * way["batch_size"] / seconds}
+        return {"key": one["key"], **way, **pace, "energy_j": joules, **ends, **meter, **ours}
+
+    rows = []
+    for one in cells:
+        rows.append(row(one, joules * one["energy_j"] / 1000))
+        far = 1e-4 * joules if one["method"] == "dtc" else joules
+        rows += [row(one, far, **way) for way in ({"batch_size": 1}, {"mode": "cuda-graph"}, {"widths": "rounded"})]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.01, SUPPORTED), (0.5, REFUTED), (0.02, UNDECIDED)])
+def test_the_energy_of_use_is_judged_in_the_way_that_the_claim_names_and_as_that_of_training_is(share, verdict):
+    cells = metered(share)
+    found, of_training = judged(IN_USE, cells, use=used(cells, 7.0)), judged(SAVING, cells)
+    assert (found.verdict, of_training.verdict) == (verdict, verdict)
+    (ours,), (training,) = found.comparisons, of_training.comparisons
+    assert ours.effects[0].name == "energy of use saved at 90 % removed, measured on 1 board"
+    assert ours.effects[0].value == pytest.approx(training.effects[0].value)
+    assert ours.effects[1:] == training.effects[1:]
+    assert found.rule == of_training.rule.replace("saving", "saving in use (batch 64, eager, as pruned)")
+
+
+def test_the_joules_of_training_say_nothing_of_those_of_use():
+    cells = metered(0.01)
+    found = judged(IN_USE, cells)
+    assert (found.verdict, found.reason) == (NOT_MEASURED, "no energy: use not measured at batch 64, eager, as pruned")
+    other = judged(IN_USE, [one | {"energy_j": math.nan} for one in cells], use=used(cells, 7.0))
+    assert other.verdict is SUPPORTED
+    nothing = used(cells, 7.0).assign(energy_j=math.nan, energy_reason="the cell ran on the CPU")
+    assert judged(IN_USE, cells, use=nothing).reason == "no energy: the cell ran on the CPU"
+
+
+@pytest.mark.parametrize(
+    ("windows", "seconds", "error"),
+    [(0.0, 3.0, 0.1 / 3 / math.sqrt(6)), (0.049, 3.0, 0.025), (0.0049, 5.0, 0.02 / math.sqrt(6))],
+)
+def test_the_interval_of_use_holds_the_larger_of_one_refresh_a_window_and_the_spread_of_windows(
+    windows, seconds, error
+):
+    cells = metered(0.01)
+    (found,) = judged(IN_USE, cells, use=used(cells, 7.0, windows=windows, seconds=seconds)).comparisons
+    logs = stats.mean_estimate([math.log(0.01 * (1 + by)) for by in LUCK])
+    both = stats.with_error(logs, math.hypot(error, error))
+    effect = found.effects[0]
+    assert (1 - effect.high, 1 - effect.low) == pytest.approx((math.exp(both.low), math.exp(both.high)))
+
+
+@pytest.mark.parametrize(
+    ("of_use", "of_cells", "verdict", "reason"),
+    [
+        ({"use_flags": "warm,coarse"}, {}, UNDECIDED, "coarse against the driver's refresh"),
+        ({"energy_scope": "module"}, {}, UNDECIDED, "covering gpu and module"),
+        ({"energy_method": "integral"}, {}, UNDECIDED, "measured by counter and integral"),
+        ({}, {"gpu_uuid": "GPU-1"}, UNDECIDED, "pairs on different GPUs"),
+        ({}, {"hardware_class": "another GPU"}, UNDECIDED, "pairs span hardware classes"),
+        ({}, {"simulated": True}, NOT_MEASURED, "the GPU was a simulation"),
+        ({}, {"energy_flags": "short"}, SUPPORTED, ""),  # of the training
+    ],
+)
+def test_what_bars_joules_of_use_bars_them_from_a_verdict(of_use, of_cells, verdict, reason):
+    cells = metered(0.01, **of_cells)
+    found = judged(IN_USE, cells, use=used(cells, 7.0, **of_use))
+    assert (found.verdict, reason in found.reason) == (verdict, True)
+
+
+def test_a_seed_whose_use_has_no_joules_is_not_left_out():
+    cells = metered(0.01)
+    table = used(cells, 7.0)
+    lacking = (table["key"] == cells[-1]["key"]) & (table["batch_size"] == 64)
+    found = judged(IN_USE, cells, use=table[~lacking])
+    assert (found.verdict, found.comparisons[0].reason) == (UNDECIDED, "no ok pair for seed 4")
 
 
 # until a target accuracy

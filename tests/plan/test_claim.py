@@ -62,6 +62,7 @@ def test_a_file_is_a_claim_and_keeps_its_text():
         ("test: equivalence", "test: curves", "test curves of accuracy reads no `minus` in its estimand; leave it out"),
         ("test: equivalence", "test: entropy_law", "test entropy_law of accuracy reads no `minus`"),
         ("  of:", "  quantity: energy_j\n  of:", "test equivalence judges accuracy, not energy_j"),
+        ("minus: [random]", "minus: [random]\n  use: {batch_size: 1}", "accuracy reads no `use` in its estimand"),
         ("  minus: [random]\n", "", "needs `minus` in its estimand"),
         ("of: [mine]", "of: []", "m.yaml:6: estimand.of: empty"),
         ("of: [mine]", "of: [mine and more]", "m.yaml:6: estimand.of[0]: 'mine and more'; write a name"),
