@@ -29,8 +29,8 @@ RULES = {
     "supported where every comparison's is above 0 with a p of at most {alpha}.{equal}",
     "equivalence": "Supported where in every comparison the interval lies within the margin, {margin} (two one-sided "
     "tests); refuted by one comparison outside of it with an adjusted p of at most {alpha}.",
-    "saving": "Supported by one place whose saving{use} reaches {at_least} % at an accuracy at most {margin} below dense, "
-    "with an adjusted p of at most {alpha}; refuted where at every place the saving is shown to be less, or the "
+    "saving": "Supported by one place whose saving{use} reaches {at_least} % at an accuracy at most {margin} below "
+    "dense, with an adjusted p of at most {alpha}; refuted where at every place the saving is shown to be less, or the "
     "accuracy lower.",
     "curves": "Refuted by one curve that departs more than our own seeds do, with an adjusted p of at most {alpha}; "
     "supported where enough seeds show no such curve.",
