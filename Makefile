@@ -1,12 +1,13 @@
 # make demo   set up .venv and run the quick suite
 # make test   set up .venv and run the tests; TESTS=tests/plan runs some of them
+# make docs   set up .venv and build the site of docs/ into build/docs
 PYTHON ?= python3
 VENV ?= .venv
 # Never its scripts: their first line cannot hold a path with a space.
 RUN = $(VENV)/bin/python -m
 READY = $(VENV)/.ready
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint docs lock clean
 
 demo: $(READY)
 	$(RUN) dtcbench run quick
@@ -18,6 +19,10 @@ lint: $(READY)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+docs: $(READY)
+	$(RUN) pip install --quiet --constraint requirements.lock --constraint extras.lock zensical
+	$(RUN) zensical build --strict
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,9 +38,9 @@ lock:
 	build/lock/bin/python -m pip install --quiet torch==2.13.0 'setuptools>=77'
 	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
 	build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
-	build/lock/bin/python -m pip install --quiet --editable '.[dev,loops,onnx]'
+	build/lock/bin/python -m pip install --quiet --editable '.[dev,docs,loops,onnx]'
 	build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' | \
 	  grep -vxFf requirements.lock > extras.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build .cache *.egg-info

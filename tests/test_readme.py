@@ -1,18 +1,18 @@
-"""What the README and SKILL.md show works as it stands, and no page of the docs leads to nothing."""
+"""What the README, SKILL.md and the tutorials show works as it stands, and no page of the docs leads to nothing."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from pages import ROOT, blocks, follow
 
 from dtcbench import Run
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-METHOD, LOOP, TABLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-PAGES = sorted(["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+METHOD, LOOP, TABLES = (code for _, code in blocks("README.md", "python"))
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+TUTORIALS = [page for page in DOCS if page.startswith("docs/tutorials/")]
 
 
 def test_its_method_keeps_the_contract_of_methods(tmp_path, dtcbench):
@@ -54,13 +54,11 @@ def test_it_wins_a_reader_in_a_minute_and_names_every_command(dtcbench):
 
 
 @pytest.mark.usefixtures("sketched")
-def test_the_commands_for_assistants_run_one_after_the_other(tmp_path, monkeypatch, dtcbench):
+@pytest.mark.parametrize("page", ["SKILL.md", *TUTORIALS])
+def test_what_it_says_can_be_followed(page, tmp_path, monkeypatch, dtcbench):
     monkeypatch.chdir(tmp_path)
-    [lines] = re.findall(r"```sh\n(.*?)```", (ROOT / "SKILL.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    for line in lines.splitlines():
-        ended = dtcbench(*shlex.split(line.removeprefix("dtcbench ")))
-        assert ended.code == 0, (line, ended.err)
-    assert "quick-smoke" in ended.out
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "ok" in follow(page, dtcbench)
 
 
 def test_the_files_that_assistants_are_sent_to_are_there():
@@ -70,7 +68,7 @@ def test_the_files_that_assistants_are_sent_to_are_there():
     assert all((ROOT / file).is_file() for file in files)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *DOCS])
 def test_links_lead_to_files_and_headings(page):
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -79,8 +77,15 @@ def test_links_lead_to_files_and_headings(page):
         file, _, anchor = link.partition("#")
         target = (ROOT / page).parent / file if file else ROOT / page
         assert target.exists(), link
+        if page in DOCS:
+            assert target.resolve().is_relative_to(ROOT / "docs"), f"the site of docs/ has no {link}"
         if anchor:
             assert anchor in headings(target), link
+
+
+def test_every_page_has_its_place_on_the_site():
+    places = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(f"docs/{page}" for page in places) == DOCS
 
 
 def headings(page: Path) -> set[str]:

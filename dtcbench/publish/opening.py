@@ -1,6 +1,6 @@
 """The opening of the results: sentences written by hand, every number in them computed from the bundles.
 
-results/FINDINGS.md.jinja is the source, results/FINDINGS.md what `dtcbench publish` makes of it. CONTRIBUTING.md shows
+results/FINDINGS.md.jinja is the source, results/FINDINGS.md what `dtcbench publish` makes of it. docs/findings.md shows
 how it is written.
 """
 

@@ -87,12 +87,12 @@ def accuracies(bundle: Path, model: str, method: str, sparsity: float) -> dict[i
     return found
 
 
-def test_contributings_findings_are_what_the_records_give():
+def test_the_findings_of_the_docs_are_what_the_records_give():
     (bundle,) = (store.root for name, store in BUNDLES.items() if name.startswith("lenet/"))
     ours, theirs = (accuracies(bundle, "lenet-300-100", method, 0.95) for method in ("dtc", "magnitude"))
-    contributing = (RESULTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    source = re.search(r"```jinja\n(.*?)```", contributing, re.DOTALL)[1]
-    text = rendered(source, "CONTRIBUTING.md", Answers(list(on_site([Run(bundle)])), (), RESULTS.parent))
+    page = (RESULTS.parent / "docs/findings.md").read_text(encoding="utf-8")
+    source = re.search(r"```jinja\n(.*?)```", page, re.DOTALL)[1]
+    text = rendered(source, "findings.md", Answers(list(on_site([Run(bundle)])), (), RESULTS.parent))
     behind = sum(theirs[seed] - ours[seed] for seed in ours) / len(ours)
     assert len(ours) == len(theirs) >= 5
     assert f"At 95 % of LeNet-300-100 DTC is {100 * behind:.1f} points behind magnitude (−{100 * behind:.2f} [" in text

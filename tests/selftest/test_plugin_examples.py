@@ -1,4 +1,4 @@
-"""CONTRIBUTING's examples are complete plug-ins: each passes `selftest` and runs in a suite."""
+"""The examples of docs/plugins.md are complete plug-ins: each passes `selftest` and runs in a suite."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 
 from dtcbench import Run
 
-CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 EXAMPLES = {
     re.search(r"@register_\w+\(\"(.+?)\"\)", code)[1]: code
-    for code in re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
+    for code in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 }
 SUITE = """\
 name: examples
