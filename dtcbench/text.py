@@ -7,9 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 
 
+def printable(text: str) -> str:
+    """`text` with a space for every control character and line break."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
     """`text` on one line and without control characters: a reason may be any exception's message."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(printable(text).split())
 
 
 def error_line(error: BaseException) -> str:
@@ -20,7 +25,7 @@ def error_line(error: BaseException) -> str:
     first, _, rest = str(error).strip().partition("\n")
     if (first := first.strip()).endswith(":"):
         first = f"{first} {rest.strip().partition(chr(10))[0]}"
-    message = "".join(c if c.isprintable() else " " for c in first)[:300]
+    message = printable(first)[:300]
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dtcbench.records.location import AnyPath
     from dtcbench.records.run import Run
+    from dtcbench.report.blocks import Document
 
 SuiteName = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite's YAML file, or a shipped suite's name, such as quick.")
@@ -63,6 +64,13 @@ def say(*parts: RenderableType) -> None:
         console().print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
+def display(document: Document) -> None:
+    """Print a view."""
+    from dtcbench.report.terminal import terminal
+
+    say(terminal(document))
+
+
 def tell(lines: Iterable[str]) -> None:
     """Print the lines, each as soon as it is there; exit code 1 if a refusal ends them."""
     from dtcbench.publish.verbs import RefusedError
@@ -77,9 +85,10 @@ def tell(lines: Iterable[str]) -> None:
 
 def show_rebuilt(run: Run, files: Iterable[AnyPath]) -> None:
     """Print the leaderboard, and the files that were rebuilt."""
-    from dtcbench.report import terminal
+    from dtcbench.report.leaderboard_view import leaderboard_view
 
-    say(terminal.leaderboard_view(run.leaderboard()), "\nWritten:", *(f"  {file}" for file in files))
+    display(leaderboard_view(run.leaderboard()))
+    say("\nWritten:", *(f"  {file}" for file in files))
 
 
 def show_verdicts(run: Run, claim_files: Sequence[Path] | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dtcbench.cli.common import Plugins, RunFolder, say, tell
+from dtcbench.cli.common import Plugins, RunFolder, display, say, tell
 
 
 def check(run_folder: RunFolder) -> None:
@@ -137,7 +137,7 @@ def compare(
 
     runs = [run_named(folder) for folder in run_folders or ()]
     if published:
-        say(verbs.held_against(published, runs))
+        display(verbs.held_against(published, runs))
         return
     if len(runs) != 2:
         raise UserError(f"compare takes two runs, not {len(runs)}; or name a table of others with --published CSV")

@@ -14,6 +14,7 @@ from dtcbench.cli.common import (
     Plugins,
     RunFolder,
     console,
+    display,
     exit_by,
     refuse_both,
     refuse_idle,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dtcbench.record import CellRecord
     from dtcbench.records.run import Run
     from dtcbench.records.store import Store
+    from dtcbench.report.blocks import Document
     from dtcbench.training.network_file import NetworkFile
 
 LOOK_S = 0.4
@@ -158,8 +160,8 @@ def board(
     from dtcbench.analysis.reproduction import read_reference
     from dtcbench.published import accuracies
     from dtcbench.records.run import Run
-    from dtcbench.report import terminal
     from dtcbench.report.comparison import comparison
+    from dtcbench.report.leaderboard_view import leaderboard_view
 
     refuse_idle("--method", method, "--reference", reference)
     refuse_both("--use", use, "--published or --reference", published or reference)
@@ -167,9 +169,11 @@ def board(
     curves = read_reference(reference, method) if reference else accuracies() if published else None
     run = Run(run_folder)
     if use:
-        say(_use(run))
-        return
-    say(terminal.leaderboard_view(run.leaderboard()) if curves is None else comparison(run.cycles, curves))
+        display(_use(run))
+    elif curves is None:
+        display(leaderboard_view(run.leaderboard()))
+    else:
+        say(comparison(run.cycles, curves))
 
 
 def claims(
@@ -246,7 +250,7 @@ def _network(store: Store, attempts: Sequence[CellRecord]) -> tuple[NetworkFile,
         ) from error
 
 
-def _use(run: Run) -> RenderableType:
+def _use(run: Run) -> Document:
     """What using its networks takes; UserError if that was not measured."""
     from dtcbench.errors import UserError
     from dtcbench.report.build import compared_use

@@ -11,7 +11,8 @@ from dtcbench.analysis.leaderboard import OF_R2, Leaderboard
 from dtcbench.records import dictionary
 from dtcbench.records.store import CARD
 from dtcbench.records.tables import OF_REGRESSION
-from dtcbench.report.markdown import escaped, leaderboard_markdown
+from dtcbench.report.leaderboard_view import leaderboard_view
+from dtcbench.report.markdown import escaped, markdown
 from dtcbench.text import one_line
 
 UNKNOWN = "unknown"
@@ -60,7 +61,7 @@ def card(leaderboard: Leaderboard, files: Collection[str], licence: str) -> str:
         "A bundle of [dtcbench](https://arxiv.org/abs/2505.23869), the test bench for Dual Tomographic Compression: "
         "every cell of one suite on one class of hardware, sealed, and the tables that are derived from them.",
         _FILES.format(tables="\n".join(f"| `tables/{name}.parquet` | {_TABLES[name]} |" for name in tables)),
-        leaderboard_markdown(leaderboard).rstrip("\n"),
+        markdown(leaderboard_view(leaderboard)).rstrip("\n"),
         "## Columns",
         "A value that was not measured is empty, with its reason, and never 0.",
         *(f"### `{file}`\n\n" + "\n".join(dictionary.lines(table, absent)) for table, file in _described(files)),

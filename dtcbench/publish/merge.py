@@ -36,7 +36,8 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.records.tables import filed, parquet
 from dtcbench.report import build
-from dtcbench.report.markdown import leaderboard_markdown
+from dtcbench.report.leaderboard_view import leaderboard_view
+from dtcbench.report.markdown import markdown
 
 UNKNOWN = "unknown hardware"
 _DECIDES = ("name", "protocol", "exclude")
@@ -117,7 +118,7 @@ def write_union(origins: Origins, out: AnyPath) -> list[AnyPath]:
     files = {
         "tables/cells.parquet": parquet(cells),
         "tables/cycles.parquet": parquet(cycles),
-        "leaderboard.md": "\n".join(map(leaderboard_markdown, boards)).encode(),
+        "leaderboard.md": "\n".join(markdown(leaderboard_view(board)) for board in boards).encode(),
     }
     make_folder(out / "tables")
     for name, content in files.items():

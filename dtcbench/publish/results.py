@@ -28,8 +28,10 @@ from dtcbench.records.location import AnyPath, make_folder, quotable, write
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.report import build
+from dtcbench.report.blocks import Block, Bullets, Link, Paragraph, Prose, Table, texts
 from dtcbench.report.claims_view import verdict_rows
-from dtcbench.report.markdown import escaped, leaderboard_markdown, markdown_table
+from dtcbench.report.leaderboard_view import leaderboard_view
+from dtcbench.report.markdown import markdown
 from dtcbench.report.site.claims_page import ClaimsOnHardware
 from dtcbench.report.site.pages import judge, site
 from dtcbench.report.site.site_run import SiteRun
@@ -77,7 +79,7 @@ def rebuild(results: AnyPath) -> list[AnyPath]:
     ]
     made += [(results / OPENING, opening.encode())] if (results / TEMPLATE).is_file() else []
     made += [(results / name, content) for name, content in figures.items()]
-    made += [(results / "README.md", readme(opening, published, judged).encode())]
+    made += [(results / "README.md", markdown(readme(opening, published, judged)).encode())]
     for path, content in made:
         make_folder(path.parent)
         write(path, content)
@@ -109,28 +111,23 @@ def write_site(
     return written
 
 
-def readme(opening: str, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> str:
+def readme(opening: str, published: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> Iterator[Block]:
     """The opening as it is, the verdicts, then every bundle's tables, with where they come from and how to check
     them."""
-    contents = "\n".join(f"- [{escaped(shown.title)}]({shown.path}): {shown.counts}" for shown in published)
-    blocks = [opening.rstrip("\n"), contents or "Nothing is published yet.", *_verdicts(judged)]
-    for shown in published:
-        how = f"`dtcbench check results/{shown.path}`, `dtcbench reproduce results/{shown.path} --sample 3`"
-        blocks += [
-            leaderboard_markdown(replace(shown.run.leaderboard(), suite=shown.title)).rstrip("\n"),
-            f"Records and tables: [{shown.path}]({shown.path}). {how}",
-        ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _verdicts(judged: Sequence[ClaimsOnHardware]) -> Iterator[str]:
+    yield Prose(opening)
+    contents = [(Link(shown.title, shown.path), f": {shown.counts}") for shown in published]
+    yield Bullets(contents) if contents else Paragraph("Nothing is published yet.")
     if judged:
-        yield _CLAIMS
+        yield Prose(_CLAIMS)
     for one in judged:
         by = ", ".join(one.suites) or "no suite"
-        yield escaped(f"On {one.hardware}, by {by}. {'; '.join(one.rules)}.")
-        yield markdown_table(("", "Claim", "Verdict", "Why"), verdict_rows(one.findings))
-        yield from (f"> **{escaped(note)}**" for note in one.notes)
+        yield Paragraph(f"On {one.hardware}, by {by}. {'; '.join(one.rules)}.")
+        yield Table(texts(("", "Claim", "Verdict", "Why")), verdict_rows(one.findings))
+        yield from (Paragraph(note, "warning") for note in one.notes)
+    for shown in published:
+        yield from leaderboard_view(replace(shown.run.leaderboard(), suite=shown.title))
+        how = f"`dtcbench check results/{shown.path}`, `dtcbench reproduce results/{shown.path} --sample 3`"
+        yield Prose(f"Records and tables: [{shown.path}]({shown.path}). {how}")
 
 
 def on_site(runs: Iterable[Run]) -> Iterator[SiteRun]:

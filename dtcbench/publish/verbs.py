@@ -21,6 +21,7 @@ from dtcbench.records.lookup import refuse_missing_code
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 from dtcbench.registry import Plugin
+from dtcbench.report.blocks import Document
 from dtcbench.report.literature import published_view
 from dtcbench.report.site.pages import judge
 from dtcbench.text import duration
@@ -92,7 +93,7 @@ def compared(first: Store, second: Store) -> RenderableType:
     return moves_view((str(first.root), str(second.root)), rows, list(compare.notes(before, after, rows)))
 
 
-def held_against(published: Path, runs: Sequence[Store]) -> RenderableType:
+def held_against(published: Path, runs: Sequence[Store]) -> Document:
     """A CSV of others' published results, recomputed, with our rows of the same network and data next to it."""
     rows = read_published(published)
     board = Run.pool([_readable(run) for run in runs]).leaderboard().rows if runs else None

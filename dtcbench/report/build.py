@@ -18,9 +18,13 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
 from dtcbench.records.tables import parquet, power_table, untyped
 from dtcbench.records.use import compared
-from dtcbench.report import columns, drawings, latex, markdown, paper, use_view
+from dtcbench.report import columns, drawings, paper
 from dtcbench.report.drawings import Drawing
+from dtcbench.report.latex import latex
+from dtcbench.report.leaderboard_view import leaderboard_view
+from dtcbench.report.markdown import markdown
 from dtcbench.report.paper import FORMS, Form
+from dtcbench.report.use_view import use_view
 
 PAGE = "leaderboard.html"
 
@@ -51,8 +55,8 @@ def files(run: Run) -> dict[str, bytes | str]:
             **_of_use(run),
             "leaderboard.csv": columns.leaderboard_csv(leaderboard),
             **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
-            "leaderboard.md": markdown.leaderboard_markdown(leaderboard),
-            "leaderboard.tex": latex.leaderboard_latex(leaderboard),
+            "leaderboard.md": markdown(leaderboard_view(leaderboard)),
+            "leaderboard.tex": latex(leaderboard_view(leaderboard)),
         }
 
 
@@ -62,7 +66,7 @@ def _of_use(run: Run) -> dict[str, bytes | str]:
     return {
         "tables/use.parquet": parquet(run.use),
         "use.csv": columns.use_csv(rows),
-        "use.md": use_view.use_markdown(rows, run.suite),
+        "use.md": markdown(use_view(rows, run.suite)),
     }
 
 

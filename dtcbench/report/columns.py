@@ -1,4 +1,4 @@
-"""What the leaderboard's renderings show: per column a title, a text, and the value to sort by.
+"""The columns of the leaderboard and of its summary, each described once for every rendering, and the CSV.
 
 A missing value is "–", an unmeasured energy "not measured"; never a number.
 """
@@ -6,8 +6,8 @@ A missing value is "–", an unmeasured energy "not measured"; never a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,39 +15,17 @@ import pandas as pd
 
 from dtcbench import registry
 from dtcbench.analysis import ranks, stats
-from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric
+from dtcbench.analysis.leaderboard import METRICS, Leaderboard, Metric, series_label
 from dtcbench.analysis.pairing import DENSE, registered_name
+from dtcbench.report.blocks import Column, Row, label
 from dtcbench.report.score import ACCURACY, R2, Score, score_of
 from dtcbench.text import ABSENT, number_text, p_value, percent, with_interval
 
-Row = Mapping[Hashable, Any]
-"""One leaderboard row, by column name."""
 UNMEASURED = "not measured"
 _NOTABLE = 0.05
 """A difference between planned and reached sparsity that a reader should know of."""
 _MORE = 1.0005
 """A ratio that is shown as more than 100.0 %."""
-
-
-def _always(row: Row) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a rendered leaderboard."""
-
-    title: str
-    text: Callable[[Row], str]
-    value: Callable[[Row], float | str]
-    """What the column sorts by; NaN or an empty string is missing."""
-    is_number: bool = True
-    concerns: Callable[[Row], bool] = _always
-    """Whether the column has content for a row: it is shown if it has for any."""
-    about: str = ""
-    """What it says, for who points at its title on a page."""
-    is_spare: bool = False
-    """Whether a page folds it away until a reader asks for all columns."""
 
 
 def sparsity_shown(row: Row) -> float:
@@ -79,11 +57,8 @@ def difference(row: Row, fewer: int = 0) -> str:
 
 
 def difference_p(row: Row) -> str:
-    """Adjusted p-value of the difference to dense: `0.031`, `< 0.001`, or why it is missing."""
-    if row["method"] == DENSE:
-        return ABSENT
-    p = float(row["difference_p_adjusted"])
-    return row["test_note"] if math.isnan(p) else p_value(p)
+    """Adjusted p-value of the difference to dense: `0.031`, `< 0.001`; the remarks say why one is missing."""
+    return p_value(float(row["difference_p_adjusted"]))
 
 
 def seeds_for_a_point(row: Row) -> str:
@@ -94,11 +69,6 @@ def seeds_for_a_point(row: Row) -> str:
 def energy(row: Row) -> str:
     """Energy in per cent of dense with its interval, or `not measured`."""
     return _metered(row, "energy_measured", _share_with_interval(row, "energy"))
-
-
-def energy_mean(row: Row) -> str:
-    """Energy in per cent of dense, or `not measured`."""
-    return _metered(row, "energy_measured", share(row["energy_ratio"]))
 
 
 def energy_to_target(row: Row) -> str:
@@ -129,7 +99,9 @@ def remarks(row: Row) -> str:
     """Remarks that a reader of the row's numbers needs."""
     # If nothing was measured, the energy column says so, and the notes give the reason.
     energy_note = row["energy_note"] if row["energy_measured"] else ""
-    parts = [row["failures"], _reached(row), _counted(row), row["interval_note"], row["pairing_note"], energy_note]
+    # Why there is no interval is why there is no test.
+    interval_note = row["interval_note"] or (row["test_note"] if row["ok"] else "")
+    parts = [row["failures"], _reached(row), _counted(row), interval_note, row["pairing_note"], energy_note]
     return "; ".join(filter(None, parts))
 
 
@@ -152,7 +124,7 @@ def _if_of(shown: Score, text: Callable[[Row], str], row: Row) -> str:
 
 
 def _value_if_of(shown: Score, name: str) -> Callable[[Row], float]:
-    return lambda row: _value(name)(row) if score_of([row]) == shown else math.nan
+    return lambda row: value(name)(row) if score_of([row]) == shown else math.nan
 
 
 def _equivalent(row: Row, absent: str = "") -> str:
@@ -203,118 +175,186 @@ def _with_interval(row: Row, quantity: str, form: str, score: Score) -> str:
     return with_interval(mean, low, high, form, scale=score.scale)
 
 
-def _number_text(title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always) -> Column:
+def _always(row: Row) -> bool:
+    return True
+
+
+def _number_text(
+    title: str, name: str, form: str, concerns: Callable[[Row], bool] = _always, is_spare: bool = False
+) -> Column:
     """A plain number in the format `form`."""
+    return Column(title, lambda row: number_text(row[name], form), value(name), concerns=concerns, is_spare=is_spare)
 
-    return Column(title, lambda row: number_text(row[name], form), _value(name), concerns=concerns)
 
-
-def _share(title: str, name: str) -> Column:
+def _share(title: str, name: str, **more: Any) -> Column:
     """A ratio to dense, shown in per cent."""
-    return Column(title, lambda row: share(row[name]), _value(name))
+    return Column(title, lambda row: share(row[name]), value(name), **more)
 
 
-def _metered_share(title: str, name: str, measured: str = "energy_measured") -> Column:
+def _metered_share(title: str, name: str, measured: str = "energy_measured", about: str = "") -> Column:
     """A ratio to dense that takes a meter, shown in per cent where `measured` counts any cell."""
     return Column(
         title,
         lambda row: _metered(row, measured, share(row[name])),
-        _value(name),
+        value(name),
         concerns=lambda row: bool(row[measured]),
+        about=about,
+        is_spare=True,
     )
 
 
-def label(title: str, name: str) -> Column:
-    """A name; `–` if it is missing."""
-    return Column(title, lambda row: row[name] or ABSENT, lambda row: row[name], is_number=False)
-
-
-def _value(name: str) -> Callable[[Row], float]:
+def value(name: str) -> Callable[[Row], float]:
+    """A row's number of this name; NaN if it is missing."""
     return lambda row: math.nan if pd.isna(row[name]) else float(row[name])
 
 
 def _metric(metric: Metric) -> Column:
     """The mean of one of the cells' numbers; if a cell may lack it, the column is shown only if a row has it."""
     concerns = (lambda row: not math.isnan(row[metric.mean])) if metric.is_optional else _always
-    return _number_text(metric.title, metric.mean, metric.form, concerns)
+    return _number_text(metric.title, metric.mean, metric.form, concerns, is_spare=not metric.is_headline)
 
 
-HEADLINE_METRICS = tuple(_metric(metric) for metric in METRICS if metric.is_headline)
-"""Further numbers that every rendering shows after the accuracy."""
-
-
-_ABOUT = {
-    "Sparsity": "The share of prunable neurons that is removed.",
-    "Ok cells": "Cells that ended well, of those planned. A row with fewer says less than its neighbours.",
-    "Difference, adjusted p": "The chance of such a difference to dense, or a larger one, if the two do not differ, "
-    "adjusted for the number of rows.",
-    f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error": "Yes where a larger difference either way has been "
-    "ruled out.",
-    "Seeds for 1 point": "How many seeds it takes to find a difference of one point in four of five repetitions.",
-    "Energy, of dense": "Joules of the whole board over those of the paired dense training, idle power included.",
-    "Energy rank": "By energy; a row whose remarks forbid it has none.",
-    "Net of idle, of dense": "The same of the joules above idle.",
-    "Energy to target, of dense": "Joules until validation accuracy first comes within a point of dense's median.",
-    "Training FLOPs, of dense": "Floating-point operations of training over the paired dense ones; not energy.",
-    "Inference FLOPs, of dense": "Floating-point operations of using the network, for one sample.",
-}
-"""What columns say, by title."""
-_SPARE = ("Ok cells", "Detectable difference", "Seeds for 1 point", "Parameters", "Boards", "Net of idle", "Mean power")
-"""The beginnings of titles that a page folds away, with those of the metrics that are no headline."""
+METHOD = Column(
+    "Method",
+    lambda row: series_label(row["method"], row["solver"]),
+    is_number=False,
+    about="What chose the neurons, and with which solver.",
+    short="method",
+)
+SPARSITY = Column(
+    "Sparsity",
+    sparsity,
+    sparsity_shown,
+    about="The share of prunable neurons that is removed.",
+    short="removed",
+    brief=lambda row: share(sparsity_shown(row)),
+    role="section",
+)
 
 
 def _columns(shown: Score) -> tuple[Column, ...]:
     """The columns of a leaderboard for reading, in order, where rows have this score; the CSV has every number."""
-    spare = (*_SPARE, "Entropy", *(metric.title for metric in METRICS if not metric.is_headline))
-    return tuple(
-        replace(column, about=_ABOUT.get(column.title, ""), is_spare=column.title.startswith(spare))
-        for column in _plain_columns(shown)
-    )
-
-
-def _plain_columns(shown: Score) -> tuple[Column, ...]:
+    of_errors = f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error"
     return (
-        label("Method", "method"),
-        label("Solver", "solver"),
-        Column("Sparsity", sparsity, sparsity_shown),
-        Column(shown.title, partial(_if_of, shown, score), _value_if_of(shown, f"{shown.name}_mean")),
-        *HEADLINE_METRICS,
-        Column("Ok cells", coverage, lambda row: row["ok"] / row["planned"]),
+        METHOD,
+        SPARSITY,
+        Column(
+            shown.title,
+            partial(_if_of, shown, score),
+            _value_if_of(shown, f"{shown.name}_mean"),
+            short=shown.label,
+            brief=partial(_if_of, shown, partial(score, fewer=1)),
+        ),
+        *(_metric(metric) for metric in METRICS if metric.is_headline),
+        Column(
+            "Ok cells",
+            coverage,
+            lambda row: row["ok"] / row["planned"],
+            about="Cells that ended well, of those planned. A row with fewer says less than its neighbours.",
+            short="ok",
+        ),
         Column(
             f"Difference to dense, {shown.points}",
             partial(_if_of, shown, difference),
             _value_if_of(shown, "difference_mean"),
+            short=f"{shown.points} to dense",
+            brief=partial(_if_of, shown, partial(difference, fewer=1)),
         ),
-        Column("Difference, adjusted p", difference_p, _value("difference_p_adjusted"), concerns=_is_tested),
         Column(
-            f"Within {percent(stats.MARGIN_SHARE, 'g')} of dense's error",
+            "Difference, adjusted p",
+            difference_p,
+            value("difference_p_adjusted"),
+            concerns=_is_tested,
+            about="The chance of such a difference to dense, or a larger one, if the two do not differ, adjusted for "
+            "the number of rows.",
+            short="adjusted p",
+            dropped=6,
+        ),
+        Column(
+            of_errors,
             lambda row: _equivalent(row, ABSENT),
             _equivalent,
             is_number=False,
             concerns=_is_tested,
+            about="Yes where a larger difference either way has been ruled out.",
+            is_spare=True,
         ),
         Column(
             f"Detectable difference, {shown.points}",
             lambda row: number_text(row["detectable_difference"], f".{shown.digits}f", scale=shown.scale),
-            _value("detectable_difference"),
+            value("detectable_difference"),
             concerns=_is_tested,
+            is_spare=True,
         ),
-        Column("Seeds for 1 point", seeds_for_a_point, _value("seeds_for_1_point"), concerns=_asks_for_a_point),
-        _share("Parameters, of dense", "parameters_ratio"),
-        _share("Training FLOPs, of dense", "training_flops_ratio"),
-        _share("Inference FLOPs, of dense", "inference_flops_ratio"),
-        Column("Energy, of dense", energy, _value("energy_ratio")),
-        Column("Energy rank", energy_rank, _value("energy_rank"), concerns=is_metered),
-        Column("Boards", lambda row: str(row["energy_boards"]), _value("energy_boards"), concerns=is_metered),
-        _metered_share("Net of idle, of dense", "net_energy_ratio"),
-        Column("Time, of dense", lambda row: _share_with_interval(row, "time"), _value("time_ratio")),
+        Column(
+            "Seeds for 1 point",
+            seeds_for_a_point,
+            value("seeds_for_1_point"),
+            concerns=_asks_for_a_point,
+            about="How many seeds it takes to find a difference of one point in four of five repetitions.",
+            is_spare=True,
+        ),
+        _share("Parameters, of dense", "parameters_ratio", short="params", dropped=2),
+        _share(
+            "Training FLOPs, of dense",
+            "training_flops_ratio",
+            about="Floating-point operations of training over the paired dense ones; not energy.",
+            short="FLOPs",
+            dropped=3,
+        ),
+        _share(
+            "Inference FLOPs, of dense",
+            "inference_flops_ratio",
+            about="Floating-point operations of using the network, for one sample.",
+            is_spare=True,
+        ),
+        Column(
+            "Energy, of dense",
+            energy,
+            value("energy_ratio"),
+            about="Joules of the whole board over those of the paired dense training, idle power included.",
+            short="energy",
+            brief=lambda row: _metered(row, "energy_measured", share(row["energy_ratio"])),
+            dropped=1,
+        ),
+        Column(
+            "Energy rank",
+            energy_rank,
+            value("energy_rank"),
+            concerns=is_metered,
+            about="By energy; a row whose remarks forbid it has none.",
+            is_spare=True,
+        ),
+        Column(
+            "Boards",
+            lambda row: str(row["energy_boards"]),
+            value("energy_boards"),
+            concerns=is_metered,
+            is_spare=True,
+        ),
+        _metered_share("Net of idle, of dense", "net_energy_ratio", about="The same of the joules above idle."),
+        Column(
+            "Time, of dense",
+            lambda row: _share_with_interval(row, "time"),
+            value("time_ratio"),
+            short="time",
+            brief=lambda row: share(row["time_ratio"]),
+            dropped=5,
+        ),
         _metered_share("Mean power, of dense", "power_ratio"),
-        Column("Energy to target, of dense", energy_to_target, _value("target_energy_ratio"), concerns=is_metered),
+        Column(
+            "Energy to target, of dense",
+            energy_to_target,
+            value("target_energy_ratio"),
+            concerns=is_metered,
+            about="Joules until validation accuracy first comes within a point of dense's median.",
+            is_spare=True,
+        ),
         _metered_share("CPU energy, of dense", "cpu_energy_ratio", measured="cpu_energy_measured"),
-        _number_text("Entropy in, bits", "entropy_in_bits", ".2f"),
-        _number_text("Entropy out, bits", "entropy_out_bits", ".2f"),
+        _number_text("Entropy in, bits", "entropy_in_bits", ".2f", is_spare=True),
+        _number_text("Entropy out, bits", "entropy_out_bits", ".2f", is_spare=True),
         *(_metric(metric) for metric in METRICS if not metric.is_headline),
-        Column("Remarks", remarks, remarks, is_number=False),
+        Column("Remarks", remarks, is_number=False, concerns=lambda row: bool(remarks(row)), role="remark"),
     )
 
 
@@ -322,7 +362,14 @@ COLUMNS = {shown: _columns(shown) for shown in (ACCURACY, R2)}
 """By score, the columns of a leaderboard."""
 
 
-def headline(rows: Sequence[Row]) -> tuple[Column, ...]:
+def of_pool(rows: Sequence[Row]) -> list[Column]:
+    """The columns for the rows of one pool. Joules that nobody measured are the notes' rather than a narrow table's."""
+    last = 1 if any(map(is_metered, rows)) else 4
+    columns = COLUMNS[score_of(rows)]
+    return [replace(one, dropped=last) if one.short == "energy" else one for one in columns]
+
+
+def headline(rows: Sequence[Row]) -> list[Column]:
     """The columns for rows of several leaderboards."""
     scores = sorted({score_of([row]) for row in rows}, key=lambda one: one.name) or [ACCURACY]
     named = {column.title: column for score in scores for column in COLUMNS[score]}
@@ -332,20 +379,13 @@ def headline(rows: Sequence[Row]) -> tuple[Column, ...]:
         *(f"Difference to dense, {one.points}" for one in scores),
         *(f"{cost}, of dense" for cost in ("Parameters", "Training FLOPs", "Energy", "Time")),
     ]
-    first = map(named.__getitem__, ("Method", "Solver", "Sparsity"))
-    return (*first, label("Data set", "dataset"), label("Model", "model"), *map(named.__getitem__, titles))
-
-
-def shown(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns that have content for any of these rows of one pool."""
-    return tuple(column for column in COLUMNS[score_of(rows)] if any(map(column.concerns, rows)))
+    return [METHOD, SPARSITY, label("Data set", "dataset"), label("Model", "model"), *map(named.__getitem__, titles)]
 
 
 SUMMARY_COLUMNS = (
-    label("Method", "method"),
-    label("Solver", "solver"),
+    METHOD,
     _number_text("Mean rank", "mean_rank", ".2f"),
-    Column(f"Error at most {ranks.TAU:g} times the least", lambda row: share(row["profile"]), _value("profile")),
+    Column(f"Error at most {ranks.TAU:g} times the least", lambda row: share(row["profile"]), value("profile")),
     Column("Pairs covered", lambda row: f"{row['covered']}/{row['planned']}", lambda row: row["covered"]),
 )
 """The columns of a summary over (dataset, model) pairs."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import jinja2
 from markupsafe import Markup
 
-from dtcbench.report.columns import Column, Row
+from dtcbench.report.blocks import Column, Row, no_link
 from dtcbench.report.vega import Spec
+from dtcbench.text import ABSENT
 
 VEGA = "vega.min.js"
 ASSETS = ("page.css", "page.js")
@@ -72,11 +73,6 @@ class Figure:
     spec: Spec
 
 
-def no_link(row: Row) -> str:
-    """A row that leads nowhere."""
-    return ""
-
-
 def table(
     columns: Sequence[Column],
     rows: Iterable[Row],
@@ -122,11 +118,14 @@ def vega_js() -> str:
 
 
 def _cell(column: Column, row: Row, href: str = "") -> TableCell:
-    return TableCell(column.text(row), _sortable(column.value(row)), href)
+    return TableCell(column.text(row), _sortable(column, row), href)
 
 
-def _sortable(value: float | str) -> str:
-    """`value` as the page's script reads it; empty if it is missing."""
+def _sortable(column: Column, row: Row) -> str:
+    """What the row sorts by as the page's script reads it; empty if it is missing."""
+    if column.value is None:
+        return "" if (text := column.text(row)) == ABSENT else text
+    value = column.value(row)
     if not isinstance(value, float) or math.isfinite(value):
         return str(value)
     return "" if math.isnan(value) else "Infinity"

@@ -13,7 +13,7 @@ from dtcbench.analysis import ranks
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE, registered_name
 from dtcbench.report import columns
-from dtcbench.report.columns import Row
+from dtcbench.report.blocks import Row
 from dtcbench.report.score import Score
 from dtcbench.report.score_axis import ScoreAxis, score_axis
 from dtcbench.report.vega import (

@@ -11,10 +11,11 @@ import pandas as pd
 
 from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, tidy
-from dtcbench.report import drawings, elements, use_view
-from dtcbench.report.columns import SUMMARY_COLUMNS, Column, Row, share, shown, sparsity, summary_pools
+from dtcbench.report import blocks, drawings, elements, use_view
+from dtcbench.report.blocks import Column, Row, no_link
+from dtcbench.report.columns import SPARSITY, SUMMARY_COLUMNS, of_pool, share, summary_pools
 from dtcbench.report.drawings import Drawing
-from dtcbench.report.elements import ALONE, Figure, Frame, Table, no_link, template
+from dtcbench.report.elements import ALONE, Figure, Frame, Table, template
 from dtcbench.report.score import score_of
 from dtcbench.text import ABSENT, one_line
 
@@ -69,8 +70,8 @@ def page(
         uses=[]
         if use is None
         else [
-            Section(pool.title, elements.table(use_view.shown(rows), rows, method_link), [], {})
-            for pool, rows in use_view.pools(use)
+            Section(str(heading.words), elements.table(table.shown, table.rows, method_link), [], {})
+            for heading, table in use_view.use_tables(use)
         ],
         use_notes=[] if use is None else use_view.notes(use),
         has_results=bool((cells["status"] == "ok").any()),
@@ -114,7 +115,7 @@ def pool_section(
     """The results of the page's pool of this number: its rows as a table, and its figures."""
     return Section(
         title=pool.title,
-        table=elements.table(shown(rows), rows, link),
+        table=elements.table(blocks.Table(of_pool(rows), rows).shown, rows, link),
         figures=[Figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
         facets={"dataset": pool.dataset, "model": pool.model},
     )
@@ -139,7 +140,7 @@ def _known(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
 
 _OF_FAILURES = (
     *(_text(name.capitalize(), _known(name, str)) for name in IDENTITY if name not in ("sparsity", "protocol_sha256")),
-    Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
+    SPARSITY,
     Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
     _text("Status", _known("status", str)),
     _text("Attempt", _known("attempt", "{:.0f}".format)),

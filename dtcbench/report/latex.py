@@ -1,22 +1,18 @@
-r"""The leaderboard as LaTeX for a paper: per (protocol, dataset, model) a float to be \input, in plain ASCII.
+r"""Documents as LaTeX for a paper: each table a float to be \input, in plain ASCII.
 
-It has fewer columns than the page; the page, the CSV and the tables have the rest.
+Its columns are those of a terminal; the page, the CSV and the tables have the rest.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from pylatexenc.latexencode import RULE_REGEX, UnicodeToLatexConversionRule, UnicodeToLatexEncoder
 
-from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.report import columns
-from dtcbench.report.columns import HEADLINE_METRICS, SUMMARY_COLUMNS, UNMEASURED, Row, shown, summary_pools
-from dtcbench.report.score import score_of
-from dtcbench.text import ABSENT, file_names, one_line
+from dtcbench.report.blocks import Bullets, Column, Document, Heading, Paragraph, Row, Table, plain
+from dtcbench.text import file_names, one_line
 
 _IN_SOME_PLACES = [
     (re.compile(r"[][*]|(?<=-)-|(?<=')'|(?<=,),"), r"\g<0>"),
@@ -29,21 +25,28 @@ _ENCODER = UnicodeToLatexEncoder(
     unknown_char_policy=lambda character: f"U+{ord(character):04X}",
     unknown_char_warning=False,
 )
+_HEAD = r"""% Made by dtcbench of the records of suite {}; `dtcbench report` makes it again.
+% Needs \usepackage{{booktabs,graphicx}}; then \input this file. A table wider than the text is shrunk to it."""
+_ABOUT = "Means over seeds, with 95 % intervals in brackets; a share is one of the paired dense cells."
 
 
-def leaderboard_latex(leaderboard: Leaderboard) -> str:
-    """A table per pool and per summary, each with what forbids publishing, its remarks and the notes."""
-    pools = [(pool.title, rows.to_dict("records")) for pool, rows in leaderboard.pools]
-    summaries = [(f"over pairs · {title}", rows) for title, rows in summary_pools(leaderboard)]
-    names = file_names([f"{leaderboard.suite} {title}" for title, _ in (*pools, *summaries)])
-    blocks = [
-        f"% Made by dtcbench of the records of suite {escaped(leaderboard.suite)}; `dtcbench report` makes it again.\n"
-        "% Needs \\usepackage{booktabs,graphicx}; then \\input this file. A table wider than the text is "
-        "shrunk to it."
+def latex(document: Document) -> str:
+    """Each table of the document with the heading above it as its caption, its remarks, and the document's notes."""
+    title, *_ = (plain(block.words) for block in document if isinstance(block, Heading))
+    said = {tone: [plain(b.words) for b in document if isinstance(b, Paragraph) and b.tone == tone] for tone in _TONES}
+    notes = [plain(line) for block in document if isinstance(block, Bullets) for line in block.lines]
+    tables = [
+        (plain(above.words), block)
+        for above, block in pairwise(document)
+        if isinstance(above, Heading) and isinstance(block, Table)
     ]
-    blocks += [_table_of_pool(leaderboard, title, rows, next(names)) for title, rows in pools]
-    blocks += [_table_of_summary(leaderboard, title, rows, next(names)) for title, rows in summaries]
-    return "\n\n".join(blocks) + "\n"
+    warned = "".join(f"\\textbf{{{escaped(alarm)}}} " for alarm in said["alarm"])
+    names = file_names([f"{title} {heading}" for heading, _ in tables])
+    floats = [
+        _float(table, f"{warned}{escaped(' '.join([f'{title}: {heading}.', *said['lead'], _ABOUT]))}", name, notes)
+        for (heading, table), name in zip(tables, names, strict=True)
+    ]
+    return "\n\n".join([_HEAD.format(escaped(title)), *floats]) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -55,53 +58,21 @@ def escaped(text: str) -> str:
     return written
 
 
-@dataclass(frozen=True)
-class _Column:
-    """One column: a value, and its interval if it has one."""
-
-    title: str
-    text: Callable[[Row], str]
-    """As `97.12 [96.90, 97.30]`, with or without per cent signs, which are in the title."""
-    has_interval: bool = False
+_TONES = ("alarm", "lead")
 
 
-def _table_of_pool(leaderboard: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
-    chosen = _columns(rows)
-    remark = _remark_with_test if any(column.text is _p for column in chosen) else columns.remarks
-    remarks = list(dict.fromkeys(filter(None, map(remark, rows))))
-    width = 1 + sum(1 + column.has_interval for column in chosen)
-    lines = [" & ".join(["Method", *map(_heading, chosen)]) + r" \\"]
-    for removed, section in itertools.groupby(rows, _removed):
-        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{@{{}}l@{{}}}}{{\itshape {escaped(removed)}}} \\"]
-        for row in section:
-            mark = f"\\textsuperscript{{{remarks.index(remark(row)) + 1}}}" if remark(row) else ""
-            label = escaped(series_label(row["method"], row["solver"])) + mark
-            lines.append(" & ".join([label, *(_cell(column, row) for column in chosen)]) + r" \\")
-    below = [f"\\textsuperscript{{{number}}} {escaped(text)}" for number, text in enumerate(remarks, 1)]
-    spec = "l" + "".join(r"r@{\,}l" if column.has_interval else "r" for column in chosen)
-    about = "Means over seeds, with 95 % intervals in brackets; a share is one of the paired dense cells."
-    return _float(leaderboard, f"{title}. {leaderboard.question} {about}", name, spec, lines, below)
-
-
-def _table_of_summary(leaderboard: Leaderboard, title: str, rows: Sequence[Row], name: str) -> str:
-    _, _, *numbers = SUMMARY_COLUMNS  # method and solver share a column
-    lines = [" & ".join(["Method", *(escaped(column.title) for column in numbers)]) + r" \\", r"\midrule"]
-    for row in rows:
-        texts = [series_label(row["method"], row["solver"]), *(column.text(row) for column in numbers)]
-        lines.append(" & ".join(map(escaped, texts)) + r" \\")
-    return _float(leaderboard, f"{title}.", name, "l" + "r" * len(numbers), lines, [])
-
-
-def _float(
-    leaderboard: Leaderboard, caption: str, name: str, spec: str, lines: Sequence[str], below: Sequence[str]
-) -> str:
+def _float(table: Table, caption: str, name: str, notes: Sequence[str]) -> str:
     """A table that floats over the whole width of the text, with its notes small below it."""
-    warned = "".join(f"\\textbf{{{escaped(obstacle)}}} " for obstacle in leaderboard.obstacles)
-    body = "\n".join([r"\toprule", *lines, r"\bottomrule"])
-    notes = "\\par\n".join([*below, *map(escaped, leaderboard.notes)])
+    columns = [column for column in table.shown if not column.is_spare and not column.role]
+    wide = [column.is_number and any(" [" in column.text(row) for row in table.rows) for column in columns]
+    aligned = ["r" if column.is_number else "l" for column in columns]
+    spec = "".join(rf"{side}@{{\,}}l" if two else side for side, two in zip(aligned, wide, strict=True))
+    remarks = [f"\\textsuperscript{{{number}}} {escaped(text)}" for number, text in enumerate(table.remarks, 1)]
+    body = "\n".join([r"\toprule", *_lines(table, columns, wide), r"\bottomrule"])
+    below = "\\par\n".join([*remarks, *map(escaped, notes)])
     return rf"""\begin{{table*}}[tp]
 \centering
-\caption{{{warned}{escaped(f"{leaderboard.suite}: {caption}")}}}
+\caption{{{caption}}}
 \label{{tab:{name}}}
 \par\smallskip\footnotesize
 \setlength{{\tabcolsep}}{{4pt}}
@@ -112,55 +83,45 @@ def _float(
 \par\medskip
 \begin{{minipage}}{{\textwidth}}
 \scriptsize\raggedright
-{notes}
+{below}
 \end{{minipage}}
 \end{{table*}}"""
 
 
-def _columns(rows: Sequence[Row]) -> list[_Column]:
-    """The columns after the method; those that say nothing of any row are left out."""
-    said, score = shown(rows), score_of(rows)
-    titles = {column.title for column in said}
-    return [
-        _Column(score.title, columns.score, has_interval=True),
-        *(_Column(column.title, column.text) for column in said if column in HEADLINE_METRICS),
-        _Column(f"To dense, {score.points}", columns.difference, has_interval=True),
-        *([_Column("Adjusted p", _p)] if "Difference, adjusted p" in titles else ()),
-        _Column("Parameters, %", lambda row: columns.share(row["parameters_ratio"])),
-        _Column("FLOPs, %", lambda row: columns.share(row["training_flops_ratio"])),
-        _Column("Time, %", lambda row: columns.share(row["time_ratio"])),
-        _Column("Energy, %", columns.energy, has_interval=any(map(columns.is_metered, rows))),
-        _Column("Ok", columns.coverage),
-    ]
+def _lines(table: Table, columns: Sequence[Column], wide: Sequence[bool]) -> Iterator[str]:
+    """The heads, then the rows, each section below its text; a remark is a number at a row's first cell."""
+    both = list(zip(columns, wide, strict=True))
+    yield " & ".join(_head(column, table, two) for column, two in both) + r" \\"
+    section = next((column for column in table.columns if column.role == "section"), None)
+    if section is None:
+        yield r"\midrule"
+    above = None
+    for row in table.rows:
+        if section is not None and (text := f"{section.title} {section.text(row)}") != above:
+            yield r"\midrule"
+            yield rf"\multicolumn{{{len(wide) + sum(wide)}}}{{@{{}}l@{{}}}}{{\itshape {escaped(text)}}} \\"
+            above = text
+        remark = "".join(one_line(column.text(row)) for column in table.columns if column.role == "remark")
+        mark = f"\\textsuperscript{{{table.remarks.index(remark) + 1}}}" if remark else ""
+        first, *others = (_cell(column, row, two) for column, two in both)
+        yield " & ".join([first + mark, *others]) + r" \\"
 
 
-def _heading(column: _Column) -> str:
-    title = escaped(column.title)
-    return rf"\multicolumn{{2}}{{c}}{{{title}}}" if column.has_interval else title
+def _head(column: Column, table: Table, is_wide: bool) -> str:
+    """The title, with the unit if that is per cent, which the cells then go without."""
+    title = column.short or column.title
+    is_share = any(re.search(r"\d %", column.text(row)) for row in table.rows)
+    title = escaped(f"{title[0].upper()}{title[1:]}{', %' if is_share else ''}")
+    return rf"\multicolumn{{2}}{{c}}{{{title}}}" if is_wide else title
 
 
-def _cell(column: _Column, row: Row) -> str:
+def _cell(column: Column, row: Row, is_wide: bool) -> str:
+    if not column.is_number:
+        return escaped(column.text(row))
     number, bracket, interval = column.text(row).partition(" [")
     number = escaped(number.removesuffix(" %"))
-    if not column.has_interval:
+    if not is_wide:
         return number
-    if number in ("baseline", UNMEASURED):
+    if not bracket and not any(map(str.isdigit, number)):
         return rf"\multicolumn{{2}}{{c}}{{{number}}}"
     return f"{number} & " + (rf"{{\scriptsize {escaped('[' + interval)}}}" if bracket else "")
-
-
-def _p(row: Row) -> str:
-    """The adjusted p alone; the remarks say why it is missing."""
-    text = columns.difference_p(row)
-    return ABSENT if text == row["test_note"] else text
-
-
-def _remark_with_test(row: Row) -> str:
-    """The row's remarks, and why it has no p."""
-    return "; ".join(filter(None, [columns.remarks(row), row["test_note"] if row["ok"] else ""]))
-
-
-def _removed(row: Row) -> str:
-    """The heading of a section of rows."""
-    text = columns.share(columns.sparsity_shown(row))
-    return "neurons removed by the schedule" if text == ABSENT else f"{text} of the neurons removed"

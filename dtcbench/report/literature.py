@@ -1,4 +1,4 @@
-"""Published tables on a terminal: recomputed, where they contradict themselves, and ours at the nearest place."""
+"""Published tables: recomputed, where they contradict themselves, and ours at the nearest place."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from decimal import Decimal
 from itertools import groupby
 
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.literature import PublishedRow, Recomputed, counterparts
-from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.report.markdown import markdown_table
-from dtcbench.text import ABSENT, number_text, one_line, with_interval
+from dtcbench.report.blocks import Block, Bullets, Document, Heading, Paragraph, Table, texts
+from dtcbench.report.markdown import markdown
+from dtcbench.text import ABSENT, number_text, with_interval
 
 _TITLES = ("method", "removed", "accuracy, %", "points to baseline", "speed-up")
 _LEGEND = (
@@ -24,23 +22,23 @@ _LEGEND = (
 )
 
 
-def published_view(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> RenderableType:
+def published_view(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> Document:
     """A table per network and data; under it our rows, the distance to them, and every disagreement.
 
     `board` has the rows of a leaderboard; None for none of ours.
     """
-    parts: list[RenderableType] = []
+    document: list[Block] = []
     for (network, dataset), same in groupby(rows, key=lambda row: (row.network, row.dataset)):
         of_place = list(same)
         ours, notes = ([], []) if board is None else _ours(of_place, board)
-        parts += [Text(f"{one_line(network)} · {one_line(dataset)}", style="bold"), _table(of_place, ours)]
-        parts += [Text(f"· {one_line(note)}") for note in notes]
-        parts += [Text(f"! {one_line(note)}", style="bold yellow") for note in _disagreements(of_place)]
-        parts.append(Text(""))
+        lines = [*map(_published_line, of_place), *map(_our_line, ours)]
+        columns = texts(_TITLES, numbers=_TITLES[1:], dropped=_TITLES[-1:])
+        document += [Heading(f"{network} · {dataset}"), Table(columns, lines), Bullets(notes)]
+        document += [Paragraph(f"! {note}", "warning") for note in _disagreements(of_place)]
     found = [row.difference.disagrees for row in rows if row.difference.stated is not None]
-    parts.append(Text(f"{sum(found)} of {len(found)} stated differences disagree with their own table."))
-    parts += [Text(f"Source: {one_line(source)}") for source in dict.fromkeys(row.source for row in rows)]
-    return Group(*parts, Text(_LEGEND, style="dim"))
+    sources = [f"Source: {source}" for source in dict.fromkeys(row.source for row in rows)]
+    agreement = f"{sum(found)} of {len(found)} stated differences disagree with their own table."
+    return [*document, Bullets([agreement, *sources]), Paragraph(_LEGEND, "quiet")]
 
 
 def published_markdown(rows: Sequence[PublishedRow], board: pd.DataFrame | None) -> str:
@@ -48,7 +46,7 @@ def published_markdown(rows: Sequence[PublishedRow], board: pd.DataFrame | None)
     ours = [] if board is None else _ours(rows, board)[0]
     lines = [(*_published_line(row), row.source) for row in rows]
     lines += [(*_our_line(row), row["protocol"]) for row in ours]
-    return markdown_table((*_TITLES, "source"), lines, _TITLES[1:])
+    return markdown([Table(texts((*_TITLES, "source"), numbers=_TITLES[1:]), lines)]).rstrip("\n")
 
 
 def _disagreements(rows: Iterable[PublishedRow]) -> Iterator[str]:
@@ -86,18 +84,6 @@ def _place(row: PublishedRow) -> str:
 
 def _removed_text(rows: pd.DataFrame) -> str:
     return number_text(100 * float(rows["sparsity_reached"].mean()), ".1f", "%")
-
-
-def _table(rows: Sequence[PublishedRow], ours: Sequence[pd.Series]) -> Fitted:
-    lines = [_published_line(row) for row in rows] + [_our_line(row) for row in ours]
-    columns = [
-        Strip(title, texts, is_right=title != "method", is_whole=title != "method", least=18)
-        for title, texts in zip(_TITLES, zip(*lines, strict=True), strict=True)
-    ]
-    method, removed, accuracy, points, _ = columns
-    means = Strip(accuracy.title, [text.partition(" [")[0] for text in map(str, accuracy.texts)], is_right=True)
-    layouts = [columns, columns[:-1], [method, removed, means, points]]
-    return Fitted(layouts, section_ends=(len(rows) - 1,) if ours else ())
 
 
 def _published_line(row: PublishedRow) -> tuple[str, ...]:

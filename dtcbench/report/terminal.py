@@ -1,108 +1,182 @@
-"""The leaderboard for a terminal: all of it in 100 columns, what matters most in 60."""
+"""Documents on a terminal: tables that fit it, and nothing that only a page can show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.table import Table as Grid
 from rich.text import Text
 
-from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.report import columns
-from dtcbench.report.columns import HEADLINE_METRICS, Row
-from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.report.score import score_of
+from dtcbench.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Column,
+    Document,
+    Facts,
+    Heading,
+    Mark,
+    Paragraph,
+    Prose,
+    Row,
+    Table,
+    Words,
+    pieces,
+)
 from dtcbench.text import one_line
 
-_BLANK_LINE_ABOVE = (1, 0, 0, 0)
+_STYLES = {
+    **{"strong": "bold", "quiet": "dim", "warning": "bold yellow", "alarm": "bold red"},
+    **{"supported": "green", "refuted": "red", "equivalent": "cyan", "undecided": "yellow", "not measured": "dim"},
+}
+_READABLE = 24
+"""Columns of the terminal that words take at least, if they are as long."""
 
 
-def leaderboard_view(leaderboard: Leaderboard) -> RenderableType:
-    """Per (protocol, dataset, model) a table in sections of equal sparsity, then remarks and notes.
-
-    `params`, `FLOPs` (of training), `energy` and `time` are shares of dense; where no energy was measured
-    the notes say why. Time is shown if energy was measured. A narrower terminal has fewer columns; removed,
-    method, accuracy, points to dense and ok are always there. What forbids publishing comes first.
-    """
-    parts: list[RenderableType] = [
-        _line(leaderboard.suite, style="bold"),
-        *(_line(obstacle, style="bold red") for obstacle in leaderboard.obstacles),
-        _line(leaderboard.question),
-    ]
-    for pool, frame in leaderboard.pools:
-        rows = frame.to_dict("records")
-        remarks = list(dict.fromkeys(filter(None, map(columns.remarks, rows))))
-        parts += [
-            Padding(_line(pool.title, style="bold"), _BLANK_LINE_ABOVE),
-            _table(rows, remarks),
-            *(_line(f"[{number}] {remark}") for number, remark in enumerate(remarks, 1)),
-        ]
-    for title, lines in columns.summary_pools(leaderboard):
-        parts += [Padding(_line(title, style="bold"), _BLANK_LINE_ABOVE), _summary(lines)]
-    notes = Group(*(_line(f"· {note}", style="dim") for note in leaderboard.notes))
-    return Group(*parts, Padding(notes, _BLANK_LINE_ABOVE))
+def terminal(document: Document) -> RenderableType:
+    """The blocks one below the other; a heading or a list stands below a blank line."""
+    parts: list[RenderableType] = []
+    for block in document:
+        if parts and isinstance(block, Heading | Bullets):
+            parts.append(Text())
+        parts += _parts(block)
+    return Group(*parts)
 
 
-def _table(rows: Sequence[Row], remarks: list[str]) -> RenderableType:
-    removed = [columns.share(columns.sparsity_shown(row)) for row in rows]
-    starts = [place for place, share in enumerate(removed) if not place or share != removed[place - 1]]
-    first = Strip("removed", [share if place in starts else "" for place, share in enumerate(removed)], is_whole=True)
-    layouts = [[first, *_strips(rows, remarks, left_out)] for left_out in _brevities(rows)]
-    return Fitted(layouts, section_ends={start - 1 for start in starts[1:]} | {len(rows) - 1}, gap=1)
+def _parts(block: Block) -> Iterator[RenderableType]:
+    match block:
+        case Heading(words):
+            yield _text(words, "bold")
+        case Paragraph(words, tone):
+            yield _text(words, _STYLES.get(tone, ""))
+        case Bullets(lines, look):
+            yield from (_text(("· ", *pieces(line)), _STYLES.get(look, "")) for line in lines)
+        case Facts(rows):
+            yield _facts(rows)
+        case Code(text) | Prose(text):
+            yield Text(text, style="dim")
+        case Table():
+            yield _Fitted(block)
+            yield from (Text(f"[{number}] {remark}") for number, remark in enumerate(block.remarks, 1))
 
 
-def _brevities(rows: Sequence[Row]) -> Iterator[frozenset[str]]:
-    """What the table leaves out, from nothing to everything that it can do without."""
-    spare = ["FLOPs", "params", "time", "energy", "interval of accuracy", "interval of points"]
-    if not any(map(columns.is_metered, rows)):
-        spare.sort(key=lambda name: name != "energy")  # the notes say that it was not measured
-    return (frozenset(spare[:count]) for count in range(len(spare) + 1))
+def _text(words: Words, style: str = "") -> Text:
+    """The words as they are, never read as markup."""
+    text = Text(style=style)
+    for piece in pieces(words):
+        mark = _STYLES[piece.kind] if isinstance(piece, Mark) else ""
+        text.append(piece if isinstance(piece, str) else piece.text, mark)
+    return text
 
 
-def _summary(rows: Sequence[Row]) -> RenderableType:
-    _, _, *numbers = columns.SUMMARY_COLUMNS  # method and solver share a column
-    names = Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
-    return Fitted([[names, *(_figure(column.title.lower(), map(column.text, rows)) for column in numbers)]], gap=1)
+def _facts(rows: Sequence[tuple[str, str]]) -> Grid:
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(one_line(text)) for text in row))
+    return grid
 
 
-def _strips(rows: Sequence[Row], remarks: list[str], left_out: Collection[str]) -> Iterator[Strip]:
-    """The columns after the sparsity; the last is the number of the row's remark."""
+@dataclass(frozen=True)
+class _Strip:
+    """One column: its title and, row by row, its text."""
 
-    def number(row: Row) -> str:
-        remark = columns.remarks(row)
-        return f"[{remarks.index(remark) + 1}]" if remark else ""
+    title: str
+    texts: Sequence[str]
+    is_right: bool
+    is_whole: bool
+    """Whether a text of several words is never wrapped, such as a number with its interval."""
 
-    yield Strip("method", [series_label(row["method"], row["solver"]) for row in rows])
-    score = score_of(rows)
-    scores = (columns.score(row, fewer=1) for row in rows)
-    yield _figure(score.label, _brief(scores, "interval of accuracy" in left_out))
-    for column in columns.shown(rows):
-        if column in HEADLINE_METRICS:
-            yield _figure(column.title.lower(), map(column.text, rows))
-    differences = (columns.difference(row, fewer=1) for row in rows)
-    yield _figure(f"{score.points} to dense", _brief(differences, "interval of points" in left_out))
-    costs: dict[str, Callable[[Row], str]] = {
-        "params": lambda row: columns.share(row["parameters_ratio"]),
-        "FLOPs": lambda row: columns.share(row["training_flops_ratio"]),
-        "energy": columns.energy_mean,
-    }
-    if any(map(columns.is_metered, rows)):
-        costs["time"] = lambda row: columns.share(row["time_ratio"])
-    yield from (_figure(title, map(text, rows)) for title, text in costs.items() if title not in left_out)
-    yield _figure("ok", map(columns.coverage, rows))
-    if remarks:
-        yield Strip("", list(map(number, rows)))
+    @property
+    def widest(self) -> int:
+        """The width at which nothing wraps."""
+        return max(map(cell_len, [self.title, *self.texts]))
+
+    @property
+    def narrowest(self) -> int:
+        """The width that it takes: no word is broken."""
+        texts = self.texts if self.is_whole else [word for text in self.texts for word in text.split()]
+        least = 0 if self.is_whole else min(self.widest, _READABLE)
+        return max([least, *map(cell_len, [*self.title.split(), *texts])])
 
 
-def _figure(title: str, texts: Iterable[str]) -> Strip:
-    return Strip(title, list(texts), is_right=True, is_whole=True)
+@dataclass(frozen=True)
+class _Fitted:
+    """A table without the columns, and then without the intervals, that there is no room for; row by row if all that
+    is in vain. A blank line follows the rows of a section."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = [column for column in self.table.shown if not column.is_spare]
+        for strips in self._layouts(columns):
+            room = options.max_width - len(strips) + 1
+            if sum(strip.narrowest for strip in strips) <= room:
+                yield self._grid(strips, room)
+                return
+        yield from (_record(columns, row) for row in self.table.rows)
+
+    def _layouts(self, columns: Sequence[Column]) -> Iterator[list[_Strip]]:
+        in_order = sorted(columns, key=lambda column: column.role != "section")
+        strips = [self._strip(column) for column in in_order]
+        yield strips
+        for last in sorted({column.dropped for column in columns} - {0}, reverse=True):
+            strips = [self._strip(column) for column in in_order if column.dropped < last]
+            yield strips
+        for place, strip in enumerate(strips):
+            if any(" [" in text for text in strip.texts):
+                means = [text.partition(" [")[0] for text in strip.texts]
+                strips = [*strips[:place], replace(strip, texts=means), *strips[place + 1 :]]
+                yield strips
+
+    def _strip(self, column: Column) -> _Strip:
+        texts = [one_line((column.brief or column.text)(row)) for row in self.table.rows]
+        title = column.short or column.title
+        if column.role == "section":
+            begins = [True, *(one != above for above, one in pairwise(self._sections))]
+            return _Strip(title, [text if new else "" for text, new in zip(texts, begins, strict=False)], False, True)
+        if column.role == "remark":
+            numbers = {remark: f"[{number}]" for number, remark in enumerate(self.table.remarks, 1)}
+            return _Strip("", [numbers.get(text, "") for text in texts], False, True)
+        return _Strip(title, texts, column.is_number, column.is_number)
+
+    def _grid(self, strips: Sequence[_Strip], room: int) -> Grid:
+        spare = room - sum(strip.widest for strip in strips)
+        gap = 2 if spare >= len(strips) - 1 else 1
+        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), pad_edge=False, show_edge=False)
+        for strip, width in zip(strips, _widths(strips, room), strict=True):
+            justify: JustifyMethod = "right" if strip.is_right else "left"
+            grid.add_column(strip.title, justify=justify, width=width, overflow="fold")
+        ends = [one != below for one, below in pairwise([*self._sections, None])]
+        for row, is_last in zip(zip(*(strip.texts for strip in strips), strict=True), ends, strict=True):
+            grid.add_row(*map(Text, row), end_section=is_last and any(self._sections))
+        return grid
+
+    @property
+    def _sections(self) -> list[tuple[str, ...]]:
+        """Row by row, what its section is."""
+        of_sections = [column for column in self.table.columns if column.role == "section"]
+        return [tuple(column.text(row) for column in of_sections) for row in self.table.rows]
 
 
-def _brief(texts: Iterable[str], without_interval: bool) -> Iterable[str]:
-    return (text.partition(" [")[0] for text in texts) if without_interval else texts
+def _widths(strips: Sequence[_Strip], room: int) -> list[int]:
+    """Every column's width: what it takes, and what room there is beyond that for the narrowest that wrap."""
+    widths = [strip.narrowest for strip in strips]
+    left = room - sum(widths)
+    while left > 0 and (wrapped := [p for p, s in enumerate(strips) if widths[p] < s.widest]):
+        widths[min(wrapped, key=widths.__getitem__)] += 1
+        left -= 1
+    return widths
 
 
-def _line(text: str, style: str = "") -> Text:
-    """`text` as it is: never read as markup, never with control characters."""
-    return Text(one_line(text), style=style)
+def _record(columns: Sequence[Column], row: Row) -> Text:
+    """A row as a sentence: its first text, then the title and the text of every other column."""
+    first, *others = columns
+    said = "; ".join(f"{column.short or column.title} {one_line(column.text(row))}" for column in others)
+    return Text.assemble((one_line(first.text(row)), "bold"), f": {said}")

@@ -1,21 +1,16 @@
-"""What using the networks takes, compared with dense: on the terminal, as Markdown, as rows of a page."""
+"""What using the networks takes, compared with dense, as a document."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
 
-from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import POOL, Pool
 from dtcbench.report import columns
-from dtcbench.report.columns import Column, Row
-from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.report.markdown import escaped, markdown_table
+from dtcbench.report.blocks import Bullets, Column, Document, Heading, Row, Table, label
 from dtcbench.text import count_of, number_text, percent, with_interval
 
 ABOUT = (
@@ -23,16 +18,15 @@ ABOUT = (
     "batch size. Rounded widths are padded to multiples of 8 with silent neurons. ± is half of the widest 95 % "
     "interval over a cell's windows."
 )
-_SPARE = ("CPU J per 1,000", "FLOPs, of dense", "Latency, ms", "Samples/s", "J per 1,000", "± %")
-"""What a narrow terminal goes without, in this order."""
 
 
-def _number(title: str, name: str, form: str, scale: float = 1) -> Column:
+def _number(title: str, name: str, form: str, scale: float = 1, dropped: int = 0) -> Column:
     return Column(
         title,
         lambda row: number_text(row[name], form, scale=scale),
-        lambda row: float(row[name]),
+        columns.value(name),
         concerns=lambda row: not math.isnan(row[name]),
+        dropped=dropped,
     )
 
 
@@ -42,7 +36,7 @@ def _of_dense(title: str, name: str) -> Column:
         return with_interval(ratio, low, high, ".1f", "%", 100)
 
     ratio = f"{name}_ratio"
-    return Column(title, text, lambda row: float(row[ratio]), concerns=lambda row: not math.isnan(row[ratio]))
+    return Column(title, text, columns.value(ratio), concerns=lambda row: not math.isnan(row[ratio]))
 
 
 def _removed(row: Row) -> str:
@@ -50,35 +44,34 @@ def _removed(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("Batch", lambda row: str(row["batch_size"]), lambda row: float(row["batch_size"])),
-    columns.label("Mode", "mode"),
-    Column("Removed", _removed, lambda row: float(row["sparsity"])),
-    Column(
-        "Method", lambda row: series_label(row["method"], row["solver"]), lambda row: row["method"], is_number=False
-    ),
-    columns.label("Widths", "widths"),
-    Column("FLOPs, of dense", lambda row: columns.share(row["flops_ratio"]), lambda row: float(row["flops_ratio"])),
+    Column("Batch", lambda row: str(row["batch_size"]), columns.value("batch_size"), role="section"),
+    replace(label("Mode", "mode"), role="section"),
+    Column("Removed", _removed, columns.value("sparsity")),
+    columns.METHOD,
+    label("Widths", "widths"),
+    Column("FLOPs, of dense", lambda row: columns.share(row["flops_ratio"]), columns.value("flops_ratio"), dropped=5),
     _of_dense("Time, of dense", "time"),
-    _number("± %", "spread_pct", ".1f"),
-    _number("Latency, ms", "latency_s", ".4g", 1000),
-    _number("Samples/s", "throughput", ",.0f"),
+    _number("± %", "spread_pct", ".1f", dropped=1),
+    _number("Latency, ms", "latency_s", ".4g", 1000, dropped=4),
+    _number("Samples/s", "throughput", ",.0f", dropped=3),
     _of_dense("Energy, of dense", "energy"),
-    _number("J per 1,000", "energy_j", ".4g"),
-    _number("CPU J per 1,000", "cpu_energy_j", ".4g"),
+    _number("J per 1,000", "energy_j", ".4g", dropped=2),
+    _number("CPU J per 1,000", "cpu_energy_j", ".4g", dropped=6),
 )
 """The columns for reading; the CSV has every number."""
 
 
-def pools(compared: pd.DataFrame) -> Iterator[tuple[Pool, list[Row]]]:
-    """The rows of each pool whose time was measured."""
-    measured = compared[compared["measured"] > 0]
-    for names, rows in measured.groupby(POOL, sort=True):
-        yield Pool(*map(str, names)), list(rows.to_dict("records"))
+def use_view(compared: pd.DataFrame, suite: str) -> Document:
+    """A table for each pool in sections of equal batch and mode, then the notes."""
+    tables = (block for of_pool in use_tables(compared) for block in of_pool)
+    return [Heading(f"{suite}: using the networks"), *tables, Bullets(notes(compared), "quiet")]
 
 
-def shown(rows: Sequence[Row]) -> list[Column]:
-    """The columns that have content for any of these rows."""
-    return [column for column in COLUMNS if any(map(column.concerns, rows))]
+def use_tables(compared: pd.DataFrame) -> Iterator[tuple[Heading, Table]]:
+    """A heading and a table for each pool whose time was measured."""
+    for names, rows in compared[compared["measured"] > 0].groupby(POOL, sort=True):
+        title = Pool(*map(str, names)).title
+        yield Heading(title, 3), Table(COLUMNS, rows.to_dict("records"), f"Use of the networks of {title}")
 
 
 def notes(compared: pd.DataFrame) -> list[str]:
@@ -99,39 +92,3 @@ def notes(compared: pd.DataFrame) -> list[str]:
     if flags := sorted({flag for text in timed["flags"] for flag in text.split(",") if flag}):
         found.append(f"Flags of the joules (docs/energy.md): {', '.join(flags)}.")
     return found
-
-
-def use_markdown(compared: pd.DataFrame, suite: str) -> str:
-    """A heading, a table per pool, and the notes; ends in a newline."""
-    blocks = [f"## {escaped(suite)}: using the networks"]
-    for pool, rows in pools(compared):
-        of_pool = shown(rows)
-        texts = ([column.text(row) for column in of_pool] for row in rows)
-        numbers = [column.title for column in of_pool if column.is_number]
-        blocks += [f"### {escaped(pool.title)}", markdown_table([column.title for column in of_pool], texts, numbers)]
-    blocks.append("\n".join(f"- {escaped(note)}" for note in notes(compared)))
-    return "\n\n".join(blocks) + "\n"
-
-
-def use_view(compared: pd.DataFrame, suite: str) -> RenderableType:
-    """The same for a terminal: a table per pool in sections of equal batch and mode, then the notes."""
-    parts: list[RenderableType] = [Text(f"{suite}: using the networks", style="bold")]
-    for pool, rows in pools(compared):
-        parts += [Text(f"\n{pool.title}", style="bold"), _table(rows)]
-    return Group(*parts, Text(), *(Text(f"· {note}", style="dim") for note in notes(compared)))
-
-
-def _table(rows: Sequence[Row]) -> Fitted:
-    def strip(column: Column) -> Strip:
-        text: Callable[[Row], str] = column.text
-        return Strip(column.title.lower(), list(map(text, rows)), is_right=column.is_number, is_whole=column.is_number)
-
-    def place(row: Row) -> tuple[int, str]:
-        return row["batch_size"], row["mode"]
-
-    ends = {number for number, (one, other) in enumerate(pairwise(rows)) if place(one) != place(other)}
-    of_pool = shown(rows)
-    layouts = [
-        [strip(column) for column in of_pool if column.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)
-    ]
-    return Fitted(layouts, section_ends=ends, gap=1)

@@ -27,12 +27,13 @@ LOOK = """
 import json
 import dtcbench
 from dtcbench.records.dictionary import markdown
-from dtcbench.report.terminal import leaderboard_view
+from dtcbench.report.leaderboard_view import leaderboard_view
+from dtcbench.report.terminal import terminal
 from rich.console import Console
 
 run = dtcbench.run("tiny.yaml", out="run", inline=True, progress=False)
 console = Console(width=160, file=open("terminal.txt", "w"))
-console.print(leaderboard_view(run.leaderboard()))
+console.print(terminal(leaderboard_view(run.leaderboard())))
 console.file.close()
 open("columns.md", "w").write(markdown())
 print(json.dumps(run.cells["dead_share"].tolist()))

@@ -10,18 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from renderings import leaderboard_markdown
+from renderings import leaderboard_on_terminal as printed
 
 from dtcbench.analysis.leaderboard import COLUMNS
-from dtcbench.report import columns, terminal
+from dtcbench.report import columns
+from dtcbench.report.blocks import Table
 from dtcbench.report.columns import leaderboard_csv, summary_csv
-from dtcbench.report.markdown import leaderboard_markdown
-
-
-def printed(leaderboard) -> str:
-    console = Console(width=100, file=io.StringIO(), force_terminal=False)
-    console.print(terminal.leaderboard_view(leaderboard))
-    return console.file.getvalue()
 
 
 @pytest.mark.parametrize("render", [leaderboard_markdown, leaderboard_csv, printed])
@@ -95,8 +90,13 @@ def test_a_mean_that_some_seed_is_not_in_tells_the_count(row):
     assert columns.energy_to_target(row | {"target_reached": 2, "energy_measured": 0}).startswith("not measured")
 
 
+def shown(leaderboard):
+    rows = leaderboard.rows.to_dict("records")
+    return Table(columns.of_pool(rows), rows).shown
+
+
 def titles(leaderboard) -> set[str]:
-    return {column.title for column in columns.shown(leaderboard.rows.to_dict("records"))}
+    return {column.title for column in shown(leaderboard)}
 
 
 OF_A_METER = {"Energy rank", "Net of idle, of dense", "Mean power, of dense", "Energy to target, of dense"}
@@ -119,9 +119,10 @@ def test_processor_energy_and_bits_have_a_column_only_where_there_are_any(run):
 def test_a_row_that_nobody_metered_says_so_beside_metered_ones(run):
     dtc = run.cells["method"] == "dtc"
     cells = run.cells.assign(energy_j=run.cells["energy_j"].where(~dtc), cpu_energy_j=run.cells["energy_j"].where(~dtc))
-    rows = replace(run, cells=cells).leaderboard.rows.to_dict("records")
-    of_energy = [c for c in columns.shown(rows) if c.title in OF_A_METER | {"Energy, of dense", "CPU energy, of dense"}]
-    for row in rows:
+    leaderboard = replace(run, cells=cells).leaderboard
+    named = OF_A_METER | {"Energy, of dense", "CPU energy, of dense"}
+    of_energy = [column for column in shown(leaderboard) if column.title in named]
+    for row in leaderboard.rows.to_dict("records"):
         texts = {c.title: c.text(row) for c in of_energy}
         if row["method"] == "dtc":
             assert texts.pop("Energy rank") == "–"
@@ -183,11 +184,13 @@ def test_markdown_has_a_line_per_row_and_a_table_per_pool(six_pools):
 
 
 def test_the_p_of_a_difference_is_shown_or_why_there_is_none(row):
-    row |= {"difference_p_adjusted": 0.0312, "test_note": "", "equivalent": "no"}
+    row |= {"difference_p_adjusted": 0.0312, "test_note": "", "equivalent": "no", "interval_note": ""}
     assert columns.difference_p(row) == "0.031"
     assert columns.difference_p(row | {"difference_p_adjusted": 0.00003}) == "< 0.001"
-    assert columns.difference_p(row | {"difference_p_adjusted": math.nan, "test_note": "why"}) == "why"
-    assert columns.difference_p(row | {"method": "dense"}) == "–"
+    row |= {"difference_p_adjusted": math.nan, "test_note": "why there is no test"}
+    assert columns.difference_p(row) == "–"
+    assert "why there is no test" in columns.remarks(row)
+    assert columns.remarks(row | {"interval_note": "no interval"}).startswith("no interval")
 
 
 def test_markdown_shows_p_and_equivalence_where_there_are_three_seeds_and_nowhere_else(run, two_pools):
@@ -233,17 +236,9 @@ def test_the_terminal_numbers_each_remark_once(run):
 
 def test_the_terminal_says_of_every_ok_row_that_its_energy_was_not_measured(run):
     leaderboard = run.unmeasured().leaderboard
-    text = printed(leaderboard)
+    text = printed(leaderboard, 160)
     assert text.count("not measured") == sum(leaderboard.rows["ok"] > 0) + 1  # and once in the notes
     assert "Energy was not measured: no meter." in text
-
-
-@pytest.mark.parametrize("metered", [True, False])
-def test_the_terminal_shows_time_beside_measured_energy(run, metered):
-    text = printed(run.leaderboard if metered else run.unmeasured().leaderboard)
-    head = next(line for line in text.splitlines() if "params" in line)
-    assert ("time" in head) == metered
-    assert (columns.share(run.leaderboard.rows["time_ratio"][1]) in text) == metered
 
 
 def test_the_terminal_reads_no_markup_from_names(run):

@@ -8,8 +8,8 @@ from typing import Any
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion
 from dtcbench.report import elements
+from dtcbench.report.blocks import Column, Row
 from dtcbench.report.claims_view import MARKS, NOTE, effect_shown, effect_text, measured_first, power_text
-from dtcbench.report.columns import Column, Row
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.elements import Figure, Frame, template
 from dtcbench.report.site.site_run import SiteRun, pages_of_cells

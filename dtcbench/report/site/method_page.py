@@ -8,7 +8,8 @@ from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, POOL
 from dtcbench.plan.names import Names
 from dtcbench.report import drawings, elements, figures, html
-from dtcbench.report.columns import Column, Row, label, sparsity
+from dtcbench.report.blocks import Column, Row, label
+from dtcbench.report.columns import SPARSITY
 from dtcbench.report.elements import Table, template
 from dtcbench.report.score import Score, scores_of
 from dtcbench.report.site.site_run import SiteRun, cell_file
@@ -94,7 +95,7 @@ _CELL = (
     Column("Cell", lambda row: row["key"][:12], lambda row: row["key"], is_number=False),
     label("Data set", "dataset"),
     label("Model", "model"),
-    Column("Sparsity", sparsity, lambda row: float(row["sparsity"])),
+    SPARSITY,
     Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
     label("Status", "status"),
 )

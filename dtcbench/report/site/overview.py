@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.report import elements
+from dtcbench.report.blocks import Row, label
 from dtcbench.report.claims_view import effect_shown, measured_first
-from dtcbench.report.columns import Row, headline, label
+from dtcbench.report.columns import headline
 from dtcbench.report.drawings import of_claims
 from dtcbench.report.elements import Figure, Frame, template
 from dtcbench.report.site.claims_page import ClaimsOnHardware, anchor

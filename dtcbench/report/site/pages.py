@@ -9,8 +9,8 @@ import pandas as pd
 
 from dtcbench.records.run import Run
 from dtcbench.report import elements, html
+from dtcbench.report.blocks import Row
 from dtcbench.report.build import claims_notes, compared_use
-from dtcbench.report.columns import Row
 from dtcbench.report.site.cell_page import cell_page
 from dtcbench.report.site.claims_page import ClaimsOnHardware, claims_page
 from dtcbench.report.site.method_page import method_page
