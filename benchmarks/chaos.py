@@ -1,13 +1,14 @@
 """Ten minutes of chaos: 200 cells on four nodes, something killed or frozen every few seconds, nothing lost.
 
-    python benchmarks/chaos.py [--minutes 10] [--cells 200] [--seed 0] [--faults 100]
+    python benchmarks/chaos.py [--minutes 10] [--cells 200] [--seed 0] [--faults 100] [--checkpoint 0.5]
 
-A driver runs small real cells on a Ray cluster of four nodes on this machine; each cell lingers so long that the
-run lasts about the time given. Meanwhile, by a seeded generator: a worker is killed; a raylet, or a whole node, is
-killed and a new node put in its place; a node is frozen and some seconds later thawed; the driver is killed and
-started again. After that many minutes or faults it is left in peace until the run is done, driven again as a user
-would for cells that were lost more often than they are retried. At the end there must be one sealed record that
-counts for each cell, equal to an undisturbed run's in everything but time and attempts.
+A driver runs small real cells on a Ray cluster of four nodes on this machine; each cell lingers before each of its
+steps, so that the run lasts about the time given, and is saved as often as `--checkpoint` says. Meanwhile, by a seeded
+generator: a worker is killed; a raylet, or a whole node, is killed and a new node put in its place; a node is frozen
+and some seconds later thawed; the driver is killed and started again. After that many minutes or faults it is left in
+peace until the run is done, driven again as a user would for cells that were lost more often than they are retried. At
+the end there must be one sealed record that counts for each cell, with an undisturbed run's result. Every step that a
+worker begins is counted, those that were lost included: the share of steps that were done again is printed.
 """
 
 from __future__ import annotations
@@ -41,23 +42,33 @@ BETWEEN_S = (2.0, 10.0)
 """Seconds from one fault to the next, at least and at most."""
 FROZEN_S = (1.0, 15.0)
 """A freeze may pass unnoticed or be long enough for the node to be given up."""
+STEPS = 120
+"""Of each cell."""
 LINGERING = Plugin(
     "lingering",
     """
 import os, threading
-import numpy as np
-from dtcbench.dtc.selection import Method, Scores
-from dtcbench.registry import register_method
+from torch.optim import Adam
+from dtcbench.registry import register_protocol
+from dtcbench.training.recipe import Recipe
 
-@register_method("lingering")
-class Lingering(Method):
-    '''Takes the time that its node's environment asks for, and removes the first neurons.'''
 
-    drop = "smallest"
+class Lingering(Adam):
+    '''Writes a byte for each step that it begins, and takes the time for it that its node's environment asks for.'''
 
-    def scores(self, group):
-        threading.Event().wait(float(os.environ.get("LINGER_S", "0")))
-        return Scores(np.arange(group.width, dtype=float))
+    def step(self, closure=None):
+        if "STEPS_BEGUN" in os.environ:
+            file = os.open(os.environ["STEPS_BEGUN"], os.O_WRONLY | os.O_APPEND)
+            os.write(file, b".")
+            os.close(file)
+            threading.Event().wait(float(os.environ["LINGER_S"]))
+        return super().step(closure)
+
+
+@register_protocol("lingering")
+def lingering(model, steps):
+    '''Adam that lingers.'''
+    return Recipe(Lingering(model.parameters(), lr=0.01))
 """,
 )
 
@@ -65,8 +76,8 @@ class Lingering(Method):
 class Chaos:
     """What is done to the rack and its driver, and a line for each."""
 
-    def __init__(self, rack: Rack, linger_s: float, start_driver: Callable[[], Driver], seed: int) -> None:
-        self._rack, self._linger_s, self._start_driver = rack, linger_s, start_driver
+    def __init__(self, rack: Rack, of_nodes: dict[str, str], start_driver: Callable[[], Driver], seed: int) -> None:
+        self._rack, self._of_nodes, self._start_driver = rack, of_nodes, start_driver
         self._random = np.random.default_rng(seed)
         self._begin = time.monotonic()
         self.done: Counter[str] = Counter()
@@ -140,7 +151,7 @@ class Chaos:
         return things[self._random.integers(len(things))]
 
     def _add(self) -> None:
-        self._rack.add(LINGER_S=str(self._linger_s))
+        self._rack.add(**self._of_nodes)
 
 
 def main() -> None:
@@ -149,36 +160,44 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=100, help="after so many no more harm is done")
+    parser.add_argument("--checkpoint", type=float, default=0.5, help="seconds between two of a cell; 0 for none")
     options = parser.parse_args()
     LINGERING.load()
     cells = tuple(lingering(seed) for seed in range(options.cells))
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        run, calm = Path(folder) / "run", Path(folder) / "calm"
-        harmed = in_chaos(run, cells, options)
+        run, calm, begun = (Path(folder) / name for name in ("run", "calm", "begun"))
+        begun.touch()
+        harmed = in_chaos(run, cells, begun, options)
         print(f"an undisturbed run of the same {len(cells)} cells …", flush=True)
         if Driver(calm, cells, None, (LINGERING,)).join() != 0:
             sys.exit("the undisturbed run failed")
+        print_steps(harmed, begun.stat().st_size, STEPS * len(cells))
         sys.exit(not is_right(cells, harmed, Store(calm).read()))
 
 
 def lingering(seed: int) -> Cell:
-    """A small real cell that takes its time at each of its compressions."""
-    return replace(cell("random", seed=seed), method=choice(registry.methods, "lingering"))
+    """A small real cell that takes its time for each step; its compressions are over after the first 20 of them."""
+    protocol = choice(registry.protocols, "lingering", steps=STEPS, batch_size=32, cycle_steps=5, keep=0.8)
+    return replace(cell("random", seed=seed), protocol=protocol)
 
 
-def in_chaos(folder: Path, cells: tuple[Cell, ...], options: argparse.Namespace) -> Contents:
+def in_chaos(folder: Path, cells: tuple[Cell, ...], begun: Path, options: argparse.Namespace) -> Contents:
     """Run the cells while harm is done, then in peace until each has an end of its own."""
-    compressions = 4  # of each cell: 32 neurons to 16, 0.8 of them kept each time
-    linger_s = 0.5 * 60 * options.minutes * NODES / len(cells) / compressions  # the other half goes to the faults
+    linger_s = 0.5 * 60 * options.minutes * NODES / len(cells) / STEPS  # the other half goes to the faults
+    of_nodes = {"LINGER_S": str(linger_s), "STEPS_BEGUN": str(begun)}
     rack = Rack(nodes=0)
+
+    def driver() -> Driver:
+        return Driver(folder, cells, rack.address, (LINGERING,), checkpoint_s=options.checkpoint or None)
+
     try:
-        chaos = Chaos(rack, linger_s, lambda: Driver(folder, cells, rack.address, (LINGERING,)), options.seed)
+        chaos = Chaos(rack, of_nodes, driver, options.seed)
         chaos.driver.has_started_a_cell(within_s=300.0)
         chaos.go_on(time.monotonic() + 60 * options.minutes, options.faults)
         chaos.say(f"{chaos.done.total()} faults done: {dict(chaos.done)}; in peace from here")
         while chaos.driver.join() != 0 or inconclusive(cells, folder):
             chaos.say("driven again for cells that were lost too often, or to whose driver something happened")
-            chaos.driver = Driver(folder, cells, rack.address, (LINGERING,))
+            chaos.driver = driver()
         chaos.say("done")
         return Store(folder).read()
     finally:
@@ -192,8 +211,15 @@ def inconclusive(cells: tuple[Cell, ...], folder: Path) -> bool:
     return any(record is None or record.status is Status.INFRA for record in records)
 
 
+def print_steps(harmed: Contents, begun: int, needed: int) -> None:
+    """How many steps were begun, and what share of those that were needed was done again."""
+    records = [record for key in harmed.attempts if (record := harmed.record(key)) is not None]
+    went_on = sum(record.continued_at is not None for record in records)
+    print(f"{begun} steps begun, {needed} needed: {begun / needed - 1:.1%} done again; {went_on} cells went on")
+
+
 def is_right(cells: tuple[Cell, ...], harmed: Contents, calm: Contents) -> bool:
-    """Whether each cell has one ok record, equal to the undisturbed one; prints what there is."""
+    """Whether each cell has one ok record, with the undisturbed one's result; prints what there is."""
     attempts = [record for the_cell in cells for record in harmed.attempts.get(the_cell.key, ())]
     finals = Counter(record.key for record in attempts if record.status is Status.OK)
     right = sum(key in finals and _same(harmed, calm, key) for key in calm.attempts)
@@ -205,7 +231,7 @@ def is_right(cells: tuple[Cell, ...], harmed: Contents, calm: Contents) -> bool:
 
 def _same(harmed: Contents, calm: Contents, key: str) -> bool:
     one, other = harmed.record(key), calm.record(key)
-    return one is not None and other is not None and timeless(one) == timeless(other)
+    return one is not None and other is not None and timeless(one.result) == timeless(other.result)
 
 
 if __name__ == "__main__":

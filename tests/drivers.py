@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.quiet import quiet
 from dtcbench.execution.ray_executor import RayExecutor
+from dtcbench.execution.task import Job
 from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.request import Request
@@ -32,10 +34,12 @@ class Driver:
         address: str | None,
         plugins: tuple[Plugin, ...] = (),
         timeout_s: float | None = None,
+        checkpoint_s: float | None = None,
     ) -> None:
         """On the cluster at `address`, or inline."""
         self._news, end = _PROCESSES.Pipe(duplex=False)
-        arguments = folder, cells, address, plugins, timeout_s, end
+        the_job = replace(job(timeout_s, plugins), checkpoint_s=checkpoint_s, run=str(folder))
+        arguments = folder, cells, address, the_job, end
         self._process = _PROCESSES.Process(target=_do_what_is_missing, args=arguments)
         self._process.start()
         end.close()
@@ -71,16 +75,16 @@ def _do_what_is_missing(
     folder: Path,
     cells: tuple[Cell, ...],
     address: str | None,
-    plugins: tuple[Plugin, ...],
-    timeout_s: float | None,
+    the_job: Job,
     pipe: Connection,
 ) -> None:
-    for plugin in plugins:
+    for plugin in the_job.plugins:
         plugin.load()
     store = Store(folder)
     with store.locked() as writer, quiet() as (_, keep):
         keep(folder / "ray.log")
         executor = RayExecutor(Request(cpus=1), address=address) if address else InlineExecutor()
-        the_job = job(timeout_s, plugins)
-        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, _Teller(pipe))
+        contents = store.read()
+        writer.prepare_checkpoints(contents)
+        drive(to_run(cells, contents, the_job), the_job, writer, executor, _Teller(pipe))
         executor.close()
