@@ -492,6 +492,18 @@ class Migration(BaseModel):
     """The old record's seal."""
 
 
+class Part(BaseModel):
+    """A part of a training, from its beginning or a checkpoint to the end or the next checkpoint gone on from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    step: int
+    """Optimiser steps taken before it."""
+    node: str = Field(pattern=r"^([0-9a-f]{12}|inline)$")
+    """The first digits of Ray's id of the node that it ran on, which is no host's name; `inline` for the driver's own
+    process."""
+
+
 class CellRecord(Explained):
     """One attempt at one cell: the content of one sealed file."""
 
@@ -516,6 +528,8 @@ class CellRecord(Explained):
     """Its place in the order that was drawn for the cells of its lane, counted from 1."""
     continued_at: int | None = None
     """Step of the checkpoint that this attempt went on from; None if it began with the first step."""
+    parts: list[Part] | None = None
+    """The parts of the training that made the result, the last of which is this attempt's."""
     result: Result | None
     energy: Energy | None
     """Beside the result, which is the first training's: a GPU's joules are those of the repeats."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from dtcbench.execution.interrupts import handled
 from dtcbench.execution.task import Task
-from dtcbench.record import Provenance, Result
+from dtcbench.record import Part, Provenance, Result
 from dtcbench.records.location import place
 from dtcbench.records.store import Checkpoints, Store
 from dtcbench.text import error_line
@@ -31,7 +31,7 @@ from dtcbench.training.training_run import CellContext
 from dtcbench.unavailable import Unavailable
 
 FROM_THE_FIRST = Unavailable("the cell was trained from its first step")
-_ORIGIN = "origin"
+_ORIGIN, _PARTS = "origin", "parts"
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +43,7 @@ class Checkpointing:
     checkpoints : where they are
     every_s : seconds between two, and from the beginning to the first
     origin : what a training must have been saved of, to go on here
+    node : names this one, as `Part.node` does
     alone : this process serves the attempt alone: SIGTERM (from Slurm, `ray stop`, a node that goes away) and SIGINT
         (from a driver that stops) end it, once the training is saved
     """
@@ -52,15 +53,18 @@ class Checkpointing:
         checkpoints: Checkpoints,
         every_s: float,
         origin: dict[str, Any],
+        node: str,
         alone: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checkpoints, self._every_s, self._origin = checkpoints, every_s, origin
-        self._alone, self._clock = alone, clock
+        self._node, self._alone, self._clock = node, alone, clock
         self._is_ending = False
         self._last = clock()
         self.exist = False
         """Whether any have been seen or written."""
+        self.parts = [Part(step=0, node=node)]
+        """Those of the training so far, the last of which is this attempt's."""
 
     def trained(self, context: CellContext) -> tuple[Result, Compressor, int | Unavailable]:
         """Train the cell, from its last checkpoint that can be used; with the step at which it went on.
@@ -76,10 +80,12 @@ class Checkpointing:
             try:
                 saved = self._of_this_cell(saved_state.read(content))
                 step = int(saved["steps"])
+                self.parts = [*map(Part.model_validate, saved[_PARTS]), Part(step=step, node=self._node)]
                 return *trained(replace(context, saved=saved)), step
             except StateError as error:
                 refused.append(f"{name} was refused: {error}")
                 context.evaluated.clear()
+                self.parts = [Part(step=0, node=self._node)]
         why = f"the cell was trained anew: {'; '.join(refused)}" if refused else FROM_THE_FIRST.reason
         for one in refused:
             log.warning("%s; the cell begins anew", one)
@@ -92,7 +98,8 @@ class Checkpointing:
     def save(self, state: State) -> None:
         """Write a checkpoint. SystemExit afterwards if the process is to end."""
         try:
-            self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, **state}))
+            parts = [part.model_dump() for part in self.parts]
+            self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, _PARTS: parts, **state}))
             self.exist = True
         except Exception as error:  # each object store has exceptions of its own
             log.warning("no checkpoint was written: %s", error_line(error))
@@ -128,7 +135,7 @@ def checkpointing_of(task: Task, provenance: Provenance, alone: bool) -> Checkpo
     if job.checkpoint_s is None or job.run is None:
         return None
     checkpoints = Checkpoints(Store(place(job.run)), task.key, task.attempt)
-    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance), alone)
+    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance), task.node, alone)
 
 
 def origin(task: Task, provenance: Provenance) -> dict[str, Any]:

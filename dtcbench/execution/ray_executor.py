@@ -345,6 +345,7 @@ def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str,
             if expected and (wrong := unfit(expected)):
                 return node, host, wrong
             import pickle
+            from dataclasses import replace
 
             from dtcbench.execution.stacks import time_limit
             from dtcbench.heartbeat import Heartbeat
@@ -354,6 +355,6 @@ def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str,
             remedy = "install the driver's dtcbench and requirements.lock there"
             return node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
         with time_limit(task.job.timeout_s, id), Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S):
-            return node, host, work(task)
+            return node, host, work(replace(task, node=node[:12]))
 
     return on_node

@@ -14,11 +14,11 @@ from dtcbench.plan.joule_budget import Givers
 from dtcbench.plan.metering import Metering, Using
 from dtcbench.plan.request import Request, Resources
 from dtcbench.plan.suite import Suite
-from dtcbench.record import CellRecord, Energy, Provenance, Result, Status, Use
+from dtcbench.record import CellRecord, Energy, Part, Provenance, Result, Status, Use
 from dtcbench.registry import Plugin
 from dtcbench.unavailable import Unavailable
 
-_MEASURED = ("continued_at", "result", "energy", "provenance", "weights_sha256", "use")
+_MEASURED = ("continued_at", "parts", "result", "energy", "provenance", "weights_sha256", "use")
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ class Task:
     """Its cell's place in the order drawn for its lane, counted from 1."""
     avoid: frozenset[str] = field(default=frozenset(), compare=False)
     """Ids of the nodes that must not run it: they are set aside, or could not begin its cell."""
+    node: str = field(default="inline", compare=False)
+    """Names the node that runs it, as `Part.node` does."""
     key: str = field(init=False)
     """The cell's key. It is computed once, and stands for the cell where tasks are compared."""
 
@@ -134,15 +136,15 @@ class Task:
         started_at: str,
         wall_s: float,
         detail: str = "",
-        **measured: Result | Energy | Provenance | list[Use] | str | int | Unavailable,
+        **measured: Result | Energy | Provenance | list[Use] | list[Part] | str | int | Unavailable,
     ) -> CellRecord:
         """The record of this attempt.
 
         Parameters
         ----------
         detail : traceback or stack, if there is one
-        measured : `continued_at`, `result`, `energy`, `provenance`, `weights_sha256` and `use`, as far as the attempt
-            came
+        measured : `continued_at`, `parts`, `result`, `energy`, `provenance`, `weights_sha256` and `use`, as far as the
+            attempt came
         """
         missing = Unavailable(f"the cell ended before: {reason}")
         return CellRecord.of(

@@ -28,7 +28,7 @@ from dtcbench.execution.task import Job, Report, Task
 from dtcbench.models.packages import building
 from dtcbench.plan.metering import Metering
 from dtcbench.plan.protocol import from_choice
-from dtcbench.record import Energy, Provenance, Result, Status, Use
+from dtcbench.record import Energy, Part, Provenance, Result, Status, Use
 from dtcbench.text import error_line
 from dtcbench.training.compressor import Compressor
 from dtcbench.training.determinism import deterministic
@@ -45,7 +45,7 @@ NO_CHECKPOINTS = Unavailable("the suite asks for no checkpoints")
 IN_PARTS = "the cell was continued from a checkpoint, so no meter saw its whole training"
 NOT_USED = Unavailable("the suite does not measure the use of networks (it has no `use`)")
 
-Measured = Result | Energy | Provenance | list[Use] | str | int | Unavailable
+Measured = Result | Energy | Provenance | list[Use] | list[Part] | str | int | Unavailable
 """What a record holds that an attempt has measured."""
 
 
@@ -119,8 +119,8 @@ def _measured(
 
     Returns
     -------
-    The record's `continued_at`, `result`, `energy` (of one training) and `use`; the samples behind the joules; the
-    first training's network.
+    The record's `continued_at`, `parts`, `result`, `energy` (of one training) and `use`; the samples behind the joules;
+    the first training's network.
     """
     cell = task.cell
     threads = from_choice(cell.protocol).threads
@@ -149,7 +149,8 @@ def _measured(
         energy, trace = (meter if is_whole else EnergyMeter.without(IN_PARTS)).reading(phases, sorted(flags))
         use = [use_of(way, meter.of_windows(way.ran.windows) if isinstance(way.ran, Ran) else []) for way in ways]
         numbers: dict[str, Measured] = {"result": result, "energy": energy, "use": use or NOT_USED}
-        return {"continued_at": continued_at, **numbers}, trace, weights
+        parts = NO_CHECKPOINTS if checkpointing is None else checkpointing.parts
+        return {"continued_at": continued_at, "parts": parts, **numbers}, trace, weights
 
 
 def _weights(task: Task, splits: Splits, compressor: Compressor) -> bytes | Unavailable:

@@ -5,6 +5,7 @@ Every file is written whole or not at all, and one process at a time writes to a
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -28,6 +29,8 @@ BEAT_S = 5.0
 LEASE_S = 3 * BEAT_S
 """A lease that was not renewed for so long is free: its holder is dead."""
 REMEDY = "choose another folder with --out"
+warn = logging.getLogger("dtcbench").warning
+"""Tells whoever waits for a folder without a run's watcher: on stderr, unless the program sets its logging up."""
 
 
 class StoreError(UserError):
@@ -132,7 +135,7 @@ def rename(file: AnyPath, name: str) -> None:
 
 
 @contextmanager
-def held(folder: AnyPath, waits: Callable[[str], None] = lambda why: None) -> Iterator[Callable[[], None]]:
+def held(folder: AnyPath, waits: Callable[[str], None] = warn) -> Iterator[Callable[[], None]]:
     """Hold the folder for one writer; StoreError if another process holds it.
 
     Yields a check to make before each write: it raises StoreError if the folder is no longer held.

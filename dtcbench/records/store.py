@@ -40,7 +40,18 @@ from pydantic import BaseModel
 from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, Tabled, decisive
 from dtcbench.records import index
 from dtcbench.records.compressed import content_of
-from dtcbench.records.location import AnyPath, StoreError, create, held, make_folder, names_in, post, rename, write
+from dtcbench.records.location import (
+    AnyPath,
+    StoreError,
+    create,
+    held,
+    make_folder,
+    names_in,
+    post,
+    rename,
+    warn,
+    write,
+)
 from dtcbench.records.sealing import SchemaError, opened, seal, unsealed
 from dtcbench.unavailable import Unavailable
 
@@ -205,7 +216,7 @@ class Store:
         return self
 
     @contextmanager
-    def locked(self, waits: Callable[[str], None] = lambda why: None) -> Iterator[Writer]:
+    def locked(self, waits: Callable[[str], None] = warn) -> Iterator[Writer]:
         """Hold the folder for one writer; StoreError if another process holds it. `waits` is told why, if this waits
         to see whether it does."""
         make_folder(self.root, mode=0o700)  # logs and reasons may hold what other users should not read
@@ -531,9 +542,9 @@ class Checkpoints:
         if isinstance(folder, Path) and not folder.is_dir():
             raise StoreError(f"{folder}: this node does not see it; give the run a folder that all nodes share")
         write(self._own, content)
-        for file in self.files():
-            if file != self._own:
-                file.unlink(missing_ok=True)
+        files = self.files()
+        for earlier in files[files.index(self._own) + 1 :]:  # no later ones, where this attempt was given up
+            earlier.unlink(missing_ok=True)
 
 
 def _of_digest(path: AnyPath, digest: str) -> bytes:

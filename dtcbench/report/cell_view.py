@@ -32,11 +32,18 @@ def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
 
 
 def attempt_lines(attempts: Sequence[CellRecord]) -> list[str]:
-    """How each attempt ended, when it began, how long it took."""
+    """How each attempt ended, when it began, how long it took, and where its parts ran."""
     return [
-        f"attempt {r.attempt}: {r.status}, {r.started_at}, {r.wall_s:.1f} s{f': {r.reason}' if r.reason else ''}"
+        ", ".join([f"attempt {r.attempt}: {r.status}", r.started_at, f"{r.wall_s:.1f} s", *_parts(r)])
+        + (f": {r.reason}" if r.reason else "")
         for r in attempts
     ]
+
+
+def _parts(record: CellRecord) -> list[str]:
+    """Where each part of a training that went on ran; nothing of one that began with the first step."""
+    parts = record.parts or []
+    return [f"from step {part.step} on node {part.node}" for part in parts] if len(parts) > 1 else []
 
 
 def _grid(rows: Sequence[tuple[str, str]]) -> Table:

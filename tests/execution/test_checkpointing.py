@@ -25,7 +25,7 @@ from dtcbench.plan.request import Request
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import place
-from dtcbench.records.store import Store, file_kind
+from dtcbench.records.store import Checkpoints, Store, file_kind
 from dtcbench.registry import Plugin
 from dtcbench.training import saved_state
 from dtcbench.training.training_run import TrainingRun
@@ -91,6 +91,7 @@ def test_an_ended_attempt_leaves_one_file_and_the_next_goes_on_from_it(monkeypat
     record, report = made(store, 3)
     assert numbers(record) == numbers(whole)
     assert record.continued_at == 35
+    assert [(part.step, part.node) for part in record.parts] == [(0, "inline"), (15, "inline"), (35, "inline")]
     assert record.energy.energy_j is None and record.energy.reasons["cpu_energy_j"] == IN_PARTS
     assert report.has_checkpoints
     assert whole.continued_at is None
@@ -102,6 +103,7 @@ def test_a_short_cell_writes_no_checkpoint(store, whole):
     record, report = made(store, every_s=600.0)
     assert numbers(record) == numbers(whole)
     assert record.reasons["continued_at"] == FROM_THE_FIRST.reason
+    assert [part.step for part in record.parts] == [0]
     assert not report.has_checkpoints and not list(store.checkpoints.iterdir())
 
 
@@ -136,7 +138,14 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_and_named(monkeypatch, store
     begun = f"the cell was trained anew: checkpoints/{CELL.key}.1.safetensors was refused: {why}"
     assert record.reasons["continued_at"].startswith(begun)
     assert numbers(record) == numbers(whole)
+    assert [part.step for part in record.parts] == [0]
     assert [file.name for file in store.checkpoints.iterdir()] == [f"{CELL.key}.2.safetensors"]
+
+
+def test_a_given_up_attempt_that_still_saves_leaves_the_checkpoint_of_a_later_one(store):
+    for number in (3, 1, 2):
+        Checkpoints(store, CELL.key, number).replace(b"saved")
+    assert [file.name.split(".")[1] for file in store.checkpoint_files()] == ["3", "2"]
 
 
 def test_another_class_of_hardware_begins_anew_and_says_so(monkeypatch, store, whole):

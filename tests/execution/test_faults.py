@@ -23,6 +23,7 @@ from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.request import Request
 from dtcbench.records.store import Store, StoreError
 from dtcbench.registry import Plugin
+from dtcbench.report.cell_view import attempt_lines
 
 pytestmark = pytest.mark.cluster
 
@@ -74,19 +75,21 @@ def undisturbed(tmp_path_factory):
     return {key: timeless(contents.record(key).result) for key in contents.attempts}
 
 
-def run(folder, executor, cells, watcher=None, timeout_s=None, plugins=(MISHAPS,)):
+def run(folder, executor, cells, watcher=None, timeout_s=None, plugins=(MISHAPS,), checkpoint_s=None):
     store = Store(folder)
     with store.locked() as writer:
-        the_job = job(timeout_s, plugins)
-        drive(to_run(cells, store.read(), the_job), the_job, writer, executor, watcher or Heard())
+        the_job = replace(job(timeout_s, plugins), checkpoint_s=checkpoint_s, run=str(folder))
+        contents = store.read()
+        writer.prepare_checkpoints(contents)
+        drive(to_run(cells, contents, the_job), the_job, writer, executor, watcher or Heard())
     return store.read()
 
 
-def run_beside(folder, executor, cells, saboteur):
+def run_beside(folder, executor, cells, saboteur, checkpoint_s=None):
     """Run the cells while `saboteur(heard)` runs in a thread, and see that it came to its end."""
     heard, end = Heard(), queue.SimpleQueue()
     threading.Thread(target=lambda: end.put(saboteur(heard)), daemon=True).start()  # none that hangs holds up the test
-    contents = run(folder, executor, cells, heard)
+    contents = run(folder, executor, cells, heard, checkpoint_s=checkpoint_s)
     end.get(timeout=30)
     return contents
 
@@ -222,14 +225,23 @@ def test_a_killed_raylet_costs_one_attempt_and_no_cell(tmp_path, rack, executor,
     assert_whole(contents, {harmed: LOST_ONCE}, undisturbed)
 
 
-def test_a_node_powered_off_in_mid_cell_costs_one_attempt_and_no_cell(tmp_path, rack, executor, undisturbed):
+def test_the_cell_of_a_node_powered_off_in_mid_cell_goes_on_from_its_checkpoint_on_another(
+    tmp_path, rack, executor, undisturbed
+):
     harmed = mishap("wait", tmp_path / "harm")
 
     def power_off(heard):
         rack.power_off(rack.node_of(pid_of(tmp_path / "harm")))
 
-    contents = run_beside(tmp_path / "run", executor, (harmed, *OTHERS), power_off)
+    contents = run_beside(tmp_path / "run", executor, (harmed, *OTHERS), power_off, checkpoint_s=1e-6)
     assert_whole(contents, {harmed: LOST_ONCE}, undisturbed)
+    record = contents.record(harmed.key)
+    first, second = record.parts
+    assert (first.step, second.step, record.continued_at) == (0, 4, 4)
+    assert first.node != second.node
+    assert attempt_lines(contents.attempts[harmed.key])[1].endswith(
+        f" s, from step 0 on node {first.node}, from step 4 on node {second.node}"
+    )
 
 
 def test_a_frozen_node_costs_one_attempt_and_once_thawed_nothing_more(tmp_path, rack, executor, undisturbed):
