@@ -1,9 +1,9 @@
 """The training of one attempt with its checkpoints: where it goes on from, and when it is saved.
 
 A checkpoint is written after a step (in protocol published after a cycle), no more often than the suite's `checkpoint`
-says, and when a signal ends the process. The time decides when, and no number of the training. It holds the cell's
-first training, the one of the result: repeats for the energy meter are never saved, so that joules are those of whole
-trainings.
+says, and when a signal ends the process or asks the run to stop. The time decides when, and no number of the training.
+It holds the cell's first training, the one of the result: repeats for the energy meter are never saved, so that joules
+are those of whole trainings.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Checkpointing:
     node : names this one, as `Part.node` does
     alone : this process serves the attempt alone: SIGTERM (from Slurm, `ray stop`, a node that goes away) and SIGINT
         (from a driver that stops) end it, once the training is saved
+    asked_to_stop : whether the run of this process was asked to stop: the training is saved once then, and goes on, as
+        the process may soon be killed
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class Checkpointing:
         origin: dict[str, Any],
         node: str,
         alone: bool = False,
+        asked_to_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checkpoints, self._every_s, self._origin = checkpoints, every_s, origin
         self._node, self._alone, self._clock = node, alone, clock
+        self._asked_to_stop, self._has_answered = asked_to_stop, False
         self._is_ending = False
         self._last = clock()
         self.exist = False
@@ -93,10 +97,12 @@ class Checkpointing:
 
     def is_due(self) -> bool:
         """Whether a checkpoint is to be written now."""
-        return self._is_ending or self._clock() - self._last >= self._every_s
+        is_asked = self._asked_to_stop() and not self._has_answered
+        return self._is_ending or is_asked or self._clock() - self._last >= self._every_s
 
     def save(self, state: State) -> None:
         """Write a checkpoint. SystemExit afterwards if the process is to end."""
+        self._has_answered = self._asked_to_stop()
         try:
             parts = [part.model_dump() for part in self.parts]
             self._checkpoints.replace(saved_state.written({_ORIGIN: self._origin, _PARTS: parts, **state}))
@@ -129,13 +135,15 @@ class Checkpointing:
         return saved
 
 
-def checkpointing_of(task: Task, provenance: Provenance, alone: bool) -> Checkpointing | None:
+def checkpointing_of(
+    task: Task, provenance: Provenance, alone: bool, asked_to_stop: Callable[[], bool]
+) -> Checkpointing | None:
     """Of an attempt on a node with this provenance, the data set's included; None if the suite wants no checkpoint."""
     job = task.job
     if job.checkpoint_s is None or job.run is None:
         return None
     checkpoints = Checkpoints(Store(place(job.run)), task.key, task.attempt)
-    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance), task.node, alone)
+    return Checkpointing(checkpoints, job.checkpoint_s, origin(task, provenance), task.node, alone, asked_to_stop)
 
 
 def origin(task: Task, provenance: Provenance) -> dict[str, Any]:

@@ -40,6 +40,11 @@ _DECIDING, _OWN = threading.Lock(), threading.Lock()
 """A process has one Ray at a time. `_OWN` is held while it is one that `local_ray` or `joined_ray` started."""
 
 
+def in_job() -> bool:
+    """Whether this process is of a job submitted to Ray: `ray job stop` sends SIGTERM, and SIGKILL 3 s later."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
 def loopback() -> dict[str, str]:
     """Environment variables of a Ray on loopback, with a new random token: every local user reaches its ports, and only
     this user's processes know the token."""

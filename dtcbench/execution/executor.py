@@ -7,7 +7,7 @@ from collections import deque
 from typing import Protocol
 
 from dtcbench import cores
-from dtcbench.execution.interrupts import Overtime, within
+from dtcbench.execution.interrupts import Interrupts, Overtime, within
 from dtcbench.execution.task import ActiveNode, Outcome, Task
 from dtcbench.execution.worker import attempt
 from dtcbench.record import Status
@@ -53,12 +53,17 @@ class InlineExecutor:
     """Runs tasks in this process, one after another, when they are waited for.
 
     A time limit holds in the main thread, from the task's beginning on.
+
+    Parameters
+    ----------
+    interrupts : the run's; once asked to stop, the task that runs saves its training, and goes on
     """
 
     slots = 1
     grace_s = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts | None = None) -> None:
+        self._interrupts = interrupts or Interrupts()
         self._queue: deque[Task] = deque()
 
     def submit(self, task: Task) -> None:
@@ -70,7 +75,7 @@ class InlineExecutor:
         task = self._queue.popleft()
         try:
             with within(task.job.timeout_s):
-                return [Outcome(task, attempt(task))]
+                return [Outcome(task, attempt(task, asked_to_stop=lambda: self._interrupts.asked_to_stop))]
         except Overtime:
             return [Outcome(task, None, Status.TIMEOUT, task.overdue_reason)]
 

@@ -21,9 +21,14 @@ class Interrupts:
     """Requests to stop: after the first the running cells are finished, the second ends everything at once.
 
     A notice is a first one however often it comes, and after it any other is a second one.
+
+    Parameters
+    ----------
+    at_once : SIGTERM is a second one, too: seconds later the process will be killed
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
+        self._at_once = at_once
         self._asked_at: float | None = None
         self._noticed = False
 
@@ -45,6 +50,8 @@ class Interrupts:
         now = time.monotonic()
         if signum == signal.SIGUSR1:
             self._noticed = True
+        elif self._at_once and signum == signal.SIGTERM:
+            raise KeyboardInterrupt
         elif self._asked_at is None and not self._noticed:
             self._asked_at = now
         elif self._asked_at is None or signum == signal.SIGINT or now - self._asked_at > _ECHO_S:

@@ -17,6 +17,7 @@ import yaml
 
 from dtcbench import registry
 from dtcbench.errors import UserError
+from dtcbench.execution.cluster import in_job
 from dtcbench.execution.driver import drawn_places, drive, to_run
 from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
@@ -244,11 +245,12 @@ def executed(
         if tasks:
             refuse_lacking(plan.suite, address, job, store)
         is_inline = inline or not tasks
+        interrupts = Interrupts(at_once=in_job() and not is_inline)  # inline it has the cell saved, as ever
         if not is_inline:
             _refuse_what_only_this_process_has(tasks, plugins)
         with (
             watcher if tasks else nullcontext(),
-            closing(_executor(plan, workers, address, is_inline=is_inline)) as executor,
+            closing(_executor(plan, workers, address, interrupts, is_inline=is_inline)) as executor,
         ):
             if is_new:
                 writer = lock.enter_context(store.locked(watcher.noted))
@@ -269,15 +271,21 @@ def executed(
             if tasks and not is_inline:
                 watcher.ray_log(_ray_log(store, plan.suite.name))
             with written(live, writer) if tasks else nullcontext():
-                _drive(plan, tasks, job, writer, executor, watcher, grow)
+                _drive(plan, tasks, job, writer, executor, watcher, interrupts, grow)
         yield writer
 
 
 def _drive(
-    plan: Plan, tasks: list[Task], job: Job, writer: Writer, executor: Executor, watcher: Watcher, grow: Grow
+    plan: Plan,
+    tasks: list[Task],
+    job: Job,
+    writer: Writer,
+    executor: Executor,
+    watcher: Watcher,
+    interrupts: Interrupts,
+    grow: Grow,
 ) -> None:
     """Execute the tasks, and those of the cells that the plan grows by, unless the user asks to stop."""
-    interrupts = Interrupts()
     while tasks:
         data = data_of(plan, writer.store.outlines())
         drive(tasks, job, writer, executor, watcher, data, interrupts)
@@ -324,10 +332,12 @@ def _ended_before(cells: Iterable[Cell], tasks: Iterable[Task], contents: Conten
     return Counter(record.status for record in records if record is not None)
 
 
-def _executor(plan: Plan, workers: int | None, address: str | None, *, is_inline: bool) -> Executor:
+def _executor(
+    plan: Plan, workers: int | None, address: str | None, interrupts: Interrupts, *, is_inline: bool
+) -> Executor:
     """This process, a Ray of the run's own for `workers` cells at once, or the cluster at `address`."""
     if is_inline:
-        return InlineExecutor()
+        return InlineExecutor(interrupts)
     from dtcbench.execution.ray_executor import RayExecutor
 
     request = plan.suite.request

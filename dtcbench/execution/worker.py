@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -49,10 +49,11 @@ Measured = Result | Energy | Provenance | list[Use] | list[Part] | str | int | U
 """What a record holds that an attempt has measured."""
 
 
-def attempt(task: Task, *, alone: bool = False) -> Report:
+def attempt(task: Task, *, alone: bool = False, asked_to_stop: Callable[[], bool] = lambda: False) -> Report:
     """Make the attempt. It never raises: an exception becomes a status and a reason.
 
-    If this process serves the attempt `alone`, SIGTERM or SIGINT saves the training, and then SystemExit ends it.
+    If this process serves the attempt `alone`, SIGTERM or SIGINT saves the training, and then SystemExit ends it. Else
+    the training is saved once `asked_to_stop`, and goes on.
     """
     started_at, begin = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     status, reason, detail = Status.OK, "", ""
@@ -78,7 +79,7 @@ def attempt(task: Task, *, alone: bool = False) -> Report:
             _device(task.job.device)  # before the data: without it no cell begins here
             splits = registry.datasets.bind(task.cell.dataset.name, task.cell.dataset.values)()
             measured["provenance"] = provenance = with_dataset(provenance, sha256 := splits.sha256)
-            checkpointing = checkpointing_of(task, provenance, alone)
+            checkpointing = checkpointing_of(task, provenance, alone, asked_to_stop)
             numbers, trace, weights = _measured(task, splits, sha256, meter, checkpointing)
             measured |= numbers
             measured["weights_sha256"] = hashlib.sha256(weights).hexdigest() if isinstance(weights, bytes) else weights

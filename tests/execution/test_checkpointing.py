@@ -15,6 +15,8 @@ from dtcbench.energy.meter import EnergyMeter
 from dtcbench.execution import checkpointing, worker
 from dtcbench.execution.checkpointing import FROM_THE_FIRST
 from dtcbench.execution.driver import drive
+from dtcbench.execution.executor import InlineExecutor
+from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Task
@@ -261,6 +263,28 @@ class Files(Watcher):
 
     def ended(self, record, final):
         self.at_ends.append(len(self.store.checkpoint_files()))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_has_an_inline_run_save_its_training_once_and_go_on(monkeypatch, tmp_path, store, name):
+    MORTAL.load()
+    (lives := tmp_path / "lives").mkdir()
+    (lives / "a").touch()
+    mortal = choice(registry.methods, "mortal", by=name, folder=str(lives))
+    the_job = replace(job(plugins=(MORTAL,)), checkpoint_s=3600.0, run=str(store.root))
+    interrupts, real = Interrupts(), TrainingRun.train
+
+    def train(run, *given):
+        if len(run.cycles) == 6:  # as if killed some steps later
+            raise KeyboardInterrupt
+        return real(run, *given)
+
+    monkeypatch.setattr(TrainingRun, "train", train)
+    tasks = [Task(replace(cell("random", 0.9), method=mortal), 1, the_job)]
+    with store.locked() as writer, pytest.raises(KeyboardInterrupt):
+        drive(tasks, the_job, writer, InlineExecutor(interrupts), Watcher(), interrupts=interrupts)
+    (left,) = store.checkpoint_files()
+    assert saved_state.read(left.read_bytes())["steps"] == 15  # after the compression at which the signal came
 
 
 @pytest.mark.ray

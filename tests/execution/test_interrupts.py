@@ -34,6 +34,15 @@ def test_the_first_asks_to_stop_the_second_stops_at_once_and_handlers_are_as_bef
     assert handlers() == before
 
 
+def test_sigterm_stops_at_once_where_a_kill_follows_and_no_other_signal_does():
+    asked = Interrupts(at_once=True)
+    with asked.caught():
+        tell(signal.SIGINT)
+    assert asked.asked_to_stop
+    with pytest.raises(KeyboardInterrupt), Interrupts(at_once=True).caught():
+        tell(signal.SIGTERM)
+
+
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_notice_asks_to_stop_however_often_it_comes_and_what_comes_after_it_stops_at_once(signum):
     before, asked = handlers(), Interrupts()
