@@ -327,7 +327,7 @@ def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
 
 def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str, Report | str]]:
     """What a node does with a task: `work` under a time limit and with heartbeats. It returns the node's id, the
-    host's name, and the report, or why the node must not run it.
+    host's name, and the report, or why the node must not run it, or no longer.
 
     Ray sends this function by its code, and it imports only what it is about to use: a node without dtcbench, or with
     another one, can still say so. If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
@@ -347,6 +347,7 @@ def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str,
             import pickle
             from dataclasses import replace
 
+            from dtcbench.execution import spot
             from dtcbench.execution.stacks import time_limit
             from dtcbench.heartbeat import Heartbeat
 
@@ -354,7 +355,14 @@ def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str,
         except Exception as error:
             remedy = "install the driver's dtcbench and requirements.lock there"
             return node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
-        with time_limit(task.job.timeout_s, id), Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S):
-            return node, host, work(replace(task, node=node[:12]))
+        heartbeat = Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S)
+        notices: list[str] = []
+        try:
+            with time_limit(task.job.timeout_s, id), heartbeat, spot.heeded(spot.of_this_machine()) as notices:
+                return node, host, work(replace(task, node=node[:12]))
+        except SystemExit:
+            if not notices:
+                raise
+            return node, host, f"is taken away by its cloud ({notices[0]})"
 
     return on_node
