@@ -13,7 +13,7 @@ import numpy as np
 from dtcbench.errors import UserError
 from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
 from dtcbench.execution.until_decided import next_look
-from dtcbench.execution.watcher import Watcher
+from dtcbench.execution.watcher import Watcher, Watchers
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.claim import plain_label
 from dtcbench.plan.grid import Plan
@@ -42,6 +42,7 @@ def run(
     address: str | None = None,
     plugins: Sequence[str | PathLike[str]] | PathLike[str] = (),
     progress: bool | Watcher = True,
+    serve: int | None = None,
 ) -> Run:
     """Run the missing cells of a suite, and rebuild its tables. The same call resumes.
 
@@ -66,6 +67,7 @@ def run(
     address : HOST:PORT of a Ray cluster, or `auto`; a Ray is started on this machine if None
     plugins : Python files, or one file, that register models, data sets, methods, solvers or protocols
     progress : print the progress; or a `Watcher`, which receives each event
+    serve : show the run while it runs, at this port of 127.0.0.1 or a free one if 0; the progress says where
 
     Raises
     ------
@@ -113,6 +115,10 @@ def run(
     cells = cells if cell is None else (one_cell(cell, cells),)
     store = run_of(plan.suite.name, folder)
     watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
+    if serve is not None:
+        from dtcbench.report.serving import Server
+
+        watcher = Watchers(watcher, Server(store, serve, watcher.noted))
     grow = _until_decided(plan, store, watcher, claims) if until_decided else not_at_all
     with executed(
         plan,

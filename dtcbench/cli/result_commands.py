@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def watch(run_folder: RunFolder) -> None:
     follower, screen = Follower(run_named(run_folder)), console()
     snapshot, silent_s = follower.look()
     if screen.is_terminal:
-        with Live(console=screen, auto_refresh=False, transient=True) as live:
+        with suppress(KeyboardInterrupt), Live(console=screen, auto_refresh=False, transient=True) as live:
             while snapshot.ended_at is None:
                 live.update(watch_view(snapshot, silent_s), refresh=True)
                 time.sleep(LOOK_S)

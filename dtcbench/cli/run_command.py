@@ -14,6 +14,7 @@ from dtcbench.cli.common import (
     SuiteName,
     console,
     exit_by,
+    refuse_idle,
     say,
     show_rebuilt,
     show_verdicts,
@@ -44,6 +45,12 @@ def run(
         typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Start no more cells when more than this share failed."),
     ] = None,
     address: Address = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show the run on a page at 127.0.0.1, for who has its token.")
+    ] = False,
+    serve_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The page's port [default: a free one].")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Run the missing cells of a suite, then rebuild its tables. The same command resumes.
@@ -55,6 +62,7 @@ def run(
     from dtcbench.report.plans import next_steps
     from dtcbench.report.progress import RunProgress
 
+    refuse_idle("--serve-port", serve_port, "--serve", serve)
     progress = RunProgress(console(), is_quiet=not inline)
     done = running.run(
         suite,
@@ -71,6 +79,7 @@ def run(
         address=address,
         plugins=plugin or (),
         progress=progress,
+        serve=(serve_port or 0) if serve else None,
     )
     show_rebuilt(done, progress.files)
     if until_decided:

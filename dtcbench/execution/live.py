@@ -233,10 +233,10 @@ def written(live: Live, writer: Writer) -> Iterator[None]:
     def write() -> None:
         writer.save_snapshot(live.snapshot())
 
-    with Heartbeat(write, WRITE_S if isinstance(writer.store.root, Path) else BEAT_S):
-        try:
+    try:
+        with Heartbeat(write, WRITE_S if isinstance(writer.store.root, Path) else BEAT_S):
             yield
-        finally:
-            live.over()
-    with suppress(StoreError):
-        write()
+    finally:
+        live.over()
+        with suppress(StoreError):
+            write()

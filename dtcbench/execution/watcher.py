@@ -74,8 +74,10 @@ class Watchers(Watcher):
             setattr(self, event, partial(self._tell, event))
 
     def __enter__(self) -> Self:
-        for watcher in self._watchers:
-            self._entered.enter_context(watcher)
+        with ExitStack() as entered:
+            for watcher in self._watchers:
+                entered.enter_context(watcher)
+            self._entered = entered.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -6,6 +6,7 @@
     RUN/calibrations/GPU-….json        what calibrating a board found, sealed (`energy/calibration.py`)
     RUN/looks.json                     of a run until decided: each look's decisions, and the rows that go on
     RUN/snapshot.json                  how the run stood when its driver last wrote it (`snapshot.py`)
+    RUN/serve.token                    the token of the page that `run --serve` serves, as long as it does
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/records.index                  of a large run: the outlines of its records (`index.py`)
@@ -173,6 +174,11 @@ class Store:
         from dtcbench.records.snapshot import Snapshot
 
         return _kept(self.snapshot_file, Snapshot, "the next run writes it anew")
+
+    @property
+    def token_file(self) -> AnyPath:
+        """The file with the token of the run's page, as long as it is served."""
+        return self.root / "serve.token"
 
     def calibrations(self) -> dict[str, Calibration]:
         """By a board's UUID, what calibrating it found. StoreError if a file cannot be read, or was altered."""

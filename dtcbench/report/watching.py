@@ -25,7 +25,7 @@ def headline(snapshot: Snapshot, silent_s: float) -> str:
     """What the run does: `running for 12 min, driven by process 7 on rack-1`; ended; or that its driver is silent."""
     if snapshot.ended_at is not None:
         return f"ended after {duration((snapshot.ended_at - snapshot.began_at).total_seconds())}"
-    if silent_s > SILENT_S:
+    if is_silent(snapshot, silent_s):
         return (
             f"no sign of {snapshot.driver}, which drives it, for {duration(silent_s)}: it is dead, or cut off from "
             "the run's folder; if it is dead, the same command resumes"
@@ -68,10 +68,23 @@ def node_columns(snapshot: Snapshot) -> dict[str, list[str]]:
     }
     if any(node.gpus for node in nodes):
         columns["GPUs"] = [f"{node.gpus:g} {node.kind}".strip() for node in nodes]
+    if snapshot.boards:
         columns["power"] = [_watts(snapshot, node) for node in nodes]
     if any(node.set_aside or not node.is_there for node in nodes):
         columns["state"] = [_state(node) for node in nodes]
     return columns
+
+
+def board_columns(snapshot: Snapshot) -> dict[str, list[str]]:
+    """By title, the columns of the table of boards that were measured."""
+    boards = snapshot.boards
+    return {
+        "board": [f"{board.device}{' (simulated)' if board.simulated else ''}" for board in boards],
+        "power": [f"{board.watts:,.0f} W" for board in boards],
+        "now": ["in use" if board.in_use else "free" for board in boards],
+        "node": [board.host for board in boards],
+        "UUID": [board.gpu_uuid for board in boards],
+    }
 
 
 def _watts(snapshot: Snapshot, node: NodeSeen) -> str:
@@ -105,6 +118,11 @@ def failures(snapshot: Snapshot) -> list[str]:
     ]
 
 
+def is_silent(snapshot: Snapshot, silent_s: float) -> bool:
+    """Whether the driver of a run that has not ended has written nothing for too long."""
+    return snapshot.ended_at is None and silent_s > SILENT_S
+
+
 def _others(number: int) -> list[str]:
     return [f"… and {number - SHOWN} more"] if number > SHOWN else []
 
@@ -116,14 +134,16 @@ def watch_view(snapshot: Snapshot, silent_s: float) -> RenderableType:
     ----------
     silent_s : for how long its driver has written nothing
     """
-    is_silent = snapshot.ended_at is None and silent_s > SILENT_S
-    columns = node_columns(snapshot)
+    columns, style = node_columns(snapshot), "bold red" if is_silent(snapshot, silent_s) else "bold"
     strips = [
         Strip(title, texts, is_right=title not in ("node", "state"), is_whole=title != "state")
         for title, texts in columns.items()
     ]
     return Group(
-        Text(one_line(f"{snapshot.suite}: {headline(snapshot, silent_s)}"), style="bold red" if is_silent else "bold"),
+        Text(
+            one_line(f"{snapshot.suite}: {headline(snapshot, silent_s)}"),
+            style=style,
+        ),
         Text(counts(snapshot)),
         Padding(ProgressBar(total=max(1, snapshot.cells), completed=snapshot.ended), 0),
         *(Text(f"{name}: {text}") for name, text in figures(snapshot).items()),

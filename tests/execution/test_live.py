@@ -117,10 +117,11 @@ def test_without_a_meter_there_are_no_watts_and_the_record_says_why():
 def test_the_file_says_how_the_run_stands_as_long_as_it_runs_and_that_it_ended(tmp_path):
     store = Store(tmp_path)
     live, clock = running()
-    with store.locked() as writer, written(live, writer):
+    with store.locked() as writer, pytest.raises(KeyboardInterrupt), written(live, writer):
         assert store.snapshot() == live.snapshot()
         assert store.snapshot().state == "running"
         clock.passes(5)
+        raise KeyboardInterrupt
     assert (store.snapshot().state, store.snapshot().running_s) == ("ended", 5.0)
 
 
