@@ -7,8 +7,9 @@
 
 `cells` prints milliseconds a cell, and what of them Ray alone and sealing alone take, in one run: the ratios
 compare between machines. The memory is the driver's. Then it times `status` and `board` on the result.
-`records` prints the seconds and the peak memory of `dtcbench report`. `plan` prints those of `dtcbench plan`, of its
-whole listing, of `dtcbench status`, and of what `run` does before its first cell. The folder is a temporary one.
+`records` prints the seconds and the peak memory of `dtcbench report`, which leaves the indexes, and of what reads by
+them. `plan` prints those of `dtcbench plan`, of its whole listing, of `dtcbench status`, and of what `run` does before
+its first cell. The folder is a temporary one.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def say(*verbs: str, folder: Path) -> None:
 
 def make_records(folder: Path, count: int) -> None:
     write_records(folder, suite_of(count, seeds=50), template())
-    say("report", "status", folder=folder)
+    say("report", "status", f"plan {folder / 'suite.yaml'} --out", "board", "report", folder=folder)
 
 
 def make_two_runs(folder: Path, count: int) -> None:
@@ -154,7 +155,9 @@ def write_records(folder: Path, text: str, record: dict[str, Any]) -> None:
     plan = expand(parse(text, "scale"))
     records = folder / "records"
     records.mkdir(parents=True)
+    names = declared(plan.suite, Document.read(text, "scale.yaml").value, plan.names, {})
     write(folder / "suite.yaml", text.encode())
+    write(folder / "names.json", names.model_dump_json().encode())
     size = 0
     for number, cell in enumerate(plan.cells):
         result = record["result"] | {"accuracy": 0.5 + 0.4 * (number * 7919 % 1000) / 1000}

@@ -556,4 +556,4 @@ R = TypeVar("R", CellRecord, Tabled, Outline)
 
 def decisive(attempts: Sequence[R]) -> R:
     """The attempt that counts among all attempts at a cell, the oldest first: the last ok one, else the last one."""
-    return ([record for record in attempts if record.status is Status.OK] or attempts)[-1]
+    return next((record for record in reversed(attempts) if record.status is Status.OK), attempts[-1])

@@ -42,12 +42,14 @@ def status(run_folder: RunFolder) -> None:
 
     Example: dtcbench status runs/quick
     """
-    from dtcbench.records.lookup import plan_of, run_named  # not `Run`, whose tables bring torch and SciPy
+    from dtcbench.records.lookup import plan_of, run_named  # not `Run`, whose tables bring pandas and SciPy
+    from dtcbench.records.store import uncollected
     from dtcbench.report.plans import status_view
 
     store = run_named(run_folder)
-    plan, contents = plan_of(store), store.outlines()
-    say(status_view(plan, contents))
+    with uncollected():
+        plan, contents = plan_of(store), store.outlines()
+        say(status_view(plan, contents))
     records = [contents.record(cell.key) for cell in plan.cells]
     exit_by(record.status if record else None for record in records)
 

@@ -71,7 +71,12 @@ class Choice:
         """The same with every option; without those that name nothing, such as no checkpoint."""
         return _label(self.name, self.version, {name: value for name, value in self.values.items() if value != ""})
 
-    @property
+    @functools.cached_property
+    def unversioned_label(self) -> str:
+        """The label without its version, which the digest tells."""
+        return _label(self.name, 1, self.options)
+
+    @functools.cached_property
     def digest(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
         return hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest()[:12]
@@ -123,18 +128,21 @@ class Cell(_Keyed):
     def canonical_json(self) -> str:
         """Sorted keys, no spaces, ASCII: the text the key is the hash of."""
         solver = self.solver.canonical_json if self.solver else "null"
+        sparsity = "null" if self.sparsity is None else float.__repr__(self.sparsity)
         return (
             f'{{"dataset":{self.dataset.canonical_json},"method":{self.method.canonical_json},'
             f'"model":{self.model.canonical_json},"protocol":{self.protocol.canonical_json},"seed":{self.seed},'
-            f'"solver":{solver},"sparsity":{canonical_json(self.sparsity)},"version":{self.version}}}'
+            f'"solver":{solver},"sparsity":{sparsity},"version":{self.version}}}'
         )
 
     @property
     def key(self) -> str:
         """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
-        if not hasattr(self, "_key"):
+        try:
+            return self._key
+        except AttributeError:
             object.__setattr__(self, "_key", hashlib.sha256(self.canonical_json.encode("ascii")).hexdigest())
-        return self._key
+            return self._key
 
     @property
     def row(self) -> str:

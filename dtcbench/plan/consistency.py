@@ -17,7 +17,7 @@ from dtcbench.plan.joule_budget import GIVER
 from dtcbench.plan.metering import Metering, seconds
 from dtcbench.plan.names import Names
 from dtcbench.plan.naming import DEFAULT_SOLVER, choice, meant_protocol, protocol
-from dtcbench.plan.protocol import PROTOCOLS, label
+from dtcbench.plan.protocol import PROTOCOLS
 from dtcbench.validation import KeyPath
 
 _AXES = {f"{axis.noun}s": axis.noun for axis in registry.AXES if axis is not registry.protocols}
@@ -78,7 +78,7 @@ def _protocols_together(
 
 def _protocol_label(value: Any, names: Names) -> str | None:
     try:
-        return label(protocol(value, names).choice)
+        return protocol(value, names).choice.unversioned_label
     except ValueError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
@@ -124,8 +123,3 @@ def from_choice(choice: Choice) -> AnyProtocol:
     if choice.name not in PROTOCOLS:
         return OfPlugin.of(choice)
     return PROTOCOLS[choice.name].model_validate({"name": choice.name, **choice.values})
-
-
-def label(choice: Choice) -> str:
-    """`standard(cycle_steps=15, steps=600)`: a protocol's label without its version, which its digest tells."""
-    return replace(choice, version=1).label

@@ -200,7 +200,7 @@ def _trace(store: Store, record: CellRecord) -> Iterator[Finding]:
 
 def _run(plan: Plan, store: Store) -> tuple[Run | None, list[Finding]]:
     """The run with its tables and its leaderboard, which are made once, and what they say."""
-    run = Run.of(plan, store)
+    run = Run.of(plan, store, anew=True)
     try:
         findings = list(rules.of_tables(run.cells, run.cycles, plan.excluded))
         findings += rules.of_budgets(run.cells, plan.cells)

@@ -2,7 +2,7 @@
 
 It is derived. An outline holds only while the record's file is as it was when it was read: the same size and the same
 times of change by the file system, the same version in an object store. What does not fit is read anew. An altered
-record whose file looks unaltered is found by what reads the records themselves: the tables, `check` and `show`.
+record whose file looks unaltered is found by what reads the records themselves: `check` and `show`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dtcbench.record import Outline
-from dtcbench.records.location import AnyPath, write
+from dtcbench.records.location import AnyPath
 
 NAME = "records.index"
 MANY = 1000
@@ -37,6 +37,11 @@ class Index(BaseModel):
         """By file name, the outlines of the files that are like they were when they were read."""
         return {name: outline for name, (state, outline) in self.entries.items() if states.get(name) == state}
 
+    @property
+    def content(self) -> bytes:
+        """As its file has it."""
+        return _INDEX.dump_json(self)
+
 
 _INDEX = TypeAdapter(Index)
 
@@ -48,11 +53,6 @@ def read(file: AnyPath) -> Index:
     except (OSError, ValidationError):
         return Index()
     return index if index.form == _FORM else Index()
-
-
-def keep(file: AnyPath, index: Index) -> None:
-    """Write the index. StoreError if that fails."""
-    write(file, _INDEX.dump_json(index))
 
 
 def states(folder: AnyPath) -> dict[str, str]:

@@ -18,15 +18,15 @@ from dtcbench.analysis.pairing import distinct
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.analysis.sequential import Looks
 from dtcbench.errors import UserError
-from dtcbench.models.packages import building
 from dtcbench.plan.claim import Claim, ClaimFile
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
-from dtcbench.record import CellRecord, Tabled
-from dtcbench.records import mixing, tables
+from dtcbench.record import CellRecord
+from dtcbench.records import mixing, parts, tables
 from dtcbench.records.fixed_rules import NOT_SEALED, FixedRules, fixed_rules, judged_claims
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import plan_of, run_named
+from dtcbench.records.parts import Part
 from dtcbench.records.store import Store, uncollected
 
 if TYPE_CHECKING:
@@ -63,10 +63,12 @@ class Run:
         self._set(((plan_of(store), store),))
 
     @classmethod
-    def of(cls, plan: Plan, store: Store) -> Self:
-        """The run in `store`, with the cells of `plan`; its folder may be new."""
+    def of(cls, plan: Plan, store: Store, *, anew: bool = False) -> Self:
+        """The run in `store`, with the cells of `plan`; its folder may be new. With `anew` its records themselves are
+        read, whatever its index says."""
         run = cls.__new__(cls)
         run._set(((plan, store),))
+        run._is_anew = anew
         return run
 
     @classmethod
@@ -86,6 +88,8 @@ class Run:
         pooled._set(tuple(part for run in given for part in run._runs))
         pooled._fixed = tuple(part for run in given for part in run._fixed)
         return pooled
+
+    _is_anew = False
 
     def _set(self, runs: tuple[tuple[Plan, Store], ...]) -> None:
         self._runs = runs
@@ -133,22 +137,20 @@ class Run:
         return self._power.copy()
 
     @property
-    def metered(self) -> tuple[Tabled, ...]:
-        """The records with power samples, in plan order."""
-        return self._tables.metered
-
-    @property
     def traces(self) -> Mapping[str, pd.DataFrame]:
         """The samples of each metered cell, by its key; read whenever they are asked for."""
         return _Traces(self)
 
-    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
+    def trace(self, record: CellRecord) -> pd.DataFrame | None:
         """The samples behind a record's energy; None if nothing was sampled.
 
         StoreError if the file is missing, or is not the one that the record was made from.
         """
-        number = self._tables.owners[record.key] if len(self._runs) > 1 else 0
-        return self._stores[number].trace(record)
+        return self._store_of(record.key).trace(record)
+
+    def _store_of(self, key: str) -> Store:
+        """The store with the record that counts for a cell."""
+        return self._stores[self._tables.owners[key] if len(self._runs) > 1 else 0]
 
     @property
     def conflicts(self) -> frozenset[str]:
@@ -272,7 +274,7 @@ class Run:
     def _tables(self) -> tables.Tables:
         planned = {cell.key: cell for plan, _ in self._runs for cell in plan.cells}
         with uncollected():
-            made = tables.assembled(planned.values(), map(tables.read, self._stores), self.suite)
+            made = tables.assembled(planned.values(), [self._part(store) for store in self._stores], self.suite)
         if len(suites := [plan.suite.name for plan, _ in self._runs]) > 1:
             of_cell = {cell.key: plan.suite.name for plan, _ in reversed(self._runs) for cell in plan.cells}
             of_cell |= {key: suites[number] for key, number in made.owners.items()}
@@ -280,6 +282,9 @@ class Run:
         if found := list(mixing.mixtures(sorted(made.sources))) if len(self._runs) > 1 else []:
             raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
         return made
+
+    def _part(self, store: Store) -> Part:
+        return parts.read(store, None if self._is_anew else parts.kept(store))
 
     @functools.cached_property
     def _leaderboard(self) -> Leaderboard:
@@ -295,6 +300,10 @@ class Run:
 def _levelled(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` whose stacks differ in versions alone: a cell whose network no other package builds is on no stack of
     its own, and gets the first version of each package that builds those of the others."""
+    if len(distinct(cells["stack"])) < 2:
+        return cells
+    from dtcbench.models.packages import building  # torch, which most runs are read without
+
     optional = {name for model in registry.models.names() for name in building(model)}
     stacks = [
         frozenset(part for part in stack.split(", ") if part.split(" ")[0] in optional)
@@ -316,16 +325,12 @@ class _Traces(Mapping[str, pd.DataFrame]):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._records = {record.key: record for record in run.metered}
 
     def __getitem__(self, key: str) -> pd.DataFrame:
-        trace = self._run.trace(self._records[key])
-        if trace is None:
-            raise KeyError(key)
-        return trace
+        return self._run._store_of(key).samples(key, *self._run._tables.traces[key])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._records)
+        return iter(self._run._tables.traces)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._run._tables.traces)

@@ -10,6 +10,7 @@
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/records.index                  of a large run: the outlines of its records (`index.py`)
+    RUN/tables.index                   of a large run: what its records give to its tables (`parts.py`)
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/weights/KEY.ATTEMPT.safetensors  its final network, if the suite keeps it; the record holds its SHA-256
     RUN/checkpoints/KEY.ATTEMPT.safetensors  a training that runs, as it was last saved (`training/saved_state.py`)
@@ -25,20 +26,21 @@ carries them.
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, Tabled, decisive
+from dtcbench.record import INCONCLUSIVE, CellRecord, Outline, R, decisive
 from dtcbench.records import index
 from dtcbench.records.compressed import content_of
 from dtcbench.records.location import (
@@ -85,7 +87,7 @@ _KINDS: tuple[tuple[FileKind, re.Pattern[str]], ...] = (
     (
         "own",
         re.compile(
-            r"ray\.log|snapshot\.json(\.tmp)?|checkpoints/.*|records\.index|records/.*\.damaged|(records|power|weights)/.*\.tmp"
+            r"ray\.log|snapshot\.json(\.tmp)?|checkpoints/.*|\w+\.index|records/.*\.damaged|(records|power|weights)/.*\.tmp"
         ),
     ),
 )
@@ -106,7 +108,11 @@ class Contents(Generic[R]):
 
     def record(self, key: str) -> R | None:
         """The record that counts for a cell; None if it has none."""
-        return decisive(self.attempts[key]) if key in self.attempts else None
+        return self._decisive.get(key)
+
+    @functools.cached_property
+    def _decisive(self) -> dict[str, R]:
+        return {key: decisive(records) for key, records in self.attempts.items()}
 
     def next_attempt(self, key: str) -> int:
         """The number of the next attempt, which no file, damaged or not, bears yet."""
@@ -289,24 +295,29 @@ class Store:
         for name in [match[0] for match in self._matches() if not match[3]]:
             yield self.records / name, content_of(self.records / name)
 
-    def trace(self, record: CellRecord | Tabled) -> pd.DataFrame | None:
+    def trace(self, record: CellRecord) -> pd.DataFrame | None:
         """The samples behind a record's energy; None if nothing was sampled.
+
+        StoreError as for `samples`.
+        """
+        digest = record.energy.trace_sha256 if record.energy else None
+        return None if digest is None else self.samples(record.key, record.attempt, digest)
+
+    def samples(self, key: str, attempt: int, sha256: str) -> pd.DataFrame:
+        """The samples of an attempt whose record says that their file has this digest.
 
         StoreError if the file is missing, or is not the one that the record was made from.
         """
         from dtcbench.records.untrusted import read_parquet
 
-        digest = record.energy.trace_sha256 if record.energy else None
-        if digest is None:
-            return None
-        path = self.trace_path(record)
-        content = _of_digest(path, digest)
+        path = self.power / f"{key}.{attempt}.parquet"
+        content = _of_digest(path, sha256)
         try:
             return read_parquet(content)
         except ValueError as error:
             raise StoreError(f"{path}: {error}; redo the cell in a new folder") from error
 
-    def trace_path(self, record: CellRecord | Tabled) -> AnyPath:
+    def trace_path(self, record: CellRecord) -> AnyPath:
         """The file with the samples behind a record's energy."""
         return self.power / f"{record.key}.{record.attempt}.parquet"
 
@@ -341,20 +352,25 @@ class Store:
 
     def _contents(self, kind: type[R], known: Mapping[str, R] = MappingProxyType({})) -> Contents[R]:
         """What the records hold; those `known`, by file name, are not read."""
-        found: dict[str, list[tuple[int, R]]] = {}
+        found: dict[str, list[R]] = {}
         damaged: dict[AnyPath, str] = {}
         last: dict[str, int] = {}
-        for match in self._matches():
-            name, key, number = match[0], match[1], int(match[2])
+        for name in sorted(names_in(self.records)):
+            if one := known.get(name):
+                last[one.key] = max(last.get(one.key, 0), one.attempt)
+                found.setdefault(one.key, []).append(one)
+                continue
+            if not (match := _RECORD_NAME.fullmatch(name)):
+                continue
+            key, number = match[1], int(match[2])
             last[key] = max(last.get(key, 0), number)
             if match[3]:
                 continue
-            one = known.get(name) or self._read(name, kind)
-            if isinstance(one, Unavailable):
-                damaged[self.records / name] = one.reason
+            if isinstance(read := self._read(name, kind), Unavailable):
+                damaged[self.records / name] = read.reason
             else:
-                found.setdefault(key, []).append((number, one))
-        attempts = {key: tuple(one for _, one in sorted(of, key=itemgetter(0))) for key, of in found.items()}
+                found.setdefault(key, []).append(read)
+        attempts = {key: tuple(sorted(of, key=attrgetter("attempt"))) for key, of in found.items()}
         return Contents(attempts, damaged, last)
 
     def _matches(self) -> Iterator[re.Match[str]]:
@@ -507,9 +523,13 @@ class Writer:
             return
         outlines = (one for attempts in self.store.outlines().attempts.values() for one in attempts)
         entries = {name: (states[name], one) for one in outlines if (name := self._path(one).name) in states}
-        with suppress(StoreError):  # a run does not fail for want of what can be derived again
+        self.keep(index.NAME, index.Index(entries=entries).content)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Write an index, if that can be done: a run does not fail for want of what can be derived again."""
+        with suppress(StoreError):
             self._check()
-            index.keep(self.store.index, index.Index(entries=entries))
+            write(self.store.root / name, content)
 
     def set_aside(self, damaged: AnyPath) -> None:
         """Rename a damaged record file: it is kept for a look but no longer read."""

@@ -7,19 +7,16 @@ becomes a column, described by its docstring. `CELLS`, `CYCLES` and `POWER` say 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from multiprocessing import get_context
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import BaseModel
 
-from dtcbench.plan import protocol
 from dtcbench.plan.cell import Cell
 from dtcbench.record import (
     MISSING,
@@ -31,24 +28,25 @@ from dtcbench.record import (
     PowerTrace,
     Provenance,
     Status,
-    Tabled,
     meaning,
     number_fields,
 )
 from dtcbench.records import mixing
 from dtcbench.records import use as of_use
-from dtcbench.records.store import Store, uncollected
+
+if TYPE_CHECKING:
+    from dtcbench.records.parts import Part
 
 
 def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:
     return {name: meaning(model, name) for name in names}
 
 
-_METRICS, _ENERGY, _CYCLE, _LAYER = (number_fields(model) for model in (Metrics, Energy, Cycle, Layer))
+METRICS, ENERGY, CYCLE, LAYER = (number_fields(model) for model in (Metrics, Energy, Cycle, Layer))
 _IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
     "key": (lambda cell: cell.key, "The cell's key: the SHA-256 of all that decides its numbers."),
     "protocol": (
-        lambda cell: protocol.label(cell.protocol),
+        lambda cell: cell.protocol.unversioned_label,
         "Training recipe: its name, and the options that have no default or differ from it.",
     ),
     "protocol_sha256": (
@@ -69,7 +67,7 @@ _IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
     "seed": (lambda cell: cell.seed, "Seed of all the cell's randomness."),
 }
 """By column, its value for a planned cell, and its meaning."""
-_POWER = {
+OF_POWER = {
     "training_s": "Seconds inside the energy boundary of one training, whether or not anything was measured.",
     "mean_power_w": "`energy_j` over `training_s`.",
     "idle_w": meaning(PowerTrace, "idle_w"),
@@ -84,21 +82,21 @@ _OUTCOME = {
     **_meanings(CellRecord, ("attempt", "wall_s", "place")),
 }
 _OF_RESULT = {
-    {"sparsity": "sparsity_reached"}.get(name, name): text for name, text in _meanings(Metrics, _METRICS).items()
+    {"sparsity": "sparsity_reached"}.get(name, name): text for name, text in _meanings(Metrics, METRICS).items()
 }
-_HITS = {"hits": meaning(Metrics, "hits")}
-_OF_ENERGY = {
-    **_meanings(Energy, _ENERGY),
+HITS = {"hits": meaning(Metrics, "hits")}
+OF_ENERGY = {
+    **_meanings(Energy, ENERGY),
     "energy_method": meaning(Energy, "method"),
     "energy_scope": meaning(Energy, "scope"),
     "energy_reason": "Why `energy_j` is missing.",
     "energy_flags": f"Separated by commas: {meaning(Energy, 'flags')[0].lower()}{meaning(Energy, 'flags')[1:]}",
     "cpu_energy_reason": "Why `cpu_energy_j` is missing.",
-    **_POWER,
+    **OF_POWER,
     "gpu": meaning(PowerTrace, "device"),
     **_meanings(PowerTrace, ("gpu_uuid", "simulated")),
 }
-_OF_PROVENANCE = {
+OF_PROVENANCE = {
     "hardware_class": meaning(Provenance, "hardware_class"),
     "stack": "Versions of Python, dtcbench, the packages that decide numbers, and the cell's plug-ins; and the "
     "processors for which the kernels of torch and of OpenBLAS are made.",
@@ -108,27 +106,28 @@ CELLS = {
     **{name: text for name, (_, text) in _IDENTITY.items()},
     **_OUTCOME,
     **_OF_RESULT,
-    **_HITS,
-    **_OF_ENERGY,
-    **_OF_PROVENANCE,
+    **HITS,
+    **OF_ENERGY,
+    **OF_PROVENANCE,
 }
 """By column of `cells`, in order, its meaning."""
-IN_MEMORY_ONLY = tuple(_HITS)
+IN_MEMORY_ONLY = tuple(HITS)
 """The columns of `cells` that its files lack: a bit for each test sample of each cell would be most of them."""
-_MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
+MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
 """The columns of `cells` that come from a record."""
-_NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *_ENERGY, *_POWER)
+_NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *ENERGY, *OF_POWER)
 """The columns of `cells` that are numbers."""
 OF_REGRESSION = ("r2",)
 """The columns of `cells` that its files have only where a cell has a value."""
-_STATUS, _DATA = map(_MEASURED.index, ("status", "dataset_sha256"))
-_SCORES = tuple(map(_MEASURED.index, ("accuracy", *OF_REGRESSION)))
+_SCORES = ("accuracy", *OF_REGRESSION)
+_OF_COUNTING = ("key", "status", "attempt", "dataset_sha256", "trace_sha256", "plugins", *_SCORES)
+"""The columns of a part that say whether a record counts, and what is behind it."""
 CYCLES = {
     **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
-    **_meanings(Cycle, _CYCLE),
+    **_meanings(Cycle, CYCLE),
     "cumulative_j": "Joules from the beginning of training to the end of this cycle's training.",
     "group": meaning(Layer, "group"),
-    **_meanings(Layer, _LAYER),
+    **_meanings(Layer, LAYER),
 }
 """By column of `cycles`, in order, its meaning."""
 USE = {**{name: CELLS[name] for name in _IDENTITY}, **of_use.MEASURED}
@@ -154,50 +153,7 @@ POWER = {
 """By column of `power`, its meaning; a trace has those that its GPU and its processors offer."""
 
 
-CHUNK = 2000
-"""Records whose cycles become a frame at once: as Python objects they are many times larger."""
-FEW = 10
-"""So many chunks are read faster than processes for them would start and import what they need."""
 _NO_SAMPLES = pd.DataFrame({"t_s": [], "phase": [], "training": []})
-_CYCLE_TYPES = (
-    dict.fromkeys((*_CYCLE, "cumulative_j", *_LAYER), "float64")
-    | {"key": "str", "group": "str"}
-    | {name: "int64" for name in _CYCLE if Cycle.model_fields[name].annotation is int}
-)
-"""A layer's whole numbers are floats: `dense` has none."""
-Part: TypeAlias = tuple[dict[str, tuple[Any, ...]], pd.DataFrame, pd.DataFrame, list[Tabled], dict[str, dict[str, str]]]
-"""What some records give to the tables: by cell key the `_MEASURED` columns of `cells`; their cycles; the use of
-their networks; the records with power samples; by cell key the digests of plug-ins."""
-
-
-def read(store: Store) -> Iterator[Part]:
-    """The records of a run that count, in parts; StoreError as for `Store.read`.
-
-    Several processes read a large run: checking a record takes most of the time.
-    """
-    files = iter(store.files().values())
-    chunks = list(iter(lambda: list(islice(files, CHUNK)), []))
-    if len(chunks) <= FEW:
-        yield from map(partial(_read, store), chunks)
-        return
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
-        yield from processes.map(partial(_read, store), chunks)
-
-
-def _read(store: Store, files: list[list[str]]) -> Part:
-    with uncollected():  # in a process of its own, too
-        return part(list(store.decisive(files, Tabled)))
-
-
-def part(records: Sequence[Tabled]) -> Part:
-    """What the records, one of a cell, give to the tables, planned or not."""
-    return (
-        {record.key: _row(record) for record in records},
-        _cycles([row for record in records for row in _cycle_rows(record)]),
-        of_use.frame(records),
-        [record for record in records if record.energy and record.energy.trace_sha256],
-        {record.key: record.plugins for record in records if record.plugins},
-    )
 
 
 @dataclass(frozen=True)
@@ -210,8 +166,8 @@ class Tables:
     """In plan order, one row per ok cell, cycle and layer; a cycle without layers (dense) has one row."""
     use: pd.DataFrame
     """In plan order, one row per ok cell and way of using its network."""
-    metered: tuple[Tabled, ...]
-    """The records with power samples, in plan order."""
+    traces: dict[str, tuple[int, str]]
+    """By key of the cells with power samples, in plan order, the attempt and the SHA-256 of their file."""
     owners: dict[str, int]
     """By cell key, which of the runs has the record that counts; a cell without a record is missing."""
     conflicts: frozenset[str]
@@ -220,46 +176,54 @@ class Tables:
     """The data sets and the plug-ins of all ok records, each with the SHA-256 of its content."""
 
 
-def assembled(planned: Collection[Cell], runs: Iterable[Iterable[Part]], suite: str) -> Tables:
-    """The tables of the planned cells from the parts of one run or several.
+def assembled(planned: Collection[Cell], runs: Sequence[Part], suite: str) -> Tables:
+    """The tables of the planned cells from what one run has, or several.
 
     Of a cell that several runs have, the first ok record counts, else the last one.
     """
     identities = _identities(planned)
     places = {key: place for place, key in enumerate(identities["key"])}
-    rows = [(MISSING, "not run yet", *(None for _ in _MEASURED[2:]))] * len(places)
-    frames, used = [_cycles([])], [of_use.frame([])]
-    owners, metered = dict[str, int](), dict[str, Tabled]()
-    conflicts, sources = set[str](), set[tuple[str, str]]()
-    datasets = identities["dataset"].tolist()
-    for number, parts in enumerate(runs):
-        for measured, cycles, use, with_samples, plugins in parts:
-            taken = set()
-            for key in measured.keys() & places.keys():
-                known, new = rows[places[key]], measured[key]
-                if new[_STATUS] == Status.OK:
-                    sources.update(mixing.sources(datasets[places[key]], new[_DATA], plugins.get(key, {})))
-                if known[_STATUS] != Status.OK:
-                    rows[places[key]], owners[key] = new, number
-                    taken.add(key)
-                elif new[_STATUS] == Status.OK and any(new[score] != known[score] for score in _SCORES):
-                    conflicts.add(key)
-            frames.append(cycles[cycles["key"].isin(taken)])
-            used.append(use[use["key"].isin(taken)])
-            for key in taken:
-                metered.pop(key, None)
-            metered |= {record.key: record for record in with_samples if record.key in taken}
-    cells = pd.DataFrame(rows, columns=_MEASURED)
+    lengths = [run.cells.num_rows for run in runs]
+    measured = pa.concat_tables([run.cells for run in runs], promote_options="default")
+    found = measured.select(_OF_COUNTING).to_pandas()
+    found["run"], found["place"] = np.repeat(np.arange(len(runs)), lengths), found["key"].map(places)
+    found = found[found["place"].notna()]
+    ok = found[found["status"] == Status.OK]
+    by_precedence = pd.concat([ok, found[::-1]])
+    counting = by_precedence[~by_precedence["place"].duplicated()].sort_values("place")
+    metered = counting[counting["trace_sha256"].notna()]
+    row = pd.Series(counting.index, counting["place"]).reindex(range(len(places)))
+    cells = measured.select(MEASURED).take(pa.array(row, pa.int64(), from_pandas=True)).to_pandas()
+    cells.loc[row.isna(), ["status", "reason"]] = MISSING, "not run yet"
     cells.insert(0, "suite", suite)
+    counts = np.zeros(measured.num_rows, dtype=np.bool_)
+    counts[counting.index] = True
+    counted = [run.only(mask) for run, mask in zip(runs, np.split(counts, np.cumsum(lengths)[:-1]), strict=True)]
+    of_cycles = identities.rename(columns={"sparsity": "sparsity_planned"})
     return Tables(
         pd.concat([identities, cells], axis=1),
-        _in_plan_order(pd.concat(frames), identities.rename(columns={"sparsity": "sparsity_planned"}), places),
-        _in_plan_order(pd.concat(used), identities, places),
-        tuple(metered[key] for key in sorted(metered, key=places.__getitem__)),
-        owners,
-        frozenset(conflicts),
-        frozenset(sources),
+        _in_plan_order(pd.concat([run.cycles for run in counted]), of_cycles, places),
+        _in_plan_order(pd.concat([run.use for run in counted]), identities, places),
+        {key: (attempt, sha256) for key, attempt, sha256 in metered[["key", "attempt", "trace_sha256"]].to_numpy()},
+        dict(zip(counting["key"], counting["run"].tolist(), strict=True)),
+        frozenset(_conflicts(ok, counting)),
+        frozenset(_sources(ok, identities["dataset"])),
     )
+
+
+def _conflicts(ok: pd.DataFrame, counting: pd.DataFrame) -> set[str]:
+    """Keys of the ok records with another accuracy or R2 than the one that counts."""
+    found = set[str]()
+    for score in _SCORES:
+        here, counted = ok[score], ok["place"].map(counting.set_index("place")[score])
+        found.update(ok.loc[(here != counted) & ~(here.isna() & counted.isna()), "key"])
+    return found
+
+
+def _sources(ok: pd.DataFrame, datasets: pd.Series) -> Iterator[tuple[str, str]]:
+    of_cells = ok[["dataset_sha256", "plugins"]].assign(dataset=ok["place"].map(datasets))
+    for digest, plugins, dataset in of_cells.drop_duplicates().astype(object).to_numpy():
+        yield from mixing.sources(dataset, None if pd.isna(digest) else digest, json.loads(plugins))
 
 
 def _in_plan_order(rows: pd.DataFrame, identities: pd.DataFrame, places: dict[str, int]) -> pd.DataFrame:
@@ -274,11 +238,6 @@ def _identities(planned: Collection[Cell]) -> pd.DataFrame:
     rows = [tuple(value(cell) for value, _ in _IDENTITY.values()) for cell in planned]
     names = pd.DataFrame(rows, columns=list(_IDENTITY))
     return names.astype(dict.fromkeys(names.columns.drop(["sparsity", "seed"]), "str") | {"sparsity": "float64"})
-
-
-def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    columns = ["key", *_CYCLE, "cumulative_j", "group", *_LAYER]
-    return pd.DataFrame(rows, columns=columns).astype(_CYCLE_TYPES)
 
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
@@ -303,78 +262,6 @@ def parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-
-def power(energy: Energy) -> dict[str, float | None]:
-    """Seconds inside the energy boundary of one training, its watts, and its joules above idle, as in `cells`."""
-    energy_j, trace = energy.energy_j, energy.trace
-    training_s = energy.window_s / energy.repeats
-    mean_w = energy_j / training_s if energy_j is not None and training_s else None
-    idle_w, with_context_w = (trace.idle_w, trace.idle_context_w) if trace else (None, None)
-    net_j, net_bare_j = (
-        energy_j - watts * training_s if energy_j is not None and watts is not None else None
-        for watts in (with_context_w, idle_w)
-    )
-    return dict(zip(_POWER, (training_s, mean_w, idle_w, with_context_w, net_j, net_bare_j), strict=True))
-
-
-def _row(record: Tabled) -> tuple[Any, ...]:
-    """The `_MEASURED` columns of `cells`."""
-    metrics = record.metrics
-    return (
-        record.status.value,
-        record.reason or None,
-        record.attempt,
-        record.wall_s,
-        record.place,
-        *(metrics and getattr(metrics, name) for name in (*_METRICS, *_HITS)),
-        *_energy(record.energy if metrics else None).values(),
-        *_provenance(record.provenance),
-    )
-
-
-def _energy(energy: Energy | None) -> Mapping[str, Any]:
-    if energy is None:
-        return dict.fromkeys(_OF_ENERGY)
-    trace = energy.trace
-    return {
-        **{name: getattr(energy, name) for name in _ENERGY},
-        "energy_method": energy.method,
-        "energy_scope": energy.scope,
-        "energy_reason": energy.reasons.get("energy_j"),
-        "energy_flags": ",".join(energy.flags),
-        "cpu_energy_reason": energy.reasons.get("cpu_energy_j"),
-        **power(energy),
-        "gpu": trace and trace.device,
-        "gpu_uuid": trace and trace.gpu_uuid,
-        "simulated": trace and trace.simulated,
-    }
-
-
-def _provenance(provenance: Provenance | None) -> tuple[str | None, ...]:
-    if provenance is None:
-        return (None,) * len(_OF_PROVENANCE)
-    return provenance.hardware_class, _stack(provenance), provenance.dataset_sha256
-
-
-def _stack(provenance: Provenance) -> str:
-    versions = {"python": provenance.python, "dtcbench": provenance.code, **provenance.packages}
-    versions |= {f"plug-in {name}": digest[:12] for name, digest in provenance.plugins.items()}
-    versions |= {f"kernels of {name}": kind.replace(", ", "/") for name, kind in provenance.kernels.items()}
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-
-
-def _cycle_rows(record: Tabled) -> Iterator[tuple[Any, ...]]:
-    energy = record.energy
-    cumulative_j = (energy.trace.cumulative_j if energy and energy.trace else None) or []
-    for cycle in record.cycles:
-        # From the beginning of training to the end of this cycle's segment of it.
-        joules = cumulative_j[cycle["cycle"]] if cycle["cycle"] < len(cumulative_j) else None
-        row = (record.key, *map(cycle.get, _CYCLE), joules)
-        if not cycle["layers"]:
-            yield (*row, *(None for _ in ("group", *_LAYER)))
-        for layer in cycle["layers"]:
-            yield (*row, *map(layer.get, ("group", *_LAYER)))
 
 
 def power_table(traces: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:

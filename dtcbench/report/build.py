@@ -12,7 +12,7 @@ import pandas as pd
 
 from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.verdicts import Conclusion
-from dtcbench.records import location
+from dtcbench.records import location, parts
 from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
@@ -51,7 +51,7 @@ def files(run: Run) -> dict[str, bytes | str]:
         return {
             "tables/cells.parquet": parquet(untyped(run.cells)),
             "tables/cycles.parquet": parquet(run.cycles),
-            **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.metered else {}),
+            **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.traces else {}),
             **_of_use(run),
             "leaderboard.csv": columns.leaderboard_csv(leaderboard),
             **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
@@ -109,6 +109,7 @@ def on_paper(drawing: Drawing, form: Form) -> bytes:
 
 def write(run: Run, writer: Writer) -> list[AnyPath]:
     """Write all files made from the tables into the run's folder; their paths, and that of the figures' folder."""
+    parts.keep(writer)
     written = [writer.derived(name, content) for name, content in files(run).items()]
     written.append(writer.derived(PAGE, page(run)))
     drawn = [writer.derived(name, draw()) for name, draw in figures(run).items()]

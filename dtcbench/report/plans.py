@@ -14,7 +14,6 @@ from rich.text import Text
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
-from dtcbench.plan.protocol import label
 from dtcbench.record import INCONCLUSIVE, MISSING, Status
 from dtcbench.records.store import Contents, damage
 from dtcbench.report.fitting import Fitted, Strip
@@ -175,7 +174,7 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
         method, solver, *others = _axes(cell)
         for seen, value in zip(values.setdefault((method, solver), tuple(set() for _ in sizes)), others, strict=True):
             seen.add(value)
-        states.setdefault((method, solver), Counter())[state(cell, contents).partition(":")[0]] += 1
+        states.setdefault((method, solver), Counter())[_state(_status(cell, contents))] += 1
     rows = [
         (*names, *map(len, values[names]), states[names].total(), *(states[names][state] for state in _STATES))
         for names in list(values)[:LISTED]
@@ -203,7 +202,7 @@ def _protocol_of(plan: Plan) -> Callable[[Cell], str] | None:
     names = [protocol.choice.name for protocol in plan.suite.protocols]
     if len(names) == 1:
         return None
-    return lambda cell: cell.protocol.name if names.count(cell.protocol.name) == 1 else label(cell.protocol)
+    return lambda cell: cell.protocol.name if names.count(cell.protocol.name) == 1 else cell.protocol.unversioned_label
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:
@@ -216,10 +215,14 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[St
 
 def state(cell: Cell, contents: Contents[Any]) -> str:
     """`done`, `failed: STATUS` or `missing`; `missing: STATUS` if the attempt says nothing about the cell."""
-    record = contents.record(cell.key)
-    status = MISSING if record is None else record.status.value
+    status = _status(cell, contents)
     simple = _state(status)
     return simple if status in (MISSING, Status.OK) else f"{simple}: {status}"
+
+
+def _status(cell: Cell, contents: Contents[Any]) -> str:
+    record = contents.record(cell.key)
+    return MISSING if record is None else record.status
 
 
 def _state(status: str) -> str:
@@ -231,7 +234,9 @@ def _state(status: str) -> str:
 
 def counts(plan: Plan, contents: Contents[Any]) -> str:
     """`17 cells: 12 done, 1 failed, 4 missing; 2 excluded`."""
-    states = Counter(state(cell, contents).partition(":")[0] for cell in plan.cells)
+    states: Counter[str] = Counter()
+    for status, number in Counter(_status(cell, contents) for cell in plan.cells).items():
+        states[_state(status)] += number
     parts = ", ".join(f"{states[name]} {name}" for name in _STATES)
     return f"{len(plan.cells)} cells: {parts}" + (f"; {len(plan.excluded)} excluded" if plan.excluded else "")
 
@@ -245,16 +250,11 @@ def next_steps(statuses: Iterable[str]) -> list[str]:
 
 def time_left(plan: Plan, contents: Contents[Any]) -> str:
     """An estimate of the time that the missing cells need, in words."""
-    missing: list[Cell] = []
-    timings: dict[Cell, float] = {}
-    for cell in plan.cells:
-        record = contents.record(cell.key)
-        if record is None or record.status in INCONCLUSIVE:
-            missing.append(cell)
-        elif record.status is Status.OK:
-            timings[cell] = record.wall_s
+    missing = [cell for cell in plan.cells if _state(_status(cell, contents)) == MISSING]
     if not missing:
         return "nothing left to run"
+    records = ((cell, contents.record(cell.key)) for cell in plan.cells)
+    timings = {cell: record.wall_s for cell, record in records if record is not None and record.status is Status.OK}
     left = work_left(missing, timings)
     if left is None:
         return f"time left: unknown until a first cell has run{_to_measure(plan, len(missing))}"
