@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dtcbench.errors import UserError
-from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite
+from dtcbench.execution.suite_run import Grow, executed, not_at_all, read_suite, rehearsed
 from dtcbench.execution.until_decided import next_look
 from dtcbench.execution.watcher import Watcher, Watchers
 from dtcbench.plan.claim import load as load_claims
@@ -55,7 +55,8 @@ def run(
     out : the run's folder, also `s3://…`; runs/NAME-OF-THE-SUITE if None
     workers : number of cells at once; by the number of cores, or by the cluster's nodes, if None
     inline : run the cells in this process, one after another, without Ray
-    smoke : run a rehearsal instead: one seed, a few steps; its run is called NAME-smoke
+    smoke : run a rehearsal instead: one seed, a few steps, on the CPU where there is no GPU; its run is called
+        NAME-smoke
     cell : run only the cell whose key begins with these digits
     shard : run only the cells of this share, such as `1/4`; the cells of a model, data set and seed stay together
     until_decided : after the first seeds, run more of them where a comparison is undecided, up to the most; the suite
@@ -110,11 +111,13 @@ def run(
     folder = None if out is None else fspath(out)
     files = (plugins,) if isinstance(plugins, str | PathLike) else plugins
     loaded = load_plugins(Path(file).expanduser() for file in files)
-    text, plan = read_suite(suite, folder, smoke=smoke)
+    watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
+    text, plan = read_suite(suite, folder)
+    if smoke:
+        text, plan = rehearsed(text, plan, address, watcher.noted)
     cells = plan.cells if shard is None else share(plan.cells, shard)
     cells = cells if cell is None else (one_cell(cell, cells),)
     store = run_of(plan.suite.name, folder)
-    watcher = progress if isinstance(progress, Watcher) else _printed() if progress else Watcher()
     if serve is not None:
         from dtcbench.report.serving import Server
 

@@ -25,7 +25,7 @@ from dtcbench import registry, running
 from dtcbench.analysis.reproduction import read_reference
 from dtcbench.errors import UserError
 from dtcbench.execution.ray_executor import RayExecutor
-from dtcbench.execution.suite_run import read_suite
+from dtcbench.execution.suite_run import read_suite, rehearsed
 from dtcbench.execution.watcher import Watcher
 from dtcbench.plan import shipped
 from dtcbench.plan.request import Request
@@ -217,7 +217,10 @@ class Diary(Watcher):
     """Writes the events down; raises KeyboardInterrupt after so many cells."""
 
     def __init__(self, stops_after=None):
-        self.events, self._stops_after = [], stops_after
+        self.events, self.notes, self._stops_after = [], [], stops_after
+
+    def noted(self, note):
+        self.notes.append(note)
 
     def planned(self, suite, cells, to_run):
         self.events.append((suite, cells, to_run))
@@ -268,6 +271,26 @@ def test_one_cell_may_be_run_alone_and_a_rehearsal_is_a_run_of_its_own(here):
     assert (rehearsed.status(), repr(rehearsed)) == ({"ok": 3}, "Run(runs/tiny-smoke)")
     alone = package.run("tiny.yaml", here / "alone", inline=True, cell=str(_a_key(here)), progress=False)
     assert alone.status() == {"missing": 2, "ok": 1}
+
+
+def test_a_suite_that_requires_joules_is_rehearsed_on_a_machine_without_a_gpu_and_says_so(here, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    diary = Diary()
+    rehearsed = package.run(f"{TINY}\n{REQUIRED}", inline=True, smoke=True, progress=diary)
+    assert diary.notes == ["torch sees no GPU on this machine: tiny is rehearsed on the CPU, without joules"]
+    assert rehearsed.status() == {"ok": 3}
+    assert set(rehearsed.cells["energy_reason"]) == {"the cell ran on the CPU"}
+
+
+def test_a_rehearsal_on_a_gpu_without_a_meter_goes_on_there_and_says_why_it_has_no_joules(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("dtcbench.execution.suite_run.has_gpu", lambda: True)
+    notes = []
+    plan = rehearsed(*read_suite(f"{TINY}\n{REQUIRED}", None), None, notes.append)[1]
+    assert notes == ["tiny is rehearsed without joules: CUDA_VISIBLE_DEVICES hides every GPU from the cell"]
+    assert (plan.suite.resources.gpus, plan.suite.energy.required) == (1, False)
+    rehearsed(*read_suite(f"{TINY}\n{REQUIRED}", None), "127.0.0.1:1", notes.append)
+    assert len(notes) == 1  # of a cluster's nodes, their records say it
 
 
 def _a_key(folder):

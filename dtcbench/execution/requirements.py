@@ -6,6 +6,8 @@ import os
 import platform
 from collections.abc import Sequence
 
+import torch
+
 from dtcbench.energy import nvml
 from dtcbench.energy.meter import obstacle
 from dtcbench.errors import UserError
@@ -15,6 +17,11 @@ from dtcbench.plan.suite import Suite
 from dtcbench.records.lookup import RUNS
 from dtcbench.records.store import Store
 from dtcbench.training.compiled import lacking
+
+
+def has_gpu() -> bool:
+    """Whether a cell that asks for a GPU can compute on this machine."""
+    return torch.cuda.is_available() or nvml.is_simulated(os.environ)
 
 
 def refuse_lacking(suite: Suite, address: str | None, job: Job, store: Store) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from dtcbench import registry
+from dtcbench.energy.meter import obstacle
 from dtcbench.errors import UserError
 from dtcbench.execution.cluster import in_job
 from dtcbench.execution.driver import drawn_places, drive, to_run
@@ -23,7 +24,7 @@ from dtcbench.execution.executor import Executor, InlineExecutor
 from dtcbench.execution.interrupts import Interrupts
 from dtcbench.execution.live import Live, written
 from dtcbench.execution.own_files import NamesWithFiles
-from dtcbench.execution.requirements import calibrated, refuse_lacking
+from dtcbench.execution.requirements import calibrated, has_gpu, refuse_lacking
 from dtcbench.execution.task import Job, Task
 from dtcbench.execution.watcher import Watcher, Watchers
 from dtcbench.plan.cell import Cell
@@ -31,7 +32,7 @@ from dtcbench.plan.document import DEEPEST, Document, Mistake, SuiteError
 from dtcbench.plan.grid import Plan, expand
 from dtcbench.plan.joule_budget import givers
 from dtcbench.plan.names import REGISTERED, Declared, choices_of, declared
-from dtcbench.plan.rehearsal import rehearsal
+from dtcbench.plan.rehearsal import ON_CPU, rehearsal
 from dtcbench.plan.suite import Suite, parse, read
 from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
@@ -48,10 +49,8 @@ _ONE_LINE = re.compile(r"\s*(\{|[\w-]+:\s)")
 """The beginning of YAML's mapping, which a file's name or a suite's name does not have."""
 
 
-def read_suite(
-    suite: str | os.PathLike[str] | Mapping[str, Any], out: str | None, *, smoke: bool = False
-) -> tuple[str, Plan]:
-    """The YAML of a suite, or of its rehearsal if `smoke`, and the plan that it makes with the loaded code.
+def read_suite(suite: str | os.PathLike[str] | Mapping[str, Any], out: str | None) -> tuple[str, Plan]:
+    """The YAML of a suite, and the plan that it makes with the loaded code.
 
     Parameters
     ----------
@@ -72,11 +71,24 @@ def read_suite(
         if store := run_of_text(text, file, out):
             refuse_missing_code(store)
         raise
-    plan = feasible(plan, file)
-    if not smoke:
-        return text, plan
-    text = rehearsal(text, file)
-    return text, feasible(expand(parse(text, file, names), names), file)
+    return text, feasible(plan, file)
+
+
+def rehearsed(text: str, plan: Plan, address: str | None, noted: Callable[[str], None]) -> tuple[str, Plan]:
+    """The YAML of the rehearsal of a suite with this plan, and the rehearsal's plan.
+
+    Without a cluster's `address` it is one that this machine can run: on the CPU where there is no GPU. `noted` is told
+    so, and why there are no joules.
+    """
+    suite = plan.suite
+    is_here = suite.resources.gpus > 0 and address is None
+    on_cpu = is_here and not has_gpu()
+    if on_cpu:
+        noted(f"torch sees no GPU on this machine: {suite.name} is rehearsed on the CPU, without joules")
+    elif is_here and suite.energy.meter != "none" and (why := obstacle(suite.request, suite.energy, os.environ)):
+        noted(f"{suite.name} is rehearsed without joules: {why}")
+    text = rehearsal(text, suite.name, ON_CPU) if on_cpu else rehearsal(text, suite.name)
+    return text, feasible(expand(parse(text, suite.name, plan.names), plan.names), suite.name)
 
 
 def _text(suite: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -17,16 +19,26 @@ _VALIDATION = 0.25
 """A suite's own share of so few samples may round to 0."""
 
 
-def rehearsal(text: str, file: str) -> str:
+ON_CPU = {"gpus": 0, "accelerator": None}
+"""What the cells of a rehearsal are given in place of the suite's GPUs, on a machine without one."""
+
+
+def rehearsal(text: str, file: str, resources: Mapping[str, Any] = MappingProxyType({})) -> str:
     """The YAML of a valid suite's rehearsal: one seed, the first sparsity above 0, a few steps on a few samples.
 
-    It has the suite's name with `SUFFIX`, so that its records never mix with the suite's own.
+    It has the suite's name with `SUFFIX`, so that its records never mix with the suite's own. Its joules mean nothing,
+    so that it requires none.
+
+    Parameters
+    ----------
+    resources : what one cell is given other than the suite says, such as `ON_CPU`
     """
     suite = dict(Document.read(text, file).value)
     suite["name"] = f"{suite['name']}{SUFFIX}"
     suite["cost"] = "a rehearsal: its figures mean nothing"
-    suite["protocol"] = _protocols(suite["protocol"], suite.get("resources", {}).get("gpus", 0))
-    suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}}
+    suite["resources"] = {**suite.get("resources", {}), **resources}
+    suite["protocol"] = _protocols(suite["protocol"], suite["resources"].get("gpus", 0))
+    suite["energy"] = {**suite.get("energy", {}), "min_window": "0s", "idle": "0s", "cool_down": {}, "required": False}
     if "use" in suite:
         suite["use"] = {**(suite["use"] or {}), "window": "0.01s", "batch_sizes": [_BATCH]}
     suite["grid"] = [_block(block) for block in suite["grid"]]
