@@ -306,6 +306,7 @@ def test_plan_runs_nothing_and_leaves_no_folder(here, dtcbench):
     assert ended.code == 0
     assert "3 cells: 0 done, 0 failed, 3 missing" in ended.out
     assert "unknown until a first cell has run" in ended.out
+    assert "cost, as the suite says: a second" in ended.out
     assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
 
 

@@ -244,7 +244,15 @@ def plan(
     from dtcbench.execution.suite_run import read_suite, refuse_to_mix
     from dtcbench.records.lookup import run_of
     from dtcbench.registry import load_plugins
-    from dtcbench.report.plans import checkpoints_note, plan_lines, plan_view, score_note, use_note, weights_note
+    from dtcbench.report.plans import (
+        checkpoints_note,
+        cost_note,
+        plan_lines,
+        plan_view,
+        score_note,
+        use_note,
+        weights_note,
+    )
 
     refuse_idle("--claims", claim_files, "--seal or --detect", seal or detect is not None)
     refuse_idle("--from", records, "--detect", detect is not None)
@@ -262,7 +270,7 @@ def plan(
     elif every:
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
     else:
-        notes = (score_note, weights_note, checkpoints_note, use_note)
+        notes = (cost_note, score_note, weights_note, checkpoints_note, use_note)
         say(plan_view(planned, contents), *(line for note in notes for line in note(planned)))
 
 

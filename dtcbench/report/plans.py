@@ -85,6 +85,11 @@ _COPIES = 3
 """Of the weights in a checkpoint: themselves, and Adam's two moments."""
 
 
+def cost_note(plan: Plan) -> list[str]:
+    """What the suite says that it costs."""
+    return [f"cost, as the suite says: {plan.suite.cost}"]
+
+
 def weights_note(plan: Plan) -> list[str]:
     """How much the networks take that the suite keeps: a line, or none if it keeps none."""
     if plan.suite.keep_weights == "none":

@@ -12,7 +12,9 @@ from dtcbench.energy.phases import COARSE_SHARE
 from dtcbench.plan import claim, shipped
 from dtcbench.plan.grid import expand
 from dtcbench.plan.suite import SuiteError, load, parse, read
+from dtcbench.text import duration
 
+TIME = re.compile(r"([\d.]+) (s|min|h)\b")
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,6 +53,23 @@ def test_every_shipped_suite_is_valid_and_bears_its_files_name(name):
 @pytest.mark.parametrize("name", ["energy", "energy-short"])
 def test_windows_of_use_are_not_coarse_even_if_the_pilot_that_sized_them_was_slower_by_four_tenths(name):
     assert load(name).use.window / 1.4 > REFRESH_S / COARSE_SHARE
+
+
+@pytest.mark.parametrize("name", ["energy", "energy-short"])
+def test_the_cost_of_an_energy_suite_is_the_sum_of_its_parts_as_the_suite_has_them(name):
+    suite = load(name)
+    cells, sizes = expand(suite).cells, len(suite.use.batch_sizes)
+    removing = sum(not cell.method.name.startswith("dense") for cell in cells)
+    parts = {
+        "of idling": 2 * suite.energy.idle * len(cells),
+        "of use": suite.use.seconds(4 * sizes * removing + 2 * sizes * (len(cells) - removing)),
+        "of cooling": suite.energy.cool_down.at_most * len(cells),
+    }
+    assert [what for what, taken_s in parts.items() if f" {duration(taken_s)} {what}" not in suite.cost] == []
+    told = [float(number) * {"s": 1, "min": 60, "h": 3600}[unit] for number, unit in TIME.findall(suite.cost)]
+    assert told[0] == pytest.approx(sum(told[1:]), rel=0.01)
+    page = (ROOT / "docs/energy.md").read_text(encoding="utf-8")
+    assert all(f"| {number} {unit} |" in page for number, unit in TIME.findall(suite.cost))
 
 
 def test_the_readmes_example_is_a_valid_suite():
