@@ -43,6 +43,7 @@ def run(
     plugins: Sequence[str | PathLike[str]] | PathLike[str] = (),
     progress: bool | Watcher = True,
     serve: int | None = None,
+    track: str | None = None,
 ) -> Run:
     """Run the missing cells of a suite, and rebuild its tables. The same call resumes.
 
@@ -69,6 +70,7 @@ def run(
     plugins : Python files, or one file, that register models, data sets, methods, solvers or protocols
     progress : print the progress; or a `Watcher`, which receives each event
     serve : show the run while it runs, at this port of 127.0.0.1 or a free one if 0; the progress says where
+    track : hand each cell that ends to `mlflow` or `wandb`, by their own clients
 
     Raises
     ------
@@ -118,10 +120,7 @@ def run(
     cells = plan.cells if shard is None else share(plan.cells, shard)
     cells = cells if cell is None else (one_cell(cell, cells),)
     store = run_of(plan.suite.name, folder)
-    if serve is not None:
-        from dtcbench.report.serving import Server
-
-        watcher = Watchers(watcher, Server(store, serve, watcher.noted))
+    watcher = _with_others(watcher, store, plan.suite.name, serve, track)
     grow = _until_decided(plan, store, watcher, claims) if until_decided else not_at_all
     with executed(
         plan,
@@ -180,6 +179,20 @@ def _refuse_misfits(workers: Any, fail_over: Any, progress: object) -> None:
 
 def _is_number(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _with_others(watcher: Watcher, store: Store, suite: str, serve: int | None, track: str | None) -> Watcher:
+    """The watcher, and those that the options ask for: they tell it what the user should know."""
+    others: list[Watcher] = []
+    if serve is not None:
+        from dtcbench.report.serving import Server
+
+        others.append(Server(store, serve, watcher.noted))
+    if track is not None:
+        from dtcbench.execution.tracking import Tracker
+
+        others.append(Tracker(track, suite, watcher.noted))
+    return Watchers(watcher, *others) if others else watcher
 
 
 def _printed() -> Watcher:

@@ -51,6 +51,9 @@ def run(
     serve_port: Annotated[
         int | None, typer.Option(min=1, max=65535, metavar="PORT", help="The page's port [default: a free one].")
     ] = None,
+    track: Annotated[
+        str | None, typer.Option(metavar="CLIENT", help="Hand each cell that ends to mlflow or wandb.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Run the missing cells of a suite, then rebuild its tables. The same command resumes.
@@ -79,6 +82,7 @@ def run(
         address=address,
         plugins=plugin or (),
         progress=progress,
+        track=track,
         serve=(serve_port or 0) if serve else None,
     )
     show_rebuilt(done, progress.files)

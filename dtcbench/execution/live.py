@@ -16,6 +16,7 @@ from dtcbench.heartbeat import Heartbeat
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Energy, Status
 from dtcbench.records.location import BEAT_S, StoreError, this_process
+from dtcbench.records.parts import power
 from dtcbench.records.snapshot import BoardSeen, CellUnderWay, Failure, NodeSeen, Snapshot
 from dtcbench.records.store import Writer
 from dtcbench.unavailable import Unavailable
@@ -140,8 +141,8 @@ class Live(Watcher):
 
     def _see(self, energy: Energy, lane: str | None, host: str) -> None:
         """Keep the watts of the board that a cell was measured on, or why there are none."""
-        trace, joules = energy.trace, energy.energy_j
-        if trace is None or joules is None or not energy.window_s:
+        trace, watts = energy.trace, power(energy)["mean_power_w"]
+        if trace is None or watts is None:
             self._unmetered = energy.reasons.get("energy_j", "its window was empty")
             return
         self._board_of[lane] = trace.gpu_uuid
@@ -149,7 +150,7 @@ class Live(Watcher):
             gpu_uuid=trace.gpu_uuid,
             device=trace.device,
             host=host,
-            watts=joules * energy.repeats / energy.window_s,
+            watts=watts,
             simulated=trace.simulated,
             in_use=False,
         )

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 import dtcbench
 from dtcbench.plan.cell import canonical_json
-from dtcbench.record import Cycle, Energy, Provenance, Tabled
+from dtcbench.record import CellRecord, Cycle, Energy, Provenance, Tabled
 from dtcbench.records import index
 from dtcbench.records import use as of_use
 from dtcbench.records.store import Store, Writer, uncollected
@@ -37,6 +37,8 @@ from dtcbench.records.tables import (
     CYCLE,
     ENERGY,
     HITS,
+    IDENTITY,
+    IN_MEMORY_ONLY,
     LAYER,
     MEASURED,
     METRICS,
@@ -200,6 +202,14 @@ def power(energy: Energy) -> dict[str, float | None]:
 
 def _trace(record: Tabled) -> str | None:
     return record.energy.trace_sha256 if record.energy else None
+
+
+def row(record: CellRecord) -> dict[str, Any]:
+    """The row of `cells` of one record, without what the table's files lack."""
+    measured = dict(zip(MEASURED, _row(Tabled.model_validate(record.model_dump(mode="json"))), strict=True))
+    identity = {name: value(record.cell) for name, (value, _) in IDENTITY.items()}
+    found = {**identity, "suite": record.suite, **measured}
+    return {name: value for name, value in found.items() if name not in IN_MEMORY_ONLY}
 
 
 def _row(record: Tabled) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:
 
 
 METRICS, ENERGY, CYCLE, LAYER = (number_fields(model) for model in (Metrics, Energy, Cycle, Layer))
-_IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
+IDENTITY: dict[str, tuple[Callable[[Cell], Any], str]] = {
     "key": (lambda cell: cell.key, "The cell's key: the SHA-256 of all that decides its numbers."),
     "protocol": (
         lambda cell: cell.protocol.unversioned_label,
@@ -103,7 +103,7 @@ OF_PROVENANCE = {
     "dataset_sha256": meaning(Provenance, "dataset_sha256"),
 }
 CELLS = {
-    **{name: text for name, (_, text) in _IDENTITY.items()},
+    **{name: text for name, (_, text) in IDENTITY.items()},
     **_OUTCOME,
     **_OF_RESULT,
     **HITS,
@@ -113,9 +113,9 @@ CELLS = {
 """By column of `cells`, in order, its meaning."""
 IN_MEMORY_ONLY = tuple(HITS)
 """The columns of `cells` that its files lack: a bit for each test sample of each cell would be most of them."""
-MEASURED = tuple(CELLS)[1 + len(_IDENTITY) :]
+MEASURED = tuple(CELLS)[1 + len(IDENTITY) :]
 """The columns of `cells` that come from a record."""
-_NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *ENERGY, *OF_POWER)
+NUMBERS = ("attempt", "wall_s", "place", *_OF_RESULT, *ENERGY, *OF_POWER)
 """The columns of `cells` that are numbers."""
 OF_REGRESSION = ("r2",)
 """The columns of `cells` that its files have only where a cell has a value."""
@@ -123,14 +123,14 @@ _SCORES = ("accuracy", *OF_REGRESSION)
 _OF_COUNTING = ("key", "status", "attempt", "dataset_sha256", "trace_sha256", "plugins", *_SCORES)
 """The columns of a part that say whether a record counts, and what is behind it."""
 CYCLES = {
-    **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in _IDENTITY},
+    **{{"sparsity": "sparsity_planned"}.get(name, name): CELLS[name] for name in IDENTITY},
     **_meanings(Cycle, CYCLE),
     "cumulative_j": "Joules from the beginning of training to the end of this cycle's training.",
     "group": meaning(Layer, "group"),
     **_meanings(Layer, LAYER),
 }
 """By column of `cycles`, in order, its meaning."""
-USE = {**{name: CELLS[name] for name in _IDENTITY}, **of_use.MEASURED}
+USE = {**{name: CELLS[name] for name in IDENTITY}, **of_use.MEASURED}
 """By column of `use`, in order, its meaning."""
 POWER = {
     "key": CELLS["key"],
@@ -235,14 +235,14 @@ def _in_plan_order(rows: pd.DataFrame, identities: pd.DataFrame, places: dict[st
 
 
 def _identities(planned: Collection[Cell]) -> pd.DataFrame:
-    rows = [tuple(value(cell) for value, _ in _IDENTITY.values()) for cell in planned]
-    names = pd.DataFrame(rows, columns=list(_IDENTITY))
+    rows = [tuple(value(cell) for value, _ in IDENTITY.values()) for cell in planned]
+    names = pd.DataFrame(rows, columns=list(IDENTITY))
     return names.astype(dict.fromkeys(names.columns.drop(["sparsity", "seed"]), "str") | {"sparsity": "float64"})
 
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
     """A copy of `cells` in which numbers that no cell has are numbers too."""
-    return cells.astype({name: "float64" for name in _NUMBERS if name in cells and cells[name].dtype == object})
+    return cells.astype({name: "float64" for name in NUMBERS if name in cells and cells[name].dtype == object})
 
 
 def filed(cells: pd.DataFrame) -> pd.DataFrame:
@@ -253,7 +253,7 @@ def filed(cells: pd.DataFrame) -> pd.DataFrame:
 def untyped(cells: pd.DataFrame) -> pd.DataFrame:
     """`cells` as its file has it: there a number that no cell has is a column without a type."""
     cells = filed(cells)
-    empty = [name for name in _NUMBERS if name in cells and cells[name].isna().all()]
+    empty = [name for name in NUMBERS if name in cells and cells[name].isna().all()]
     return cells.assign(**{name: pd.Series(None, cells.index, dtype=object) for name in empty})
 
 

@@ -8,6 +8,8 @@ import pytest
 from fake_nvml.boards import FakeGpu
 from simulated import WATTS, on_boards
 
+from dtcbench.records.store import Store
+
 pytestmark = pytest.mark.ray
 
 SUITE = """\
@@ -67,6 +69,18 @@ def test_the_cells_of_a_seed_share_a_gpu_and_the_seeds_do_not(energies):
     boards = [{energy["trace"]["gpu_uuid"] for energy in of_seed} for of_seed in energies.values()]
     assert [len(of_seed) for of_seed in energies.values()] == [2, 2]
     assert sorted(map(sorted, boards)) == [[uuid] for uuid in WATTS]
+
+
+def test_who_watches_the_run_sees_its_gpus_and_the_watts_that_the_cells_measured(folder, energies):
+    seen = Store(folder / "runs/watts").snapshot()
+    assert {board.gpu_uuid for board in seen.boards} == WATTS.keys()
+    measured = [
+        one["energy_j"] / (one["window_s"] / one["repeats"]) for of_seed in energies.values() for one in of_seed
+    ]
+    assert all(board.watts in measured for board in seen.boards)
+    [node] = seen.nodes
+    assert (node.gpus, node.ended, node.failed) == (2, 4, 0)
+    assert {(board.host, board.simulated) for board in seen.boards} == {(node.host, True)}
 
 
 def test_every_cells_joules_are_its_own_boards_power_times_its_time(energies):
