@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from dtcbench.analysis import energy_columns, stats
 from dtcbench.analysis.evidence import Evidence
-from dtcbench.analysis.pairing import DENSE, Rows, known, with_baseline
+from dtcbench.analysis.pairing import DENSE, METER, Rows, known, with_baseline
 from dtcbench.analysis.rivals import Series, all_series, arms
 from dtcbench.analysis.verdicts import Comparison, Effect, Side, Verdict, obstacle
 from dtcbench.energy.integrate import REFRESH_S
@@ -51,24 +52,26 @@ def evidence(claim: Claim, cells: pd.DataFrame, use: pd.DataFrame) -> list[Evide
 
 
 def as_used(cells: pd.DataFrame, use: pd.DataFrame, way: WayOfUse) -> pd.DataFrame:
-    """`cells` with the joules of 1,000 samples, used in this way, in place of those of a training.
-
-    Their bound is one refresh of the driver in each window, as if all windows began alike; in place of the spread of
-    repeats stands the standard error of the median over windows, from its interval.
-    """
+    """`cells` with the joules of 1,000 samples, used in this way, in place of those of a training."""
     chosen = use[(use["widths"] == "pruned") & (use["mode"] == way.mode) & (use["batch_size"] == way.batch_size)]
-    joules = chosen["energy_j"].astype(float)
-    window_s = chosen["passes"] * chosen["batch_size"] / chosen["throughput"]
-    of_use = chosen[["key", "energy_method", "energy_scope", "energy_reason"]].assign(
-        energy_j=joules,
-        energy_flags=chosen["use_flags"],
-        quantisation_j=joules * REFRESH_S / window_s,
-        repeat_spread_j=(chosen["energy_high_j"] - chosen["energy_low_j"]) / 2 / _OF_95,
-        repeats=1,
+    of_use = chosen[["key", "energy_j", "energy_method", "energy_scope", "energy_reason"]].assign(
+        energy_flags=chosen["use_flags"], **meter_of_use(chosen)
     )
     used = cells.drop(columns=of_use.columns.drop("key")).merge(of_use, on="key", how="left", validate="one_to_one")
     unused = ~used["key"].isin(of_use["key"])
     return used.assign(energy_reason=used["energy_reason"].mask(unused, f"use not measured at {way}"))
+
+
+def meter_of_use(use: pd.DataFrame) -> dict[str, Any]:
+    """By name in `METER`, what tells how far the joules of ways of use may be off.
+
+    Their bound is one refresh of the driver in each window, as if all windows began alike; in place of the spread of
+    repeats stands the standard error of the median over windows, from its interval.
+    """
+    window_s = use["passes"] * use["batch_size"] / use["throughput"]
+    half = (use["energy_high_j"] - use["energy_low_j"]) / 2
+    values = (use["energy_j"] * REFRESH_S / window_s, half / _OF_95, 1)
+    return dict(zip(METER, values, strict=True))
 
 
 def _at(claim: Claim, series: Series) -> Evidence:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dtcbench.analysis.energy_columns import DISQUALIFYING
-from dtcbench.analysis.pairing import DENSE, POOL, distinct
-from dtcbench.analysis.stats import Estimate, geometric_mean_estimate
+from dtcbench.analysis.energy_columns import DISQUALIFYING, log_ratio
+from dtcbench.analysis.pairing import DENSE, METER, POOL, Rows, distinct
+from dtcbench.analysis.saving import meter_of_use
+from dtcbench.analysis.stats import Estimate, exponential, geometric_mean_estimate
 from dtcbench.record import PowerTrace, Spread, Tabled, Use, meaning
 
 WAY = ["widths", "mode", "batch_size"]
@@ -67,7 +68,7 @@ COMPARED = {
     "energy_j": "joules of the GPU per 1,000 samples, as latency_s; empty, too, if some cover a module",
     "energy_ratio": "joules over those of the paired dense cell, as time_ratio; empty if energy_ratio_reason gives a "
     "reason against it",
-    "energy_low": "lower end of its interval",
+    "energy_low": "lower end of its interval: over seeds, and the meter's own error if all pairs shared it",
     "energy_high": "upper end of its interval",
     "cpu_energy_j": "joules of the processor packages per 1,000 samples, as latency_s",
     "flags": "flags of the cells' joules",
@@ -80,7 +81,7 @@ COMPARED = {
 """The columns of `use.csv`, in order, and their meanings."""
 _REASONS = {"use_reason": "throughput", "energy_reason": "energy_j", "cpu_energy_reason": "cpu_energy_j"}
 """By column with a reason, the quantity that it is about."""
-_OF_JOULES = ["energy_j", "energy_method", "energy_scope", "use_flags", "gpu_uuid"]
+_OF_JOULES = ["energy_j", *METER, "energy_method", "energy_scope", "use_flags", "gpu_uuid"]
 _ROW = [*POOL, "sparsity", "method", "solver", *WAY]
 
 
@@ -119,7 +120,9 @@ def compared(use: pd.DataFrame) -> pd.DataFrame:
     use : the table of a run
     """
     solver = use["solver"].astype(object).where(use["solver"].notna(), "")
-    known = use.assign(solver=solver).sort_values([*_ROW, "seed"], kind="stable", ignore_index=True)
+    known = use.assign(solver=solver, **meter_of_use(use)).sort_values(
+        [*_ROW, "seed"], kind="stable", ignore_index=True
+    )
     is_baseline = (known["method"] == DENSE) & (known["widths"] == "pruned")
     pair = [*POOL, "seed", "mode", "batch_size", "hardware_class"]
     baseline = known.loc[is_baseline, [*pair, "flops", "throughput", *_OF_JOULES]]
@@ -135,7 +138,7 @@ def _line(names: dict[str, Any], cells: pd.DataFrame) -> dict[str, Any]:
     time = _unless(no_time_ratio, cells["throughput_dense"], cells["throughput"])
     no_median = {name: list(_no_median(cells, name)) for name in _SPREADS}
     no_ratio = ", ".join(_bars(cells[cells["energy_j"].notna()]))
-    energy = _unless(no_ratio, cells["energy_j"], cells["energy_j_dense"])
+    energy = Estimate(math.nan, None, no_ratio) if no_ratio else _of_joules(cells)
     return {
         **names,
         "measured": int(cells["throughput"].notna().sum()),
@@ -196,6 +199,14 @@ def _ratio(over: pd.Series, under: pd.Series) -> Estimate:
 
 def _unless(reason: str, over: pd.Series, under: pd.Series) -> Estimate:
     return Estimate(math.nan, None, reason) if reason else _ratio(over, under)
+
+
+def _of_joules(cells: pd.DataFrame) -> Estimate:
+    """The ratio of joules as that of training: its interval holds what the meter leaves open, too."""
+    ours = {name: cells[name].to_numpy() for name in ("energy_j", *METER, "hardware_class")}
+    dense = {f"{name}_baseline": cells[f"{name}_dense"].to_numpy() for name in ("energy_j", *METER)}
+    columns = ours | dense | {"hardware_class_baseline": ours["hardware_class"]}
+    return exponential(log_ratio(Rows(columns, np.arange(len(cells)))))
 
 
 def _numbers(ratio: Estimate) -> dict[str, float]:

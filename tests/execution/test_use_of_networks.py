@@ -14,6 +14,7 @@ from dtcbench import cli
 from dtcbench.execution.suite_run import read_suite
 from dtcbench.execution.task import Job
 from dtcbench.execution.worker import NOT_USED, attempt
+from dtcbench.plan.claim import Counted, WayOfUse, load
 from dtcbench.plan.rehearsal import rehearsal
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord
@@ -115,6 +116,17 @@ def test_every_rendering_shows_them_and_says_what_was_not_measured(run):
     assert {path.suffix for path in (run.folder / "figures").glob("*-time-of-use.*")} == {".pdf", ".svg"}
     cells = said(run, "show", next(run.records()).key[:12], "--run", str(run.folder))
     assert "use, pruned, eager, batch 4" in cells.output and "samples/s [" in cells.output
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "reason"),
+    [(4, "no energy: the cell ran on the CPU"), (64, "no energy: use not measured at batch 64, eager, as pruned")],
+)
+def test_a_claim_on_the_energy_of_use_reads_what_the_records_hold_of_its_way(run, batch_size, reason):
+    shipped = load(["2b-energy-of-use"])[0].claim
+    estimand = shipped.estimand.model_copy(update={"use": WayOfUse(batch_size=batch_size)})
+    (found,) = run.claims(claims=[shipped.model_copy(update={"estimand": estimand, "cells": Counted()})])
+    assert (found.verdict, found.reason) == ("not measured", reason)
 
 
 def test_a_run_that_used_nothing_says_how_to(tiny_workplace):

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from dtcbench.analysis import stats
 from dtcbench.analysis.energy_columns import DISQUALIFYING
 from dtcbench.records.use import COMPARED, MEASURED, compared
 from dtcbench.report.use_view import notes
@@ -67,6 +68,22 @@ def test_seeds_give_a_geometric_mean_with_its_interval_and_two_seeds_none():
     assert math.isnan(line([*rows[:2], *dense], method="dtc")["time_low"])
     assert (found["measured"], found["throughput"]) == (3, 200.0)
     assert found["spread_pct"] == pytest.approx(10)
+
+
+def test_the_interval_of_joules_holds_one_refresh_a_window_which_no_number_of_seeds_averages_out():
+    shares = (0.5, 0.501, 0.502)
+    joules = [("dense", seed, 4.0) for seed in range(3)] + [("dtc", seed, 4.0 * by) for seed, by in enumerate(shares)]
+
+    def found(**meter):
+        rows = [row(method, seed, energy_j=j, energy_low_j=j, energy_high_j=j, **meter) for method, seed, j in joules]
+        return line(rows, method="dtc")
+
+    over_seeds = stats.mean_estimate(map(math.log, shares))
+    three_seconds = stats.with_error(over_seeds, 0.1 / 3 / math.sqrt(6) * math.sqrt(2))
+    of_windows, unknown = found(passes=300), found(passes=math.nan)  # of 1 sample, at 100 a second
+    assert math.log(of_windows["energy_high"]) == pytest.approx(three_seconds.high)
+    assert math.log(unknown["energy_high"]) < math.log(of_windows["energy_high"]) - 0.02
+    assert of_windows["energy_ratio"] == pytest.approx(math.exp(over_seeds.mean))
 
 
 def test_other_hardware_and_a_missing_dense_cell_leave_numbers_without_a_ratio():
