@@ -498,6 +498,15 @@ def test_a_claim_that_says_nothing_of_the_suite_is_named_where_it_is_sealed(tmp_
     assert "note: suite tiny says nothing of claim mine: no magnitud at the place of a cell of dtc" in sealed
 
 
+def test_a_claim_on_use_that_the_suite_does_not_measure_is_named_where_it_is_sealed(tmp_path, dtcbench, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(shipped.text("2b-energy-of-use", "claim").replace("[claims, energy]", "[tiny]"))
+    for sizes, is_said in (("[1]", True), ("[1, 1024]", False)):
+        Path("tiny.yaml").write_text(f"{TINY}resources: {{cpus: 1, gpus: 1}}\nuse: {{batch_sizes: {sizes}}}\n")
+        sealed = dtcbench("plan", "tiny.yaml", "--seal", "--claims", "mine.yaml", "--out", f"runs/{len(sizes)}").out
+        assert ("add 1024 to the batch_sizes of its `use`" in sealed) == is_said
+
+
 def test_a_mistake_in_a_claim_is_named_with_its_line(copy_of_tiny, dtcbench):
     Path("mine.yaml").write_text(OWN_CLAIM.replace("test: everywhere", "test: somewhere"))
     ended = dtcbench("claims", "tiny", "--claims", "mine.yaml")

@@ -287,12 +287,21 @@ def _sealed(store: Store, suite: str, claims: Sequence[Path]) -> str:
 
 
 def _idle_claims(plan: Plan, store: Store) -> Iterator[str]:
-    """A line for each sealed claim that finds nothing to compare in the plan: a name in it may be mistyped."""
+    """A line for each sealed claim that finds nothing to compare in the plan, since a name in it may be mistyped, or
+    that reads a use which a suite for GPUs does not measure."""
+    from dtcbench.plan.claim import IN_USE
+    from dtcbench.records.fixed_rules import judged_claims
     from dtcbench.records.run import Run
 
-    for one in Run.of(plan, store).claims():
-        if not one.comparisons:
-            yield f"note: suite {plan.suite.name} says nothing of claim {one.id}: {one.reason}"
+    suite = plan.suite
+    idle = {one.id: one.reason for one in Run.of(plan, store).claims() if not one.comparisons}
+    yield from (f"note: suite {suite.name} says nothing of claim {name}: {reason}" for name, reason in idle.items())
+    sizes = suite.use.batch_sizes if suite.use else []
+    for claim in (one.claim for one in judged_claims([store.fixed_rules()])):
+        way, reads_use = claim.estimand.use, claim.estimand.quantity == IN_USE
+        if reads_use and claim.id not in idle and suite.resources.gpus and way.batch_size not in sizes:
+            remedy = f"add {way.batch_size} to the batch_sizes of its `use`"
+            yield f"note: claim {claim.id} reads joules of use at {way}, which suite {suite.name} lacks; {remedy}"
 
 
 def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> RenderableType:
