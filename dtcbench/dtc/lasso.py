@@ -27,12 +27,6 @@ BOUNDS = 50
 """Dual points that may be tried to bound another solver's objective from below; 8 to 25 bring it to 1e-9."""
 TO_BOUNDARY = 0.995
 """Share of the way to the nearest bound that a step may go."""
-LARGE = 2**17
-"""Entries of Θ from which on single precision pays; narrower layers have no use for it."""
-SINGLE_UNTIL = 1e-3
-"""Relative complementarity at which single precision ends."""
-SINGLE_STEPS = 30
-"""Steps in single precision at most."""
 WELL_CENTRED = 10
 """Products of slack and multiplier within this factor of the aim need no correction."""
 
@@ -71,10 +65,6 @@ class Lasso:
     def rows(self, index: Tensor | list[int]) -> Lasso:
         """The problem of some of the right-hand sides."""
         return Lasso(self.at, self.b[index], self.kappa[index], self.unit[index])
-
-    def single(self) -> Lasso:
-        """The problem in single precision."""
-        return Lasso(self.at.float(), self.b.float(), self.kappa.float(), self.unit.float())
 
     @cached_property
     def mean_square(self) -> Tensor:
@@ -149,8 +139,6 @@ class Lasso:
         return s
 
 
-_SINGLE_KAPPA = 1e-9
-_SINGLE_ROUNDING = 1e-6
 _RIDGE = 1e-13
 _REFINEMENTS = 3
 
@@ -247,26 +235,6 @@ class DualPoint:
     def rows(self, index: Tensor) -> DualPoint:
         """The points of some of the right-hand sides."""
         return DualPoint(self.xi[index], self.positive[:, :, index], self.wary[index])
-
-    @classmethod
-    def approached(cls, lasso: Lasso) -> DualPoint:
-        """The start; of a large problem a point near the solution, which single precision reaches in half the time."""
-        import torch
-
-        start = cls.start(lasso)
-        if lasso.at.numel() < LARGE or bool((lasso.kappa < _SINGLE_KAPPA).any()):
-            return start
-        single = lasso.single()
-        point = cls(start.xi.float(), start.positive.float(), start.wary)
-        for _ in range(SINGLE_STEPS):
-            if bool((point.complementarity(single) <= SINGLE_UNTIL).any()):
-                break
-            point = point.step(single)
-        xi = point.xi.double() * (1 - _SINGLE_ROUNDING)  # so that rounding leaves it within its bounds
-        change = lasso.slopes(xi)
-        slack = torch.stack((lasso.kappa - change, lasso.kappa + change))
-        near = torch.stack((slack, point.positive[1].double()))
-        return cls(xi, near, start.wary) if bool((near > 0).all()) else start
 
     def complementarity(self, lasso: Lasso) -> Tensor:
         """Σ slack · multiplier, relative to the objective's ℓ₁ term [k]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from dtcbench.dtc.sensing import Array
@@ -14,7 +15,7 @@ ROUNDS = 20
 _ROUNDING = 1e-9
 
 
-def signs_of_solution(theta: Array, y: Array, lam: float) -> Array | None:
+def signs_of_solution(theta: NDArray[np.floating], y: Array, lam: float) -> Array | None:
     """The signs [m] of argmin ‖Θ s − y‖² + λ ‖s‖₁ for one y [n]; None if rounding stands in the way.
 
     The dual is the point ξ nearest to y with |Θᵀ ξ| ≤ λ / 2. Of 2 n columns, that is a non-negative least squares

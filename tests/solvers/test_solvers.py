@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtcbench import registry
-from dtcbench.dtc import lasso as lasso_room
+from dtcbench.dtc import least_distance
+from dtcbench.dtc import signs as signs_room
 from dtcbench.dtc.device import DeviceMatrix
 from dtcbench.dtc.lasso import DualPoint, Lasso
-from dtcbench.dtc.least_distance import signs_of_solution
 from dtcbench.dtc.recovery import Tolerance, checked, checked_solver, tolerance_of, unchecked
 from dtcbench.dtc.sensing import dct_basis
+from dtcbench.dtc.signs import Columns, Dual, Point, likely_signs
 from dtcbench.errors import SolverError
 from dtcbench.registry import Entry
 from dtcbench.selftest.solver_checks import checks
@@ -82,36 +84,39 @@ def test_the_exact_solvers_agree_on_a_wide_layer(name):
 
 def test_the_answer_for_a_layer_wide_enough_for_single_precision_is_as_exact_as_promised():
     theta, y = problem(m=1400, n=140)
-    assert theta.size >= lasso_room.LARGE
+    assert theta.size >= signs_room.SINGLE_FROM
     best = objective(theta, y, 0.3, solve("lars", theta, y))
     np.testing.assert_allclose(objective(theta, y, 0.3, solve("interior-point", theta, y)), best, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("m", "n"), [(16, 2), (64, 6), (64, 32), (256, 26), (30, 30)])
-def test_non_negative_least_squares_finds_the_signs_that_lars_finds(m, n):
-    for seed in range(5):
-        theta, y = problem(m=m, n=n, k=1, seed=seed)
+@pytest.mark.parametrize(("m", "n"), [(16, 1), (64, 6), (64, 32), (512, 51), (30, 30)])
+@pytest.mark.parametrize("single_from", [0, signs_room.SINGLE_FROM])
+def test_the_steps_in_numpy_end_at_the_signs_that_lars_finds(monkeypatch, m, n, single_from):
+    monkeypatch.setattr(signs_room, "SINGLE_FROM", single_from)
+    for most_rows in (0, 32):  # without and with non-negative least squares before the first step
+        monkeypatch.setattr(least_distance, "MOST_ROWS", most_rows)
+        theta, y = problem(m=m, n=n, k=1, seed=n)
+        one = Lasso.scaled(theta, y, 0.3)
         expected = np.sign(solve("lars", theta, y))[:, 0]
-        np.testing.assert_array_equal(signs_of_solution(theta, y[:, 0], 0.3), expected)
+        found = likely_signs(Columns(one.at.numpy()), one.b[0].numpy(), float(one.kappa), steps=30)
+        assert any((signs == expected).all() for signs, _ in islice(found, 3))
 
 
-def test_where_non_negative_least_squares_finds_nothing_the_interior_point_answers(monkeypatch):
+def test_single_precision_ends_within_the_bounds_and_so_small_a_penalty_begins_in_double():
+    for lam, begun in ((0.3, True), (1e-9, False)):
+        one = Lasso.scaled(*problem(m=1400, n=140, k=1), lam)
+        dual = Dual(Columns(one.at.numpy()), one.b[0].numpy(), float(one.kappa))
+        point = Point.approached(dual, steps=30)
+        assert point.xi.any() == begun and point.xi.dtype == np.float64
+        assert (point.slack > 0).all() and (point.multiplier > 0).all()
+
+
+@pytest.mark.parametrize("wrong", [[], [(np.eye(60)[0], np.ones(12))]], ids=["no signs", "wrong signs"])
+def test_where_the_steps_in_numpy_find_nothing_those_in_torch_answer(monkeypatch, wrong):
     theta, y = problem()
     found = solve("interior-point", theta, y)
-    for signs in (None, np.eye(60)[0]):  # nothing, or the wrong signs
-        monkeypatch.setattr(module_of("interior-point"), "signs_of_solution", lambda *_, signs=signs: signs)
-        np.testing.assert_array_equal(solve("interior-point", theta, y), found)
-
-
-def test_a_point_from_single_precision_lies_within_its_bounds_and_leads_to_the_same_answer(monkeypatch):
-    theta, y = problem(m=400, n=40)
-    found = solve("interior-point", theta, y)
-    monkeypatch.setattr(lasso_room, "LARGE", 0)
-    point = DualPoint.approached(Lasso.scaled(theta, y, 0.3))
-    assert point.xi.abs().max() > 0 and (point.positive > 0).all()
+    monkeypatch.setattr(module_of("interior-point"), "likely_signs", lambda *_: wrong)
     np.testing.assert_array_equal(solve("interior-point", theta, y), found)
-    # Single precision does not hold so small a λ; the method then begins in double precision.
-    assert not DualPoint.approached(Lasso.scaled(theta, y, 1e-9)).xi.any()
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
@@ -215,11 +220,10 @@ def test_a_step_of_the_interior_point_makes_nothing_elsewhere_than_theta_is(monk
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: False)  # a meta tensor has no value, but a place
     theta, y = problem(m=100, n=40)
     lasso = Lasso.scaled(DeviceMatrix.copied(theta, torch.device("meta")), y, 0.3)
-    for precision in (lasso, lasso.single()):
-        point = DualPoint.start(precision).step(precision)
-        made = [point.xi, point.positive, point.wary, point.complementarity(precision), point.signs(precision)]
-        made.append(precision.gap(precision.zero(), precision.residual(precision.zero()), point.xi))
-        assert {part.device.type for part in made} == {"meta"}
+    point = DualPoint.start(lasso).step(lasso)
+    made = [point.xi, point.positive, point.wary, point.complementarity(lasso), point.signs(lasso)]
+    made.append(lasso.gap(lasso.zero(), lasso.residual(lasso.zero()), point.xi))
+    assert {part.device.type for part in made} == {"meta"}
 
 
 def test_a_column_whose_solution_is_zero_never_reaches_the_solver():
