@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Any, NamedTuple, Self
 
 from dtcbench.errors import UserError
@@ -41,7 +41,9 @@ _HEADERS_OF = {
     HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": "GET"},
 }
 _REQUEST_S = 10.0
-"""In which a request must have arrived."""
+"""In which a part of a request must arrive."""
+_AT_ONCE = 32
+"""Connections: whoever is on this machine can open them, and the run needs its files."""
 
 
 class Answer(NamedTuple):
@@ -157,6 +159,21 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, port: int, token: str, views: Views) -> None:
         super().__init__((_LOOPBACK, port), _Request)
         self.token, self.views = token.encode(), views
+        self._free = BoundedSemaphore(_AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, unless there are too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that leaves in the middle of an answer is no fault."""

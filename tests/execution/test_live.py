@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cells import cell, job, task
 from test_joule_budget import TRACE
+from upath import UPath
 
 from dtcbench.execution.live import Live, written
 from dtcbench.execution.task import ActiveNode, Job
@@ -114,8 +115,9 @@ def test_without_a_meter_there_are_no_watts_and_the_record_says_why():
     assert live.snapshot().reasons["watts"] == "no meter"
 
 
-def test_the_file_says_how_the_run_stands_as_long_as_it_runs_and_that_it_ended(tmp_path):
-    store = Store(tmp_path)
+@pytest.mark.parametrize("is_far", [False, True])
+def test_the_file_says_how_the_run_stands_as_long_as_it_runs_and_that_it_ended(is_far, tmp_path):
+    store = Store(UPath(f"memory://{tmp_path.name}") if is_far else tmp_path)
     live, clock = running()
     with store.locked() as writer, pytest.raises(KeyboardInterrupt), written(live, writer):
         assert store.snapshot() == live.snapshot()

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import stat
 import urllib.request
 
@@ -19,6 +20,7 @@ from dtcbench.execution.task import ActiveNode
 from dtcbench.execution.watcher import Watcher
 from dtcbench.record import Status
 from dtcbench.records.store import Store
+from dtcbench.report import serving
 from dtcbench.report.serving import Server
 
 HOSTILE = 'rack-3"} 1\n<img src=x onerror=alert(1)>'
@@ -118,6 +120,15 @@ def test_after_the_run_nothing_listens_and_no_token_is_left(tmp_path):
     assert not served.store.token_file.exists()
     with pytest.raises(ConnectionRefusedError):
         served.ask("/")
+
+
+def test_who_opens_connections_and_sends_nothing_takes_no_more_of_the_runs_files_than_a_few(page):
+    with contextlib.ExitStack() as held:
+        idle = [held.enter_context(socket.create_connection(("127.0.0.1", page.port))) for _ in range(serving._AT_ONCE)]
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            page.ask("/TOKEN/")
+        idle[0].sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert idle[0].recv(100).startswith(b"HTTP/1.0 421")
 
 
 def test_a_port_that_is_taken_is_refused_by_its_name(page):
