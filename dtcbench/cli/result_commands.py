@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dtcbench.report.blocks import Document
     from dtcbench.training.network_file import NetworkFile
 
-LOOK_S = 0.4
+LOOK_S = 0.3
 """Between two looks at a run."""
 
 

@@ -135,6 +135,7 @@ def _html(name: str, snapshot: Snapshot, silent_s: float) -> Answer:
             ("Boards", *_titles_and_rows(watching.board_columns(snapshot))),
         ],
         lists=[
+            ("Set aside", watching.set_aside(snapshot)),
             ("Under way", watching.under_way(snapshot)),
             ("Latest failures", watching.failures(snapshot)),
             ("Notes", snapshot.notes[: watching.SHOWN]),
@@ -228,4 +229,4 @@ class _Request(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """A page that asks twice a second would fill any log."""
+        """A page that asks again and again would fill any log."""

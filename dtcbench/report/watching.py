@@ -14,10 +14,12 @@ from dtcbench.records.snapshot import NodeSeen, Snapshot
 from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.text import ABSENT, count_of, duration, number_text, one_line
 
-SHOWN = 8
+SHOWN = 5
 """Cells under way, failures and notes that are shown, of each at most."""
 SILENT_S = 15.0
 """A driver that has written nothing for so long is said to be silent."""
+_SPARE = ("CPUs", "GPUs", "under way")
+"""Columns of nodes that a narrow terminal leaves out, the first one first."""
 _BLANK_LINE_ABOVE = (1, 0, 0, 0)
 
 
@@ -93,9 +95,12 @@ def _watts(snapshot: Snapshot, node: NodeSeen) -> str:
 
 
 def _state(node: NodeSeen) -> str:
-    if node.set_aside:
-        return f"set aside: {node.set_aside}"
-    return "" if node.is_there else "gone"
+    return "set aside" if node.set_aside else "" if node.is_there else "gone"
+
+
+def set_aside(snapshot: Snapshot) -> list[str]:
+    """A line for each node that gets no more cells, with the reason."""
+    return [f"{node.host}: {node.set_aside}" for node in snapshot.nodes if node.set_aside]
 
 
 def under_way(snapshot: Snapshot) -> list[str]:
@@ -136,18 +141,16 @@ def watch_view(snapshot: Snapshot, silent_s: float) -> RenderableType:
     """
     columns, style = node_columns(snapshot), "bold red" if is_silent(snapshot, silent_s) else "bold"
     strips = [
-        Strip(title, texts, is_right=title not in ("node", "state"), is_whole=title != "state")
-        for title, texts in columns.items()
+        Strip(title, texts, is_right=title not in ("node", "state"), is_whole=True) for title, texts in columns.items()
     ]
+    layouts = [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
     return Group(
-        Text(
-            one_line(f"{snapshot.suite}: {headline(snapshot, silent_s)}"),
-            style=style,
-        ),
+        Text(one_line(f"{snapshot.suite}: {headline(snapshot, silent_s)}"), style=style),
         Text(counts(snapshot)),
         Padding(ProgressBar(total=max(1, snapshot.cells), completed=snapshot.ended), 0),
         *(Text(f"{name}: {text}") for name, text in figures(snapshot).items()),
-        *([Padding(Fitted([strips, [s for s in strips if s.title != "CPUs"]]), _BLANK_LINE_ABOVE)] if strips else []),
+        *([Padding(Fitted(layouts), _BLANK_LINE_ABOVE)] if snapshot.nodes else []),
+        *_listed("set aside", set_aside(snapshot), "red"),
         *_listed("under way", under_way(snapshot)),
         *_listed("latest failures", failures(snapshot), "red"),
         *_listed("notes", snapshot.notes[:SHOWN], "yellow"),

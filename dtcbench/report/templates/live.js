@@ -15,7 +15,7 @@ async function look() {
   } catch {
     lost.hidden = false;
   }
-  if (document.getElementById("head").dataset.state !== "ended") setTimeout(look, 500);
+  if (document.getElementById("head").dataset.state !== "ended") setTimeout(look, 300);
 }
 
 look();
