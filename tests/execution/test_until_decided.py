@@ -74,7 +74,7 @@ def seen(monkeypatch, whole):
         looked.append(dict(zip(run.cells["key"], run.cells["accuracy"], strict=True)))
         return fake(run)
 
-    def replayed(task):
+    def replayed(task, asked_to_stop):
         record = recorded.record(task.key).model_copy(update={"attempt": task.attempt})
         return Report(record.model_dump(mode="json"), None)
 
