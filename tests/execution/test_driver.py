@@ -287,7 +287,7 @@ def test_a_cell_over_its_time_is_killed_and_says_how_long_it_had(store):
 def test_in_this_process_a_cell_ends_at_its_time_limit_and_the_next_one_runs(store, monkeypatch):
     finished = attempt(Task(CELLS[1], 1, JOB))
 
-    def attempted(task):
+    def attempted(task, asked_to_stop):
         if task.cell is CELLS[1]:
             return finished
         with contextlib.suppress(Exception):  # as a network may that takes any error for its own

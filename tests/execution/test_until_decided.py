@@ -197,10 +197,10 @@ def test_without_the_option_the_first_seeds_run_or_what_the_looks_have_planned_b
 def test_a_comparison_with_a_failed_cell_goes_on_once_that_is_run_again(tmp_path, seen, monkeypatch):
     replayed = executor.attempt
 
-    def fails_once(task):
+    def fails_once(task, asked_to_stop):
         if (task.cell.method.name, task.cell.seed, task.attempt) == ("dtc", 3, 1):
             return Report(task.record(Status.ERROR, "it broke", "2025-01-01", 1.0).model_dump(mode="json"), None)
-        return replayed(task)
+        return replayed(task, asked_to_stop)
 
     monkeypatch.setattr(executor, "attempt", fails_once)
 
