@@ -96,7 +96,7 @@ def show_verdicts(run: Run, claim_files: Sequence[Path] | None) -> None:
     from dtcbench.report.build import claims_notes
     from dtcbench.report.claims_view import brief_view
 
-    say(brief_view(run.claims(claims=claim_files), claims_notes(run), run.rules(claim_files)))
+    display(brief_view(run.claims(claims=claim_files), claims_notes(run), run.rules(claim_files)))
 
 
 def exit_by(statuses: Iterable[str | None]) -> None:

@@ -141,7 +141,7 @@ def compare(
         return
     if len(runs) != 2:
         raise UserError(f"compare takes two runs, not {len(runs)}; or name a table of others with --published CSV")
-    say(verbs.compared(*runs))
+    display(verbs.compared(*runs))
 
 
 def reproduce(

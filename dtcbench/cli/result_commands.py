@@ -49,7 +49,7 @@ def status(run_folder: RunFolder) -> None:
     store = run_named(run_folder)
     with uncollected():
         plan, contents = plan_of(store), store.outlines()
-        say(status_view(plan, contents))
+        display(status_view(plan, contents))
     records = [contents.record(cell.key) for cell in plan.cells]
     exit_by(record.status if record else None for record in records)
 
@@ -97,7 +97,8 @@ def show(
 
     among = [lookup.run_named(run_folder)] if run_folder else lookup.folders()
     store, attempts, notes = lookup.attempts_at(cell, among)
-    say(cell_view(attempts), *notes)
+    display(cell_view(attempts))
+    say(*notes)
     if power:
         say(_power(store, attempts))
 
@@ -173,10 +174,8 @@ def board(
     run = Run(run_folder)
     if use:
         display(_use(run))
-    elif curves is None:
-        display(leaderboard_view(run.leaderboard()))
     else:
-        say(comparison(run.cycles, curves))
+        display(leaderboard_view(run.leaderboard()) if curves is None else comparison(run.cycles, curves))
 
 
 def claims(
@@ -205,7 +204,7 @@ def claims(
     run = Run.pool([Run(folder) for folder in run_folders])
     found = run.claims(published, claim_files)
     view = claims_view if full else brief_view
-    say(view(found, claims_notes(run), run.rules(claim_files)))
+    display(view(found, claims_notes(run), run.rules(claim_files)))
     if figures:
         say("\nWritten:", *(f"  {path}" for path in write_claims(found, figures)))
 

@@ -19,6 +19,7 @@ from dtcbench.cli.common import (
     Plugins,
     SuiteName,
     console,
+    display,
     refuse_both,
     refuse_idle,
     say,
@@ -27,10 +28,9 @@ from dtcbench.errors import UserError, near
 from dtcbench.text import count_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from dtcbench.plan.grid import Plan
     from dtcbench.records.store import Store
+    from dtcbench.report.blocks import Document
 
 
 def doctor(
@@ -48,13 +48,13 @@ def doctor(
     """
     from dtcbench.plan.metering import Metering
     from dtcbench.plan.request import Request
-    from dtcbench.report.machine import cluster_table, machine_table
+    from dtcbench.report.machine import cluster_view, machine_view
 
     refuse_idle("--address", address, "--cluster", cluster)
     if not cluster:
         from dtcbench.energy.meter import obstacle
 
-        say(machine_table())
+        display(machine_view())
         why = obstacle(Request(1, 1), Metering(), os.environ) if require_energy else None
         _exit_without_joules([f"{platform.node()}: {why}"] if why else [])
         return
@@ -62,7 +62,8 @@ def doctor(
 
     nodes = survey(address or "auto")
     names = sorted({name for node in nodes for name in node.versions})
-    say(cluster_table(nodes), *(f"differs: {line}" for line in disagreements(nodes, names)))
+    display(cluster_view(nodes))
+    say(*(f"differs: {line}" for line in disagreements(nodes, names)))
     if require_energy:
         _exit_without_joules(
             without_joules(nodes, Request(1, 1), is_whole=True)
@@ -94,23 +95,23 @@ def list_(
     dtcbench list --groups "{name: mlp, widths: [64]}"
     """
     from dtcbench import registry
-    from dtcbench.report.axes import axis_table, claims_table, protocols_table
+    from dtcbench.report.axes import axis_view, claims_view, protocols_view
 
     refuse_idle("--input", shape, "--groups", groups)
     refuse_both(f"AXIS {axis}", axis, "--groups", groups)
     registry.load_plugins(plugin or ())
     if groups:
-        from dtcbench.report.groups import groups_table, model_of, parse_shape
+        from dtcbench.report.groups import groups_view, model_of, parse_shape
 
-        say(groups_table(model_of(groups), parse_shape(shape) if shape else None))
+        display(groups_view(model_of(groups), parse_shape(shape) if shape else None))
         return
     if axis == "claims":
-        say(claims_table())
+        display(claims_view())
         return
-    tables = {f"{one.noun}s": partial(axis_table, one) for one in registry.AXES} | {"protocols": protocols_table}
-    if axis and axis not in tables:
-        raise UserError(f"unknown axis {axis!r}; {near(axis, [*tables, 'claims'])}")
-    say(*(table() for name, table in tables.items() if axis in ("", name)))
+    views = {f"{one.noun}s": partial(axis_view, one) for one in registry.AXES} | {"protocols": protocols_view}
+    if axis and axis not in views:
+        raise UserError(f"unknown axis {axis!r}; {near(axis, [*views, 'claims'])}")
+    display(block for name, view in views.items() if axis in ("", name) for block in view())
 
 
 def suites(
@@ -122,12 +123,12 @@ def suites(
     Example: dtcbench suites; dtcbench suites quick --out mine.yaml
     """
     from dtcbench.plan import shipped
-    from dtcbench.report.axes import suites_table
+    from dtcbench.report.axes import suites_view
 
     if name is None and out is not None:
         raise UserError(f"--out {out}: which suite? Write `dtcbench suites NAME --out {out}`")
     if name is None:
-        say(suites_table())
+        display(suites_view())
         return
     text, file = shipped.text(name), out or Path(f"{name}.yaml")
     try:
@@ -181,7 +182,7 @@ def selftest(
         _architectures(names or [], plugin)
         return
     from dtcbench.registry import load_plugins
-    from dtcbench.report.axes import trial_line
+    from dtcbench.report.axes import trial_view
     from dtcbench.selftest.trial import named, registered, trials
 
     plugins = load_plugins(plugin or ())
@@ -190,7 +191,7 @@ def selftest(
         raise UserError("the plug-in registers nothing; decorate a class or function with `@register_solver(NAME)`")
     contradicted = 0
     for value, check, contradiction in trials(chosen):
-        say(trial_line(value, check, contradiction))
+        display(trial_view(value, check, contradiction))
         contradicted += bool(contradiction)
     if contradicted:
         say(f"{contradicted} {'check' if contradicted == 1 else 'checks'} failed")
@@ -266,12 +267,13 @@ def plan(
     contents = store.outlines()
     refuse_to_mix(planned, store, contents, plugins)
     if detect is not None:
-        say(_detection(planned, store, detect, records or (), claim_files or ()))
+        display(_detection(planned, store, detect, records or (), claim_files or ()))
     elif every:
         sys.stdout.writelines(f"{line}\n" for line in plan_lines(planned, contents))
     else:
         notes = (cost_note, score_note, weights_note, checkpoints_note, use_note)
-        say(plan_view(planned, contents), *(line for note in notes for line in note(planned)))
+        display(plan_view(planned, contents))
+        say(*(line for note in notes for line in note(planned)))
 
 
 def _sealed(store: Store, suite: str, claims: Sequence[Path]) -> str:
@@ -304,7 +306,7 @@ def _idle_claims(plan: Plan, store: Store) -> Iterator[str]:
             yield f"note: claim {claim.id} reads joules of use at {way}, which suite {suite.name} lacks; {remedy}"
 
 
-def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> RenderableType:
+def _detection(plan: Plan, store: Store, points: float, runs: Sequence[str], claims: Sequence[Path]) -> Document:
     """What the suite's seeds can show, by the records of its run and of further ones."""
     from dtcbench.analysis.detection import detections
     from dtcbench.analysis.pairing import tidy

@@ -11,17 +11,15 @@ from itertools import groupby
 from typing import Any
 
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from dtcbench.analysis import stats
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import IDENTITY, distinct, of_regression, registered_name, tidy
 from dtcbench.analysis.stats import Estimate
 from dtcbench.record import OLDER, Provenance, Result
-from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.blocks import Block, Bullets, Heading, Table, texts
 from dtcbench.report.score import ACCURACY, R2, Score
-from dtcbench.text import one_line, with_interval
+from dtcbench.text import with_interval
 
 _SECONDS = {"train_s", "compress_s", "evaluate_s", "compile_s", "solver_s"}
 
@@ -190,43 +188,37 @@ def _ratio(pairs: pd.DataFrame, quantity: str) -> stats.Estimate:
     return stats.geometric_mean_estimate(after[known] / before[known], of="pair")
 
 
-def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str]) -> RenderableType:
+def moves_view(names: tuple[str, str], rows: Sequence[Move], notes: Sequence[str]) -> Iterator[Block]:
     """A table per (protocol, dataset, model), then the notes."""
-    parts: list[RenderableType] = [Text(one_line(f"from {names[0]} to {names[1]}"), style="bold")]
+    yield Heading(f"from {names[0]} to {names[1]}")
     for pool, of_pool in groupby(rows, key=lambda row: row.pool):
-        parts += [Text(f"\n{one_line(pool)}", style="bold"), _table(list(of_pool))]
-    return Group(*parts, *(Text(f"· {one_line(note)}") for note in notes))
+        yield Heading(pool, 3)
+        yield _table(list(of_pool))
+    yield Bullets(notes)
 
 
-def _table(rows: Sequence[Move]) -> Fitted:
-    titles = {ACCURACY: "accuracy, points", R2: "R2"}
-    title = " or ".join(title for score, title in titles.items() if any(row.score is score for row in rows))
-    strips = {
-        "method": Strip("method", [row.competitor for row in rows]),
-        "sparsity": Strip("sparsity", [_sparsity(row) for row in rows], is_right=True),
-        "pairs": Strip("pairs", [_pairs(row) for row in rows], is_right=True),
-        "score": _ratios(title, [_difference(row) for row in rows]),
-        "time": _ratios("time", [_shown(row.time, 1, ".3f") for row in rows]),
-        "energy": _ratios("energy", [_shown(row.energy, 1, ".3f") for row in rows]),
-        "verdict": Strip("verdict", [row.verdict for row in rows]),
-    }
-    spare = ("energy", "time")
-    layouts = [[strip for name, strip in strips.items() if name not in spare[:count]] for count in (0, 1, 2)]
-    return Fitted(layouts, gap=1)
+def _table(rows: Sequence[Move]) -> Table:
+    scores = {ACCURACY: "accuracy, points", R2: "R2"}
+    score = " or ".join(title for score, title in scores.items() if any(row.score is score for row in rows))
+    titles = ("method", "sparsity", "pairs", score, "time", "energy", "verdict")
+    lines = [
+        (
+            row.competitor,
+            "schedule" if math.isnan(row.sparsity) else f"{row.sparsity:g}",
+            _pairs(row),
+            _difference(row),
+            *(_shown(ratio, 1, ".3f") for ratio in (row.time, row.energy)),
+            row.verdict,
+        )
+        for row in rows
+    ]
+    return Table(texts(titles, numbers=titles[1:-1], dropped=("energy", "time")), lines)
 
 
 def _difference(row: Move) -> str:
     """In points of accuracy, or, said beside it, in R2."""
     shown = _shown(row.difference, row.score.scale, f"+z.{row.score.digits}f")
     return f"{shown} R2" if row.score is R2 else shown
-
-
-def _ratios(title: str, texts: list[str]) -> Strip:
-    return Strip(title, texts, is_right=True, is_whole=True)
-
-
-def _sparsity(row: Move) -> str:
-    return "schedule" if math.isnan(row.sparsity) else f"{row.sparsity:g}"
 
 
 def _pairs(row: Move) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import RenderableType
 
 from dtcbench.analysis.literature import read_published
 from dtcbench.errors import UserError
@@ -86,7 +85,7 @@ def merge(runs: Sequence[Store], out: AnyPath) -> Iterator[str]:
     yield from map(str, tables)
 
 
-def compared(first: Store, second: Store) -> RenderableType:
+def compared(first: Store, second: Store) -> Document:
     """What moved from one run to the other."""
     before, after = _readable(first).cells, _readable(second).cells
     rows = compare.moves(before, after)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Literal
 
+from dtcbench.report.vega import Spec
 from dtcbench.text import ABSENT, one_line, printable
 
 Row = Any
@@ -91,10 +92,10 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; `cards` stand beside one another where there is room."""
+    """A list."""
 
     lines: Sequence[Words]
-    look: Literal["", "quiet", "cards"] = ""
+    tone: Tone = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,60 @@ class Prose:
 
 
 @dataclass(frozen=True)
+class Card:
+    """One claim at a glance."""
+
+    name: str
+    verdict: str
+    text: str
+    """Its number with its interval, or why there is none."""
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Claims at a glance, beside one another where there is room."""
+
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, which only a page draws."""
+
+    id: str
+    title: str
+    caption: str
+    spec: Spec
+    about: str = ""
+    """What it is drawn of, for who cannot see it."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a page can be filtered by: for each facet its name, its title and its values."""
+
+    facets: Sequence[tuple[str, str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Blocks that a link can lead to, and that a filter leaves or hides together."""
+
+    blocks: Sequence[Block]
+    id: str = ""
+    facets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that a page shows once a reader asks for them."""
+
+    summary: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table, which a page sorts by any of its columns."""
 
@@ -128,6 +183,10 @@ class Table:
     """What it is, for who cannot see the page, and for its file."""
     href: Callable[[Row], str] = no_link
     """Where the first cell of a row leads."""
+    anchor: Callable[[Row], str] | None = None
+    """The words that a link to a row is made of."""
+    facets: Callable[[Row], Mapping[str, str]] | None = None
+    """What a row can be filtered by."""
 
     @property
     def shown(self) -> list[Column]:
@@ -141,7 +200,7 @@ class Table:
         return list(dict.fromkeys(filter(None, map(one_line, found))))
 
 
-Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table
+Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table | Cards | Figure | Filters | Part | Fold
 Document = Iterable[Block]
 
 
@@ -149,7 +208,9 @@ def pieces(words: Words) -> tuple[Piece, ...]:
     """The pieces of some words, without control characters; a text by itself is on one line."""
     if isinstance(words, str):
         return (one_line(words),)
-    return tuple(printable(one) if isinstance(one, str) else replace(one, text=one_line(one.text)) for one in words)
+    return tuple(
+        printable(one) if isinstance(one, str) else replace(one, text=printable(one.text)) for one in words
+    )
 
 
 def plain(words: Words) -> str:

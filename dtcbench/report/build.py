@@ -73,9 +73,11 @@ def _of_use(run: Run) -> dict[str, bytes | str]:
 def page(run: Run) -> str:
     """The page of the run. The same records give the same text."""
     from dtcbench.report import html  # brings jinja2, which the leaderboard alone does not need
+    from dtcbench.report.site.suite_page import suite_page
 
     with uncollected():
-        return html.page(run.leaderboard(), run.cells, run.cycles, run.traces, use=compared_use(run))
+        shown = suite_page(run.leaderboard(), run.cells, run.cycles, run.traces, use=compared_use(run))
+        return html.page(run.suite, shown)
 
 
 def figures(run: Run) -> dict[str, Callable[[], bytes]]:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator, Sequence
 
 from dtcbench.analysis.leaderboard import METRICS
 from dtcbench.record import CellRecord, Cycle, Layer, Result, decisive
+from dtcbench.report.blocks import Block, Code, Facts, Heading, Paragraph, Table, texts
 from dtcbench.report.energy_rows import energy_rows, use_rows
-from dtcbench.report.fitting import Fitted, Strip
 from dtcbench.report.score import R2, Score, score_of_result
-from dtcbench.text import ABSENT, number_text, one_line
+from dtcbench.text import ABSENT, number_text
 
 
-def cell_view(attempts: Sequence[CellRecord]) -> RenderableType:
+def cell_view(attempts: Sequence[CellRecord]) -> Iterator[Block]:
     """Everything recorded of one cell; `attempts` are its records, the oldest first."""
     record = decisive(attempts)
-    parts: list[RenderableType] = [
-        Text(record.cell.label, style="bold"),
-        _grid(configuration_rows(record)),
-    ]
-    parts += [Text(line) for line in attempt_lines(attempts)]
+    yield Heading(record.cell.label)
+    yield Facts(configuration_rows(record))
+    yield from map(Paragraph, attempt_lines(attempts))
     if record.detail:
-        parts.append(Text(record.detail, style="dim"))
+        yield Code(record.detail)
     if record.result:
-        parts += [_grid(number_rows(record)), _cycles(record.result)]
-    return Group(*parts)
+        yield Facts(number_rows(record))
+        yield cycle_table(record.result)
 
 
 def attempt_lines(attempts: Sequence[CellRecord]) -> list[str]:
@@ -44,15 +38,6 @@ def _parts(record: CellRecord) -> list[str]:
     """Where each part of a training that went on ran; nothing of one that began with the first step."""
     parts = record.parts or []
     return [f"from step {part.step} on node {part.node}" for part in parts] if len(parts) > 1 else []
-
-
-def _grid(rows: Sequence[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(text)) for text in row))
-    return table
 
 
 def configuration_rows(record: CellRecord) -> list[tuple[str, str]]:
@@ -111,32 +96,16 @@ def _result_rows(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def cycle_titles(result: Result) -> tuple[str, ...]:
-    """Of `cycle_rows`: accuracy, or R2, before and after the compression; then of one layer, with H its entropies."""
+def cycle_table(result: Result) -> Table:
+    """A row per cycle and layer, or per cycle where nothing was compressed: accuracy, or R2, before and after the
+    compression; then of one layer, with H its entropies."""
     scores = ("R2 before", "R2 after") if result.is_regression else ("before, %", "after, %")
-    return ("cycle", "step", "loss", *scores, "group", "width", "n", "non-zero", "H in, bits", "H out, bits")
-
-
-_SPARE = ("step", "non-zero", "n", "H out, bits", "H in, bits")
-"""What a narrow terminal goes without, in this order."""
-
-
-def cycle_rows(result: Result) -> list[list[str]]:
-    """One line per cycle and layer, or per cycle where nothing was compressed."""
+    titles = ("cycle", "step", "loss", *scores, "group", "width", "n", "non-zero", "H in, bits", "H out, bits")
     nothing: list[Layer | None] = [None]
     score = score_of_result(result)
-    return [_cycle_row(cycle, layer, score) for cycle in result.cycles for layer in cycle.layers or nothing]
-
-
-def _cycles(result: Result) -> Fitted:
-    rows = cycle_rows(result)
-    strips = [
-        Strip(title, [row[place] for row in rows], is_right=title != "group", is_whole=True)
-        for place, title in enumerate(cycle_titles(result))
-    ]
-    return Fitted(
-        [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)], gap=1
-    )
+    rows = [_cycle_row(cycle, layer, score) for cycle in result.cycles for layer in cycle.layers or nothing]
+    dropped = ("step", "non-zero", "n", "H out, bits", "H in, bits")
+    return Table(texts(titles, numbers=set(titles) - {"group", "width"}, dropped=dropped), rows, "Every cycle")
 
 
 def _cycle_row(cycle: Cycle, layer: Layer | None, score: Score) -> list[str]:

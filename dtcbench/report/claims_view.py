@@ -1,26 +1,14 @@
-"""The claims for a terminal: one screen with the verdicts, or everything, with rules and evidence."""
+"""The claims as documents: one screen with the verdicts, or everything, with rules and evidence."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-from rich import box
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dtcbench.analysis.verdicts import Comparison, Conclusion, Effect, Verdict, would_decide
+from dtcbench.report.blocks import Block, Card, Cards, Column, Figure, Fold, Heading, Link, Mark, Paragraph, Table
 from dtcbench.text import ABSENT, number_text, one_line, p_value, with_interval
 
-_COLOURS = {
-    Verdict.SUPPORTED: "green",
-    Verdict.REFUTED: "red",
-    Verdict.EQUIVALENT: "cyan",
-    Verdict.UNDECIDED: "yellow",
-    Verdict.NOT_MEASURED: "dim",
-}
 MARKS = {
     Verdict.SUPPORTED: "for",
     Verdict.REFUTED: "against",
@@ -28,12 +16,10 @@ MARKS = {
     Verdict.UNDECIDED: "open",
     Verdict.NOT_MEASURED: ABSENT,
 }
-READ_ON = (
-    "dtcbench claims RUN… --full shows each rule, comparison, interval and cell; dtcbench site RUN… draws them; "
-    "docs/statistics.md has the rules and their sources."
+_READ_ON = (
+    "dtcbench claims RUN… --full shows each statement, rule and comparison; dtcbench site RUN… draws them; "
+    "docs/statistics.md has the rules."
 )
-_BLANK_LINE_ABOVE = (1, 0, 0, 0)
-_INDENT = (0, 0, 0, 2)
 _KEYS_SHOWN = 4
 _MEAN = "mean over "
 NOTE = (
@@ -44,16 +30,24 @@ NOTE = (
 
 def brief_view(
     conclusions: Sequence[Conclusion], notes: Sequence[str] = (), rules: Sequence[str] = ()
-) -> RenderableType:
-    """On a screen: per claim its verdict, the reason and the size of the effect; `rules` says when each was fixed."""
-    parts: list[RenderableType] = []
-    for conclusion in measured_first(conclusions):
-        parts += [
-            Text.assemble(f"{conclusion.id}: ", _verdict(conclusion), ": ", (conclusion.statement, "bold")),
-            Padding(Text(_in_brief(conclusion)), _INDENT),
+) -> Iterator[Block]:
+    """On a screen: per claim its verdict and the size of the effect, or else the reason."""
+    yield cards(conclusions, lambda found: found.id)
+    yield from _last_lines(notes, rules, _READ_ON)
+
+
+def cards(
+    conclusions: Sequence[Conclusion],
+    name: Callable[[Conclusion], str],
+    href: Callable[[Conclusion], str] = lambda found: "",
+) -> Cards:
+    """The claims at a glance."""
+    return Cards(
+        [
+            Card(name(found), found.verdict, effect_shown(found) or one_line(found.reason), href(found))
+            for found in measured_first(conclusions)
         ]
-    parts += [Text(one_line(note), style="bold yellow") for note in notes]
-    return Group(*parts, _last_lines(rules, READ_ON))
+    )
 
 
 def measured_first(conclusions: Sequence[Conclusion]) -> list[Conclusion]:
@@ -63,21 +57,46 @@ def measured_first(conclusions: Sequence[Conclusion]) -> list[Conclusion]:
 
 def claims_view(
     conclusions: Sequence[Conclusion], notes: Sequence[str] = (), rules: Sequence[str] = ()
-) -> RenderableType:
-    """The verdicts, then per claim its rule, its reason, its comparisons and the keys of its cells."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    for title in ("", "claim", "verdict"):
-        table.add_column(title, no_wrap=title != "claim")
-    for conclusion in conclusions:
-        table.add_row(conclusion.id, Text(conclusion.statement), _verdict(conclusion))
-    parts: list[RenderableType] = [table, *(Text(one_line(note), style="bold yellow") for note in notes)]
-    for conclusion in conclusions:
-        parts.append(Padding(_details(conclusion), _BLANK_LINE_ABOVE))
-    return Group(*parts, _last_lines(rules, NOTE))
+) -> Iterator[Block]:
+    """Per claim its verdict, reason, sources, rule, comparisons and the keys of its cells."""
+    for conclusion in measured_first(conclusions):
+        yield from claim_view(conclusion)
+    yield from _last_lines(notes, rules, NOTE)
 
 
-def _last_lines(rules: Sequence[str], words: str) -> RenderableType:
-    return Padding(Group(*(Text(one_line(line)) for line in rules), Text(words, style="dim")), _BLANK_LINE_ABOVE)
+def claim_view(
+    conclusion: Conclusion,
+    figures: Sequence[Figure] = (),
+    pages: Mapping[str, str] | None = None,
+    hardware: str = "",
+) -> Iterator[Block]:
+    """One claim; `pages` has the addresses of cells by key, and `hardware` tells its table from another's."""
+    effect = effect_shown(conclusion)
+    said = (Mark(effect, "strong"), "; ") if effect else ()
+    over = effect.rpartition(", ")[2]  # the mean is over it, which the reason says too
+    reason = one_line(conclusion.reason).removeprefix(f"{over}: ")
+    yield Heading(f"{conclusion.id}: {conclusion.statement}", 3)
+    yield Paragraph((Mark(conclusion.verdict, conclusion.verdict), ": ", *said, reason))
+    yield from (Paragraph(f"Source: {source}") for source in conclusion.sources)
+    yield Paragraph(f"Rule: {conclusion.rule}")
+    yield from figures
+    if found := conclusion.comparisons:
+        label = f"Comparisons behind claim {conclusion.id}{' on ' if hardware else ''}{hardware}"
+        yield Fold(f"{len(found)} comparisons", [Table(_COMPARISONS, found, label)])
+    cells = conclusion.cells
+    links = [Link(key[:12], pages[key]) for key in cells if key in pages] if pages else []
+    if links:
+        spaced: tuple[Link | str, ...] = tuple(piece for link in links for piece in (link, " "))
+        yield Fold(f"{len(links)} cells it rests on", [Paragraph(spaced)])
+    elif cells and pages is None:
+        more = f" and {len(cells) - _KEYS_SHOWN} more" if len(cells) > _KEYS_SHOWN else ""
+        yield Paragraph(f"Cells: {', '.join(key[:12] for key in cells[:_KEYS_SHOWN])}{more}", "quiet")
+
+
+def _last_lines(notes: Sequence[str], rules: Sequence[str], words: str) -> Iterator[Block]:
+    yield from (Paragraph(note, "warning") for note in notes)
+    yield from map(Paragraph, rules)
+    yield Paragraph(words, "quiet")
 
 
 def verdict_rows(conclusions: Sequence[Conclusion]) -> list[tuple[str, str, str, str]]:
@@ -123,18 +142,6 @@ def effect_shown(conclusion: Conclusion) -> str:
     return one_line(f"{', '.join(names)}: {low} to {high}")
 
 
-def _in_brief(conclusion: Conclusion) -> str:
-    """The size of the effect and the reason, which says over what the mean is only once."""
-    effect = effect_shown(conclusion)
-    where = effect.rpartition(", ")[2]
-    reason = one_line(conclusion.reason).removeprefix(f"{where}: ")
-    return f"{effect}; {reason}" if effect else reason
-
-
-def _verdict(conclusion: Conclusion) -> Text:
-    return Text(conclusion.verdict, style=_COLOURS[conclusion.verdict])
-
-
 def power_text(comparison: Comparison) -> str:
     """`margin ±0.40 points; could have shown 0.31 points (80 %); 12 seeds for 1 point`; empty without any of it."""
     parts = []
@@ -154,20 +161,16 @@ def power_text(comparison: Comparison) -> str:
     return "; ".join(parts)
 
 
-def _details(conclusion: Conclusion) -> RenderableType:
-    heading = Text(f"{conclusion.id}: ", style="bold").append_text(_verdict(conclusion))
-    parts: list[RenderableType] = [Text(f"Source: {one_line(source)}") for source in conclusion.sources]
-    parts += [Text(f"Rule: {conclusion.rule}"), Text(f"Here: {one_line(conclusion.reason)}")]
-    parts += [_comparison(comparison) for comparison in conclusion.comparisons]
-    if cells := conclusion.cells:
-        more = f" and {len(cells) - _KEYS_SHOWN} more" if len(cells) > _KEYS_SHOWN else ""
-        parts.append(Text(f"Cells: {', '.join(key[:12] for key in cells[:_KEYS_SHOWN])}{more}", style="dim"))
-    return Group(heading, Padding(Group(*parts), _INDENT))
+def _effects(comparison: Comparison) -> str:
+    return "; ".join(map(effect_text, comparison.effects)) or ABSENT
 
 
-def _comparison(comparison: Comparison) -> RenderableType:
-    mark = Text(f"{MARKS[comparison.verdict]:>7}", style=_COLOURS[comparison.verdict])
-    adjusted = "" if math.isnan(comparison.p_adjusted) else f" (adjusted p {p_value(comparison.p_adjusted)})"
-    line = Text.assemble(mark, f"  {one_line(comparison.where)}: {one_line(comparison.reason)}{adjusted}")
-    beside = [*map(effect_text, comparison.effects), *filter(None, (power_text(comparison),))]
-    return Group(line, *(Text(f"         {one_line(words)}", style="dim") for words in beside))
+_COMPARISONS = (
+    Column("Comparison", lambda one: one.where, is_number=False),
+    Column("Says", lambda one: MARKS[one.verdict], lambda one: one.verdict.value, is_number=False),
+    Column("Seeds", lambda one: str(one.seeds), lambda one: float(one.seeds)),
+    Column("Adjusted p", lambda one: p_value(one.p_adjusted), lambda one: one.p_adjusted),
+    Column("Why", lambda one: one.reason, is_number=False),
+    Column("Effects", _effects, is_number=False),
+    Column("Power", lambda one: power_text(one) or ABSENT, is_number=False),
+)

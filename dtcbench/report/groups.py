@@ -1,4 +1,4 @@
-"""A network's prunable groups on the terminal: the layers that DTC can compress."""
+"""A network's prunable groups: the layers that DTC can compress."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from rich.console import Group, RenderableType
-from rich.text import Text
 from torch import nn
 
 from dtcbench.errors import CompressionError, UserError
@@ -19,7 +17,7 @@ from dtcbench.plan.cell import Choice
 from dtcbench.plan.names import REGISTERED
 from dtcbench.plan.naming import choice
 from dtcbench.registry import Groups
-from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.blocks import Block, Heading, Paragraph, Table, texts
 from dtcbench.text import one_line
 from dtcbench.training.groups import PrunableGroup
 from dtcbench.training.network import outlined
@@ -30,24 +28,18 @@ _CLASSES = 10
 _LARGEST = 1_000_000
 """Values of a sample: tracing lists every input of a layer after flattening."""
 _SIZE = re.compile(r"[1-9][0-9]{0,8}")
-_SPARE = ("a_out", "a_in", "outgoing", "incoming")
-"""What a narrow terminal goes without, in this order."""
+_TITLES = ("group", "consumer", "kind", "width", "incoming", "outgoing", "a_in", "a_out")
 
 
-def groups_table(model: Choice, input_shape: tuple[int, ...] | None) -> RenderableType:
+def groups_view(model: Choice, input_shape: tuple[int, ...] | None) -> list[Block]:
     """One row per group of a model, by default on the first typical input that it takes."""
     shape, network, surgery = _outlined(model, [input_shape] if input_shape else list(TYPICAL))
-    groups = surgery.groups
-    rows = [_row(group) for group in groups]
-    strips = [
-        Strip(title, [row[place] for row in rows], is_right=place > 2, is_whole=True)
-        for place, title in enumerate(("group", "consumer", "kind", "width", "incoming", "outgoing", "a_in", "a_out"))
+    columns = texts(_TITLES, numbers=_TITLES[3:], dropped=_TITLES[:3:-1])
+    return [
+        Heading(f"{model.label} on {'×'.join(map(str, shape))}"),
+        Table(columns, list(map(_row, surgery.groups))),
+        *map(Paragraph, [*_notes(surgery), _sums(surgery.groups, network)]),
     ]
-    table = Fitted(
-        [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
-    )
-    title = f"{model.label} on {'×'.join(map(str, shape))}"
-    return Group(Text(title, style="italic"), table, *map(Text, [*_notes(surgery), _sums(groups, network)]))
 
 
 def model_of(text: str) -> Choice:

@@ -1,149 +1,83 @@
-"""The report of one suite as an HTML page: by itself, loading nothing from anywhere, or as part of a site."""
+"""Documents as pages in HTML: by themselves, loading nothing from anywhere, or as parts of a site."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import pandas as pd
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
 
-from dtcbench.analysis.leaderboard import Leaderboard, series_label
-from dtcbench.analysis.pairing import DENSE, IDENTITY, Pool, tidy
-from dtcbench.report import blocks, drawings, elements, use_view
-from dtcbench.report.blocks import Column, Row, no_link
-from dtcbench.report.columns import SPARSITY, SUMMARY_COLUMNS, of_pool, share, summary_pools
-from dtcbench.report.drawings import Drawing
-from dtcbench.report.elements import ALONE, Figure, Frame, Table, template
-from dtcbench.report.score import score_of
-from dtcbench.text import ABSENT, one_line
+from dtcbench.report.blocks import Block, Column, Document, Link, Mark, Row, Table, Words, pieces
+from dtcbench.report.elements import ALONE, Frame, template
+from dtcbench.text import ABSENT, file_names
 
-FACETS = {"dataset": "Data set", "model": "Model"}
-"""What a leaderboard can be filtered by."""
-_SAME_SPARSITY = 0.01
-"""Rows that differ by less in the share of neurons removed are compared as equals: widths are whole numbers."""
+_LONG = 40
+"""Letters from which on a text is broken into lines in its cell."""
+_MARKDOWN = MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"])
 
 
-@dataclass(frozen=True)
-class Section:
-    """The results of one (protocol, dataset, model)."""
-
-    title: str
-    table: Table
-    figures: list[Figure]
-    facets: dict[str, str]
+def page(title: str, document: Document, frame: Frame = ALONE) -> str:
+    """The page. Everything that the document says is escaped; the same document gives the same bytes."""
+    return template("page.html").render(title=title, frame=frame, body=_body(document))
 
 
-def page(
-    leaderboard: Leaderboard,
-    cells: pd.DataFrame,
-    cycles: pd.DataFrame,
-    traces: Mapping[str, pd.DataFrame],
-    frame: Frame = ALONE,
-    method_link: Callable[[Row], str] = no_link,
-    cell_link: Callable[[Row], str] = no_link,
-    use: pd.DataFrame | None = None,
-) -> str:
-    """The page: leaderboard, figures, failures and notes. The same frames give the same bytes.
-
-    The links give the address of a row's method, and of a failed cell. `use` compares the ways of use
-    (`records/use.py`); None if none was measured.
-    """
-    drawn = drawings.of_leaderboard(leaderboard, cells, cycles, traces, use)
-    pools = [
-        pool_section(number, pool, rows.to_dict("records"), of_pool, method_link)
-        for number, ((pool, rows), of_pool) in enumerate(zip(leaderboard.pools, drawn, strict=True), 1)
-    ]
-    first = pools[0].figures.pop(0) if pools and pools[0].figures else None
-    return template("page.html").render(
-        frame=frame,
-        leaderboard=leaderboard,
-        answer=_answer(leaderboard),
-        figure=first,
-        pools=pools,
-        facets=elements.facets((pool.facets for pool in pools), FACETS),
-        summaries=[
-            Section(title, elements.table(SUMMARY_COLUMNS, rows, method_link), [], {})
-            for title, rows in summary_pools(leaderboard)
-        ],
-        uses=[]
-        if use is None
-        else [
-            Section(str(heading.words), elements.table(table.shown, table.rows, method_link), [], {})
-            for heading, table in use_view.use_tables(use)
-        ],
-        use_notes=[] if use is None else use_view.notes(use),
-        has_results=bool((cells["status"] == "ok").any()),
-        failures=_failures(cells, cell_link),
-    )
+def _body(blocks: Iterable[Block]) -> Markup:
+    """Each block by the macro of its name."""
+    return Markup().join(getattr(_macros(), type(block).__name__)(block) for block in blocks)
 
 
-def _answer(leaderboard: Leaderboard) -> str:
-    """What the rows of the first pool say that lost the most neurons, in a sentence; empty without two of them.
-
-    By what was reached: a row of dense-matched stands at a sparsity too, and loses nothing.
-    """
-    if not leaderboard.pools:
-        return ""
-    pool, frame = leaderboard.pools[0]
-    ok = frame[frame["ok"] > 0]
-    pruned = ok[ok["method"] != DENSE]
-    removed = pruned["sparsity_reached"].max()
-    rows = pruned[removed - pruned["sparsity_reached"] < _SAME_SPARSITY].to_dict("records")
-    if len(rows) < 2:
-        return ""
-    score = score_of(rows)
-    mean, low, high = (f"{score.name}_{end}" for end in ("mean", "low", "high"))
-
-    def told(row: Row) -> str:
-        return f"{series_label(row['method'], row['solver'])} at {score.text(row[mean], row[low], row[high])}"
-
-    worst, best = min(rows, key=lambda row: row[mean]), max(rows, key=lambda row: row[mean])
-    dense = "".join(f"dense reaches {score.text(value)}; " for value in ok.loc[ok["method"] == DENSE, mean])
-    known = not math.isnan(best[low] + worst[high])
-    intervals = f", and their intervals {'overlap' if best[low] <= worst[high] else 'do not overlap'}" if known else ""
-    return (
-        f"On {pool.dataset} with {pool.model}, {dense}with {share(removed)} of the neurons removed the methods lie "
-        f"between {told(worst)} and {told(best)}{intervals}."
-    )
+@functools.cache
+def _macros() -> Any:
+    known = (_body, _inline, _prose, _looks, _rows, _sortable)
+    return template("blocks.html").make_module({function.__name__.strip("_"): function for function in known})
 
 
-def pool_section(
-    number: int, pool: Pool, rows: Sequence[Row], drawn: Iterable[Drawing], link: Callable[[Row], str] = no_link
-) -> Section:
-    """The results of the page's pool of this number: its rows as a table, and its figures."""
-    return Section(
-        title=pool.title,
-        table=elements.table(blocks.Table(of_pool(rows), rows).shown, rows, link),
-        figures=[Figure(f"pool-{number}-{one.name}", one.title, one.caption, one.figure()) for one in drawn],
-        facets={"dataset": pool.dataset, "model": pool.model},
-    )
+def _inline(words: Words) -> Markup:
+    return Markup().join(map(_piece, pieces(words)))
 
 
-def _failures(cells: pd.DataFrame, link: Callable[[Row], str]) -> Table:
-    """One line per cell that is not ok, by identity and seed."""
-    failed = tidy(cells)
-    failed = failed[failed["status"] != "ok"]
-    return elements.table(_OF_FAILURES, failed.to_dict("records"), link)
+def _piece(piece: str | Link | Mark) -> Markup:
+    match piece:
+        case Link(text, href):
+            return Markup('<a href="{}">{}</a>').format(href, text)
+        case Mark(text, "strong"):
+            return Markup("<strong>{}</strong>").format(text)
+        case Mark(text, kind):
+            return Markup('<span class="verdict {}">{}</span>').format(kind.replace(" ", "-"), text)
+        case _:
+            return escape(piece)
 
 
-def _text(title: str, text: Callable[[Row], str]) -> Column:
-    """A column that sorts by what it shows."""
-    return Column(title, text, lambda row: "" if text(row) == ABSENT else text(row), is_number=False)
+def _prose(text: str) -> Markup:
+    """Markdown, in which HTML is shown and not obeyed."""
+    return Markup(_MARKDOWN.render(text))  # noqa: S704 - HTML in it is shown as it is
 
 
-def _known(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
-    """The value of this name as `form` has it, or a dash if it is missing."""
-    return lambda row: ABSENT if pd.isna(row[name]) or row[name] == "" else form(row[name])
+def _looks(table: Table) -> list[tuple[Column, str]]:
+    """The columns, each with the classes of its cells."""
+    found = []
+    for column in table.shown:
+        is_long = not column.is_number and any(len(column.text(row)) > _LONG for row in table.rows)
+        named = {"number": column.is_number, "spare": column.is_spare, "words": is_long}
+        found.append((column, " ".join(name for name, has in named.items() if has)))
+    return found
 
 
-_OF_FAILURES = (
-    *(_text(name.capitalize(), _known(name, str)) for name in IDENTITY if name not in ("sparsity", "protocol_sha256")),
-    SPARSITY,
-    Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
-    _text("Status", _known("status", str)),
-    _text("Attempt", _known("attempt", "{:.0f}".format)),
-    _text("Reason", _known("reason", lambda reason: one_line(str(reason)))),
-)
-"""The columns of the cells that are not ok."""
+def _rows(table: Table) -> Iterator[tuple[Row, str]]:
+    """Each row with the id that a link leads to, if it has one."""
+    if table.anchor is None:
+        return ((row, "") for row in table.rows)
+    return zip(table.rows, file_names(list(map(table.anchor, table.rows))), strict=True)
+
+
+def _sortable(column: Column, row: Row) -> str | None:
+    """What a cell sorts by as the page's script reads it, empty if it is missing; None if that is its text."""
+    if column.value is None:
+        return "" if column.text(row) == ABSENT else None
+    value = column.value(row)
+    if not isinstance(value, float) or math.isfinite(value):
+        return str(value)
+    return "" if math.isnan(value) else "Infinity"

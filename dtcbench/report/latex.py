@@ -32,6 +32,7 @@ _ABOUT = "Means over seeds, with 95 % intervals in brackets; a share is one of t
 
 def latex(document: Document) -> str:
     """Each table of the document with the heading above it as its caption, its remarks, and the document's notes."""
+    document = list(document)
     title, *_ = (plain(block.words) for block in document if isinstance(block, Heading))
     said = {tone: [plain(b.words) for b in document if isinstance(b, Paragraph) and b.tone == tone] for tone in _TONES}
     notes = [plain(line) for block in document if isinstance(block, Bullets) for line in block.lines]

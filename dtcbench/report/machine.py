@@ -7,9 +7,6 @@ import platform
 from collections.abc import Sequence
 
 import torch
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from dtcbench import __version__, cores, registry
 from dtcbench.datasets import cache
@@ -18,6 +15,7 @@ from dtcbench.energy import nvml, rapl
 from dtcbench.errors import UserError
 from dtcbench.execution import provenance, slurm
 from dtcbench.execution.nodes import MUST_AGREE, Node
+from dtcbench.report.blocks import Document, Facts, Table, texts
 from dtcbench.training.compiled import lacking
 from dtcbench.unavailable import Unavailable
 
@@ -27,14 +25,9 @@ _HIDES = (
 )
 
 
-def machine_table() -> Table:
+def machine_view() -> Document:
     """Software, processors, GPUs, energy and data, one line each."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in [*_software(), *_processors(), *_energy(), *_slurm(), *_data()]:
-        table.add_row(name, Text(value))
-    return table
+    return [Facts([*_software(), *_processors(), *_energy(), *_slurm(), *_data()])]
 
 
 def _software() -> list[tuple[str, str]]:
@@ -101,14 +94,12 @@ def _data() -> list[tuple[str, str]]:
     return [("data cache", str(cache.folder())), *((name, origin(name)) for name in registry.datasets.names())]
 
 
-def cluster_table(nodes: Sequence[Node]) -> Table:
+def cluster_view(nodes: Sequence[Node]) -> Document:
     """One line per node: hardware, GPUs, the data it would have to download, versions."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("node", "hardware", "GPUs", "would download", "versions"):
-        table.add_column(title, overflow="fold")
+    rows = []
     for node in nodes:
         missing = [name for name, where in node.data.items() if where.startswith("download")]
         versions = ", ".join(f"{name} {node.versions[name]}" for name in MUST_AGREE)
         gpus = "; ".join(map(str, node.gpus))
-        table.add_row(*map(Text, (node.name, node.hardware, gpus, ", ".join(missing) or "nothing", versions)))
-    return table
+        rows.append((node.name, node.hardware, gpus, ", ".join(missing) or "nothing", versions))
+    return [Table(texts(("node", "hardware", "GPUs", "would download", "versions")), rows)]

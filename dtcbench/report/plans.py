@@ -1,22 +1,19 @@
-"""A plan, and the state of a run, on the terminal."""
+"""A plan, and the state of a run, as documents."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from statistics import mean
 from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from dtcbench.errors import CompressionError, UserError
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.grid import Plan
 from dtcbench.record import INCONCLUSIVE, MISSING, Status
 from dtcbench.records.store import Contents, damage
-from dtcbench.report.fitting import Fitted, Strip
+from dtcbench.report.blocks import Block, Heading, Paragraph, Table, texts
 from dtcbench.text import bytes_text, count_of, duration
 
 DONE, FAILED = "done", "failed"
@@ -25,22 +22,23 @@ LISTED = 20
 """Maximum number of cells, methods or reasons in a view."""
 EXAMPLES = 3
 """Maximum number of cells in a view for one reason."""
-_NAMES = ("method", "solver", "model", "dataset")
-_AXES = (*_NAMES, "sparsity", "seed")
+_AXES = ("method", "solver", "model", "dataset", "sparsity", "seed")
 
 
-def plan_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
+def plan_view(plan: Plan, contents: Contents[Any]) -> Iterator[Block]:
     """The cells with their states, the excluded ones with their reasons, notes, and an estimate of the time left.
 
     If there are more than `LISTED` cells it lists the first and counts all by method; `plan_lines` lists every one.
     """
-    parts: list[RenderableType] = [Fitted(_layouts(plan, contents))]
+    yield _cells(plan, contents)
     if len(plan.cells) > LISTED:
-        parts += [Text(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one\n")]
-        parts += _by_method(plan, contents)
-    parts += _bounded((reason, f"excluded: {cell.label}: {reason}") for cell, reason in plan.excluded.items())
-    notes = [Text(f"note: {note}") for note in plan.notes]
-    return Group(*parts, *notes, Text(counts(plan, contents)), *_growth(plan), Text(time_left(plan, contents)))
+        yield Paragraph(f"… the first {LISTED} of {len(plan.cells)} cells; --all lists every one")
+        yield from _by_method(plan, contents)
+    yield from _bounded((reason, f"excluded: {cell.label}: {reason}") for cell, reason in plan.excluded.items())
+    yield from (Paragraph(f"note: {note}") for note in plan.notes)
+    yield Paragraph(counts(plan, contents))
+    yield from _growth(plan)
+    yield Paragraph(time_left(plan, contents))
 
 
 def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
@@ -51,10 +49,11 @@ def plan_lines(plan: Plan, contents: Contents[Any]) -> Iterator[str]:
         yield "\t".join((cell.key, state(cell, contents), *_axes(cell), *([protocol_of(cell)] if protocol_of else [])))
 
 
-def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
+def status_view(plan: Plan, contents: Contents[Any]) -> Iterator[Block]:
     """Counts by status, the failures with their reasons, damaged records, time left."""
+    yield Heading(f"{plan.suite.name}: {counts(plan, contents)}")
     records = ((cell, contents.record(cell.key)) for cell in plan.cells)
-    failures = _bounded(
+    yield from _bounded(
         (
             f"{record.status}: {record.reason}",
             f"{record.status}: {cell.label} (cell {cell.key[:12]}, attempt {record.attempt}): {record.reason}",
@@ -62,23 +61,25 @@ def status_view(plan: Plan, contents: Contents[Any]) -> RenderableType:
         for cell, record in records
         if record is not None and record.status is not Status.OK
     )
-    damaged = _bounded((reason, f"damaged record: {damage(path, reason)}") for path, reason in contents.damaged.items())
-    planned = {cell.key for cell in plan.cells}
-    others = len(contents.attempts.keys() - planned)
-    unplanned = [Text(f"{others} further cells have records, but the suite no longer plans them")] if others else []
-    head = Text(f"{plan.suite.name}: {counts(plan, contents)}", style="bold")
-    return Group(head, *failures, *damaged, *unplanned, *_growth(plan), Text(time_left(plan, contents)))
+    yield from _bounded(
+        (reason, f"damaged record: {damage(path, reason)}") for path, reason in contents.damaged.items()
+    )
+    if others := len(contents.attempts.keys() - {cell.key for cell in plan.cells}):
+        yield Paragraph(f"{others} further cells have records, but the suite no longer plans them")
+    yield from _growth(plan)
+    yield Paragraph(time_left(plan, contents))
 
 
-def _growth(plan: Plan) -> list[Text]:
+def _growth(plan: Plan) -> Iterator[Block]:
     """How many seeds the cells are for, and may come to be for, where the seeds of the suite grow."""
     if (growing := plan.suite.growing) is None:
-        return []
+        return
     seeds = len(growing.until(plan.looks - 1))
     if seeds == growing.most:
-        return [Text(f"look {plan.looks}, the last one: {seeds} seeds where a comparison was undecided")]
+        yield Paragraph(f"look {plan.looks}, the last one: {seeds} seeds where a comparison was undecided")
+        return
     more = f"--until-decided runs {growing.step} more at a time, up to {growing.most}, where a comparison is undecided"
-    return [Text(f"look {plan.looks}: {seeds} seeds; {more}")]
+    yield Paragraph(f"look {plan.looks}: {seeds} seeds; {more}")
 
 
 _COPIES = 3
@@ -150,7 +151,7 @@ def _most_bytes(cell: Cell, sizes: dict[tuple[str, ...], int | str]) -> int | st
     return sizes[network]
 
 
-def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
+def _bounded(lines: Iterable[tuple[str, str]]) -> Iterator[Block]:
     """The first few lines of each of the first reasons, and the number of further ones. Takes pairs (reason, line)."""
     found: dict[str, list[str]] = {}
     more: Counter[str] = Counter()
@@ -163,14 +164,14 @@ def _bounded(lines: Iterable[tuple[str, str]]) -> list[RenderableType]:
     shown: list[str] = []
     for reason in list(found)[:LISTED]:
         shown += found.pop(reason)
-        shown += [f"  … and {more[reason]} more: {reason}"] if more[reason] else []
+        shown += [f"… and {more[reason]} more: {reason}"] if more[reason] else []
     if found:
         rest = sum(len(of_reason) + more[reason] for reason, of_reason in found.items())
-        shown.append(f"  … and {rest} more, for {len(found)} other reasons")
-    return [Text(line) for line in shown]
+        shown.append(f"… and {rest} more, for {len(found)} other reasons")
+    yield from map(Paragraph, shown)
 
 
-def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
+def _by_method(plan: Plan, contents: Contents[Any]) -> Iterator[Block]:
     """A row per method and solver: its number of models, data sets and so on, and of cells by state."""
     sizes = ("models", "datasets", "sparsities", "seeds")
     values: dict[tuple[str, ...], tuple[set[object], ...]] = {}
@@ -181,25 +182,27 @@ def _by_method(plan: Plan, contents: Contents[Any]) -> list[RenderableType]:
             seen.add(value)
         states.setdefault((method, solver), Counter())[_state(_status(cell, contents))] += 1
     rows = [
-        (*names, *map(len, values[names]), states[names].total(), *(states[names][state] for state in _STATES))
+        (
+            *names,
+            *map(str, (*map(len, values[names]), states[names].total(), *(states[names][name] for name in _STATES))),
+        )
         for names in list(values)[:LISTED]
     ]
-    columns = _columns(("method", "solver", *sizes, "cells", *_STATES), rows)
-    table = Fitted([columns, [column for column in columns if column.title not in sizes]])
-    more = [Text(f"… and {len(values) - LISTED} more methods\n")] if len(values) > LISTED else []
-    return [table, *more]
+    counted = (*sizes, "cells", *_STATES)
+    yield Table(texts(("method", "solver", *counted), numbers=counted, dropped=sizes), rows)
+    if len(values) > LISTED:
+        yield Paragraph(f"… and {len(values) - LISTED} more methods")
 
 
-def _layouts(plan: Plan, contents: Contents[Any]) -> list[list[Strip]]:
-    """A column per axis; one for all axes on a narrow terminal. In front, which of several protocols."""
-    cells, protocol_of = plan.cells[:LISTED], _protocol_of(plan)
-    ends = _columns(("cell", "state"), [(cell.key[:12], state(cell, contents)) for cell in cells])
-    if protocol_of:
-        ends.append(Strip("protocol", [protocol_of(cell) for cell in cells]))
-    return [
-        [*ends, *_columns(_AXES, [_axes(cell) for cell in cells])],
-        [*ends, Strip("what it is", [cell.label for cell in cells])],
+def _cells(plan: Plan, contents: Contents[Any]) -> Table:
+    """The first cells; in front, which of several protocols."""
+    protocol_of = _protocol_of(plan)
+    rows = [
+        (cell.key[:12], state(cell, contents), *([protocol_of(cell)] if protocol_of else []), *_axes(cell))
+        for cell in plan.cells[:LISTED]
     ]
+    titles = ("cell", "state", *(["protocol"] if protocol_of else []), *_AXES)
+    return Table(texts(titles, numbers=("sparsity", "seed")), rows)
 
 
 def _protocol_of(plan: Plan) -> Callable[[Cell], str] | None:
@@ -208,14 +211,6 @@ def _protocol_of(plan: Plan) -> Callable[[Cell], str] | None:
     if len(names) == 1:
         return None
     return lambda cell: cell.protocol.name if names.count(cell.protocol.name) == 1 else cell.protocol.unversioned_label
-
-
-def _columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Strip]:
-    """Columns: names are left-aligned, numbers right-aligned."""
-    return [
-        Strip(title, [str(row[place]) for row in rows], is_right=title not in ("cell", "state", *_NAMES))
-        for place, title in enumerate(titles)
-    ]
 
 
 def state(cell: Cell, contents: Contents[Any]) -> str:

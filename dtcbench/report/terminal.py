@@ -15,20 +15,23 @@ from rich.text import Text
 from dtcbench.report.blocks import (
     Block,
     Bullets,
+    Cards,
     Code,
     Column,
     Document,
     Facts,
+    Fold,
     Heading,
     Mark,
     Paragraph,
+    Part,
     Prose,
     Row,
     Table,
     Words,
     pieces,
 )
-from dtcbench.text import one_line
+from dtcbench.text import ABSENT, one_line
 
 _STYLES = {
     **{"strong": "bold", "quiet": "dim", "warning": "bold yellow", "alarm": "bold red"},
@@ -39,12 +42,14 @@ _READABLE = 24
 
 
 def terminal(document: Document) -> RenderableType:
-    """The blocks one below the other; a heading or a list stands below a blank line."""
+    """The blocks one below the other. A heading stands below a blank line, and so does a list without one."""
     parts: list[RenderableType] = []
+    above: Block | None = None
     for block in document:
-        if parts and isinstance(block, Heading | Bullets):
+        if isinstance(block, Heading | Bullets) and not isinstance(above, Heading | None):
             parts.append(Text())
         parts += _parts(block)
+        above = block
     return Group(*parts)
 
 
@@ -54,8 +59,12 @@ def _parts(block: Block) -> Iterator[RenderableType]:
             yield _text(words, "bold")
         case Paragraph(words, tone):
             yield _text(words, _STYLES.get(tone, ""))
-        case Bullets(lines, look):
-            yield from (_text(("· ", *pieces(line)), _STYLES.get(look, "")) for line in lines)
+        case Bullets(lines, tone):
+            yield from (_text(("· ", *pieces(line)), _STYLES.get(tone, "")) for line in lines)
+        case Cards(cards):
+            yield from (_text((f"{card.name}: ", Mark(card.verdict, card.verdict), f": {card.text}")) for card in cards)
+        case Part(blocks) | Fold(_, blocks):
+            yield terminal(blocks)
         case Facts(rows):
             yield _facts(rows)
         case Code(text) | Prose(text):
@@ -176,7 +185,7 @@ def _widths(strips: Sequence[_Strip], room: int) -> list[int]:
 
 
 def _record(columns: Sequence[Column], row: Row) -> Text:
-    """A row as a sentence: its first text, then the title and the text of every other column."""
-    first, *others = columns
-    said = "; ".join(f"{column.short or column.title} {one_line(column.text(row))}" for column in others)
-    return Text.assemble((one_line(first.text(row)), "bold"), f": {said}")
+    """A row as a sentence: its first text, then the titles and the texts of the others that have one."""
+    first, *others = [(column.short or column.title, one_line(column.text(row))) for column in columns]
+    said = "; ".join(f"{title} {text}" for title, text in others if text != ABSENT)
+    return Text.assemble((first[1], "bold"), f": {said}")

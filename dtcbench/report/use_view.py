@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pandas as pd
 
 from dtcbench.analysis.pairing import POOL, Pool
 from dtcbench.report import columns
-from dtcbench.report.blocks import Bullets, Column, Document, Heading, Row, Table, label
+from dtcbench.report.blocks import Block, Bullets, Column, Heading, Row, Table, label, no_link
 from dtcbench.text import count_of, number_text, percent, with_interval
 
 ABOUT = (
@@ -61,17 +61,19 @@ COLUMNS = (
 """The columns for reading; the CSV has every number."""
 
 
-def use_view(compared: pd.DataFrame, suite: str) -> Document:
+def use_view(compared: pd.DataFrame, suite: str) -> Iterator[Block]:
     """A table for each pool in sections of equal batch and mode, then the notes."""
-    tables = (block for of_pool in use_tables(compared) for block in of_pool)
-    return [Heading(f"{suite}: using the networks"), *tables, Bullets(notes(compared), "quiet")]
+    yield Heading(f"{suite}: using the networks")
+    yield from use_tables(compared)
+    yield Bullets(notes(compared), "quiet")
 
 
-def use_tables(compared: pd.DataFrame) -> Iterator[tuple[Heading, Table]]:
+def use_tables(compared: pd.DataFrame, href: Callable[[Row], str] = no_link) -> Iterator[Block]:
     """A heading and a table for each pool whose time was measured."""
     for names, rows in compared[compared["measured"] > 0].groupby(POOL, sort=True):
         title = Pool(*map(str, names)).title
-        yield Heading(title, 3), Table(COLUMNS, rows.to_dict("records"), f"Use of the networks of {title}")
+        yield Heading(title, 3)
+        yield Table(COLUMNS, rows.to_dict("records"), f"Use of the networks of {title}", href)
 
 
 def notes(compared: pd.DataFrame) -> list[str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
-from rich.text import Text
 
 from dtcbench.record import Status
 from dtcbench.records.snapshot import NodeSeen, Snapshot
-from dtcbench.report.fitting import Fitted, Strip
-from dtcbench.text import ABSENT, count_of, duration, number_text, one_line
+from dtcbench.report.blocks import Block, Bullets, Heading, Mark, Paragraph, Table, Tone, texts
+from dtcbench.report.terminal import terminal
+from dtcbench.text import ABSENT, count_of, duration, number_text
 
 SHOWN = 5
 """Cells under way, failures and notes that are shown, of each at most."""
@@ -20,7 +20,6 @@ SILENT_S = 15.0
 """A driver that has written nothing for so long is said to be silent."""
 _SPARE = ("CPUs", "GPUs", "under way")
 """Columns of nodes that a narrow terminal leaves out, the first one first."""
-_BLANK_LINE_ABOVE = (1, 0, 0, 0)
 
 
 def headline(snapshot: Snapshot, silent_s: float) -> str:
@@ -139,25 +138,27 @@ def watch_view(snapshot: Snapshot, silent_s: float) -> RenderableType:
     ----------
     silent_s : for how long its driver has written nothing
     """
-    columns, style = node_columns(snapshot), "bold red" if is_silent(snapshot, silent_s) else "bold"
-    strips = [
-        Strip(title, texts, is_right=title not in ("node", "state"), is_whole=True) for title, texts in columns.items()
-    ]
-    layouts = [[strip for strip in strips if strip.title not in _SPARE[:count]] for count in range(len(_SPARE) + 1)]
+    kind = "alarm" if is_silent(snapshot, silent_s) else "strong"
+    told = node_columns(snapshot)
+    columns = texts(list(told), numbers=told.keys() - {"node", "state"}, dropped=_SPARE)
+    rows = list(zip(*told.values(), strict=True))
+    nodes: list[Block] = [Heading("nodes"), Table(columns, rows)] if rows else []
     return Group(
-        Text(one_line(f"{snapshot.suite}: {headline(snapshot, silent_s)}"), style=style),
-        Text(counts(snapshot)),
-        Padding(ProgressBar(total=max(1, snapshot.cells), completed=snapshot.ended), 0),
-        *(Text(f"{name}: {text}") for name, text in figures(snapshot).items()),
-        *([Padding(Fitted(layouts), _BLANK_LINE_ABOVE)] if snapshot.nodes else []),
-        *_listed("set aside", set_aside(snapshot), "red"),
-        *_listed("under way", under_way(snapshot)),
-        *_listed("latest failures", failures(snapshot), "red"),
-        *_listed("notes", snapshot.notes[:SHOWN], "yellow"),
+        terminal([Paragraph((Mark(f"{snapshot.suite}: {headline(snapshot, silent_s)}", kind),))]),
+        terminal([Paragraph(counts(snapshot))]),
+        Padding(ProgressBar(total=max(1, snapshot.cells), completed=snapshot.ended), 0),  # which ends its line
+        terminal(
+            [
+                *(Paragraph(f"{name}: {text}") for name, text in figures(snapshot).items()),
+                *nodes,
+                *_listed("set aside", set_aside(snapshot), "alarm"),
+                *_listed("under way", under_way(snapshot)),
+                *_listed("latest failures", failures(snapshot), "alarm"),
+                *_listed("notes", snapshot.notes[:SHOWN], "warning"),
+            ]
+        ),
     )
 
 
-def _listed(title: str, lines: list[str], style: str = "") -> Iterator[RenderableType]:
-    if lines:
-        yield Padding(Text(title, style="bold"), _BLANK_LINE_ABOVE)
-        yield from (Text(f"  {one_line(line)}", style=style) for line in lines)
+def _listed(title: str, lines: Sequence[str], tone: Tone = "") -> list[Block]:
+    return [Heading(title), Bullets(lines, tone)] if lines else []

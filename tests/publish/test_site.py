@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dtcbench import cli
 from dtcbench.plan import shipped
 from dtcbench.plan.cell import Cell
-from dtcbench.report import elements
+from dtcbench.report.site.suite_page import filters
 
 PAPER = "https://arxiv.org/abs/2505.23869"
 
@@ -108,7 +108,7 @@ def test_the_line_on_a_cells_page_runs_it_again_beside_the_run(site, finished, d
     shutil.copytree(finished, tmp_path / finished.name)
     record = content(records(finished)[4])
     page = (volume(site) / f"cells/{record['key']}.html").read_text()
-    (line,) = re.findall(r"<code>dtcbench (run .*?)</code>", page)
+    (line,) = re.findall(r"dtcbench (run .*?)</pre>", page)
     monkeypatch.chdir(tmp_path)
     ended = dtcbench(*html.unescape(line).split())
     assert ended.code == 0, ended.out + ended.err
@@ -119,7 +119,7 @@ def test_the_line_on_a_cells_page_runs_it_again_beside_the_run(site, finished, d
 def test_a_cells_page_shows_every_cycle_and_where_it_ran(site, finished):
     record = content(records(finished)[4])
     page = (volume(site) / f"cells/{record['key']}.html").read_text()
-    assert page.count("<tr><td>") == len(record["result"]["cycles"]) > 3
+    assert page.count("<tr>") - 1 == len(record["result"]["cycles"]) > 3
     assert f"{100 * record['result']['accuracy']:.2f} %" in page
     assert html.escape(record["provenance"]["hardware_class"]) in page
     assert record["provenance"]["commit"] in page
@@ -249,5 +249,5 @@ def test_an_opening_that_is_not_there_is_named(dtcbench, finished, tmp_path):
 
 def test_a_page_is_filtered_by_what_tells_rows_apart_alone():
     rows = [{"model": "a", "dataset": "x"}, {"model": "b", "dataset": "x"}]
-    (facet,) = elements.facets(rows, {"model": "Model", "dataset": "Data set"})
+    (facet,) = filters(rows, {"model": "Model", "dataset": "Data set"})
     assert facet == ("model", "Model", ["a", "b"])

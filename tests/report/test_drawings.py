@@ -9,6 +9,7 @@ from test_power_chart import cell
 
 from dtcbench.report import drawings
 from dtcbench.report.html import page
+from dtcbench.report.site.suite_page import suite_page
 from dtcbench.text import file_name, file_names
 
 
@@ -21,7 +22,7 @@ def named(tables, traces=None):
 
 
 def test_the_page_shows_every_figure_of_the_list_and_no_other(two_pools):
-    html = page(two_pools.leaderboard, two_pools.cells, two_pools.cycles, {})
+    html = page("quick", suite_page(two_pools.leaderboard, two_pools.cells, two_pools.cycles, {}))
     ids = re.findall(r'<div class="plot" id="(.*?)"', html)
     assert ids == [f"pool-{n}-{one.name}" for n, of_pool in enumerate(drawn(two_pools), 1) for one in of_pool]
     assert len(ids) == 6

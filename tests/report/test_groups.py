@@ -1,26 +1,23 @@
 """What `dtcbench list --groups` says of a network."""
 
-import io
 import re
 
 import pytest
-from rich.console import Console
+from renderings import on_terminal
 from torch import nn
 
 from dtcbench import registry
 from dtcbench.errors import UserError
 from dtcbench.registry import Entry
-from dtcbench.report.groups import groups_table, model_of, parse_shape
+from dtcbench.report.groups import groups_view, model_of, parse_shape
 
 
 def lines(view):
-    console = Console(file=io.StringIO(), width=120)
-    console.print(view)
-    return console.file.getvalue().splitlines()
+    return on_terminal(view, 120).splitlines()
 
 
 def test_each_group_has_its_consumer_shapes_and_projections():
-    shown = lines(groups_table(model_of("lenet-5"), (1, 28, 28)))
+    shown = lines(groups_view(model_of("lenet-5"), (1, 28, 28)))
     row = next(line for line in shown if line.startswith("conv1"))
     cells = ("conv1", "hidden0", "simple", "16", "16×6×5×5", "120×16×25", "16 sums of 150", "16 sums of 3000")
     assert tuple(re.split(r"  +", row.strip())) == cells
@@ -28,7 +25,7 @@ def test_each_group_has_its_consumer_shapes_and_projections():
 
 
 def test_what_goes_only_when_it_is_asked_for_is_listed_with_its_kind():
-    shown = lines(groups_table(model_of("gpt-nano"), (16,)))
+    shown = lines(groups_view(model_of("gpt-nano"), (16,)))
     kinds = {line.split()[0]: line for line in shown if line.startswith("layers")}
     assert " simple " in kinds["layers.0.mlp.fc"]
     assert any(" coupled " in line for line in kinds.values())  # its heads
@@ -38,12 +35,12 @@ def test_what_goes_only_when_it_is_asked_for_is_listed_with_its_kind():
 
 
 def test_without_an_input_the_first_typical_one_that_fits_is_taken():
-    assert lines(groups_table(model_of("gpt-nano"), None))[0].strip() == "gpt-nano on 16"
-    assert lines(groups_table(model_of("vgg-16"), None))[0].strip() == "vgg-16 on 3×32×32"
+    assert lines(groups_view(model_of("gpt-nano"), None))[0].strip() == "gpt-nano on 16"
+    assert lines(groups_view(model_of("vgg-16"), None))[0].strip() == "vgg-16 on 3×32×32"
 
 
 def test_a_model_is_named_with_its_options_as_a_suite_names_it():
-    shown = lines(groups_table(model_of("{name: mlp, widths: [6, 5]}"), (1, 8, 8)))
+    shown = lines(groups_view(model_of("{name: mlp, widths: [6, 5]}"), (1, 8, 8)))
     assert shown[0].strip() == "mlp(widths=[6,5]) on 1×8×8"
     assert shown[-1].startswith("2 simple groups, 11 neurons")
 
@@ -65,12 +62,12 @@ def test_a_model_that_a_suite_could_not_name_is_refused(text, message):
 
 def test_an_input_that_does_not_fit_says_what_would():
     with pytest.raises(UserError, match=r"^vgg-16: images of 8×8 are too small .*smallest are 16×16"):
-        groups_table(model_of("vgg-16"), (1, 8, 8))
+        groups_view(model_of("vgg-16"), (1, 8, 8))
 
 
 def test_a_text_for_a_model_of_images_is_told_what_came_out():
     with pytest.raises(UserError, match=r"model mlp on texts of shape 64: forward gave .* not logits \[1, 64, 10\]"):
-        groups_table(model_of("mlp"), (64,))
+        groups_view(model_of("mlp"), (64,))
 
 
 @pytest.mark.parametrize("text", ["", "3x", "3x32x-1", "0x3", "axb", "0", "-1", "9" * 5000, "²"])
@@ -127,7 +124,7 @@ ODD_MODELS = {
 def test_whatever_a_model_does_wrong_is_told_in_one_line(monkeypatch, model, message):
     monkeypatch.setitem(registry.models._entries, "odd", Entry(model))
     with pytest.raises(UserError) as caught:
-        groups_table(model_of("odd"), (1, 8, 8))
+        groups_view(model_of("odd"), (1, 8, 8))
     assert message in str(caught.value)
     assert str(caught.value).startswith("model odd on samples of shape 1×8×8: ")
     assert str(caught.value).endswith("or mend the model: `dtcbench selftest odd` tries it")
@@ -141,7 +138,7 @@ def test_a_model_that_looks_at_values_is_traced_on_values(monkeypatch):
         return net.logits(x)
 
     monkeypatch.setitem(registry.models._entries, "odd", Entry(module(looped)))
-    assert lines(groups_table(model_of("odd"), (1, 8, 8)))[-1].startswith("1 simple groups, 8 neurons")
+    assert lines(groups_view(model_of("odd"), (1, 8, 8)))[-1].startswith("1 simple groups, 8 neurons")
 
 
 SHAPES = ["1", "64", "1x1", "3x1x1", "1x8x8", "3x32x32", "1x2x3x4", "3x500x500"]
@@ -151,7 +148,7 @@ SHAPES = ["1", "64", "1x1", "3x1x1", "1x8x8", "3x32x32", "1x2x3x4", "3x500x500"]
 @pytest.mark.parametrize("model", registry.models.names())
 def test_every_model_shows_its_groups_or_says_why_not_whatever_the_input(model, shape):
     try:
-        assert re.match(r"[1-9]\d* simple groups", lines(groups_table(model_of(model), parse_shape(shape)))[-1])
+        assert re.match(r"[1-9]\d* simple groups", lines(groups_view(model_of(model), parse_shape(shape)))[-1])
     except UserError as error:
         assert "\n" not in str(error)
         assert model in str(error)

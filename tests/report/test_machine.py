@@ -1,16 +1,15 @@
 """What `dtcbench doctor` tells of the data: every dataset's origin, read from none."""
 
-import io
 import os
 
 import pytest
-from rich.console import Console
+from renderings import on_terminal
 
 from dtcbench import cores, registry
 from dtcbench.energy import nvml
 from dtcbench.errors import UserError
 from dtcbench.execution import slurm
-from dtcbench.report.machine import machine_table
+from dtcbench.report.machine import machine_view
 
 
 @pytest.fixture
@@ -22,9 +21,7 @@ def told(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.datasets, "_entries", dict(registry.datasets._entries))
 
     def told():
-        text = io.StringIO()
-        Console(file=text, width=200).print(machine_table())
-        return {line.split("  ")[0]: line for line in text.getvalue().splitlines()}
+        return {line.split("  ")[0]: line for line in on_terminal(machine_view(), 200).splitlines()}
 
     return told
 

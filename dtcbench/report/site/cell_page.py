@@ -10,18 +10,25 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from pydantic import TypeAdapter
 
-from dtcbench.analysis.leaderboard import series_label
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Layer, Result, decisive
 from dtcbench.report import cell_view
-from dtcbench.report.elements import Figure, template
+from dtcbench.report.blocks import Block, Bullets, Code, Facts, Figure, Heading, Paragraph
 from dtcbench.report.power_chart import power_figure
 from dtcbench.report.score import score_of_result
 from dtcbench.report.score_axis import score_axis
 from dtcbench.report.site.site_run import SiteRun
 from dtcbench.report.vega import COLOURS, MARKERS, NEUTRAL, Axis, Dash, Panel, Spec, Style, figure, point
-from dtcbench.text import ABSENT, number_text, one_line
+from dtcbench.text import ABSENT, number_text
 
+_AGAIN = (
+    "It trains this one cell on your machine. On the same processor, kernels and versions as below the numbers agree "
+    "to the last bit."
+)
+_CYCLES = (
+    "Accuracies are those of the validation split where the protocol holds one out, else of the test set, before and "
+    "just after the compression. n is the number of measurements, H the entropy of the incoming and outgoing ones."
+)
 _PANEL_PX = 130
 _LOSS = "loss"
 _TITLES = ("Training loss", "Width, neurons", "Entropy, bits")
@@ -34,52 +41,50 @@ _CAPTION = (
 )
 
 
-def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord], method: tuple[str, str]) -> str:
-    """The page of a planned cell; `attempts` are its records, the oldest first, and `method` is method and solver as
-    the leaderboard names them."""
+def cell_page(shown: SiteRun, cell: Cell, attempts: Sequence[CellRecord]) -> Iterator[Block]:
+    """The page of a planned cell; `attempts` are its records, the oldest first."""
     record = decisive(attempts) if attempts else None
     result = record.result if record else None
-    label = cell.label
-    trace = shown.run.trace(record) if record else None
-    return template("cell.html").render(
-        frame=shown.frame(1, (series_label(*method), f"../{shown.methods[method]}")),
-        label=label,
-        cell=cell,
-        suite=shown.suite,
-        status=record.status.value if record else "missing",
-        reason=one_line(record.reason) if record else "not run yet",
-        again=shlex.join(
-            [
-                "dtcbench",
-                "run",
-                f"{shown.source}/suite.yaml",
-                "--inline",
-                "--cell",
-                cell.key[:12],
-                "--out",
-                "runs/again",
-            ]
-        ),
-        attempts=[one_line(line) for line in cell_view.attempt_lines(attempts)],
-        figures=list(_figures(label, result, trace)),
-        facts=cell_view.number_rows(record) if record else [],
-        titles=cell_view.cycle_titles(result) if result else (),
-        cycles=cell_view.cycle_rows(result) if result else [],
-        provenance=_provenance(record),
-        configuration=json.dumps(TypeAdapter(Cell).dump_python(cell, mode="json"), indent=2, ensure_ascii=False),
-        detail=record.detail if record else "",
+    yield Paragraph(f"cell of suite {shown.suite}", "quiet")
+    yield Heading(cell.label, 1)
+    status, reason = (record.status.value, record.reason) if record else ("missing", "not run yet")
+    yield Paragraph(f"{status}: {reason}" if reason else status, "lead")
+    yield Heading("Run it again")
+    suite = f"{shown.source}/suite.yaml"
+    again = ("dtcbench", "run", suite, "--inline", "--cell", cell.key[:12], "--out", "runs/again")
+    yield Code(shlex.join(again))
+    yield Paragraph(_AGAIN)
+    if record and result:
+        yield Heading("What was measured")
+        yield Facts(cell_view.number_rows(record))
+    yield from _figures(cell.label, result, shown.run.trace(record) if record else None)
+    if result and result.cycles:
+        yield Heading("Every cycle")
+        yield Paragraph(_CYCLES)
+        yield cell_view.cycle_table(result)
+    yield Heading("Attempts")
+    yield Bullets(cell_view.attempt_lines(attempts) or ["none yet"])
+    if record and record.detail:
+        yield Code(record.detail)
+    yield Heading("Configuration")
+    yield Paragraph(
+        f"All that decides its numbers. Its key is the SHA-256 of this with sorted names and no spaces: {cell.key}"
     )
+    yield Code(json.dumps(TypeAdapter(Cell).dump_python(cell, mode="json"), indent=2, ensure_ascii=False))
+    if provenance := _provenance(record):
+        yield Heading("Provenance")
+        yield Facts(provenance)
 
 
 def _figures(label: str, result: Result | None, trace: pd.DataFrame | None) -> Iterator[Figure]:
     if result is not None and result.cycles:
         noun = score_of_result(result).noun
         caption = _CAPTION.format(score=noun[0].upper() + noun[1:])
-        yield Figure("course", "Cycle by cycle", caption, cycle_figure(result))
+        yield Figure("course", "Cycle by cycle", caption, cycle_figure(result), label)
     if trace is not None:
         caption = "The GPU's power by the driver. Thick where the energy counts, thin elsewhere."
         drawn = power_figure({label: trace}, {label: Style(COLOURS[0], MARKERS[0])})
-        yield Figure("power", "Power over time", caption, drawn)
+        yield Figure("power", "Power over time", caption, drawn, label)
 
 
 def cycle_figure(result: Result) -> Spec:

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from dtcbench.analysis.leaderboard import series_label
 from dtcbench.analysis.pairing import DENSE, POOL
 from dtcbench.plan.names import Names
-from dtcbench.report import drawings, elements, figures, html
-from dtcbench.report.blocks import Column, Row, label
-from dtcbench.report.columns import SPARSITY
-from dtcbench.report.elements import Table, template
+from dtcbench.report import drawings, figures
+from dtcbench.report.blocks import Block, Column, Facts, Heading, Paragraph, Row, Table, label
+from dtcbench.report.columns import SPARSITY, value
+from dtcbench.report.leaderboard_view import pool_table
 from dtcbench.report.score import Score, scores_of
 from dtcbench.report.site.site_run import SiteRun, cell_file
+from dtcbench.report.site.suite_page import figures_of
 from dtcbench.text import ABSENT, number_text, one_line
 
 
-def method_page(shown: SiteRun, method: str, solver: str) -> str:
+def method_page(shown: SiteRun, method: str, solver: str) -> Iterator[Block]:
     """The page of the method that the leaderboard names so."""
     leaderboard, all_cycles = shown.run.leaderboard(), shown.run.cycles
-    looks = figures.styles(leaderboard)
-    pools = []
+    looks, name = figures.styles(leaderboard), series_label(method, solver)
+    yield from (Paragraph(obstacle, "alarm") for obstacle in leaderboard.obstacles)
+    yield Paragraph(f"method in suite {shown.suite}", "quiet")
+    yield Heading(name, 1)
+    yield Facts(list(_about(shown, method, solver)))
     for number, (pool, rows) in enumerate(leaderboard.pools, 1):
         own = _of(rows, method, solver)
         if own.empty:
             continue
         with_dense = pd.concat([rows[rows["method"] == DENSE], own]).drop_duplicates()
         cycles = all_cycles[(all_cycles[POOL] == list(pool)).all(axis=1)]
-        drawn = drawings.of_rows(with_dense, _of(cycles, method, solver), looks)
-        pools.append(html.pool_section(number, pool, own.to_dict("records"), drawn))
-    return template("method.html").render(
-        frame=shown.frame(1),
-        label=series_label(method, solver),
-        suite=shown.suite,
-        obstacles=leaderboard.obstacles,
-        about=list(_about(shown, method, solver)),
-        pools=pools,
-        cells=_cells(shown.cells, method, solver),
-    )
+        yield Heading(pool.title)
+        yield pool_table(pool, own)
+        yield from figures_of(number, pool, drawings.of_rows(with_dense, _of(cycles, method, solver), looks))
+    yield Heading("Cells")
+    yield _cells(shown.cells, method, solver)
 
 
 def _about(shown: SiteRun, method: str, solver: str) -> list[tuple[str, str]]:
@@ -71,39 +71,36 @@ def _cells(cells: pd.DataFrame, method: str, solver: str) -> Table:
             _of_cells(score, f"Difference to dense, {score.points}", "score_baseline"),
         )
     ]
-    return elements.table((*_CELL, *scored, *_END), own.to_dict("records"), lambda row: f"../{cell_file(row['key'])}")
+    label = f"Cells of {series_label(method, solver)}"
+    return Table((*_CELL, *scored, *_END), own.to_dict("records"), label, lambda row: f"../{cell_file(row['key'])}")
 
 
 def _of_cells(score: Score, title: str, minus: str = "") -> Column:
     """A cell's accuracy as per cent, or its R2, or how far it lies above another's."""
 
-    def value(row: Row) -> float:
+    def number(row: Row) -> float:
         return float(row[score.name]) - (float(row[minus]) if minus else 0.0)
 
     def text(row: Row) -> str:
         form = f"+z.{score.digits}f" if minus else f".{score.digits}f"
-        return number_text(value(row), form, scale=score.scale)
+        return number_text(number(row), form, scale=score.scale)
 
-    return Column(title, text, value)
-
-
-def _seconds(row: Row) -> str:
-    return number_text(row["wall_s"], ".1f")
-
-
-_CELL = (
-    Column("Cell", lambda row: row["key"][:12], lambda row: row["key"], is_number=False),
-    label("Data set", "dataset"),
-    label("Model", "model"),
-    SPARSITY,
-    Column("Seed", lambda row: str(row["seed"]), lambda row: float(row["seed"])),
-    label("Status", "status"),
-)
-_END = (
-    Column("Wall time, s", _seconds, lambda row: float("nan") if pd.isna(row["wall_s"]) else float(row["wall_s"])),
-    Column("Reason", lambda row: _reason(row), lambda row: "" if pd.isna(row["reason"]) else row["reason"], False),
-)
+    return Column(title, text, number)
 
 
 def _reason(row: Row) -> str:
     return ABSENT if pd.isna(row["reason"]) else one_line(str(row["reason"]))
+
+
+_CELL = (
+    Column("Cell", lambda row: row["key"][:12], is_number=False),
+    label("Data set", "dataset"),
+    label("Model", "model"),
+    SPARSITY,
+    Column("Seed", lambda row: str(row["seed"]), value("seed")),
+    label("Status", "status"),
+)
+_END = (
+    Column("Wall time, s", lambda row: number_text(row["wall_s"], ".1f"), value("wall_s")),
+    Column("Reason", _reason, is_number=False),
+)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from markdown_it import MarkdownIt
-from markupsafe import Markup
-
-from dtcbench.analysis.verdicts import Conclusion
-from dtcbench.report import elements
-from dtcbench.report.blocks import Row, label
-from dtcbench.report.claims_view import effect_shown, measured_first
+from dtcbench.report.blocks import (
+    Block,
+    Bullets,
+    Cards,
+    Filters,
+    Fold,
+    Heading,
+    Link,
+    Paragraph,
+    Prose,
+    Row,
+    Table,
+    label,
+)
+from dtcbench.report.claims_view import cards
 from dtcbench.report.columns import headline
 from dtcbench.report.drawings import of_claims
-from dtcbench.report.elements import Figure, Frame, template
-from dtcbench.report.site.claims_page import ClaimsOnHardware, anchor
+from dtcbench.report.site.claims_page import ClaimsOnHardware, anchor, figure_of
 from dtcbench.report.site.site_run import SiteRun
+from dtcbench.report.site.suite_page import filters
 
 FACETS = {
     "suite": "Suite",
@@ -27,73 +34,66 @@ FACETS = {
     "method": "Method",
     "solver": "Solver",
 }
+_LEAD = (
+    "DTC removes neurons of a network while it trains. {trainings:,} trainings say what that keeps and what it costs; "
+    "anyone can check and repeat each."
+)
+_ROWS = (
+    "Means over seeds with Student's t intervals of 95 %. Rows of different suites, data sets, models or hardware "
+    "classes do not compare."
+)
 _MOST = "3b-choice-against-random"
 """The claim of the first figure: whether DTC's choice of neurons is better than a draw is what the method stands on."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """One claim at a glance."""
-
-    statement: str
-    verdict: str
-    effect: str
-    """Its number with its interval, or why there is none."""
-    href: str
-
-
-@dataclass(frozen=True)
-class Glance:
-    """The claims on one kind of hardware at a glance."""
-
-    hardware: str
-    suites: tuple[str, ...]
-    cards: list[Card]
-
-
-def overview_page(runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> str:
+def overview_page(runs: Sequence[SiteRun], judged: Sequence[ClaimsOnHardware]) -> Iterator[Block]:
     """The page. The hardware with the most cells behind its verdicts comes first."""
+    for shown in runs:
+        yield from (Paragraph(obstacle, "alarm") for obstacle in shown.obstacles)
+    trainings = sum(shown.run.status().get("ok", 0) for shown in runs)
+    yield Heading("What Dual Tomographic Compression does, measured", 1)
+    yield Paragraph(_LEAD.format(trainings=trainings), "lead")
+    placed = sorted(enumerate(judged, 1), key=lambda one: -sum(len(found.cells) for found in one[1].findings))
+    for number, (place, one) in enumerate(placed):
+        if not number:
+            yield from _first(place, one)
+        else:
+            yield Fold(f"The same on {one.hardware}", [_cards(place, one)])
+    yield Heading("Suites")
+    yield Bullets(
+        [
+            (Link(shown.title, f"{shown.path}/index.html"), f": {shown.run.plan.suite.question} {shown.counts}.")
+            for shown in runs
+        ]
+        or ["Nothing is published yet."]
+    )
+    yield Heading("All rows")
+    yield Paragraph(_ROWS)
     rows = [row for shown in runs for row in _rows(shown)]
     several = len({shown.hardware for shown in runs}) > 1
     columns = (*headline(rows), label("Suite", "suite"), *([label("Hardware class", "hardware")] if several else ()))
-    placed = sorted(enumerate(judged, 1), key=lambda one: -sum(len(found.cells) for found in one[1].findings))
-    return template("overview.html").render(
-        frame=Frame("assets"),
-        trainings=f"{sum(shown.run.status().get('ok', 0) for shown in runs):,}",
-        judged=[Glance(one.hardware, one.suites, _cards(place, one.findings)) for place, one in placed],
-        figure=_first_figure(placed[0][1].findings) if placed else None,
-        runs=runs,
-        table=elements.table(columns, rows, lambda row: row["href"], _facets),
-        facets=elements.facets(map(_facets, rows), FACETS),
-    )
+    yield Filters(filters(map(_facets, rows), FACETS))
+    yield Table(columns, rows, "All rows of all suites", lambda row: row["href"], facets=_facets)
 
 
-def findings_page(opening: str) -> str:
+def findings_page(opening: str) -> Iterator[Block]:
     """The page of what was found: Markdown by whoever publishes, in which HTML is shown and not obeyed."""
-    markdown = MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"])
-    return template("findings.html").render(
-        frame=Frame("assets", (("Overview", "index.html"),)),
-        opening=Markup(markdown.render(opening)),  # noqa: S704 - HTML in it is shown as it is
-    )
+    yield Prose(opening)
 
 
-def _cards(place: int, findings: Sequence[Conclusion]) -> list[Card]:
-    return [
-        Card(
-            found.statement,
-            found.verdict.value,
-            effect_shown(found) or found.reason,
-            f"claims.html#{anchor(found, place)}",
-        )
-        for found in measured_first(findings)
-    ]
+def _first(place: int, one: ClaimsOnHardware) -> Iterator[Block]:
+    """The verdicts, and the figure that matters most."""
+    yield Heading("The claims")
+    by = f"On {one.hardware}, by {', '.join(one.suites) or 'no suite'}. "
+    yield Paragraph((by, Link("What was found, in words", "findings.html")))
+    yield _cards(place, one)
+    for drawings in of_claims([found for found in one.findings if found.id == _MOST]).values():
+        yield Heading(drawings[0].title)
+        yield figure_of(drawings[0], one.hardware, place)
 
 
-def _first_figure(findings: Sequence[Conclusion]) -> Figure | None:
-    drawings = [
-        drawing for drawn in of_claims([found for found in findings if found.id == _MOST]).values() for drawing in drawn
-    ]
-    return Figure(drawings[0].name, drawings[0].title, drawings[0].caption, drawings[0].figure()) if drawings else None
+def _cards(place: int, one: ClaimsOnHardware) -> Cards:
+    return cards(one.findings, lambda found: found.statement, lambda found: f"claims.html#{anchor(found, place)}")
 
 
 def _rows(shown: SiteRun) -> list[Row]:

@@ -7,15 +7,19 @@ from itertools import groupby
 
 import pandas as pd
 
+from dtcbench.analysis.leaderboard import series_label
 from dtcbench.records.run import Run
-from dtcbench.report import elements, html
+from dtcbench.report import elements
 from dtcbench.report.blocks import Row
 from dtcbench.report.build import claims_notes, compared_use
+from dtcbench.report.elements import Frame
+from dtcbench.report.html import page
 from dtcbench.report.site.cell_page import cell_page
 from dtcbench.report.site.claims_page import ClaimsOnHardware, claims_page
 from dtcbench.report.site.method_page import method_page
 from dtcbench.report.site.overview import findings_page, overview_page
 from dtcbench.report.site.site_run import SiteRun, cell_file
+from dtcbench.report.site.suite_page import suite_page
 
 
 def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardware]) -> Iterator[tuple[str, str]]:
@@ -26,9 +30,10 @@ def site(runs: Sequence[SiteRun], opening: str, judged: Sequence[ClaimsOnHardwar
     opening : Markdown, the page of the findings
     judged : the claims, by kind of hardware, as `judge` gives them
     """
-    yield "index.html", overview_page(runs, judged)
-    yield "findings.html", findings_page(opening)
-    yield "claims.html", claims_page(judged, runs)
+    first, second = Frame("assets"), Frame("assets", (("Overview", "index.html"),))
+    yield "index.html", page("Results", overview_page(runs, judged), first)
+    yield "findings.html", page("Findings", findings_page(opening), second)
+    yield "claims.html", page("The claims", claims_page(judged, runs), second)
     yield f"assets/{elements.VEGA}", elements.vega_js()
     for name in elements.ASSETS:
         yield f"assets/{name}", elements.template(name).render()
@@ -64,14 +69,14 @@ def _of_run(shown: SiteRun) -> Iterator[tuple[str, str]]:
     def of_cell(row: Row) -> str:
         return cell_file(row["key"])
 
-    frame = shown.frame(0)
-    yield (
-        "index.html",
-        html.page(run.leaderboard(), run.cells, run.cycles, traces, frame, of_method, of_cell, compared_use(run)),
-    )
+    suite = suite_page(run.leaderboard(), run.cells, run.cycles, traces, of_method, of_cell, compared_use(run))
+    yield "index.html", page(shown.suite, suite, shown.frame(0))
     for (method, solver), name in methods.items():
-        yield name, method_page(shown, method, solver)
+        title = f"{series_label(method, solver)} in {shown.suite}"
+        yield name, page(title, method_page(shown, method, solver), shown.frame(1))
     names = zip(run.cells["key"], run.cells["method"], run.cells["solver"], strict=True)
     competitors = {str(key): (str(method), "" if pd.isna(solver) else str(solver)) for key, method, solver in names}
     for cell in run.plan.cells:
-        yield cell_file(cell.key), cell_page(shown, cell, attempts.get(cell.key, ()), competitors[cell.key])
+        competitor = competitors[cell.key]
+        frame = shown.frame(1, (series_label(*competitor), f"../{methods[competitor]}"))
+        yield cell_file(cell.key), page(cell.label, cell_page(shown, cell, attempts.get(cell.key, ())), frame)

@@ -11,7 +11,7 @@ function sort(table, headers, column) {
   headers.forEach((header) => header.removeAttribute("aria-sort"));
   headers[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
   const isNumber = headers[column].classList.contains("number");
-  const value = (row) => row.cells[column].dataset.value;
+  const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const rows = [...table.tBodies[0].rows].sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     if (x === "" || y === "") return (x === "") - (y === "");
