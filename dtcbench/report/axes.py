@@ -13,6 +13,7 @@ from dtcbench.plan.protocol import PROTOCOLS, defaults
 from dtcbench.registry import Registry, protocols
 from dtcbench.report.blocks import Block, Facts, Heading, Mark, Paragraph, Table, texts
 from dtcbench.selftest.checking import Check
+from dtcbench.text import one_line
 
 
 def axis_view(axis: Registry) -> list[Block]:
@@ -68,7 +69,7 @@ def trial_view(value: str, check: Check, contradiction: str) -> list[Block]:
     """`ok`, `waived` with the value's own reason, or `NOT SO` with what was seen."""
     what = f"{value}: {check.claim}"
     if contradiction:
-        return [Paragraph((Mark(f"NOT SO  {what}: {contradiction}", "refuted"),))]
+        return [Paragraph((Mark(f"NOT SO  {what}: {one_line(contradiction)}", "refuted"),))]
     if check.waived:
         return [Paragraph(f"waived  {what}: {check.waived}", "quiet")]
     return [Paragraph(("ok      ", what))]

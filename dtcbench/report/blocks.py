@@ -208,9 +208,7 @@ def pieces(words: Words) -> tuple[Piece, ...]:
     """The pieces of some words, without control characters; a text by itself is on one line."""
     if isinstance(words, str):
         return (one_line(words),)
-    return tuple(
-        printable(one) if isinstance(one, str) else replace(one, text=printable(one.text)) for one in words
-    )
+    return tuple(printable(one) if isinstance(one, str) else replace(one, text=printable(one.text)) for one in words)
 
 
 def plain(words: Words) -> str:
