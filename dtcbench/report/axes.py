@@ -71,5 +71,5 @@ def trial_view(value: str, check: Check, contradiction: str) -> list[Block]:
     if contradiction:
         return [Paragraph((Mark(f"NOT SO  {what}: {one_line(contradiction)}", "refuted"),))]
     if check.waived:
-        return [Paragraph(f"waived  {what}: {check.waived}", "quiet")]
+        return [Paragraph((f"waived  {what}: {check.waived}",), "quiet")]
     return [Paragraph(("ok      ", what))]

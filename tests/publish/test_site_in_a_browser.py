@@ -177,7 +177,7 @@ def test_from_the_overview_to_a_cell_and_back(site, visit):
 def test_a_claim_leads_to_the_cells_it_rests_on(site, visit):
     page = visit(pages(site)["claims"]).page
     page.get_by_text(re.compile(r"^\d+ cells it rests on$")).nth(1).click()
-    key = page.locator("details[open] a code").first.inner_text()
+    key = page.locator("details[open] a").first.inner_text()
     page.locator("details[open] a").first.click()
     assert key in page.url
     expect(page.get_by_role("heading", name="Configuration")).to_be_visible()

@@ -137,6 +137,12 @@ def test_a_simulated_gpu_is_named_at_the_top(run, html):
     assert 'role="alert"' not in html
 
 
+def test_every_row_can_be_linked_to(run, html):
+    rows = re.findall(r'<tr id="(.*?)">', html)
+    assert len(set(rows)) == len(rows) == len(run.leaderboard.rows)
+    assert "dtc-lars-95-digits-mlp-widths-256" in rows
+
+
 def test_never_sorts_above_every_figure(html):
     cells = re.findall(r'<td data-value="([^"]*)" class="number spare">never \(', html)
     assert cells and set(cells) == {"Infinity"}
