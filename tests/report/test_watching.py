@@ -49,7 +49,7 @@ def test_it_has_cells_pace_nodes_and_failures_by_node_at_any_width(width):
     assert "throughput: 36 cells per hour time left: 32 min" in text
     assert "rack-2 0 1 1" in text
     assert "rack-1.cluster.example 1 0 0" in text
-    assert "set aside rack-2: it holds other data" in text
+    assert "set aside · rack-2: it holds other data" in text
     assert "seed 2, 40 s, waits for a node" in text
     assert "oom: dtc/lars" in text
     assert "on rack-2 (cell " in text
