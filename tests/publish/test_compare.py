@@ -14,6 +14,7 @@ from tampering import claim_accuracy, content, records, reseal
 from dtcbench.publish import compare
 from dtcbench.records.run import Run
 from dtcbench.report.score import R2
+from dtcbench.report.terminal import terminal
 
 PUBLISHED = Path(__file__).parents[2] / "docs/published"
 
@@ -61,9 +62,9 @@ def test_what_moved_in_every_seed_has_moved_and_the_rest_has_not(finished, after
 def test_a_pool_of_two_kinds_of_targets_shows_each_difference_by_its_own_score(finished, after):
     shift(after, "magnitude", [0.02, 0.022, 0.018])
     moved = rows(finished, after)["magnitude"]
-    table = compare.moves_view(("a", "b"), [moved, replace(moved, score=R2)], [])
+    view = compare.moves_view(("a", "b"), [moved, replace(moved, score=R2)], [])
     console = Console(width=200, file=io.StringIO())
-    console.print(table)
+    console.print(terminal(view))
     shown = console.file.getvalue()
     assert "accuracy, points or R2" in shown and "+2.00" in shown
     assert shown.count(" R2 ") == 2 and "+0.0200" in shown
