@@ -146,14 +146,12 @@ class RayExecutor:
 
     def nodes(self) -> list[ActiveNode]:
         """The cluster's nodes, and the attempts that have sent heartbeats from them."""
-        silences, running = self._recent_silences(), defaultdict(list)
+        nodes, running = self._alive_nodes(), defaultdict(list)
         for submitted in self._submitted.values():
-            if submitted.id in silences:
-                running[silences[submitted.id][0]].append(submitted.task)
+            if submitted.id in self._silences:
+                running[self._silences[submitted.id][0]].append(submitted.task)
         return [
-            ActiveNode(node["NodeManagerHostname"], node["Resources"], tuple(running[node["NodeID"]]))
-            for node in self._ray.nodes()
-            if node["Alive"]
+            ActiveNode(node["NodeManagerHostname"], node["Resources"], tuple(running[node["NodeID"]])) for node in nodes
         ]
 
     def kill(self, task: Task) -> None:
@@ -211,7 +209,7 @@ class RayExecutor:
 
     def _what_lacks(self) -> str:
         """What a task that has not begun waits for, if no node can run it now, and what ends that; else empty."""
-        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        nodes = self._alive_nodes()
         able = [node for node in nodes if self._request.cells_on(node["Resources"]) > 0]
         for submitted in self._submitted.values():
             avoided = [node for node in able if node["NodeID"] in submitted.task.avoid]
@@ -228,6 +226,15 @@ class RayExecutor:
                 "says what is requested, and why none starts); Ctrl-C ends the run, and the same command resumes"
             )
         return ""
+
+    def _alive_nodes(self) -> list[dict[str, Any]]:
+        """The nodes that the cluster counts as alive; UserError if the connection to the head is lost.
+
+        The heartbeats are asked first, with a time limit: without a head, Ray's list is waited for until Ray ends this
+        process.
+        """
+        self._silences, self._queried = self._query(), time.monotonic()
+        return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _recent_silences(self) -> dict[str, tuple[str, float]]:
         """The heartbeats as of the latest query, a moment ago: not every cell costs a query."""

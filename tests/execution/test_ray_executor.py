@@ -104,6 +104,17 @@ def test_a_worker_that_dies_is_infra_and_tried_again_and_others_go_on(tmp_path, 
     assert run(tmp_path / "after", two_workers, CELLS[:1]).record(CELLS[0].key).status is Status.OK
 
 
+def test_a_lost_head_is_told_and_not_waited_for_by_asking_ray_for_its_nodes(two_workers, monkeypatch):
+    def lost():
+        raise UserError("the connection to the cluster is lost")
+
+    monkeypatch.setattr(two_workers, "_query", lost)
+    monkeypatch.setattr(two_workers._ray, "nodes", lambda: pytest.fail("Ray waits for the head, and then ends us"))
+    for look in (two_workers.nodes, two_workers.notes):
+        with pytest.raises(UserError, match="lost"):
+            look()
+
+
 def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_workers):
     hanging = Plugin("hanging", "import threading\nthreading.Event().wait()\n")
     contents = run(tmp_path, two_workers, CELLS[:1], plugins=(hanging,), timeout_s=1.0)
