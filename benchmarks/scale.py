@@ -77,7 +77,8 @@ def template() -> dict[str, Any]:
 
 def no_work(record: dict[str, Any], task: Task) -> Report:
     """What a worker would leave, with none of the work."""
-    return Report(record | {"key": task.cell.key, "cell": to_jsonable_python(task.cell), "attempt": 1}, None)
+    own = {"key": task.cell.key, "cell": to_jsonable_python(task.cell), "attempt": 1, "wall_s": 0.0}
+    return Report(record | own, None)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -191,6 +191,7 @@ class _Driver:
         """Submit the tasks that can start, unless the user has asked to stop."""
         if self.interrupts.asked_to_stop:
             return
+        self.scheduler.slots = self.executor.slots
         for task in self.scheduler.start():
             self.began[task] = _now(), time.monotonic()
             steps = allowed_steps(task, self.given)

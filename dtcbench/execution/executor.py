@@ -18,7 +18,7 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """Number of tasks that can run at the same time."""
+        """Number of tasks to hand over at present: those that run at the same time, and short ones beside them."""
 
     @property
     def grace_s(self) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,29 +38,42 @@ _ANSWER_S = 60.0
 heartbeats' process."""
 _STACK_S = 10.0
 """Time limit for a node to return the stack of an attempt."""
+BLOCK_S = 1.0
+"""Cells that take so long together, by those that ended last, go to a worker as one block."""
+MOST_IN_BLOCK = 50
+_RECENT = 20
+"""So many cells that ended last say how long the next ones take: as long as the longest of them."""
 
 
 _ATTEMPT = partial(attempt, alone=True)
 
 
 @dataclass
-class _Submitted:
-    """A task that was submitted to Ray."""
+class _Block:
+    """Tasks that were submitted to Ray as one: a worker runs them one after another, and returns each as it ends."""
 
-    task: Task
+    tasks: deque[Task]
+    """Those that have not ended; the first one runs."""
     id: str
-    """Names this attempt among the heartbeats. It is unique, so that a late heartbeat of another cannot be mistaken."""
+    """Names the block among the heartbeats. It is unique, so that a late heartbeat of another cannot be mistaken."""
     begun: bool = False
+    """Whether it is known that the first task has begun, and was told."""
+
+    @property
+    def task(self) -> Task:
+        """The one that runs."""
+        return self.tasks[0]
 
 
 class RayExecutor:
-    """One Ray task per cell, at most as many as the cluster can run at once.
+    """At most as many Ray tasks as the cluster can run at once: one per cell, or, where cells are short and need no
+    GPU, one per block of cells. A lost worker loses the cell that it ran; what had not begun goes to another.
 
     Parameters
     ----------
     cores : cores of the Ray that is started on loopback if there is no address; all that this process may use if None
     address : of a cluster to join
-    slots : number of cells submitted to Ray at the same time; as many as its nodes can run if None. On a cluster to
+    slots : number of blocks submitted to Ray at the same time; as many as its nodes can run if None. On a cluster to
         join it may be larger, for one that grows.
     work : what a node does with a task
     """
@@ -77,8 +91,12 @@ class RayExecutor:
         self._silence_s = silence_s
         self._reserved: dict[str, Any] = {}
         """The placement group of each lane."""
-        self._submitted: dict[Any, _Submitted] = {}
-        """By Ray's reference to the result."""
+        self._submitted: dict[Any, _Block] = {}
+        """By Ray's generator of the results."""
+        self._waiting: deque[Task] = deque()
+        """Tasks for the next workers that are free."""
+        self._seconds: deque[float] = deque(maxlen=_RECENT)
+        """How long the ok cells took that ended last."""
         self._silences: dict[str, tuple[str, float]] = {}
         self._notes: list[str] = []
         """What was not told yet."""
@@ -89,7 +107,7 @@ class RayExecutor:
             self._work, self._is_joined = work, address is not None
             if address is not None:
                 self._notes = require_agreement(self._ray, address)
-            self.slots = slots if slots and address else min(self._capacity(), slots or sys.maxsize)
+            self.workers = slots if slots and address else min(self._capacity(), slots or sys.maxsize)
             self._function = self._ray.remote(
                 num_cpus=request.cpus,
                 num_gpus=request.gpus,
@@ -97,6 +115,7 @@ class RayExecutor:
                 name="cell",
                 max_retries=0,  # the scheduler decides on retries
                 max_calls=1 if request.gpus else 0,  # a metered cell gets a process of its own
+                num_returns="streaming",
             )(_on_node())
             # It runs on the head, which outlives all other nodes; a local Ray is its own head.
             head = {"node:__internal_head__": 0.001}
@@ -107,21 +126,51 @@ class RayExecutor:
             self._queried = time.monotonic()
             self._closing = closing.pop_all()
 
+    @property
+    def slots(self) -> int:
+        """A block of tasks for each worker."""
+        return self.workers * self._length
+
+    @property
+    def _length(self) -> int:
+        """Number of tasks in a block: 1 as long as nothing is known, and where a cell needs a process of its own."""
+        if self._request.gpus or not self._seconds:
+            return 1
+        return int(min(MOST_IN_BLOCK, max(1, BLOCK_S / max(*self._seconds, BLOCK_S / MOST_IN_BLOCK))))
+
     def submit(self, task: Task) -> None:
-        """Submit a task to Ray; all tasks of one lane to the same GPU."""
-        submitted = _Submitted(task, f"{task.key[:12]}-{task.attempt}-{uuid.uuid4().hex[:12]}")
-        if task.lane is not None:
-            function = self._on_gpu_of(task.lane, task.avoid)
+        """Submit a task to Ray, now or with others once a worker is free; all tasks of one lane to the same GPU."""
+        self._waiting.append(task)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Share the waiting tasks among the free workers, up to a block for each."""
+        while self._waiting and (free := self.workers - len(self._submitted)) > 0:
+            tasks = deque([self._waiting.popleft()])
+            most = min(self._length, math.ceil((1 + len(self._waiting)) / free))
+            while self._waiting and len(tasks) < most and self._waiting[0].avoid == tasks[0].avoid:
+                tasks.append(self._waiting.popleft())
+            self._submit(tasks)
+
+    def _submit(self, tasks: deque[Task]) -> None:
+        first = tasks[0]
+        block = _Block(tasks, f"{first.key[:12]}-{first.attempt}-{uuid.uuid4().hex[:12]}")
+        if first.lane is not None:
+            function = self._on_gpu_of(first.lane, first.avoid)
         else:
-            function = self._function.options(label_selector=_elsewhere(task.avoid)) if task.avoid else self._function
-        packed = self._ray.cloudpickle.dumps((self._work, task))  # read on the node, which may be unable to
-        expected = needed(task.cell) if self._is_joined else {}
-        self._submitted[function.remote(packed, expected, submitted.id, self._heartbeats)] = submitted
+            function = self._function.options(label_selector=_elsewhere(first.avoid)) if first.avoid else self._function
+        packed = self._ray.cloudpickle.dumps((self._work, [*tasks]))  # read on the node, which may be unable to
+        expected = {name: value for task in tasks for name, value in needed(task.cell).items()}
+        results = function.remote(packed, expected if self._is_joined else {}, block.id, self._heartbeats)
+        self._submitted[results] = block
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Tasks that have ended within the time, and abandoned ones."""
+        self._hand_over()
         ready, _ = self._ray.wait(list(self._submitted), num_returns=1, timeout=timeout_s)
-        return [*map(self._outcome, ready), *self._abandoned()]
+        outcomes = [*map(self._outcome, ready), *self._abandoned()]
+        self._hand_over()
+        return outcomes
 
     @property
     def grace_s(self) -> float:
@@ -129,12 +178,12 @@ class RayExecutor:
         return GRACE_S
 
     def begun(self) -> list[Task]:
-        """Tasks whose first heartbeat has arrived since the last call."""
+        """Tasks that have begun since the last call: by a block's first heartbeat, or as the one before has ended."""
         silences = self._recent_silences()
-        new = [submitted for submitted in self._submitted.values() if not submitted.begun and submitted.id in silences]
-        for submitted in new:
-            submitted.begun = True
-        return [submitted.task for submitted in new]
+        new = [block for block in self._submitted.values() if not block.begun and block.id in silences]
+        for block in new:
+            block.begun = True
+        return [block.task for block in new]
 
     def notes(self) -> list[str]:
         """In what kernels the nodes differ, and what tasks wait for that no node can give; again if that changes."""
@@ -156,8 +205,8 @@ class RayExecutor:
 
     def kill(self, task: Task) -> None:
         """Kill the task's worker process. What still arrives from it is ignored."""
-        for reference in [r for r, submitted in self._submitted.items() if submitted.task == task]:
-            self._cancel(reference)
+        for results in [results for results, block in self._submitted.items() if block.task == task]:
+            self._cancel(results)
 
     def release(self, lane: str) -> None:
         """Free the lane's GPU."""
@@ -169,8 +218,8 @@ class RayExecutor:
         with self._closing:
             running = list(self._submitted)
             with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
-                for reference in running:
-                    self._ray.cancel(reference)  # what waits ends, and what runs gets SIGINT
+                for results in running:
+                    self._ray.cancel(results)  # what waits ends, and what runs gets SIGINT
                 if running:
                     self._ray.wait(running, num_returns=len(running), timeout=SAVE_S)
             self._release_all()
@@ -258,28 +307,36 @@ class RayExecutor:
         """Abandon attempts that have sent heartbeats, have been silent for too long, and have no time limit to end
         them."""
         silences, outcomes = self._recent_silences(), []
-        for reference, submitted in list(self._submitted.items()):
-            node, silent_s = silences.get(submitted.id, ("", 0.0))
+        for results, block in list(self._submitted.items()):
+            node, silent_s = silences.get(block.id, ("", 0.0))
             if silent_s <= self._silence_s:
                 continue
             if not is_alive(self._ray, node):
                 end = Status.INFRA, f"no heartbeat for {silent_s:.0f} s: its node is frozen or cut off"
-            elif submitted.task.job.timeout_s is None:
+            elif block.task.job.timeout_s is None:
                 end = Status.TIMEOUT, f"no heartbeat for {silent_s:.0f} s, but its node is alive: it hangs"
             else:  # it holds Python's lock, perhaps for a reason: its time limit decides
                 continue
-            self._cancel(reference)
-            outcomes.append(Outcome(submitted.task, None, *end))
+            outcomes.append(Outcome(block.task, None, *end))
+            self._cancel(results)
         return outcomes
 
-    def _outcome(self, reference: Any) -> Outcome:
-        try:
-            return self._result(reference, self._submitted[reference])
-        finally:
-            self._forget(reference)
+    def _outcome(self, results: Any) -> Outcome:
+        block = self._submitted[results]
+        outcome = self._result(next(results), block)
+        if outcome.unfit and (place := outcome.place):
+            block.tasks = deque(replace(task, avoid=task.avoid | {place.node}) for task in block.tasks)
+        if outcome.report is None or len(block.tasks) == 1:
+            self._forget(results)
+        else:
+            block.tasks.popleft()
+            block.begun = False
+        if outcome.report and outcome.report.record["status"] == Status.OK:
+            self._seconds.append(outcome.report.record["wall_s"])
+        return outcome
 
-    def _result(self, reference: Any, submitted: _Submitted) -> Outcome:
-        task, errors = submitted.task, self._ray.exceptions
+    def _result(self, reference: Any, block: _Block) -> Outcome:
+        task, errors = block.task, self._ray.exceptions
         try:
             node, host, report = self._ray.get(reference)
             place = Place(node, host, self._has_others(task.avoid | {node}))
@@ -291,24 +348,24 @@ class RayExecutor:
         except errors.RayTaskError as error:
             return Outcome(task, None, Status.ERROR, f"the worker failed outside the cell: {error_line(error)}")
         except errors.WorkerCrashedError as error:
-            if stack := self._stack(submitted):
+            if stack := self._stack(block):
                 return Outcome(task, None, Status.TIMEOUT, task.overdue_reason, stack)
             return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
         except errors.RayError as error:
             return Outcome(task, None, Status.INFRA, f"the worker was lost: {error_line(error)}")
 
-    def _stack(self, submitted: _Submitted) -> str:
+    def _stack(self, block: _Block) -> str:
         """The stack that the attempt left on its node when its time limit ended it; empty if it left none, or if the
         node is gone."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        node, _ = self._query().get(submitted.id, ("", 0.0))
-        if submitted.task.job.timeout_s is None or not node:
+        node, _ = self._query().get(block.id, ("", 0.0))
+        if block.task.job.timeout_s is None or not node:
             return ""
         on_node = NodeAffinitySchedulingStrategy(node, soft=False)
         take = self._ray.remote(num_cpus=0, max_retries=0)(take_stack).options(scheduling_strategy=on_node)
         try:
-            return str(self._ray.get(take.remote(submitted.id), timeout=_STACK_S))
+            return str(self._ray.get(take.remote(f"{block.id}-{block.task.key[:12]}"), timeout=_STACK_S))
         except self._ray.exceptions.RayError:
             return ""
 
@@ -319,12 +376,15 @@ class RayExecutor:
             for node in self._ray.nodes()
         )
 
-    def _cancel(self, reference: Any) -> None:
-        self._forget(reference)
-        self._ray.cancel(reference, force=True)
+    def _cancel(self, results: Any) -> None:
+        self._forget(results)
+        self._ray.cancel(results, force=True)
 
-    def _forget(self, reference: Any) -> None:
-        self._heartbeats.forget.remote(self._submitted.pop(reference).id)
+    def _forget(self, results: Any) -> None:
+        """Its first task has ended, and the block with it: the others have not begun, and wait again."""
+        block = self._submitted.pop(results)
+        self._heartbeats.forget.remote(block.id)
+        self._waiting.extendleft([*block.tasks][:0:-1])
 
 
 def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
@@ -332,15 +392,17 @@ def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
     return {"ray.io/node-id": f"!in({', '.join(sorted(avoid))})"}
 
 
-def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str, Report | str]]:
-    """What a node does with a task: `work` under a time limit and with heartbeats. It returns the node's id, the
-    host's name, and the report, or why the node must not run it, or no longer.
+def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], Iterator[tuple[str, str, Report | str]]]:
+    """What a node does with a block: `work` on each task under its time limit, and with heartbeats. Of each it returns
+    the node's id, the host's name, and the report; or, of the first, why the node must not run it.
 
     Ray sends this function by its code, and it imports only what it is about to use: a node without dtcbench, or with
     another one, can still say so. If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
     """
 
-    def on_node(packed: bytes, expected: Mapping[str, str], id: str, heartbeats: Any) -> tuple[str, str, Report | str]:
+    def on_node(
+        packed: bytes, expected: Mapping[str, str], id: str, heartbeats: Any
+    ) -> Iterator[tuple[str, str, Report | str]]:
         import platform
 
         import ray
@@ -350,26 +412,22 @@ def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], tuple[str, str,
             from dtcbench.execution.nodes import unfit
 
             if expected and (wrong := unfit(expected)):
-                return node, host, wrong
+                yield node, host, wrong
+                return
             import pickle
-            from dataclasses import replace
 
-            from dtcbench.execution import spot
             from dtcbench.execution.stacks import time_limit
             from dtcbench.heartbeat import Heartbeat
 
-            work, task = pickle.loads(packed)  # noqa: S301 - from the driver, as everything that Ray brings
+            work, tasks = pickle.loads(packed)  # noqa: S301 - from the driver, as everything that Ray brings
         except Exception as error:
             remedy = "install the driver's dtcbench and requirements.lock there"
-            return node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
-        heartbeat = Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S)
-        notices: list[str] = []
-        try:
-            with time_limit(task.job.timeout_s, id), heartbeat, spot.heeded(spot.of_this_machine()) as notices:
-                return node, host, work(replace(task, node=node[:12]))
-        except SystemExit:
-            if not notices:
-                raise
-            return node, host, f"is taken away by its cloud ({notices[0]})"
+            yield node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
+            return
+        with Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S):
+            for task in tasks:
+                with time_limit(task.job.timeout_s, f"{id}-{task.key[:12]}"):
+                    report = work(task)
+                yield node, host, report
 
     return on_node

@@ -63,7 +63,8 @@ class Scheduler:
 
     Parameters
     ----------
-    slots : maximum number of lanes that run at the same time; a task without a lane has one of its own
+    slots : maximum number of lanes that run at the same time; a task without a lane has one of its own. It may change
+        between two steps.
     timeout_s : time limit of one attempt
     """
 
@@ -75,7 +76,7 @@ class Scheduler:
         infra_retries: int = INFRA_RETRIES,
         memory_retries: int = MEMORY_RETRIES,
     ) -> None:
-        self._slots, self._timeout_s = slots, timeout_s
+        self.slots, self._timeout_s = slots, timeout_s
         self._retries_allowed = {Status.INFRA: infra_retries, Status.OOM: memory_retries}
         """By status, if the node caused it."""
         self._waiting: dict[str, deque[Task]] = {}
@@ -107,7 +108,7 @@ class Scheduler:
 
     def start(self) -> list[Task]:
         """The tasks to start now; from here on they count as running."""
-        while self._closed and len(self._open) < self._slots:
+        while self._closed and len(self._open) < self.slots:
             self._open[self._closed.popleft()] = None
         busy = set(self._running.values())
         return [self._start_next(lane) for lane in self._open if lane not in busy]

@@ -4,6 +4,7 @@ import queue
 import re
 import subprocess
 import threading
+from collections import deque
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -55,7 +56,7 @@ def rack():
 @pytest.fixture(scope="module")
 def connected(rack):
     executor = RayExecutor(Request(cpus=1), address=rack.address)
-    assert executor.slots == 2
+    assert executor.workers == 2
     yield executor
     executor.close()
 
@@ -125,11 +126,11 @@ def test_a_worker_that_dies_however_it_dies_costs_one_attempt_and_no_cell(tmp_pa
 def test_a_node_that_joins_without_the_data_costs_no_cell_and_gets_no_more(tmp_path, rack, executor):
     code = "import os\nif os.environ.get('WITHOUT_DATA'):\n    raise FileNotFoundError('no data here')\n"
     bad, heard, cells = rack.add(WITHOUT_DATA="1"), Heard(), tuple(cell("random", seed=seed) for seed in range(8))
-    executor.slots = 3
+    executor.workers = 3
     try:
         contents = run(tmp_path, executor, cells, heard, plugins=(Plugin("needs-data", code),))
     finally:
-        executor.slots = 2
+        executor.workers = 2
         rack.power_off(bad)
     assert {contents.record(one.key).status for one in cells} == {"ok"}
     ((_, reason),) = heard.aside
@@ -162,7 +163,7 @@ def test_a_node_that_cannot_run_the_drivers_cells_refuses_its_first_task(executo
 
 def test_cells_that_no_node_can_run_say_what_they_wait_for_once(executor, monkeypatch):
     nodes = {node["NodeID"] for node in executor._ray.nodes()}
-    submitted = ray_executor._Submitted(replace(task(cell("random")), avoid=frozenset(nodes)), "id")
+    submitted = ray_executor._Block(deque([replace(task(cell("random")), avoid=frozenset(nodes))]), "id")
     monkeypatch.setattr(executor, "_submitted", {"reference": submitted})
     assert re.match(r"cells wait: .* can begin no such cell, as was said, .*Ctrl-C ends the run", *executor.notes())
     assert executor.notes() == []
@@ -283,7 +284,7 @@ def test_the_late_result_of_an_attempt_that_was_given_up_for_its_silence_is_igno
         lost = heard.records.get()
         assert (lost.key, lost.status) == (harmed.key, "infra")
         release(tmp_path / "harm")
-        _, _, report = executor._ray.get(reference, timeout=60)
+        _, _, report = executor._ray.get(next(reference), timeout=60)
         late.append(report.record)
         release(tmp_path / "last")
 

@@ -53,11 +53,11 @@ def two_workers():
 
 
 def test_one_worker_two_workers_another_order_and_no_ray_give_identical_accuracies(tmp_path, two_workers, monkeypatch):
-    assert two_workers.slots == 2
+    assert two_workers.workers == 2
     parallel = accuracies(run(tmp_path / "two", two_workers))
     assert accuracies(run(tmp_path / "reversed", two_workers, CELLS[::-1])) == parallel
     assert accuracies(run(tmp_path / "inline", InlineExecutor())) == parallel
-    monkeypatch.setattr(two_workers, "slots", 1)
+    monkeypatch.setattr(two_workers, "workers", 1)
     assert accuracies(run(tmp_path / "one", two_workers)) == parallel
 
 
@@ -133,8 +133,8 @@ def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     context = SimpleNamespace(get_node_id=lambda: "node")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
-    packed = pickle.dumps((_reported, task(CELLS[0])))
-    node, _, returned = ray_executor._on_node()(packed, {}, "id", heartbeats)
+    packed = pickle.dumps((_reported, [task(CELLS[0])]))
+    ((node, _, returned),) = ray_executor._on_node()(packed, {}, "id", heartbeats)
     assert (node, returned) == ("node", Report({}, None))
 
 
