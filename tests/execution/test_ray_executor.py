@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from dtcbench.execution.live import Live
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.task import Report
 from dtcbench.execution.watcher import Watcher
+from dtcbench.execution.worker import attempt
 from dtcbench.plan.request import Request
 from dtcbench.record import Status
 from dtcbench.records.store import Store
@@ -113,6 +115,37 @@ def test_a_lost_head_is_told_and_not_waited_for_by_asking_ray_for_its_nodes(two_
     for look in (two_workers.nodes, two_workers.notes):
         with pytest.raises(UserError, match="lost"):
             look()
+
+
+def test_a_worker_lost_within_a_block_loses_and_doubles_none_of_its_cells(tmp_path, two_workers, monkeypatch):
+    harmed, blocks, submit = CELLS[4].key, [], two_workers._submit
+
+    def work(task):
+        if task.key == harmed and task.attempt == 1:
+            os._exit(1)
+        return attempt(task)
+
+    monkeypatch.setattr(two_workers, "_work", work)
+    monkeypatch.setattr(two_workers, "_seconds", deque([0.1], maxlen=1))
+    monkeypatch.setattr(two_workers, "_submit", lambda tasks: (blocks.append(len(tasks)), submit(tasks)))
+    contents = run(tmp_path / "blocks", two_workers)
+    assert max(blocks) > 1
+    ends = {key: [one.status for one in attempts] for key, attempts in contents.attempts.items()}
+    assert ends[harmed] == ["infra", "ok"]
+    assert all(statuses.count("ok") == 1 and statuses[-1] == "ok" for statuses in ends.values())
+    assert accuracies(contents) == accuracies(run(tmp_path / "inline", InlineExecutor()))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gpus", "length"),
+    [([], 0, 1), ([5.0, 0.1], 0, 1), ([0.1, 0.24], 0, 4), ([0.0], 0, 50), ([0.1], 0.25, 1)],
+)
+def test_a_block_has_as_many_cells_as_take_a_second_by_the_longest_of_the_last(
+    two_workers, monkeypatch, seconds, gpus, length
+):
+    monkeypatch.setattr(two_workers, "_seconds", deque(seconds))
+    monkeypatch.setattr(two_workers, "_request", Request(cpus=1, gpus=gpus))
+    assert two_workers.slots == 2 * length
 
 
 def test_a_cell_that_hangs_ends_as_timeout_and_its_worker_is_gone(tmp_path, two_workers):
