@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
 from dtcbench.records.tables import parquet, power_table, untyped
 from dtcbench.records.use import compared
-from dtcbench.report import columns, drawings, paper
+from dtcbench.report import drawings, paper
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.latex import latex
 from dtcbench.report.leaderboard_view import leaderboard_view
@@ -41,6 +42,17 @@ def compared_use(run: Run) -> pd.DataFrame | None:
     return compared(use) if len(use := run.use) else None
 
 
+def csv_of(rows: pd.DataFrame) -> str:
+    """A line per row under the names of the columns; an empty field is a missing value."""
+    # Twelve digits: exponentials, and with them the last of seventeen, differ between processors.
+    return rows.to_csv(index=False, lineterminator="\n", float_format=_twelve_digits)
+
+
+def _twelve_digits(value: Any) -> str:
+    number = float(value)
+    return repr(number if number.is_integer() else float(f"{number:.12g}"))
+
+
 def files(run: Run) -> dict[str, bytes | str]:
     """Everything made from the tables but the page and the figures on paper, by its name in the run's folder.
 
@@ -53,8 +65,8 @@ def files(run: Run) -> dict[str, bytes | str]:
             "tables/cycles.parquet": parquet(run.cycles),
             **({"tables/power.parquet": parquet(power_table(run.traces.items()))} if run.traces else {}),
             **_of_use(run),
-            "leaderboard.csv": columns.leaderboard_csv(leaderboard),
-            **({"summary.csv": columns.summary_csv(leaderboard)} if len(leaderboard.summary) else {}),
+            "leaderboard.csv": csv_of(leaderboard.rows),
+            **({"summary.csv": csv_of(leaderboard.summary)} if len(leaderboard.summary) else {}),
             "leaderboard.md": markdown(leaderboard_view(leaderboard)),
             "leaderboard.tex": latex(leaderboard_view(leaderboard)),
         }
@@ -65,7 +77,7 @@ def _of_use(run: Run) -> dict[str, bytes | str]:
         return {}
     return {
         "tables/use.parquet": parquet(run.use),
-        "use.csv": columns.use_csv(rows),
+        "use.csv": csv_of(rows),
         "use.md": markdown(use_view(rows, run.suite)),
     }
 

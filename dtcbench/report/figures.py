@@ -12,7 +12,7 @@ import pandas as pd
 from dtcbench.analysis import ranks
 from dtcbench.analysis.leaderboard import ENTROPIES, Leaderboard, series_label
 from dtcbench.analysis.pairing import DENSE, registered_name
-from dtcbench.report import columns
+from dtcbench.report import row_texts
 from dtcbench.report.blocks import Row
 from dtcbench.report.score import Score
 from dtcbench.report.score_axis import ScoreAxis, score_axis
@@ -100,7 +100,7 @@ def score_by_training_flops(rows: pd.DataFrame, looks: dict[str, Style], score: 
             row["label"],
             100 * row["training_flops_ratio"],
             y.at(row[mean]),
-            words=f"{_words(row, score)}, {columns.share(row['training_flops_ratio'])} of the FLOPs",
+            words=f"{_words(row, score)}, {row_texts.share(row['training_flops_ratio'])} of the FLOPs",
             hollow=not best,
             joined=False,
         )
@@ -145,7 +145,7 @@ def use_by_flops(rows: pd.DataFrame, looks: dict[str, Style], quantity: Literal[
                     row["label"],
                     100 * row["flops_ratio"],
                     100 * row[ratio],
-                    words=f"{name}: {text} of dense's {quantity} at {columns.share(row['flops_ratio'])} of its FLOPs",
+                    words=f"{name}: {text} of dense's {quantity} at {row_texts.share(row['flops_ratio'])} of its FLOPs",
                     reach=(100 * row[low], 100 * row[high]),
                     hollow=row["widths"] == "rounded",
                     dash="solid" if row["mode"] == "eager" else "dash",
@@ -191,7 +191,7 @@ def _cycle_means(cycles: pd.DataFrame) -> pd.DataFrame:
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that have an accuracy, with label and place on the sparsity axis, in that axis's order."""
     scored = rows[rows["ok"] > 0]
-    shown = [columns.sparsity_shown(row) for row in scored.to_dict("records")]
+    shown = [row_texts.sparsity_shown(row) for row in scored.to_dict("records")]
     return scored.assign(label=_labels(scored), x=shown).sort_values("x", kind="stable")
 
 
@@ -203,7 +203,7 @@ def _words(row: Row, score: Score) -> str:
     """`dtc / lars, 90 % removed: accuracy 93.20 % [92.80, 93.50], 5 seeds`."""
     mean, low, high = (row[f"{score.name}_{end}"] for end in ("mean", "low", "high"))
     text = score.text(mean, low, high)
-    removed = "" if row["method"] == DENSE else f", {columns.sparsity(row)} removed"
+    removed = "" if row["method"] == DENSE else f", {row_texts.sparsity(row)} removed"
     return f"{row['label']}{removed}: {score.noun} {text}, {count_of(row['ok'], 'seed')}"
 
 

@@ -10,6 +10,7 @@ from dtcbench.analysis.leaderboard import Leaderboard, series_label
 from dtcbench.analysis.pairing import Pool
 from dtcbench.report import columns
 from dtcbench.report.blocks import Block, Bullets, Heading, Paragraph, Row, Table, no_link
+from dtcbench.report.row_texts import sparsity
 
 
 def leaderboard_view(leaderboard: Leaderboard) -> Iterator[Block]:
@@ -29,7 +30,7 @@ def pool_table(pool: Pool, frame: pd.DataFrame, href: Callable[[Row], str] = no_
     rows = frame.to_dict("records")
 
     def name(row: Row) -> str:
-        return f"{series_label(row['method'], row['solver'])} {columns.sparsity(row)} {pool.dataset} {pool.model}"
+        return f"{series_label(row['method'], row['solver'])} {sparsity(row)} {pool.dataset} {pool.model}"
 
     return Table(columns.of_pool(rows), rows, f"Leaderboard of {pool.title}", href, anchor=name)
 

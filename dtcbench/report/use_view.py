@@ -9,8 +9,9 @@ from dataclasses import replace
 import pandas as pd
 
 from dtcbench.analysis.pairing import POOL, Pool
-from dtcbench.report import columns
 from dtcbench.report.blocks import Block, Bullets, Column, Heading, Row, Table, label, no_link
+from dtcbench.report.columns import METHOD
+from dtcbench.report.row_texts import share, value
 from dtcbench.text import count_of, number_text, percent, with_interval
 
 ABOUT = (
@@ -24,7 +25,7 @@ def _number(title: str, name: str, form: str, scale: float = 1, dropped: int = 0
     return Column(
         title,
         lambda row: number_text(row[name], form, scale=scale),
-        columns.value(name),
+        value(name),
         concerns=lambda row: not math.isnan(row[name]),
         dropped=dropped,
     )
@@ -36,7 +37,7 @@ def _of_dense(title: str, name: str) -> Column:
         return with_interval(ratio, low, high, ".1f", "%", 100)
 
     ratio = f"{name}_ratio"
-    return Column(title, text, columns.value(ratio), concerns=lambda row: not math.isnan(row[ratio]))
+    return Column(title, text, value(ratio), concerns=lambda row: not math.isnan(row[ratio]))
 
 
 def _removed(row: Row) -> str:
@@ -44,12 +45,12 @@ def _removed(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("Batch", lambda row: str(row["batch_size"]), columns.value("batch_size"), role="section"),
+    Column("Batch", lambda row: str(row["batch_size"]), value("batch_size"), role="section"),
     replace(label("Mode", "mode"), role="section"),
-    Column("Removed", _removed, columns.value("sparsity")),
-    columns.METHOD,
+    Column("Removed", _removed, value("sparsity")),
+    METHOD,
     label("Widths", "widths"),
-    Column("FLOPs, of dense", lambda row: columns.share(row["flops_ratio"]), columns.value("flops_ratio"), dropped=5),
+    Column("FLOPs, of dense", lambda row: share(row["flops_ratio"]), value("flops_ratio"), dropped=5),
     _of_dense("Time, of dense", "time"),
     _number("± %", "spread_pct", ".1f", dropped=1),
     _number("Latency, ms", "latency_s", ".4g", 1000, dropped=4),

@@ -14,9 +14,13 @@ from renderings import leaderboard_markdown
 from renderings import leaderboard_on_terminal as printed
 
 from dtcbench.analysis.leaderboard import COLUMNS
-from dtcbench.report import columns
+from dtcbench.report import columns, row_texts
 from dtcbench.report.blocks import Table
-from dtcbench.report.columns import leaderboard_csv, summary_csv
+from dtcbench.report.build import csv_of
+
+
+def leaderboard_csv(leaderboard) -> str:
+    return csv_of(leaderboard.rows)
 
 
 @pytest.mark.parametrize("render", [leaderboard_markdown, leaderboard_csv, printed])
@@ -34,20 +38,20 @@ def test_figures_read_in_per_cent_and_points_with_their_interval(row):
     row |= {"accuracy_mean": 0.9, "accuracy_low": 0.89, "accuracy_high": 0.912}
     row |= {"difference_mean": -0.00001, "difference_low": -0.02, "difference_high": 0.01}
     row |= {"energy_ratio": 0.8, "energy_low": 0.7, "energy_high": 0.9}
-    assert columns.score(row) == "90.00 [89.00, 91.20]"
-    assert columns.difference(row) == "+0.00 [−2.00, +1.00]"
-    assert columns.energy(row) == "80.0 % [70.0, 90.0]"
-    assert columns.share(0.00123) == "0.12 %"
+    assert row_texts.score(row) == "90.00 [89.00, 91.20]"
+    assert row_texts.difference(row) == "+0.00 [−2.00, +1.00]"
+    assert row_texts.energy(row) == "80.0 % [70.0, 90.0]"
+    assert row_texts.share(0.00123) == "0.12 %"
 
 
 def test_without_an_interval_there_are_no_brackets(row):
     row |= {"accuracy_mean": 0.9, "accuracy_low": math.nan, "accuracy_high": math.nan}
-    assert columns.score(row) == "90.00"
+    assert row_texts.score(row) == "90.00"
 
 
 def test_a_sparsity_the_schedule_decided_is_marked(row):
-    assert columns.sparsity(row) == "95 %"
-    assert columns.sparsity(row | {"sparsity": math.nan, "sparsity_reached": 0.982}) == "98.2 % (schedule)"
+    assert row_texts.sparsity(row) == "95 %"
+    assert row_texts.sparsity(row | {"sparsity": math.nan, "sparsity_reached": 0.982}) == "98.2 % (schedule)"
 
 
 @pytest.mark.parametrize(
@@ -61,33 +65,33 @@ def test_a_sparsity_the_schedule_decided_is_marked(row):
 )
 def test_a_remark_says_why_more_is_gone_than_was_planned(row, method, why):
     row |= {"method": method, "sparsity": 0.5, "sparsity_reached": 0.97}
-    assert f"97.0 % removed in the end{why}" in columns.remarks(row).split("; ")
+    assert f"97.0 % removed in the end{why}" in row_texts.remarks(row).split("; ")
 
 
 def test_a_remark_says_why_training_took_more_flops_than_dense(row):
     why = "110.0 % of dense's training FLOPs: the passes that score neurons, and training after them, count"
-    assert why in columns.remarks(row | {"training_flops_ratio": 1.1}).split("; ")
-    assert "training FLOPs" not in columns.remarks(row | {"training_flops_ratio": 1.0})
+    assert why in row_texts.remarks(row | {"training_flops_ratio": 1.1}).split("; ")
+    assert "training FLOPs" not in row_texts.remarks(row | {"training_flops_ratio": 1.0})
 
 
 def test_energy_without_a_meter_is_not_measured_and_without_a_ratio_absent(row):
     row |= {"energy_ratio": math.nan, "energy_low": math.nan, "energy_high": math.nan}
-    assert columns.energy(row | {"energy_measured": 0}) == "not measured"
-    assert columns.energy(row | {"energy_measured": 3}) == "–"
-    assert columns.energy(row | {"energy_measured": 0, "ok": 0}) == "–"
+    assert row_texts.energy(row | {"energy_measured": 0}) == "not measured"
+    assert row_texts.energy(row | {"energy_measured": 3}) == "–"
+    assert row_texts.energy(row | {"energy_measured": 0, "ok": 0}) == "–"
 
 
 def test_a_target_that_a_seed_never_reached_reads_never_with_the_count(row):
     row |= {"ok": 3, "target_energy_ratio": math.inf, "target_energy_low": math.nan, "target_energy_high": math.nan}
-    assert columns.energy_to_target(row | {"target_reached": 1}) == "never (1 of 3 reached)"
+    assert row_texts.energy_to_target(row | {"target_reached": 1}) == "never (1 of 3 reached)"
 
 
 def test_a_mean_that_some_seed_is_not_in_tells_the_count(row):
     row |= {"ok": 3, "target_energy_ratio": 0.8, "target_energy_low": math.nan, "target_energy_high": math.nan}
-    assert columns.energy_to_target(row | {"target_reached": 3}) == "80.0 %"
-    assert columns.energy_to_target(row | {"target_reached": 2}) == "80.0 % (2 of 3 reached)"
-    assert columns.energy_to_target(row | {"target_reached": pd.NA, "target_energy_ratio": math.nan}) == "–"
-    assert columns.energy_to_target(row | {"target_reached": 2, "energy_measured": 0}).startswith("not measured")
+    assert row_texts.energy_to_target(row | {"target_reached": 3}) == "80.0 %"
+    assert row_texts.energy_to_target(row | {"target_reached": 2}) == "80.0 % (2 of 3 reached)"
+    assert row_texts.energy_to_target(row | {"target_reached": pd.NA, "target_energy_ratio": math.nan}) == "–"
+    assert row_texts.energy_to_target(row | {"target_reached": 2, "energy_measured": 0}).startswith("not measured")
 
 
 def shown(leaderboard):
@@ -159,7 +163,7 @@ def test_csv_keeps_every_row_and_column_to_twelve_digits_and_leaves_absent_field
 
 
 def test_csv_of_the_summary_keeps_every_line(six_pools):
-    lines = list(csv.DictReader(io.StringIO(summary_csv(six_pools.leaderboard))))
+    lines = list(csv.DictReader(io.StringIO(csv_of(six_pools.leaderboard.summary))))
     ranks = six_pools.leaderboard.summary["mean_rank"].tolist()
     assert lines and [float(line["mean_rank"]) for line in lines] == pytest.approx(ranks, rel=1e-11)
 
@@ -185,12 +189,12 @@ def test_markdown_has_a_line_per_row_and_a_table_per_pool(six_pools):
 
 def test_the_p_of_a_difference_is_shown_or_why_there_is_none(row):
     row |= {"difference_p_adjusted": 0.0312, "test_note": "", "equivalent": "no", "interval_note": ""}
-    assert columns.difference_p(row) == "0.031"
-    assert columns.difference_p(row | {"difference_p_adjusted": 0.00003}) == "< 0.001"
+    assert row_texts.difference_p(row) == "0.031"
+    assert row_texts.difference_p(row | {"difference_p_adjusted": 0.00003}) == "< 0.001"
     row |= {"difference_p_adjusted": math.nan, "test_note": "why there is no test"}
-    assert columns.difference_p(row) == "–"
-    assert "why there is no test" in columns.remarks(row)
-    assert columns.remarks(row | {"interval_note": "no interval"}).startswith("no interval")
+    assert row_texts.difference_p(row) == "–"
+    assert "why there is no test" in row_texts.remarks(row)
+    assert row_texts.remarks(row | {"interval_note": "no interval"}).startswith("no interval")
 
 
 def test_markdown_shows_p_and_equivalence_where_there_are_three_seeds_and_nowhere_else(run, two_pools):
@@ -224,8 +228,8 @@ def test_the_terminal_table_fits_100_columns_and_breaks_no_figure(run):
     text = printed(run.leaderboard)
     assert max(map(len, text.splitlines())) <= 100
     for row in run.leaderboard.rows.to_dict("records"):
-        assert columns.score(row, 1) in text
-        assert columns.difference(row, 1) in text
+        assert row_texts.score(row, 1) in text
+        assert row_texts.difference(row, 1) in text
 
 
 def test_the_terminal_numbers_each_remark_once(run):

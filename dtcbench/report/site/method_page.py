@@ -11,8 +11,9 @@ from dtcbench.analysis.pairing import DENSE, POOL
 from dtcbench.plan.names import Names
 from dtcbench.report import drawings, figures
 from dtcbench.report.blocks import Block, Column, Facts, Heading, Paragraph, Row, Table, label
-from dtcbench.report.columns import SPARSITY, value
+from dtcbench.report.columns import SPARSITY
 from dtcbench.report.leaderboard_view import pool_table
+from dtcbench.report.row_texts import value
 from dtcbench.report.score import Score, scores_of
 from dtcbench.report.site.site_run import SiteRun, cell_file
 from dtcbench.report.site.suite_page import figures_of

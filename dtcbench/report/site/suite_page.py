@@ -26,8 +26,9 @@ from dtcbench.report.blocks import (
     Table,
     no_link,
 )
-from dtcbench.report.columns import SPARSITY, share, value
+from dtcbench.report.columns import SPARSITY
 from dtcbench.report.drawings import Drawing
+from dtcbench.report.row_texts import share, value
 from dtcbench.report.score import score_of
 from dtcbench.text import ABSENT, one_line
 
