@@ -77,7 +77,6 @@ METHOD = Column(
     lambda row: series_label(row["method"], row["solver"]),
     is_number=False,
     about="What chose the neurons, and with which solver.",
-    short="method",
 )
 SPARSITY = Column(
     "Sparsity",

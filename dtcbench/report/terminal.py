@@ -146,7 +146,7 @@ class _Fitted:
 
     def _strip(self, column: Column) -> _Strip:
         texts = [one_line((column.brief or column.text)(row)) for row in self.table.rows]
-        title = column.short or column.title
+        title = _title(column)
         if column.role == "section":
             begins = [True, *(one != above for above, one in pairwise(self._sections))]
             return _Strip(title, [text if new else "" for text, new in zip(texts, begins, strict=False)], False, True)
@@ -184,8 +184,14 @@ def _widths(strips: Sequence[_Strip], room: int) -> list[int]:
     return widths
 
 
+def _title(column: Column) -> str:
+    """The column's title, as in the middle of a sentence."""
+    title = column.short or column.title
+    return title[0].lower() + title[1:] if title[1:2].islower() else title
+
+
 def _record(columns: Sequence[Column], row: Row) -> Text:
     """A row as a sentence: its first text, then the titles and the texts of the others that have one."""
-    first, *others = [(column.short or column.title, one_line(column.text(row))) for column in columns]
+    first, *others = [(_title(column), one_line(column.text(row))) for column in columns]
     said = "; ".join(f"{title} {text}" for title, text in others if text != ABSENT)
     return Text.assemble((first[1], "bold"), f": {said}")
