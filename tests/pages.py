@@ -19,27 +19,26 @@ def blocks(page: str, language: str = r"\w*") -> list[tuple[str, str]]:
     return re.findall(rf"^```({language})\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def follow(page: str, dtcbench) -> str:
-    """Do in the working folder what the page says, as its reader would, and return all that was printed.
+def follow(page: str, dtcbench) -> None:
+    """Do in the working folder what the page says, as its reader would.
 
     A block whose first line is `# NAME` is a file; `sh` holds commands of dtcbench, which end with 0; other Python is
     executed, in one namespace. What a block of `text` shows was printed just before, its numbers apart.
     """
     names: dict[str, object] = {}
-    printed = [""]
+    printed = ""
     for language, text in blocks(page):
         named = NAMED.match(text)
         if language == "text":
-            assert masked(text) <= masked(printed[-1]), (page, masked(text) - masked(printed[-1]))
+            assert masked(text) <= masked(printed), (page, masked(text) - masked(printed))
         elif named:
             Path(named[1]).write_text(text, encoding="utf-8")
         elif language == "sh":
-            printed.append("".join(_ran(line, dtcbench) for line in text.splitlines()))
+            printed = "".join(_ran(line, dtcbench) for line in text.splitlines())
         elif language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(text, names)  # noqa: S102 - our own
-            printed.append(out.getvalue())
-    return "".join(printed)
+            printed = out.getvalue()
 
 
 def masked(text: str) -> set[str]:
@@ -49,8 +48,9 @@ def masked(text: str) -> set[str]:
 
 
 def _ran(line: str, dtcbench) -> str:
-    command, *arguments = shlex.split(line, comments=True)
+    command, *words = shlex.split(line, comments=True)
     assert command == "dtcbench", line
+    arguments = [found for word in words for found in sorted(map(str, Path().glob(word))) or [word]]
     inline = ["--inline"] if arguments[0] == "run" else []  # no Ray: its tests are others, and it starts for seconds
     ended = dtcbench(*arguments, *inline)
     assert ended.code == 0, (line, ended.err, ended.out)

@@ -45,8 +45,8 @@ def publish(run: Store | None, folder: AnyPath) -> Iterator[str]:
             raise RefusedError
         place = bundle.place_of(examined, folder)
         yield f"{place}: {bundle.copy(examined, place, unclaimed_files(findings))} files copied"
-    written = results.rebuild(folder)
-    yield f"{folder}: {len(results.bundles(folder))} bundles, {len(written)} derived files rebuilt"
+    written, bundles = results.rebuild(folder), len(results.bundles(folder))
+    yield f"{folder}: {bundles} bundle{'s' if bundles != 1 else ''}, {len(written)} derived files rebuilt"
     yield f"The site: {folder.parent / results.SITE / 'index.html'}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from dtcbench.report.blocks import Block, Column, Document, Link, Mark, Row, Table, Words, pieces
@@ -53,7 +54,26 @@ def _piece(piece: str | Link | Mark) -> Markup:
 
 def _prose(text: str) -> Markup:
     """Markdown, in which HTML is shown and not obeyed."""
-    return Markup(_MARKDOWN.render(text))  # noqa: S704 - HTML in it is shown as it is
+    blocks = _MARKDOWN.parse(text)
+    for block in blocks:
+        block.children = list(_on_the_site(block.children or ()))
+    return Markup(_MARKDOWN.renderer.render(blocks, _MARKDOWN.options, {}))  # noqa: S704 - HTML is shown as it is
+
+
+def _on_the_site(words: Iterable[Token]) -> Iterator[Token]:
+    """In place of a link out of the site's folder, such as to `../docs/tables.md`, its words and the file: whoever
+    reads the site may have nothing else.
+    """
+    out = said = ""
+    for word in words:
+        said += word.content
+        if word.type == "link_open" and str(word.attrs["href"]).startswith("../"):
+            out, said = str(word.attrs["href"]).removeprefix("../").partition("#")[0], ""
+        elif word.type == "link_close" and out:
+            yield Token("text", "", 0, content="" if said == out else f" ({out})")
+            out = ""
+        else:
+            yield word
 
 
 def _looks(table: Table) -> list[tuple[Column, str]]:

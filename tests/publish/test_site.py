@@ -213,6 +213,13 @@ def test_words_of_a_suite_and_of_the_opening_are_never_markup_of_the_page(run, s
     assert "&lt;script&gt;alert(2)" in first
 
 
+def test_a_link_of_the_opening_out_of_the_site_is_its_words_and_the_file(site_of, dtcbench, run, tmp_path):
+    opening = tmp_path / "opening.md"
+    opening.write_text("By [its *own* rules](../docs/rules.md#two), [docs/a.md](../docs/a.md), [a claim](claims.html).")
+    page = (site_of(dtcbench, run, opening=opening) / "findings.html").read_text()
+    assert '<p>By its <em>own</em> rules (docs/rules.md), docs/a.md, <a href="claims.html">a claim</a>.</p>' in page
+
+
 def test_two_runs_of_one_suite_have_folders_of_their_own(site_of, dtcbench, finished, with_power, tmp_path):
     other = shutil.copytree(finished, tmp_path / "other")
     site = site_of(dtcbench, finished, other, with_power)
