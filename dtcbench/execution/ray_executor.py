@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 from dtcbench.errors import UserError
 from dtcbench.execution.cluster import joined_ray, local_ray
 from dtcbench.execution.nodes import SURVEY_S, is_alive, needed, require_agreement
+from dtcbench.execution.on_node import on_node
 from dtcbench.execution.stacks import take_stack
 from dtcbench.execution.task import ActiveNode, Outcome, Place, Report, Task
 from dtcbench.execution.worker import attempt
@@ -24,8 +25,6 @@ from dtcbench.plan.request import Request, shown
 from dtcbench.record import Status
 from dtcbench.text import error_line
 
-HEARTBEAT_S = 2.0
-"""Between two heartbeats of an attempt."""
 SILENCE_S = 120.0
 """An attempt that sends no heartbeat for this long is abandoned: its node is frozen or cut off, or it hangs."""
 GRACE_S = 5.0
@@ -116,7 +115,7 @@ class RayExecutor:
                 max_retries=0,  # the scheduler decides on retries
                 max_calls=1 if request.gpus else 0,  # a metered cell gets a process of its own
                 num_returns="streaming",
-            )(_on_node())
+            )(on_node())
             # It runs on the head, which outlives all other nodes; a local Ray is its own head.
             head = {"node:__internal_head__": 0.001}
             # Ray restarts it if it dies; running attempts then report again.
@@ -390,53 +389,3 @@ class RayExecutor:
 def _elsewhere(avoid: frozenset[str]) -> dict[str, str]:
     """Ray's label selector of all nodes but these."""
     return {"ray.io/node-id": f"!in({', '.join(sorted(avoid))})"}
-
-
-def _on_node() -> Callable[[bytes, Mapping[str, str], str, Any], Iterator[tuple[str, str, Report | str]]]:
-    """What a node does with a block: `work` on each task under its time limit, and with heartbeats. Of each it returns
-    the node's id, the host's name, and the report, or why the node must not run it, or no longer.
-
-    Ray sends this function by its code, and it imports only what it is about to use: a node without dtcbench, or with
-    another one, can still say so. If the heartbeats fail the attempt goes on; the driver, which receives none, decides.
-    """
-
-    def on_node(
-        packed: bytes, expected: Mapping[str, str], id: str, heartbeats: Any
-    ) -> Iterator[tuple[str, str, Report | str]]:
-        import platform
-
-        import ray
-
-        node, host = ray.get_runtime_context().get_node_id(), platform.node()
-        try:
-            from dtcbench.execution.nodes import unfit
-
-            if expected and (wrong := unfit(expected)):
-                yield node, host, wrong
-                return
-            import pickle
-            from dataclasses import replace
-
-            from dtcbench.execution import spot
-            from dtcbench.execution.stacks import time_limit
-            from dtcbench.heartbeat import Heartbeat
-
-            work, tasks = pickle.loads(packed)  # noqa: S301 - from the driver, as everything that Ray brings
-        except Exception as error:
-            remedy = "install the driver's dtcbench and requirements.lock there"
-            yield node, host, f"cannot read the cell ({type(error).__name__}: {error}); {remedy}"
-            return
-        heartbeat = Heartbeat(lambda: heartbeats.report.remote(id, node), HEARTBEAT_S)
-        notices: list[str] = []
-        try:
-            with heartbeat, spot.heeded(spot.of_this_machine()) as notices:
-                for task in tasks:
-                    with time_limit(task.job.timeout_s, f"{id}-{task.key[:12]}"):
-                        report = work(replace(task, node=node[:12]))
-                    yield node, host, report
-        except SystemExit:
-            if not notices:
-                raise
-            yield node, host, f"is taken away by its cloud ({notices[0]})"
-
-    return on_node

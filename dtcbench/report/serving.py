@@ -214,11 +214,7 @@ class _Request(BaseHTTPRequestHandler):
         headers = self.headers
         answer = self.server.answer(self.command, headers.get("Host", ""), self.path, headers.get("Authorization", ""))
         self.send_response(answer.status)
-        special = {
-            HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "Bearer"),
-            HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "GET"),
-        }
-        for name, value in [*_HEADERS.items(), *filter(None, [special.get(answer.status)])]:
+        for name, value in {**_HEADERS, **_HEADERS_OF.get(answer.status, {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.content)))

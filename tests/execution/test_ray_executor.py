@@ -17,10 +17,10 @@ import pytest
 from cells import cell, job, task
 
 from dtcbench.errors import UserError
-from dtcbench.execution import ray_executor
 from dtcbench.execution.driver import drive, to_run
 from dtcbench.execution.executor import InlineExecutor
 from dtcbench.execution.live import Live
+from dtcbench.execution.on_node import on_node
 from dtcbench.execution.ray_executor import RayExecutor
 from dtcbench.execution.task import Report
 from dtcbench.execution.watcher import Watcher
@@ -167,7 +167,7 @@ def test_an_attempt_whose_heartbeats_fail_is_made_all_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     heartbeats = SimpleNamespace(report=SimpleNamespace(remote=fail))
     packed = pickle.dumps((_reported, [task(CELLS[0])]))
-    ((node, _, returned),) = ray_executor._on_node()(packed, {}, "id", heartbeats)
+    ((node, _, returned),) = on_node()(packed, {}, "id", heartbeats)
     assert (node, returned) == ("node", Report({}, None))
 
 

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 from cells import cell, job, task
 
-from dtcbench.execution import ray_executor, spot
+from dtcbench.execution import spot
+from dtcbench.execution.on_node import on_node
 from dtcbench.execution.task import Task
 from dtcbench.execution.worker import attempt
 from dtcbench.plan.protocol import Standard
@@ -111,12 +112,12 @@ def test_the_node_of_a_cell_that_a_notice_ended_is_set_aside_and_of_one_that_end
     context = SimpleNamespace(get_node_id=lambda: "node")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     heartbeats = SimpleNamespace(report=SimpleNamespace(remote=lambda *told: None))
-    on_node = partial(ray_executor._on_node(), pickle.dumps((_ended, [task(cell("random"))])), {}, "id", heartbeats)
+    run = partial(on_node(), pickle.dumps((_ended, [task(cell("random"))])), {}, "id", heartbeats)
     monkeypatch.setattr(spot, "of_this_machine", lambda: None)
     with pytest.raises(SystemExit):
-        list(on_node())
+        list(run())
     monkeypatch.setattr(spot, "heeded", lambda ask: _Noticed())
-    ((node, _, why),) = on_node()
+    ((node, _, why),) = run()
     assert (node, why) == ("node", "is taken away by its cloud (preempted)")
 
 
