@@ -115,7 +115,6 @@ def test_every_node_gets_the_python_and_the_packages_that_are_pinned(config):
     lines = {line for kind in ("head", "worker") for line in config[f"{kind}_setup_commands"]}
     pinned = re.search(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)[1]
     assert {version for line in lines for version in re.findall(r"\bray\S*==([\d.]+)", line)} == {pinned}
-    assert pinned in re.search(r"rayVersion: ([\d.]+)", TEXT)[1]
     for kind in ("head", "worker"):
         setup = " ".join(config[f"{kind}_setup_commands"])
         assert re.search(r"uv venv --python 3\.\d+\.\d+ ", setup)
@@ -136,3 +135,34 @@ def test_a_suite_can_ask_for_each_kind_of_gpu_before_its_first_node_is_up(aws):
         resources = kind["resources"]
         assert resources["CPU"] > 0 and resources["GPU"] == 1
         assert resources[f"accelerator_type:{kind['labels']['gpu']}"] == 1
+
+
+def kubernetes():
+    """The volume and the cluster of the manifest."""
+    volume, ray_cluster = yaml.safe_load_all((ROOT / "kuberay.yaml").read_text())
+    return volume, ray_cluster["spec"]
+
+
+def test_the_pods_on_kubernetes_have_the_pinned_ray_and_the_variables_that_a_run_needs():
+    _, spec = kubernetes()
+    assert f"ray=={spec['rayVersion']}" in (ROOT / "requirements.lock").read_text().splitlines()
+    assert spec["authOptions"] == {"mode": "token"}
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        [container] = group["template"]["spec"]["containers"]
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        needed = cluster._EVERYWHERE | NODE_LOST_SOON
+        assert {name: variables.get(name) for name in needed} == needed
+        assert any(variables["DTCBENCH_DATA_DIR"].startswith(at["mountPath"]) for at in container["volumeMounts"])
+
+
+def test_the_head_on_kubernetes_runs_no_cell_and_a_pod_has_what_its_group_offers_before_it_is_up():
+    volume, spec = kubernetes()
+    head = spec["headGroupSpec"]
+    assert head["rayStartParams"] == {"num-cpus": "0", "num-gpus": "0"}
+    for group in spec["workerGroupSpecs"]:
+        pod, offered = group["template"]["spec"], group["resources"]
+        has = pod["containers"][0]["resources"]["limits"]
+        assert (offered["CPU"], offered["GPU"]) == (has["cpu"], has["nvidia.com/gpu"])
+        assert offered[f"accelerator_type:{group['groupName'].upper()}"] == "1"
+        assert group["minReplicas"] == 0 < group["maxReplicas"]
+        assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
