@@ -219,8 +219,8 @@ class RayExecutor:
             with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
                 for results in running:
                     self._ray.cancel(results)  # what waits ends, and what runs gets SIGINT
-                if running:
-                    self._ray.wait(running, num_returns=len(running), timeout=SAVE_S)
+                if ends := [results.completed() for results in running]:
+                    self._ray.wait(ends, num_returns=len(ends), timeout=SAVE_S)
             self._release_all()
 
     def _release_all(self) -> None:

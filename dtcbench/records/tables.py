@@ -193,7 +193,8 @@ def assembled(planned: Collection[Cell], runs: Sequence[Part], suite: str) -> Ta
     counting = by_precedence[~by_precedence["place"].duplicated()].sort_values("place")
     metered = counting[counting["trace_sha256"].notna()]
     row = pd.Series(counting.index, counting["place"]).reindex(range(len(places)))
-    cells = measured.select(MEASURED).take(pa.array(row, pa.int64(), from_pandas=True)).to_pandas()
+    taken = measured.select(MEASURED).take(pa.array(row, pa.int64(), from_pandas=True))
+    cells = pa.table({name: _without_type_if_empty(taken[name]) for name in MEASURED}).to_pandas()
     cells.loc[row.isna(), ["status", "reason"]] = MISSING, "not run yet"
     cells.insert(0, "suite", suite)
     counts = np.zeros(measured.num_rows, dtype=np.bool_)
@@ -238,6 +239,11 @@ def _identities(planned: Collection[Cell]) -> pd.DataFrame:
     rows = [tuple(value(cell) for value, _ in IDENTITY.values()) for cell in planned]
     names = pd.DataFrame(rows, columns=list(IDENTITY))
     return names.astype(dict.fromkeys(names.columns.drop(["sparsity", "seed"]), "str") | {"sparsity": "float64"})
+
+
+def _without_type_if_empty(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A column of gaps alone has no type, whatever the rows that do not count had there."""
+    return pa.nulls(len(column)) if column.null_count == len(column) else column
 
 
 def typed(cells: pd.DataFrame) -> pd.DataFrame:
