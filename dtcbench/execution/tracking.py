@@ -50,13 +50,7 @@ def tracked(record: CellRecord) -> Tracked:
         name=record.cell.label,
         options={name: known[name] for name in _OPTIONS if name in known},
         numbers={name: float(known[name]) for name in NUMBERS if name in known},
-        course=[
-            (
-                cycle.step,
-                {f"cycle/{name}": float(value) for name, value in cycle if name in _OF_CYCLES and value is not None},
-            )
-            for cycle in cycles
-        ],
+        course=[(cycle.step, _numbers_of(cycle)) for cycle in cycles],
         tags={name: str(value) for name, value in known.items() if name not in (*_OPTIONS, *NUMBERS)},
         began_ms=round(1e3 * began_s),
         ended_ms=round(1e3 * (began_s + record.wall_s)),
