@@ -154,7 +154,7 @@ def test_a_signal_between_the_cells_and_the_end_is_exit_code_130_and_says_how_to
     signum, tiny_workplace, dtcbench, monkeypatch
 ):
     monkeypatch.chdir(tiny_workplace)
-    monkeypatch.setattr("dtcbench.records.parts.read", lambda *_: os.kill(os.getpid(), signum))
+    monkeypatch.setattr("dtcbench.records.contributions.read", lambda *_: os.kill(os.getpid(), signum))
     got = dtcbench("board", "tiny")
     assert (got.code, got.err) == (130, "dtcbench: stopped; the same command resumes\n")
 

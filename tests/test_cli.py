@@ -654,7 +654,7 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(in_tiny, dtcbench, monkey
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dtcbench.records.parts.read", interrupted)
+    monkeypatch.setattr("dtcbench.records.contributions.read", interrupted)
     ended = dtcbench("board", "tiny")
     assert ended.code == 130
     assert ended.err == "dtcbench: stopped; the same command resumes\n"

@@ -15,8 +15,8 @@ from dtcbench.execution.watcher import Watcher
 from dtcbench.heartbeat import Heartbeat
 from dtcbench.plan.cell import Cell
 from dtcbench.record import CellRecord, Energy, Status
+from dtcbench.records.contributions import power
 from dtcbench.records.location import BEAT_S, StoreError, this_process
-from dtcbench.records.parts import power
 from dtcbench.records.snapshot import BoardSeen, CellUnderWay, Failure, NodeSeen, Snapshot
 from dtcbench.records.store import Writer
 from dtcbench.unavailable import Unavailable

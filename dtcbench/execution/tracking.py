@@ -14,7 +14,7 @@ from typing import Any, Self
 from dtcbench.errors import UserError
 from dtcbench.execution.watcher import Watcher
 from dtcbench.record import CellRecord, Cycle, Status, number_fields
-from dtcbench.records.parts import row
+from dtcbench.records.contributions import row
 from dtcbench.records.tables import NUMBERS
 from dtcbench.text import error_line
 

@@ -22,11 +22,11 @@ from dtcbench.plan.claim import Claim, ClaimFile
 from dtcbench.plan.claim import load as load_claims
 from dtcbench.plan.grid import Plan
 from dtcbench.record import CellRecord
-from dtcbench.records import mixing, parts, tables
+from dtcbench.records import contributions, mixing, tables
+from dtcbench.records.contributions import Contribution
 from dtcbench.records.fixed_rules import NOT_SEALED, FixedRules, fixed_rules, judged_claims
 from dtcbench.records.location import AnyPath
 from dtcbench.records.lookup import plan_of, run_named
-from dtcbench.records.parts import Part
 from dtcbench.records.store import Store, uncollected
 
 if TYPE_CHECKING:
@@ -283,8 +283,8 @@ class Run:
             raise UserError(f"{'; '.join(found)}; name runs that were made with the same")
         return made
 
-    def _part(self, store: Store) -> Part:
-        return parts.read(store, None if self._is_anew else parts.kept(store))
+    def _part(self, store: Store) -> Contribution:
+        return contributions.read(store, None if self._is_anew else contributions.kept(store))
 
     @functools.cached_property
     def _leaderboard(self) -> Leaderboard:

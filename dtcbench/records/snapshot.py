@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from dtcbench.records.store import Store
 
 
-class _Part(BaseModel):
+class _Seen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class NodeSeen(_Part):
+class NodeSeen(_Seen):
     """A node that has run attempts in this run, or could run some now."""
 
     host: str
@@ -40,7 +40,7 @@ class NodeSeen(_Part):
     """Why it gets no more cells; empty if it does get some."""
 
 
-class BoardSeen(_Part):
+class BoardSeen(_Seen):
     """A GPU (or the GPUs of one cell) that a meter has read."""
 
     gpu_uuid: str
@@ -53,7 +53,7 @@ class BoardSeen(_Part):
     """Whether a cell runs on it now."""
 
 
-class CellUnderWay(_Part):
+class CellUnderWay(_Seen):
     """An attempt that was submitted and has not ended."""
 
     key: str
@@ -64,7 +64,7 @@ class CellUnderWay(_Part):
     """When it was submitted."""
 
 
-class Failure(_Part):
+class Failure(_Seen):
     """An attempt that ended otherwise than ok."""
 
     key: str

@@ -10,7 +10,7 @@
     RUN/records/KEY.ATTEMPT.json       one attempt at one cell, sealed; in a bundle compressed, ….json.gz
     RUN/records/….json.damaged         a damaged record, set aside when its cell was redone
     RUN/records.index                  of a large run: the outlines of its records (`index.py`)
-    RUN/tables.index                   of a large run: what its records give to its tables (`parts.py`)
+    RUN/tables.index                   of a large run: what its records give to its tables (`contributions.py`)
     RUN/power/KEY.ATTEMPT.parquet      the samples behind its energy; the record holds their SHA-256
     RUN/weights/KEY.ATTEMPT.safetensors  its final network, if the suite keeps it; the record holds its SHA-256
     RUN/checkpoints/KEY.ATTEMPT.safetensors  a training that runs, as it was last saved (`training/saved_state.py`)

@@ -35,7 +35,7 @@ from dtcbench.records import mixing
 from dtcbench.records import use as of_use
 
 if TYPE_CHECKING:
-    from dtcbench.records.parts import Part
+    from dtcbench.records.contributions import Contribution
 
 
 def _meanings(model: type[BaseModel], names: Iterable[str]) -> dict[str, str]:
@@ -176,7 +176,7 @@ class Tables:
     """The data sets and the plug-ins of all ok records, each with the SHA-256 of its content."""
 
 
-def assembled(planned: Collection[Cell], runs: Sequence[Part], suite: str) -> Tables:
+def assembled(planned: Collection[Cell], runs: Sequence[Contribution], suite: str) -> Tables:
     """The tables of the planned cells from what one run has, or several.
 
     Of a cell that several runs have, the first ok record counts, else the last one.

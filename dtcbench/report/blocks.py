@@ -157,7 +157,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """Blocks that a link can lead to, and that a filter leaves or hides together."""
 
     blocks: Sequence[Block]
@@ -200,7 +200,7 @@ class Table:
         return list(dict.fromkeys(filter(None, map(one_line, found))))
 
 
-Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table | Cards | Figure | Filters | Part | Fold
+Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table | Cards | Figure | Filters | Section | Fold
 Document = Iterable[Block]
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dtcbench.analysis.controls import false_verdicts
 from dtcbench.analysis.verdicts import Conclusion
-from dtcbench.records import location, parts
+from dtcbench.records import contributions, location
 from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
 from dtcbench.records.store import Writer, uncollected
@@ -123,7 +123,7 @@ def on_paper(drawing: Drawing, form: Form) -> bytes:
 
 def write(run: Run, writer: Writer) -> list[AnyPath]:
     """Write all files made from the tables into the run's folder; their paths, and that of the figures' folder."""
-    parts.keep(writer)
+    contributions.keep(writer)
     written = [writer.derived(name, content) for name, content in files(run).items()]
     written.append(writer.derived(PAGE, page(run)))
     drawn = [writer.derived(name, draw()) for name, draw in figures(run).items()]

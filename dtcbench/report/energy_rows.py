@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dtcbench.record import Energy, Explained, PhaseEnergy, PowerTrace, Spread, Use
-from dtcbench.records.parts import power
+from dtcbench.records.contributions import power
 from dtcbench.text import number_text, with_interval
 
 

@@ -8,7 +8,7 @@ from suites_for_tests import TINY as SUITE
 
 from dtcbench.plan.grid import Plan
 from dtcbench.plan.suite import parse
-from dtcbench.records import index, parts
+from dtcbench.records import contributions, index
 from dtcbench.records.run import Run
 from dtcbench.records.store import Store
 
@@ -82,7 +82,7 @@ def tables_of(plan, store):
 
 def keep_tables(store):
     with store.locked() as writer:
-        parts.keep(writer)
+        contributions.keep(writer)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_forged_index_of_the_tables_does_not_deceive_check(store, plan, ok_rec
         return replace(part, cells=part.cells.set_column(place, "accuracy", pa.array([0.99, 0.99])))
 
     with store.locked() as writer:
-        writer.keep(parts.NAME, parts._content(better(parts.read(store))))
+        writer.keep(contributions.NAME, contributions._content(better(contributions.read(store))))
     assert tables_of(plan, store)[0]["accuracy"][0] == 0.99
     assert Run.of(plan, store, anew=True).cells["accuracy"][0] == ok_record.result.accuracy
 
@@ -133,7 +133,7 @@ def test_a_forged_index_of_the_tables_does_not_deceive_check(store, plan, ok_rec
 @pytest.mark.parametrize("alter", [lambda content: content[:-9], lambda content: content[:99] + b"?" + content[100:]])
 def test_a_damaged_index_of_the_tables_is_not_used(store, plan, read, alter):
     keep_tables(store)
-    file = store.root / parts.NAME
+    file = store.root / contributions.NAME
     file.write_bytes(alter(file.read_bytes()))
     read.clear()
     assert tables_of(plan, store)[0]["status"].tolist() == ["ok", "error"]
@@ -145,4 +145,4 @@ def test_a_small_run_keeps_none(store, monkeypatch):
     store.index.unlink()
     keep_tables(store)
     assert not store.index.exists()
-    assert not (store.root / parts.NAME).exists()
+    assert not (store.root / contributions.NAME).exists()

@@ -7,7 +7,7 @@ from cells import cell
 
 from dtcbench.hits import unpacked
 from dtcbench.record import OLDER, CellRecord, Energy, PowerTrace, Tabled
-from dtcbench.records import parts, tables
+from dtcbench.records import contributions, tables
 from dtcbench.records.sealing import seal, unsealed
 from dtcbench.records.store import Store
 
@@ -20,8 +20,8 @@ def tabled(record):
 def made(planned, *records, chunk=2000):
     """The tables of these records, so many of which become a part at once."""
     read = list(map(tabled, records))
-    chunks = [parts.Part.of(read[first : first + chunk]) for first in range(0, len(read), chunk)]
-    return tables.assembled(planned, [parts.joined(chunks)], "tiny")
+    chunks = [contributions.Contribution.of(read[first : first + chunk]) for first in range(0, len(read), chunk)]
+    return tables.assembled(planned, [contributions.joined(chunks)], "tiny")
 
 
 def cells(planned, *records):
@@ -235,9 +235,9 @@ def test_many_records_read_by_several_processes_give_the_tables_of_one(tmp_path,
     with store.locked() as writer:
         for one in planned[1:]:
             writer.append(ok_record.model_copy(update={"cell": one, "key": one.key}))
-    monkeypatch.setattr(parts, "CHUNK", 1)
-    monkeypatch.setattr(parts, "FEW", 1)
-    together = tables.assembled(planned, [parts.read(store)], "tiny")
+    monkeypatch.setattr(contributions, "CHUNK", 1)
+    monkeypatch.setattr(contributions, "FEW", 1)
+    together = tables.assembled(planned, [contributions.read(store)], "tiny")
     alone = made(planned, *store.read().attempts[planned[1].key], *(store.read().record(c.key) for c in planned[2:]))
     pd.testing.assert_frame_equal(together.cells, alone.cells)
     pd.testing.assert_frame_equal(together.cycles, alone.cycles)

@@ -63,7 +63,7 @@ _COLUMNS = ("key", "files", *MEASURED, "trace_sha256", "plugins")
 
 
 @dataclass(frozen=True)
-class Part:
+class Contribution:
     """What some records, one of a cell, give to the tables, planned or not."""
 
     cells: pa.Table
@@ -73,8 +73,8 @@ class Part:
     use: pd.DataFrame
 
     @classmethod
-    def of(cls, records: Sequence[Tabled], files: Mapping[str, str | None] = MappingProxyType({})) -> Part:
-        """The part of these records; `files` by cell key."""
+    def of(cls, records: Sequence[Tabled], files: Mapping[str, str | None] = MappingProxyType({})) -> Contribution:
+        """What these records give; `files` by cell key."""
         rows = [
             (record.key, files.get(record.key), *_row(record), _trace(record), canonical_json(record.plugins))
             for record in records
@@ -83,28 +83,28 @@ class Part:
         cells = pa.table(dict(zip(_COLUMNS, map(pa.array, columns), strict=True)))
         return cls(cells, _cycles([row for record in records for row in _cycle_rows(record)]), of_use.frame(records))
 
-    def only(self, is_wanted: NDArray[np.bool_]) -> Part:
-        """The part without the cells that are not wanted [cells]."""
+    def only(self, is_wanted: NDArray[np.bool_]) -> Contribution:
+        """The same without the cells that are not wanted [cells]."""
         if is_wanted.all():
             return self
         cells = self.cells.filter(pa.array(is_wanted))
         keys = set(cells["key"].to_pylist())
-        return Part(cells, *(rows[rows["key"].isin(keys)] for rows in (self.cycles, self.use)))
+        return Contribution(cells, *(rows[rows["key"].isin(keys)] for rows in (self.cycles, self.use)))
 
 
-def joined(parts: Sequence[Part]) -> Part:
-    """Several parts as one."""
+def joined(parts: Sequence[Contribution]) -> Contribution:
+    """Several contributions as one."""
     if len(parts) == 1:
         return parts[0]
-    parts = [Part.of([]), *parts]
-    return Part(
+    parts = [Contribution.of([]), *parts]
+    return Contribution(
         pa.concat_tables([part.cells for part in parts], promote_options="default"),
         pd.concat([part.cycles for part in parts], ignore_index=True),
         pd.concat([part.use for part in parts], ignore_index=True),
     )
 
 
-def read(store: Store, known: Part | None = None) -> Part:
+def read(store: Store, known: Contribution | None = None) -> Contribution:
     """The records of a run that count; StoreError as for `Store.read`.
 
     Several processes read a large run: checking a record takes most of the time.
@@ -129,14 +129,14 @@ def read(store: Store, known: Part | None = None) -> Part:
         return joined([*parts, *processes.map(partial(_read, store), chunks)])
 
 
-def kept(store: Store) -> Part | None:
+def kept(store: Store) -> Contribution | None:
     """What the run's index of its tables holds; None if it has none that this dtcbench has written."""
     try:
         with zipfile.ZipFile(io.BytesIO((store.root / NAME).read_bytes())) as file:
             if file.comment != _form():
                 return None
             cells, cycles, use = (io.BytesIO(file.read(name)) for name in ("cells", "cycles", "use"))
-        return Part(pq.read_table(cells), pd.read_parquet(cycles), pd.read_parquet(use))
+        return Contribution(pq.read_table(cells), pd.read_parquet(cycles), pd.read_parquet(use))
     except (OSError, zipfile.BadZipFile, KeyError, pa.ArrowException):
         return None
 
@@ -152,7 +152,7 @@ def keep(writer: Writer) -> None:
             writer.keep(NAME, _content(part))
 
 
-def _content(part: Part) -> bytes:
+def _content(part: Contribution) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.comment = _form()
@@ -176,10 +176,10 @@ def _joined_states(names: Sequence[str], states: Mapping[str, str]) -> str | Non
     return " ".join(states[name] for name in names) if all(name in states for name in names) else None
 
 
-def _read(store: Store, cells: list[tuple[list[str], str | None]]) -> Part:
+def _read(store: Store, cells: list[tuple[list[str], str | None]]) -> Contribution:
     with uncollected():  # in a process of its own, too
         records = list(store.decisive((names for names, _ in cells), Tabled))
-        return Part.of(records, {names[0].partition(".")[0]: state for names, state in cells if names})
+        return Contribution.of(records, {names[0].partition(".")[0]: state for names, state in cells if names})
 
 
 def _cycles(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
