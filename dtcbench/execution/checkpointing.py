@@ -21,7 +21,8 @@ from dtcbench.execution.interrupts import handled
 from dtcbench.execution.task import Task
 from dtcbench.record import Part, Provenance, Result
 from dtcbench.records.location import place
-from dtcbench.records.store import Checkpoints, Store
+from dtcbench.records.store import Store
+from dtcbench.records.writer import Checkpoints
 from dtcbench.text import error_line
 from dtcbench.training import saved_state
 from dtcbench.training.compressor import Compressor

@@ -21,7 +21,8 @@ from dtcbench.execution.watcher import Watcher
 from dtcbench.plan.cell import Cell
 from dtcbench.plan.joule_budget import Givers, has_joule_budget
 from dtcbench.record import INCONCLUSIVE, CellRecord, Status
-from dtcbench.records.store import Contents, Writer
+from dtcbench.records.store import Contents
+from dtcbench.records.writer import Writer
 from dtcbench.training.determinism import generator
 
 POLL_S = 0.5

@@ -18,7 +18,7 @@ from dtcbench.record import CellRecord, Energy, Status
 from dtcbench.records.contributions import power
 from dtcbench.records.location import BEAT_S, StoreError, this_process
 from dtcbench.records.snapshot import BoardSeen, CellUnderWay, Failure, NodeSeen, Snapshot
-from dtcbench.records.store import Writer
+from dtcbench.records.writer import Writer
 from dtcbench.unavailable import Unavailable
 
 WRITE_S = 0.5

@@ -38,7 +38,8 @@ from dtcbench.record import Outline, Status
 from dtcbench.records.location import REMEDY, StoreError
 from dtcbench.records.lookup import RUNS, names_of, plan_in, plan_of, refuse_missing_code, run_of, run_of_text
 from dtcbench.records.mixing import changed, data_of
-from dtcbench.records.store import Contents, Store, Writer, damage
+from dtcbench.records.store import Contents, Store, damage
+from dtcbench.records.writer import Writer
 from dtcbench.registry import Plugin
 from dtcbench.training.feasibility import feasible
 from dtcbench.validation import KeyPath, key_path_text, shown

@@ -13,7 +13,8 @@ from dtcbench.plan.looks import Look, LooksTaken
 from dtcbench.record import INCONCLUSIVE
 from dtcbench.records.lookup import plan_in
 from dtcbench.records.run import Run
-from dtcbench.records.store import Store, Writer
+from dtcbench.records.store import Store
+from dtcbench.records.writer import Writer
 
 
 def next_look(plan: Plan, writer: Writer, watcher: Watcher, claims: Sequence[Claim]) -> Plan | None:

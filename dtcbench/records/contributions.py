@@ -32,7 +32,7 @@ from dtcbench.plan.cell import canonical_json
 from dtcbench.record import CellRecord, Cycle, Energy, Provenance, Tabled
 from dtcbench.records import index
 from dtcbench.records import use as of_use
-from dtcbench.records.store import Store, Writer, uncollected
+from dtcbench.records.store import Store, uncollected
 from dtcbench.records.tables import (
     CYCLE,
     ENERGY,
@@ -47,6 +47,7 @@ from dtcbench.records.tables import (
     OF_PROVENANCE,
     parquet,
 )
+from dtcbench.records.writer import Writer
 
 NAME = "tables.index"
 CHUNK = 2000

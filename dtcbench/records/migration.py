@@ -16,7 +16,8 @@ from dtcbench.plan.protocol import PROTOCOLS, defaults
 from dtcbench.record import OLDER, SCHEMA_VERSION, CellRecord
 from dtcbench.records.location import AnyPath, StoreError
 from dtcbench.records.sealing import SchemaError, opened
-from dtcbench.records.store import Store, Writer
+from dtcbench.records.store import Store
+from dtcbench.records.writer import Writer
 from dtcbench.text import error_line
 
 OLD_VERSIONS = (4, 5)

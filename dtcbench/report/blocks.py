@@ -157,7 +157,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Section:
+class Region:
     """Blocks that a link can lead to, and that a filter leaves or hides together."""
 
     blocks: Sequence[Block]
@@ -200,7 +200,7 @@ class Table:
         return list(dict.fromkeys(filter(None, map(one_line, found))))
 
 
-Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table | Cards | Figure | Filters | Section | Fold
+Block = Heading | Paragraph | Bullets | Facts | Code | Prose | Table | Cards | Figure | Filters | Region | Fold
 Document = Iterable[Block]
 
 

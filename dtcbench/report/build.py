@@ -16,9 +16,10 @@ from dtcbench.analysis.verdicts import Conclusion
 from dtcbench.records import contributions, location
 from dtcbench.records.location import AnyPath
 from dtcbench.records.run import Run
-from dtcbench.records.store import Writer, uncollected
+from dtcbench.records.store import uncollected
 from dtcbench.records.tables import parquet, power_table, untyped
 from dtcbench.records.use import compared
+from dtcbench.records.writer import Writer
 from dtcbench.report import drawings, paper
 from dtcbench.report.drawings import Drawing
 from dtcbench.report.latex import latex

@@ -25,8 +25,8 @@ from dtcbench.report.blocks import (
     Mark,
     Paragraph,
     Prose,
+    Region,
     Row,
-    Section,
     Table,
     Words,
     pieces,
@@ -63,7 +63,7 @@ def _parts(block: Block) -> Iterator[RenderableType]:
             yield from (_text(("· ", *pieces(line)), _STYLES.get(tone, "")) for line in lines)
         case Cards(cards):
             yield from (_text((f"{card.name}: ", Mark(card.verdict, card.verdict), f": {card.text}")) for card in cards)
-        case Section(blocks) | Fold(_, blocks):
+        case Region(blocks) | Fold(_, blocks):
             yield terminal(blocks)
         case Facts(rows):
             yield _facts(rows)

@@ -27,7 +27,8 @@ from dtcbench.plan.request import Request
 from dtcbench.plan.suite import parse
 from dtcbench.record import CellRecord
 from dtcbench.records.location import place
-from dtcbench.records.store import Checkpoints, Store, file_kind
+from dtcbench.records.store import Store, file_kind
+from dtcbench.records.writer import Checkpoints
 from dtcbench.registry import Plugin
 from dtcbench.training import saved_state
 from dtcbench.training.training_run import TrainingRun

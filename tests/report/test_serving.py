@@ -19,7 +19,7 @@ from dtcbench.errors import UserError
 from dtcbench.execution.task import ActiveNode
 from dtcbench.execution.watcher import Watcher
 from dtcbench.record import Status
-from dtcbench.records.store import Store
+from dtcbench.records.store import Store, file_kind
 from dtcbench.report import serving
 from dtcbench.report.serving import Server
 
@@ -198,3 +198,7 @@ def test_a_phone_sees_a_cell_end_without_loading_the_page_again(page, browser):
         assert serious(opened) == []
         assert errors == []
         assert {url.startswith(page.url) for url in asked} == {True}
+
+
+def test_a_token_that_a_killed_run_left_behind_is_a_file_of_a_run(tmp_path):
+    assert file_kind(Store(tmp_path).token_file.name) == "own"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dtcbench.analysis.verdicts import Conclusion
-from dtcbench.report.blocks import Block, Figure, Heading, Paragraph, Section
+from dtcbench.report.blocks import Block, Figure, Heading, Paragraph, Region
 from dtcbench.report.claims_view import NOTE, claim_view, measured_first
 from dtcbench.report.drawings import Drawing, of_claims
 from dtcbench.report.site.site_run import SiteRun, pages_of_cells
@@ -41,7 +41,7 @@ def claims_page(judged: Sequence[ClaimsOnHardware], runs: Sequence[SiteRun]) -> 
         yield from (Paragraph(note, "warning") for note in one.notes)
         for number, found in enumerate(ordered, 1):
             figures = [figure_of(drawing, found.statement, place) for drawing in drawings.get(number, ())]
-            yield Section(list(claim_view(found, figures, pages, one.hardware)), anchor(found, place))
+            yield Region(list(claim_view(found, figures, pages, one.hardware)), anchor(found, place))
     if not judged:
         yield Paragraph("Nothing is published yet.")
 

@@ -21,8 +21,8 @@ from dtcbench.report.blocks import (
     Fold,
     Heading,
     Paragraph,
+    Region,
     Row,
-    Section,
     Table,
     no_link,
 )
@@ -78,7 +78,7 @@ def suite_page(
     if answer := _answer(leaderboard):
         yield Paragraph(answer)
     if figures and figures[0]:
-        yield Section([figures[0].pop(0)], facets=facets[0])
+        yield Region([figures[0].pop(0)], facets=facets[0])
     yield Heading("Leaderboard")
     yield Fold("How to read this", list(map(Paragraph, _HOW_TO_READ)))
     if not (cells["status"] == "ok").any():
@@ -86,7 +86,7 @@ def suite_page(
     yield Filters(filters(facets, {"dataset": "Data set", "model": "Model"}))
     for (pool, rows), of_pool in zip(leaderboard.pools, facets, strict=True):
         table = leaderboard_view.pool_table(pool, rows, method_link)
-        yield Section([Heading(pool.title, 3), table], facets=of_pool)
+        yield Region([Heading(pool.title, 3), table], facets=of_pool)
     if not facets:
         yield Paragraph("No cell is planned.")
     if summaries := list(leaderboard_view.summaries(leaderboard, method_link)):
@@ -100,7 +100,7 @@ def suite_page(
         yield Heading("Figures")
     for (pool, _), of_pool, those in zip(leaderboard.pools, facets, figures, strict=True):
         if those:
-            yield Section([Heading(pool.title, 3), *those], facets=of_pool)
+            yield Region([Heading(pool.title, 3), *those], facets=of_pool)
     yield Heading("Cells that are not ok")
     yield _failures(cells, cell_link)
     yield Heading("Notes")
