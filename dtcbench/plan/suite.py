@@ -273,7 +273,9 @@ def parse(text: str, file: str, names: Names = REGISTERED) -> Suite:
 
 
 def _with_home(place: KeyPath, message: str) -> str:
-    """What is wrong, and where a key belongs that every value of an axis takes as an option."""
+    """What is wrong, and where a key belongs: under `grid`, or as an option of every value of an axis."""
+    if message.startswith(UNKNOWN_KEY) and len(place) == 1 and place[0] in Block.model_fields:
+        return f"{UNKNOWN_KEY} {shown(place[0])}; it is a key of a block: write it under `grid`, after `- `"
     for noun, options in (("method", registry.UsageOfChoice), ("model", registry.Start)):
         is_home = f"{noun}s" in place
         if message.startswith(UNKNOWN_KEY) and place and place[-1] in options.model_fields and not is_home:

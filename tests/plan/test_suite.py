@@ -49,6 +49,7 @@ WRONG = {
     ),
     # keys
     "unknown key": ("resources:", "resource:", 12, "resource", "unknown key 'resource'; did you mean 'resources'?"),
+    "a block's key at the top": ("name: quick", "name: quick\nseeds: 3", 2, "seeds", "write it under `grid`"),
     "unknown key in a block": ("    seeds: 3", "    seeds: 3\n    seed: 3", 12, "grid[0].seed", "mean 'seeds'"),
     "a method's option elsewhere": (
         "    seeds: 3",
